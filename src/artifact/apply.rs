@@ -1,0 +1,147 @@
+//! Putting committed records in place: by the one who committed them, or by whoever comes next.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::catalog::{Catalog, Last};
+use crate::digest::Digest;
+use crate::error::IoError;
+use crate::finding::{Code, Finding, Place};
+use crate::io::{Dir, Kind};
+use crate::layout;
+use crate::name::ArtifactName;
+
+/// The digest of a file, `None` where nothing stands. Anything but a regular file is an error.
+pub(crate) fn digest_on_disk(dir: &Dir, name: &ArtifactName) -> Result<Option<Digest>, IoError> {
+    match dir.open_read(&layout::artifact(name.as_str())) {
+        Ok(mut file) => Ok(Some(file.digest()?.0)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts staged content in place, or removes what a removal names; the caller knows that it may.
+pub(super) fn put(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<(), IoError> {
+    let (stage, target) = (layout::stage(last.event_id), layout::artifact(name.as_str()));
+    if last.digest.is_some() {
+        return dir.rename(&stage, &target);
+    }
+    match dir.remove_file(&target) {
+        Err(error) if !error.is_not_found() => return Err(error),
+        _ => {}
+    }
+    dir.remove_file(&stage)?;
+    remove_empty_parents(dir, name);
+    Ok(())
+}
+
+/// Directories that a removal left empty go too, so that their names can be files again.
+fn remove_empty_parents(dir: &Dir, name: &ArtifactName) {
+    let mut path = name.as_str();
+    while let Some((parent, _)) = path.rsplit_once('/') {
+        if dir.remove_dir(&layout::artifact(parent)).is_err() {
+            break;
+        }
+        path = parent;
+    }
+}
+
+/// Makes the directories above an artifact.
+pub(super) fn make_parents(dir: &Dir, name: &ArtifactName) -> Result<(), IoError> {
+    dir.create_dir(layout::ARTIFACTS)?;
+    for (at, _) in name.as_str().match_indices('/') {
+        let parent = name.as_str().get(..at).unwrap_or_default();
+        dir.create_dir(&layout::artifact(parent))?;
+    }
+    Ok(())
+}
+
+/// Waits until the names of these artifacts, and of every directory above them, are on the disk.
+pub(super) fn sync_names<'a>(
+    dir: &Dir,
+    names: impl Iterator<Item = &'a ArtifactName>,
+) -> Result<(), IoError> {
+    let mut dirs = BTreeSet::from([layout::ARTIFACTS.to_owned()]);
+    for name in names {
+        let parents = name.as_str().match_indices('/');
+        dirs.extend(parents.map(|(at, _)| {
+            layout::artifact(name.as_str().get(..at).unwrap_or_default())
+        }));
+    }
+    for path in &dirs {
+        match dir.sync(path) {
+            // A removal may have taken the directory along.
+            Err(error) if error.is_not_found() => {}
+            other => other?,
+        }
+    }
+    dir.sync(layout::TMP)
+}
+
+/// Finishes what a crash left: puts every committed record in place whose stage is still there and
+/// which nothing superseded. What must not be put in place is a finding, and both files are kept.
+pub(super) fn recover(dir: &Dir, catalog: &Catalog) -> Result<Vec<Finding>, IoError> {
+    let mut findings = Vec::new();
+    let stages: HashSet<String> = match dir.list(layout::TMP) {
+        Ok(entries) => entries.into_iter().map(|(name, _)| name).collect(),
+        Err(error) if error.is_not_found() => return Ok(findings),
+        Err(error) => return Err(error),
+    };
+    if stages.is_empty() {
+        return Ok(findings);
+    }
+    let mut applied = Vec::new();
+    for (name, last) in catalog.unapplied() {
+        if !stages.contains(&last.event_id.to_string()) {
+            continue;
+        }
+        match recover_one(dir, &name, &last)? {
+            None => applied.push(name),
+            Some(finding) => findings.push(finding),
+        }
+    }
+    if !applied.is_empty() {
+        sync_names(dir, applied.iter())?;
+    }
+    Ok(findings)
+}
+
+fn recover_one(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<Option<Finding>, IoError> {
+    let stage = layout::stage(last.event_id);
+    let target = layout::artifact(name.as_str());
+    let kind = dir.stat(&target);
+    let on_disk = match kind {
+        Ok(Some(entry)) if entry.kind != Kind::File => {
+            return Ok(Some(not_applied(dir, &target, "something that is no file stands there")));
+        }
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotADirectory => {
+            return Ok(Some(not_applied(dir, &target, "a file stands where a directory is needed")));
+        }
+        Err(error) => return Err(error),
+        Ok(_) => digest_on_disk(dir, name)?,
+    };
+    if on_disk == last.digest {
+        // Already in place, or already removed: only the stage is left over.
+        dir.remove_file(&stage)?;
+        return Ok(None);
+    }
+    let staged = dir.open_read(&stage)?.digest()?.0;
+    if staged != last.digest.unwrap_or_else(|| Digest::of(b"")) {
+        let place = Place { path: dir.path().join(&stage), offset: None, length: None };
+        let reason = format!("it has the digest {staged}, not the one that seq {} names", last.seq);
+        return Ok(Some(Finding { code: Code::StageDamaged, place, reason }));
+    }
+    if on_disk.is_some() && on_disk != last.previous {
+        let reason = format!("the file there is neither that of seq {} nor the one before", last.seq);
+        return Ok(Some(not_applied(dir, &target, &reason)));
+    }
+    if last.digest.is_some() {
+        make_parents(dir, name)?;
+    }
+    put(dir, name, last)?;
+    Ok(None)
+}
+
+fn not_applied(dir: &Dir, target: &str, reason: &str) -> Finding {
+    let place = Place { path: dir.path().join(target), offset: None, length: None };
+    Finding { code: Code::CommitNotApplied, place, reason: reason.to_owned() }
+}

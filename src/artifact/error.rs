@@ -1,0 +1,104 @@
+//! What can go wrong with an artifact.
+
+use camino::Utf8PathBuf;
+
+use crate::digest::Digest;
+use crate::error::IoError;
+use crate::genesis::GenesisError;
+use crate::journal::JournalError;
+use crate::name::{ArtifactName, NameError};
+
+/// Reading or writing an artifact was refused, or failed. Unless a variant says otherwise, nothing
+/// was committed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The journal refused.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The text cannot name an artifact.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no such artifact.
+    #[error("there is no artifact {name} in {run}; `runjournal artifact list` shows those there are")]
+    NotFound {
+        /// Its name.
+        name: ArtifactName,
+        /// The run's directory.
+        run: Utf8PathBuf,
+    },
+    /// The artifact is not what the caller expected it to be.
+    #[error("the artifact {name} {found}, and {expected} was expected; read it again")]
+    Conflict {
+        /// Its name.
+        name: ArtifactName,
+        /// What the caller asked for.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A file stands where a directory is needed, or the other way round.
+    #[error("the artifact {name} cannot be written: {reason} at {other}; choose another name or remove it")]
+    PathConflict {
+        /// Its name.
+        name: ArtifactName,
+        /// What stands in the way.
+        reason: &'static str,
+        /// Where.
+        other: String,
+    },
+    /// A staged file was removed before it could be committed.
+    #[error("the staged content of {name} is gone ({path}); write it again")]
+    StageLost {
+        /// The artifact.
+        name: ArtifactName,
+        /// The staged file.
+        path: Utf8PathBuf,
+    },
+    /// **Committed, not applied**: the journal has it, and putting it in place failed. The next
+    /// append or artifact call in this run, by anybody, puts it in place.
+    #[error("seq {seq} is committed, but {name} is not in place yet: {source}; the next command in this run puts it there")]
+    CommittedNotApplied {
+        /// The artifact.
+        name: ArtifactName,
+        /// The first record of the commit.
+        seq: u64,
+        /// Why it is not in place.
+        source: IoError,
+    },
+    /// The artifact is not JSON of that shape.
+    #[error("{path} does not read as the JSON that was asked for")]
+    Json {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
+    /// The value cannot be written as JSON.
+    #[error("the value for {name} cannot be written as JSON")]
+    NotJson {
+        /// The artifact.
+        name: ArtifactName,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The content is not what its record says.
+    #[error("{path} has the digest {found}, and {expected} was expected; restore it from a backup or write it again")]
+    Changed {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the record says.
+        expected: Digest,
+        /// What the file has.
+        found: Digest,
+    },
+}
+
+impl From<GenesisError> for ArtifactError {
+    fn from(error: GenesisError) -> Self {
+        Self::Journal(error.into())
+    }
+}

@@ -1,0 +1,22 @@
+//! Artifacts: files that nodes read and write, with the journal as their write-ahead log.
+//!
+//! **The record is the commit, the rename is its application.** In reading order: what a caller
+//! names ([`Artifact`]), what the journal says of each path (`Catalog`), how a committed record is
+//! put in place and what a crash left is finished (`apply`), the writer that joins journal and
+//! recovery (`RunWriter`), and the two ways to write: [`Transaction`] and [`Artifacts`].
+
+mod apply;
+mod catalog;
+mod error;
+mod handle;
+mod store;
+mod transaction;
+mod writer;
+
+pub(crate) use apply::digest_on_disk;
+pub(crate) use catalog::Catalog;
+pub use error::ArtifactError;
+pub use handle::Artifact;
+pub use store::{ArtifactEntry, Artifacts};
+pub use transaction::{Committed, Expect, Stored, Transaction};
+pub(crate) use writer::{LockedRun, RunLog, RunWriter, is_anything_pending};

@@ -1,0 +1,112 @@
+//! How a context crosses from one process to the next.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::RunContext;
+use crate::genesis::GenesisError;
+use crate::id::{IdError, RunId, TaskId};
+use crate::journal::{Home, Runtime};
+
+const ROOT: &str = "RUNJOURNAL_ROOT";
+const RUN: &str = "RUNJOURNAL_RUN";
+const STEP: &str = "RUNJOURNAL_STEP";
+const TRACEPARENT: &str = "TRACEPARENT";
+
+/// The environment names no run, or one that is not there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContextError {
+    /// A variable is not set.
+    #[error(
+        "{variable} is not set, so there is no run to join; start this program by `runjournal step run`, \
+         or set RUNJOURNAL_ROOT to the workspace and RUNJOURNAL_RUN to TASK/RUN"
+    )]
+    NotSet {
+        /// Which one.
+        variable: &'static str,
+    },
+    /// A variable does not hold what it should.
+    #[error("{variable} is {value:?}, and should be {wanted}")]
+    Malformed {
+        /// Which one.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it should hold.
+        wanted: &'static str,
+    },
+    /// An id in a variable breaks the rule of ids.
+    #[error("{variable} cannot be used")]
+    Id {
+        /// Which one.
+        variable: &'static str,
+        /// The rule.
+        source: IdError,
+    },
+    /// The run is not there, or cannot be read.
+    #[error("the run that {RUN} names cannot be opened")]
+    Run {
+        /// Why.
+        source: GenesisError,
+    },
+}
+
+fn variable(name: &'static str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+impl RunContext {
+    /// The context that the parent process handed over: `RUNJOURNAL_ROOT` (the workspace),
+    /// `RUNJOURNAL_RUN` (`TASK/RUN`), and where set `RUNJOURNAL_STEP` and `TRACEPARENT`.
+    ///
+    /// # Errors
+    /// [`ContextError`] names the variable that is missing or wrong, or says why the run cannot be
+    /// opened.
+    pub fn from_env() -> Result<Self, ContextError> {
+        let root = variable(ROOT).ok_or(ContextError::NotSet { variable: ROOT })?;
+        let run = variable(RUN).ok_or(ContextError::NotSet { variable: RUN })?;
+        let (task, id) = run.split_once('/').ok_or_else(|| ContextError::Malformed {
+            variable: RUN,
+            value: run.clone(),
+            wanted: "TASK/RUN",
+        })?;
+        let refused = |source| ContextError::Id { variable: RUN, source };
+        let (task, id) = (TaskId::new(task).map_err(refused)?, RunId::new(id).map_err(refused)?);
+        let root = absolute(Utf8Path::new(&root));
+        let mut context = Self::new(&root, &task, &id, &Runtime::default());
+        if let Some(step) = variable(STEP).filter(|step| !step.is_empty()) {
+            let step =
+                step.parse().map_err(|source| ContextError::Id { variable: STEP, source })?;
+            context = context.with_step(step);
+        }
+        if let Some(traceparent) = variable(TRACEPARENT).filter(|value| !value.is_empty()) {
+            context = context.with_traceparent(traceparent);
+        }
+        Home::of_run(&root, &task, &id, context.runtime())
+            .open()
+            .map_err(|source| ContextError::Run { source })?;
+        Ok(context)
+    }
+
+    /// The variables that hand this context to a child process:
+    /// `Command::new("node").envs(ctx.env())`.
+    #[must_use]
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            (ROOT, self.root().to_string()),
+            (RUN, format!("{}/{}", self.task_id(), self.run_id())),
+        ];
+        // An outer step's variables must not reach a child that is not part of it.
+        variables.push((STEP, self.step_ref().map(ToString::to_string).unwrap_or_default()));
+        variables.extend(self.traceparent().map(|value| (TRACEPARENT, value.to_owned())));
+        variables
+    }
+}
+
+/// The path from the root of the file system, so that it holds in another working directory.
+pub(crate) fn absolute(path: &Utf8Path) -> Utf8PathBuf {
+    std::path::absolute(path)
+        .ok()
+        .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
+        .unwrap_or_else(|| path.to_owned())
+}

@@ -1,0 +1,34 @@
+//! The one I/O error under every room: what was tried, on which path, and why it failed.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// An operation of the system failed. Every room's error wraps this one, so a path is never lost.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}")]
+pub struct IoError {
+    /// What was tried, as a verb: `open`, `read`, `sync`.
+    pub action: &'static str,
+    /// The path it was tried on.
+    pub path: Utf8PathBuf,
+    /// What the system answered.
+    pub source: std::io::Error,
+}
+
+impl IoError {
+    pub(crate) fn new(action: &'static str, path: &Utf8Path, source: std::io::Error) -> Self {
+        Self { action, path: path.to_owned(), source }
+    }
+
+    /// For `map_err`: names the action and the path once, lazily.
+    pub(crate) fn at<'a>(
+        action: &'static str,
+        path: &'a Utf8Path,
+    ) -> impl Fn(std::io::Error) -> Self + use<'a> {
+        move |source| Self::new(action, path, source)
+    }
+
+    /// True if the system said that there is no such file.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::NotFound
+    }
+}

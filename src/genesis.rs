@@ -1,0 +1,192 @@
+//! Genesis files: `workspace.json`, `task.json`, `run.json`, written once and never changed.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::digest::Digest;
+use crate::error::IoError;
+use crate::id::{RunId, TaskId};
+use crate::io::Dir;
+use crate::layout::{self, FORMAT_VERSION};
+use crate::line;
+
+/// A genesis file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenesisError {
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The file is there, and is not what was written.
+    #[error("{path} is damaged: {reason}; restore it from a backup, it is never rewritten")]
+    Damaged {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file was written by newer code; it can be read, but nothing may be written beside it.
+    #[error(
+        "{path} has format version {found}, and this runjournal writes version {supported}: it is open \
+         for reading only; use a newer runjournal to write"
+    )]
+    NewerFormat {
+        /// The file that says so.
+        path: Utf8PathBuf,
+        /// The version that the file has.
+        found: u32,
+        /// The newest version that this code writes.
+        supported: u32,
+    },
+}
+
+/// What `workspace.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WorkspaceGenesis {
+    /// The version of the format that the workspace was made with.
+    pub format_version: u32,
+    /// Made once; tells this workspace from its copies' namesakes.
+    pub workspace_id: Uuid,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What `task.json` says. Later changes are records of the task's journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TaskGenesis {
+    /// The task; equal to the name of its directory.
+    pub task_id: TaskId,
+    /// One line for people.
+    pub title: String,
+    /// What the task is to reach.
+    pub objective: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The version of the format that the task was made with.
+    pub schema_version: u32,
+}
+
+/// What `run.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunGenesis {
+    /// The version of the format that the run was made with.
+    pub format_version: u32,
+    /// The task that the run belongs to.
+    pub task_id: TaskId,
+    /// The run; equal to the name of its directory.
+    pub run_id: RunId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// 32 hex digits, as in a W3C `traceparent`; the correlation id of the run's events.
+    pub trace_id: String,
+    /// The run that started this one, as `TASK/RUN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+}
+
+impl TaskGenesis {
+    pub(crate) fn new(
+        task_id: TaskId,
+        title: String,
+        objective: String,
+        created_at: Timestamp,
+    ) -> Self {
+        Self { task_id, title, objective, created_at, schema_version: FORMAT_VERSION }
+    }
+}
+
+/// A kind of genesis file.
+pub(crate) trait Genesis: Serialize + DeserializeOwned {
+    /// Its name within its directory.
+    const FILE: &'static str;
+    fn version(&self) -> u32;
+    /// What joins events of this journal with those of others, unless an event says otherwise.
+    fn correlation(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Genesis for WorkspaceGenesis {
+    const FILE: &'static str = layout::WORKSPACE;
+    fn version(&self) -> u32 {
+        self.format_version
+    }
+}
+
+impl Genesis for TaskGenesis {
+    const FILE: &'static str = layout::TASK;
+    fn version(&self) -> u32 {
+        self.schema_version
+    }
+}
+
+impl Genesis for RunGenesis {
+    const FILE: &'static str = layout::RUN;
+    fn version(&self) -> u32 {
+        self.format_version
+    }
+    fn correlation(&self) -> Option<&str> {
+        Some(&self.trace_id)
+    }
+}
+
+/// A genesis file that was read and is whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Read<G> {
+    pub(crate) value: G,
+    /// The digest of all its bytes: where the chain of its journal begins.
+    pub(crate) digest: Digest,
+}
+
+impl<G: Genesis> Read<G> {
+    /// Refuses if the file is newer than this code.
+    pub(crate) fn writable(&self, dir: &Utf8Path) -> Result<(), GenesisError> {
+        let found = self.value.version();
+        if found <= FORMAT_VERSION {
+            return Ok(());
+        }
+        let path = dir.join(G::FILE);
+        Err(GenesisError::NewerFormat { path, found, supported: FORMAT_VERSION })
+    }
+}
+
+/// Reads and checks a genesis file.
+pub(crate) fn read<G: Genesis>(dir: &Dir) -> Result<Read<G>, GenesisError> {
+    let mut file = dir.open_read(G::FILE)?;
+    let bytes = file.read_all()?;
+    let damaged = |reason: String| GenesisError::Damaged { path: file.path().to_owned(), reason };
+    let sealed = line::open(&bytes)
+        .filter(|_| bytes.ends_with(b"\n"))
+        .ok_or_else(|| damaged("it does not end in its hash".into()))?;
+    if Digest::of(sealed.body) != sealed.hash {
+        return Err(damaged("its content does not have the hash that it ends in".into()));
+    }
+    let value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    Ok(Read { value, digest: Digest::of(&bytes) })
+}
+
+/// Writes a genesis file, durably and exclusively: exactly one of many callers wins; the others get
+/// an I/O error of kind `AlreadyExists`. A crash leaves the file whole or absent.
+pub(crate) fn create<G: Genesis>(dir: &Dir, value: &G, unique: Uuid) -> Result<(), GenesisError> {
+    let json = serde_json::to_string(value).map_err(|error| GenesisError::Damaged {
+        path: dir.path().join(G::FILE),
+        reason: error.to_string(),
+    })?;
+    let (bytes, _) = line::seal(json, Digest::of);
+    let temporary = format!(".{}.{unique}", G::FILE);
+    let mut file = dir.create_new(&temporary)?;
+    let linked = file
+        .write(&bytes)
+        .and_then(|()| file.sync())
+        .and_then(|()| dir.link_new(&temporary, G::FILE));
+    let removed = dir.remove_file(&temporary);
+    linked?;
+    removed?;
+    Ok(dir.sync("")?)
+}

@@ -1,0 +1,251 @@
+//! A directory, held open: everything below it is reached without following a symbolic link.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{AppendFile, Entry, Kind, LockFile, NewFile, ReadFile};
+use crate::error::IoError;
+
+/// A directory, held open. Paths given to its methods are relative to it and use `/`.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+    path: Utf8PathBuf,
+}
+
+const OPEN_DIR: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+impl Dir {
+    /// Opens a directory by any path; the last component must not be a symbolic link.
+    pub(crate) fn open(path: &Utf8Path) -> Result<Self, IoError> {
+        let fd = rustix::fs::openat(CWD, path.as_std_path(), OPEN_DIR, Mode::empty())
+            .map_err(|errno| refine(CWD, path.as_str(), "open", path, errno))?;
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// Opens a workspace's root, which may be reached through a symbolic link.
+    pub(crate) fn open_root(path: &Utf8Path) -> Result<Self, IoError> {
+        let dir = Self::open(&path.join("."))?;
+        Ok(Self { path: path.to_owned(), ..dir })
+    }
+
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    fn full(&self, relative: &str) -> Utf8PathBuf {
+        if relative.is_empty() { self.path.clone() } else { self.path.join(relative) }
+    }
+
+    /// The directory that holds the last component, and that component.
+    fn parent<'a>(
+        &self,
+        relative: &'a str,
+        action: &'static str,
+    ) -> Result<(Option<OwnedFd>, &'a str), IoError> {
+        let Some((parents, name)) = relative.rsplit_once('/') else { return Ok((None, relative)) };
+        let mut walked: Option<OwnedFd> = None;
+        for component in parents.split('/') {
+            let at = walked.as_ref().unwrap_or(&self.fd);
+            let next = rustix::fs::openat(at, component, OPEN_DIR, Mode::empty())
+                .map_err(|errno| refine(at, component, action, &self.full(relative), errno))?;
+            walked = Some(next);
+        }
+        Ok((walked, name))
+    }
+
+    /// Runs a call on the last component within its directory.
+    fn on<T>(
+        &self,
+        relative: &str,
+        action: &'static str,
+        call: impl Fn(&OwnedFd, &str) -> Result<T, Errno>,
+    ) -> Result<T, IoError> {
+        let (parent, name) = self.parent(relative, action)?;
+        let at = parent.as_ref().unwrap_or(&self.fd);
+        rustix::io::retry_on_intr(|| call(at, name))
+            .map_err(|errno| refine(at, name, action, &self.full(relative), errno))
+    }
+
+    fn open_file(
+        &self,
+        relative: &str,
+        flags: OFlags,
+        action: &'static str,
+    ) -> Result<File, IoError> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mode = Mode::from_raw_mode(0o666);
+        self.on(relative, action, |at, name| rustix::fs::openat(at, name, flags, mode))
+            .map(File::from)
+    }
+
+    fn regular(&self, relative: &str, file: &File, action: &'static str) -> Result<(), IoError> {
+        let path = self.full(relative);
+        if file.metadata().map_err(IoError::at(action, &path))?.is_file() {
+            return Ok(());
+        }
+        Err(IoError::new(action, &path, std::io::Error::other(NOT_REGULAR)))
+    }
+
+    pub(crate) fn open_dir(&self, relative: &str) -> Result<Self, IoError> {
+        let fd = self.on(relative, "open", |at, name| {
+            rustix::fs::openat(at, name, OPEN_DIR, Mode::empty())
+        })?;
+        Ok(Self { fd, path: self.full(relative) })
+    }
+
+    pub(crate) fn open_read(&self, relative: &str) -> Result<ReadFile, IoError> {
+        let file = self.open_file(relative, OFlags::RDONLY, "open")?;
+        self.regular(relative, &file, "open")?;
+        Ok(ReadFile::new(file, self.full(relative)))
+    }
+
+    pub(crate) fn open_append(&self, relative: &str) -> Result<AppendFile, IoError> {
+        let file = self.open_file(relative, OFlags::RDWR | OFlags::APPEND, "open")?;
+        self.regular(relative, &file, "open")?;
+        Ok(AppendFile::new(file, self.full(relative)))
+    }
+
+    /// Opens a lock file, and makes it where it is not there.
+    pub(crate) fn open_lock(&self, relative: &str) -> Result<LockFile, IoError> {
+        let file = self.open_file(relative, OFlags::RDWR | OFlags::CREATE, "open")?;
+        Ok(LockFile::new(file, self.full(relative)))
+    }
+
+    /// Opens a lock file that is there, without the right to write.
+    pub(crate) fn open_lock_shared(&self, relative: &str) -> Result<LockFile, IoError> {
+        let file = self.open_file(relative, OFlags::RDONLY, "open")?;
+        Ok(LockFile::new(file, self.full(relative)))
+    }
+
+    pub(crate) fn create_new(&self, relative: &str) -> Result<NewFile, IoError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let file = self.open_file(relative, flags, "create")?;
+        Ok(NewFile::new(file, self.full(relative)))
+    }
+
+    /// Makes one directory; false if it was there.
+    pub(crate) fn create_dir(&self, relative: &str) -> Result<bool, IoError> {
+        let made = self.on(relative, "create", |at, name| {
+            match rustix::fs::mkdirat(at, name, Mode::from_raw_mode(0o777)) {
+                Err(Errno::EXIST) => Ok(false),
+                other => other.map(|()| true),
+            }
+        })?;
+        if !made && self.stat(relative)?.is_none_or(|entry| entry.kind != Kind::Dir) {
+            let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
+            return Err(IoError::new("create", &self.full(relative), source));
+        }
+        Ok(made)
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), IoError> {
+        let (from_parent, from_name) = self.parent(from, "rename")?;
+        let from_at = from_parent.as_ref().unwrap_or(&self.fd);
+        self.on(to, "rename a staged file to", |at, name| {
+            rustix::fs::renameat(from_at, from_name, at, name)
+        })
+    }
+
+    /// Gives a file a second name; fails if the name is taken, so there is exactly one winner.
+    pub(crate) fn link_new(&self, from: &str, to: &str) -> Result<(), IoError> {
+        let (from_parent, from_name) = self.parent(from, "link")?;
+        let from_at = from_parent.as_ref().unwrap_or(&self.fd);
+        self.on(to, "create", |at, name| {
+            rustix::fs::linkat(from_at, from_name, at, name, AtFlags::empty())
+        })
+    }
+
+    pub(crate) fn remove_file(&self, relative: &str) -> Result<(), IoError> {
+        self.on(relative, "remove", |at, name| {
+            rustix::fs::unlinkat(at, name, AtFlags::empty())
+        })
+    }
+
+    /// Removes a directory if it is empty.
+    pub(crate) fn remove_dir(&self, relative: &str) -> Result<(), IoError> {
+        self.on(relative, "remove", |at, name| {
+            rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR)
+        })
+    }
+
+    /// Waits until the names in a directory are on the disk; `""` is this one.
+    pub(crate) fn sync(&self, relative: &str) -> Result<(), IoError> {
+        let opened;
+        let fd = if relative.is_empty() {
+            &self.fd
+        } else {
+            opened = self.open_dir(relative)?;
+            &opened.fd
+        };
+        rustix::fs::fsync(fd)
+            .map_err(|errno| IoError::new("sync", &self.full(relative), errno.into()))
+    }
+
+    /// What stands at a path; `None` if nothing does, or a parent is missing.
+    pub(crate) fn stat(&self, relative: &str) -> Result<Option<Entry>, IoError> {
+        let stat = self.on(relative, "look at", |at, name| {
+            rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
+        });
+        match stat {
+            Ok(stat) => {
+                let kind = kind(FileType::from_raw_mode(stat.st_mode));
+                Ok(Some(Entry { kind, size: u64::try_from(stat.st_size).unwrap_or(0) }))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names in a directory, sorted; names that are not UTF-8 are passed over, for they cannot
+    /// belong to the library.
+    pub(crate) fn list(&self, relative: &str) -> Result<Vec<(String, Kind)>, IoError> {
+        let dir = self.open_dir(if relative.is_empty() { "." } else { relative })?;
+        let fail = |errno: Errno| IoError::new("list", &self.full(relative), errno.into());
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&dir.fd).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name == "." || name == ".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => dir.stat(name)?.map_or(Kind::Other, |entry| entry.kind),
+                known => kind(known),
+            };
+            names.push((name.to_owned(), kind));
+        }
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(names)
+    }
+}
+
+const NOT_REGULAR: &str = "a symbolic link or a special file stands there, and neither is followed";
+
+fn kind(file_type: FileType) -> Kind {
+    match file_type {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        _ => Kind::Other,
+    }
+}
+
+/// Puts the refusal of a symbolic link into words; other errors stay as the system gave them.
+fn refine(
+    at: impl std::os::fd::AsFd,
+    name: &str,
+    action: &'static str,
+    path: &Utf8Path,
+    errno: Errno,
+) -> IoError {
+    let special = matches!(errno, Errno::LOOP | Errno::NOTDIR | Errno::NXIO)
+        && rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| kind(FileType::from_raw_mode(stat.st_mode)) == Kind::Other);
+    let source = if special { std::io::Error::other(NOT_REGULAR) } else { errno.into() };
+    IoError::new(action, path, source)
+}

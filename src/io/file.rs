@@ -1,0 +1,163 @@
+//! Open files: a journal that only grows, a new file that is written once, a file to read.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::digest::Digest;
+use crate::error::IoError;
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Dir,
+    /// A symbolic link, a pipe, a socket, a device: nothing that belongs in a run.
+    Other,
+}
+
+/// What stands at a path, and how long it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) kind: Kind,
+    pub(crate) size: u64,
+}
+
+/// A file that only ever grows at its end.
+#[derive(Debug)]
+pub(crate) struct AppendFile {
+    file: File,
+    path: Utf8PathBuf,
+}
+
+impl AppendFile {
+    pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
+        Self { file, path }
+    }
+
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// Its length, or `None` once its last name was removed.
+    pub(crate) fn linked_len(&self) -> Result<Option<u64>, IoError> {
+        let metadata = self.file.metadata().map_err(IoError::at("look at", &self.path))?;
+        #[cfg(unix)]
+        if std::os::unix::fs::MetadataExt::nlink(&metadata) == 0 {
+            return Ok(None);
+        }
+        Ok(Some(metadata.len()))
+    }
+
+    /// Appends `len` bytes from `offset` to `buffer`, or as many as there are.
+    pub(crate) fn read_at(
+        &mut self,
+        offset: u64,
+        len: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), IoError> {
+        read_at(&mut self.file, &self.path, offset, len, buffer)
+    }
+
+    /// One write at the end of the file. Anything but a whole write is an error, and is not tried
+    /// again: what it left is a torn tail, which the next append seals off.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), IoError> {
+        let written = self.file.write(bytes).map_err(IoError::at("append to", &self.path))?;
+        if written == bytes.len() {
+            return Ok(());
+        }
+        let short = format!("only {written} of {} bytes were written", bytes.len());
+        Err(IoError::new(
+            "append to",
+            &self.path,
+            std::io::Error::new(ErrorKind::WriteZero, short),
+        ))
+    }
+
+    /// Waits until everything that anybody appended is on the disk.
+    pub(crate) fn sync(&self) -> Result<(), IoError> {
+        self.file.sync_data().map_err(IoError::at("sync", &self.path))
+    }
+}
+
+/// A file that was not there before, being written.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    file: File,
+    path: Utf8PathBuf,
+}
+
+impl NewFile {
+    pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
+        Self { file, path }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), IoError> {
+        self.file.write_all(bytes).map_err(IoError::at("write", &self.path))
+    }
+
+    /// Waits until its content is on the disk; its name needs a sync of its directory as well.
+    pub(crate) fn sync(&self) -> Result<(), IoError> {
+        self.file.sync_all().map_err(IoError::at("sync", &self.path))
+    }
+}
+
+/// A regular file, open for reading.
+#[derive(Debug)]
+pub(crate) struct ReadFile {
+    file: File,
+    path: Utf8PathBuf,
+}
+
+impl ReadFile {
+    pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
+        Self { file, path }
+    }
+
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    pub(crate) fn read_all(&mut self) -> Result<Vec<u8>, IoError> {
+        let mut bytes = Vec::new();
+        self.file.read_to_end(&mut bytes).map_err(IoError::at("read", &self.path))?;
+        Ok(bytes)
+    }
+
+    /// Appends up to `len` bytes from `offset` to `buffer`.
+    pub(crate) fn read_at(
+        &mut self,
+        offset: u64,
+        len: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), IoError> {
+        read_at(&mut self.file, &self.path, offset, len, buffer)
+    }
+
+    /// The digest of what the file holds, and its length, in flat memory.
+    pub(crate) fn digest(&mut self) -> Result<(Digest, u64), IoError> {
+        let fail = IoError::at("read", &self.path);
+        let mut hasher = blake3::Hasher::new();
+        self.file.rewind().map_err(&fail)?;
+        hasher.update_reader(&mut self.file).map_err(&fail)?;
+        Ok((Digest::from_hasher(&hasher), hasher.count()))
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), IoError> {
+        self.file.sync_all().map_err(IoError::at("sync", &self.path))
+    }
+}
+
+fn read_at(
+    file: &mut File,
+    path: &Utf8Path,
+    offset: u64,
+    len: u64,
+    buffer: &mut Vec<u8>,
+) -> Result<(), IoError> {
+    let fail = IoError::at("read", path);
+    file.seek(SeekFrom::Start(offset)).map_err(&fail)?;
+    file.take(len).read_to_end(buffer).map_err(&fail)?;
+    Ok(())
+}

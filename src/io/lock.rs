@@ -1,0 +1,117 @@
+//! A lock between processes and threads, freed by the kernel when its holder dies.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::error::IoError;
+
+/// An open lock file. It holds nothing and is never removed while its run stands: a lock file that
+/// is removed and made again would grant the lock twice.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    file: File,
+    path: Utf8PathBuf,
+}
+
+impl LockFile {
+    pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
+        Self { file, path }
+    }
+
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// Takes the lock for this descriptor alone; false while somebody else holds it.
+    pub(crate) fn try_exclusive(&self) -> Result<bool, IoError> {
+        self.granted(fs2::FileExt::try_lock_exclusive(&self.file))
+    }
+
+    /// Takes the lock together with other readers; false while a writer holds it.
+    pub(crate) fn try_shared(&self) -> Result<bool, IoError> {
+        self.granted(fs2::FileExt::try_lock_shared(&self.file))
+    }
+
+    fn granted(&self, answer: std::io::Result<()>) -> Result<bool, IoError> {
+        match answer {
+            Ok(()) => Ok(true),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+                    || error.raw_os_error() == fs2::lock_contended_error().raw_os_error() =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(IoError::new("lock", &self.path, error)),
+        }
+    }
+
+    /// Tries until `timeout` is over: at first at once, for the usual holder is done within
+    /// microseconds, then with pauses that grow to two milliseconds.
+    pub(crate) fn wait(
+        &self,
+        timeout: Duration,
+        mut attempt: impl FnMut(&Self) -> Result<bool, IoError>,
+    ) -> Result<bool, IoError> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(10);
+        for tries in 0_u32.. {
+            if attempt(self)? {
+                return Ok(true);
+            }
+            if start.elapsed() >= timeout {
+                break;
+            }
+            if tries < 32 {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(2));
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn unlock(&self) {
+        // Closing the descriptor frees the lock as well, so there is nothing to do on failure.
+        let _ = fs2::FileExt::unlock(&self.file);
+    }
+
+    /// Who holds the lock, in words for an error message.
+    pub(crate) fn holder(&self) -> String {
+        self.holder_pid().map_or_else(
+            || "another process".to_owned(),
+            |pid| {
+                let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                let name = if name.is_empty() { "?" } else { name.trim() };
+                if pid == std::process::id() {
+                    format!("process {pid} ({name}), which is this one")
+                } else {
+                    format!("process {pid} ({name})")
+                }
+            },
+        )
+    }
+
+    /// From `/proc/locks`, whose lines read `1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF`.
+    #[cfg(unix)]
+    fn holder_pid(&self) -> Option<u32> {
+        let inode = std::os::unix::fs::MetadataExt::ino(&self.file.metadata().ok()?).to_string();
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        locks.lines().find_map(|line| {
+            let mut words = line.split_ascii_whitespace().skip(1);
+            if words.next()? != "FLOCK" {
+                return None;
+            }
+            let pid = words.nth(2)?;
+            (words.next()?.rsplit(':').next()? == inode).then(|| pid.parse().ok())?
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn holder_pid(&self) -> Option<u32> {
+        None
+    }
+}

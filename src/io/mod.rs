@@ -1,0 +1,18 @@
+//! The only room that touches the file system, and the seam at which a simulated disk can stand in.
+//!
+//! Everything below a workspace's root is reached through a [`Dir`], which never follows a symbolic
+//! link. Linux is what the tests run on; what macOS needs is the same code, and what Windows needs
+//! is in `dir_portable.rs`, which is compiled there and untried.
+
+#[cfg(all(unix, not(runjournal_portable)))]
+mod dir;
+#[cfg(not(all(unix, not(runjournal_portable))))]
+#[path = "dir_portable.rs"]
+mod dir;
+mod file;
+mod lock;
+mod walk;
+
+pub(crate) use dir::Dir;
+pub(crate) use file::{AppendFile, Entry, Kind, NewFile, ReadFile};
+pub(crate) use lock::LockFile;

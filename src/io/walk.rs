@@ -1,0 +1,33 @@
+//! Every regular file below a directory.
+
+use super::Dir;
+use crate::error::IoError;
+
+impl Dir {
+    /// The regular files below a directory with their sizes, by their path relative to it, sorted.
+    /// Links are not followed; paths that are not UTF-8 are passed over. A directory that is not
+    /// there holds none.
+    pub(crate) fn files_below(&self, relative: &str) -> Result<Vec<(String, u64)>, IoError> {
+        let root = self.path().join(relative);
+        let mut files = Vec::new();
+        for entry in walkdir::WalkDir::new(&root).min_depth(1).sort_by_file_name() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                // Removed while we looked, or never there.
+                Err(error)
+                    if error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(IoError::new("list", &root, error.into())),
+            };
+            if !entry.file_type().is_file() {
+                continue;
+            }
+            let path = entry.path().strip_prefix(&root).ok().and_then(|path| path.to_str());
+            let (Some(path), Ok(metadata)) = (path, entry.metadata()) else { continue };
+            files.push((path.replace(std::path::MAIN_SEPARATOR, "/"), metadata.len()));
+        }
+        Ok(files)
+    }
+}

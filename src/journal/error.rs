@@ -1,0 +1,188 @@
+//! What can go wrong with a journal.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use crate::error::IoError;
+use crate::genesis::GenesisError;
+use crate::id::{EventId, StepName};
+
+use super::ExpectedVersion;
+
+/// An append or a read of a journal was refused, or failed. Unless a variant says otherwise, nothing
+/// was appended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The genesis file is damaged, missing, or newer than this code.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The directory stands, and its journal does not.
+    #[error("{path} is missing though its run exists: that is damage; restore it from a backup")]
+    MissingJournal {
+        /// Where the journal should be.
+        path: Utf8PathBuf,
+    },
+    /// The run was removed while it was in use.
+    #[error("{path} was removed while in use; nothing can be appended to it any more")]
+    Removed {
+        /// The journal that is gone.
+        path: Utf8PathBuf,
+    },
+    /// Somebody else held the lock for as long as the caller would wait.
+    #[error(
+        "the lock {path} is held by {holder} and was not freed within {waited:?}; try again, or end \
+         that process (the lock goes with it)"
+    )]
+    LockTimeout {
+        /// The lock file.
+        path: Utf8PathBuf,
+        /// Who holds it.
+        holder: String,
+        /// How long the caller waited.
+        waited: Duration,
+    },
+    /// The journal ends in bytes that no killed writer can have left.
+    #[error(
+        "{path} is damaged at byte {offset} ({length} bytes: {reason}) and no record follows the damage; \
+         restore it from a backup, or run `runjournal repair --apply` to close the damage off and go on"
+    )]
+    DamagedTail {
+        /// The journal.
+        path: Utf8PathBuf,
+        /// Where the damage starts.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// Nothing may follow `execution_complete`.
+    #[error("{path} is closed: its execution is complete; start a new run")]
+    Closed {
+        /// The journal.
+        path: Utf8PathBuf,
+    },
+    /// The idempotency key was used before for something else.
+    #[error(
+        "the idempotency key {key:?} stands at seq {seq} of {path} with another {difference}; use a new \
+         key for new work"
+    )]
+    KeyConflict {
+        /// The journal.
+        path: Utf8PathBuf,
+        /// The key.
+        key: String,
+        /// The first record with that key.
+        seq: u64,
+        /// What differs.
+        difference: &'static str,
+    },
+    /// The stream is not where the caller expected it.
+    #[error("the stream {stream} is at {}, and {expected} was expected; read it again", version(*.found))]
+    VersionConflict {
+        /// The stream, as `kind/id`.
+        stream: String,
+        /// What the caller asked for.
+        expected: ExpectedVersion,
+        /// The version of its last record; `None` if it has none.
+        found: Option<u64>,
+    },
+    /// A newer attempt of the step took over from the caller's.
+    #[error(
+        "this attempt of step {step} (started by {started}) was superseded by {newest}: its writes are \
+         refused; stop this process"
+    )]
+    StepSuperseded {
+        /// The step.
+        step: StepName,
+        /// The caller's `step_started`.
+        started: EventId,
+        /// The newest one, or why there is none.
+        newest: String,
+    },
+    /// A line or a batch is over its limit.
+    #[error("{what} has {size}, and the limit is {limit}; {}", what.advice())]
+    TooLarge {
+        /// What is over the limit.
+        what: TooLarge,
+        /// How large it is, in bytes, or in records for [`TooLarge::BatchRecords`].
+        size: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// The event cannot be appended as it is.
+    #[error("the event {event_type:?} cannot be appended: {reason}")]
+    BadEvent {
+        /// Its type.
+        event_type: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A sync failed before, so this writer can no longer promise anything.
+    #[error("this writer of {path} stopped after a failed sync ({reason}); open a new one and check the disk")]
+    Poisoned {
+        /// The journal.
+        path: Utf8PathBuf,
+        /// The first failure.
+        reason: String,
+    },
+    /// The events were appended, and the sync that should make them durable failed. They count for
+    /// every reader now, and may be lost in a power cut.
+    #[error("appended to {path}, but not durable: {source}; check the disk, then append again with the same key")]
+    NotDurable {
+        /// The journal.
+        path: Utf8PathBuf,
+        /// Why the sync failed.
+        source: IoError,
+    },
+    /// A payload does not have the shape that the reader asked for.
+    #[error("the payload of seq {seq} ({event_type}) does not read as asked")]
+    Payload {
+        /// The record.
+        seq: u64,
+        /// Its type.
+        event_type: String,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
+}
+
+/// What is over a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TooLarge {
+    /// Bytes of one line.
+    Line,
+    /// Bytes of one batch.
+    BatchBytes,
+    /// Records of one batch.
+    BatchRecords,
+}
+
+impl TooLarge {
+    fn advice(self) -> &'static str {
+        match self {
+            TooLarge::Line => "write the content as an artifact and name it in the payload",
+            TooLarge::BatchBytes | TooLarge::BatchRecords => "commit it in parts",
+        }
+    }
+}
+
+impl std::fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            TooLarge::Line => "a line of the journal (bytes)",
+            TooLarge::BatchBytes => "a batch (bytes)",
+            TooLarge::BatchRecords => "a batch (records)",
+        })
+    }
+}
+
+fn version(found: Option<u64>) -> String {
+    found.map_or_else(|| "no record".to_owned(), |version| format!("version {version}"))
+}

@@ -1,0 +1,166 @@
+//! Where a journal is, who writes to it, and what the writer was given.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::Actor;
+use crate::clock::{Clock, SystemClock};
+use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
+use crate::id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
+use crate::io::Dir;
+use crate::{digest::Digest, layout};
+
+/// What is injected: the clock, the source of ids, and how long to wait for a lock.
+#[derive(Debug, Clone)]
+pub(crate) struct Runtime {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) lock_timeout: Duration,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds),
+            lock_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Runtime {
+    pub(crate) fn next_event_id(&self) -> EventId {
+        EventId::from(self.ids.next_id(self.clock.now()))
+    }
+}
+
+/// The attempt of a step that a context writes for: `NAME/EVENT`, where EVENT is the id of its
+/// `step_started`. It crosses processes as `RUNJOURNAL_STEP`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub struct StepRef {
+    /// The step.
+    pub name: StepName,
+    /// The `step_started` of this attempt.
+    pub started: EventId,
+}
+
+impl fmt::Display for StepRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.started)
+    }
+}
+
+impl FromStr for StepRef {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let bad = || IdError {
+            what: "step attempt",
+            text: text.to_owned(),
+            reason: "it must be a step name, a slash and the id of its step_started",
+        };
+        let (name, started) = text.split_once('/').ok_or_else(bad)?;
+        Ok(Self { name: name.parse()?, started: started.parse()? })
+    }
+}
+
+/// The task, or the run, that a journal belongs to.
+#[derive(Debug, Clone)]
+enum Owner {
+    Task(TaskId),
+    Run(RunId),
+}
+
+/// A journal's place, and in whose name it is written. A value: nothing is open.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    root: Utf8PathBuf,
+    dir: Utf8PathBuf,
+    owner: Owner,
+    pub(crate) runtime: Runtime,
+    pub(crate) actor: Actor,
+    pub(crate) step: Option<StepRef>,
+    pub(crate) traceparent: Option<String>,
+}
+
+/// What opening a home yields: its directory, and what its genesis file says.
+pub(crate) struct Opened {
+    pub(crate) dir: Dir,
+    /// Where the chain begins.
+    pub(crate) genesis: Digest,
+    pub(crate) correlation: Option<String>,
+}
+
+impl Home {
+    pub(crate) fn of_task(root: &Utf8Path, task: &TaskId, runtime: &Runtime) -> Self {
+        let dir = layout::task_dir(root, task);
+        Self::new(root, dir, Owner::Task(task.clone()), runtime, Actor::new("system", None))
+    }
+
+    pub(crate) fn of_run(root: &Utf8Path, task: &TaskId, run: &RunId, runtime: &Runtime) -> Self {
+        let dir = layout::run_dir(root, task, run);
+        Self::new(root, dir, Owner::Run(run.clone()), runtime, Actor::default())
+    }
+
+    fn new(
+        root: &Utf8Path,
+        dir: Utf8PathBuf,
+        owner: Owner,
+        runtime: &Runtime,
+        actor: Actor,
+    ) -> Self {
+        let (root, runtime) = (root.to_owned(), runtime.clone());
+        Self { root, dir, owner, runtime, actor, step: None, traceparent: None }
+    }
+
+    /// The run's or the task's directory.
+    pub(crate) fn dir(&self) -> &Utf8Path {
+        &self.dir
+    }
+
+    /// The stream of events that name none.
+    pub(crate) fn default_stream(&self) -> (&'static str, &str) {
+        match &self.owner {
+            Owner::Task(id) => ("task", id.as_str()),
+            Owner::Run(id) => ("run", id.as_str()),
+        }
+    }
+
+    /// True for a run's journal.
+    pub(crate) fn is_run(&self) -> bool {
+        matches!(self.owner, Owner::Run(_))
+    }
+
+    /// Opens the directory for reading.
+    pub(crate) fn open(&self) -> Result<Opened, GenesisError> {
+        self.opened(false)
+    }
+
+    /// Opens the directory for writing: refused where the workspace or the genesis file is newer
+    /// than this code.
+    pub(crate) fn open_writable(&self) -> Result<Opened, GenesisError> {
+        genesis::read::<WorkspaceGenesis>(&Dir::open_root(&self.root)?)?.writable(&self.root)?;
+        self.opened(true)
+    }
+
+    fn opened(&self, writable: bool) -> Result<Opened, GenesisError> {
+        match &self.owner {
+            Owner::Task(_) => self.opened_as::<TaskGenesis>(writable),
+            Owner::Run(_) => self.opened_as::<RunGenesis>(writable),
+        }
+    }
+
+    fn opened_as<G: Genesis>(&self, writable: bool) -> Result<Opened, GenesisError> {
+        let dir = Dir::open(&self.dir)?;
+        let read = genesis::read::<G>(&dir)?;
+        if writable {
+            read.writable(&self.dir)?;
+        }
+        let correlation = read.value.correlation().map(str::to_owned);
+        Ok(Opened { dir, genesis: read.digest, correlation })
+    }
+}

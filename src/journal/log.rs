@@ -1,0 +1,482 @@
+//! The one way to append: lock, catch up, check, write.
+
+use serde_json::value::RawValue;
+
+use super::home::Opened;
+use super::ledger::{Fold, Keyed, Ledger};
+use super::record::{Garbage, Record};
+use super::scan::{Cursor, Rest, Seen, SkipKind, scan};
+use super::{
+    Event, Home, JournalError, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, TooLarge, types,
+};
+use crate::error::IoError;
+use crate::id::EventId;
+use crate::io::{AppendFile, Dir, LockFile};
+use crate::{json, layout};
+
+/// What an append survives once it returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A killed process, but not a power cut.
+    #[default]
+    Buffered,
+    /// A power cut: the call returns when the disk has it.
+    Durable,
+}
+
+/// An appended event, or the first one with its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Appended {
+    /// Its place in the journal.
+    pub seq: u64,
+    /// Its id.
+    pub event_id: EventId,
+    /// Its place in its stream.
+    pub stream_version: u64,
+    /// True if it was there before: the key had been used for the same event.
+    pub duplicate: bool,
+}
+
+/// A journal, open for appending. Crate-private: callers reach it through a writer that also puts
+/// committed artifacts in place, so that every append finishes what a crash left.
+#[derive(Debug)]
+pub(crate) struct Log<F: Fold> {
+    home: Home,
+    dir: Dir,
+    file: AppendFile,
+    lock: LockFile,
+    correlation: Option<String>,
+    start: Cursor,
+    cursor: Cursor,
+    ledger: Ledger,
+    fold: F,
+    poisoned: Option<String>,
+}
+
+impl<F: Fold> Log<F> {
+    pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
+        let Opened { dir, genesis, correlation } = home.open_writable()?;
+        let file = dir.open_append(layout::JOURNAL).map_err(|error| {
+            if error.is_not_found() {
+                JournalError::MissingJournal { path: dir.path().join(layout::JOURNAL) }
+            } else {
+                error.into()
+            }
+        })?;
+        let lock = dir.open_lock(layout::LOCK)?;
+        let start = Cursor::start(genesis);
+        Ok(Self {
+            home: home.clone(),
+            dir,
+            file,
+            lock,
+            correlation,
+            start,
+            cursor: start,
+            ledger: Ledger::default(),
+            fold: F::default(),
+            poisoned: None,
+        })
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Takes the lock and catches up with what others appended.
+    pub(crate) fn lock(&mut self) -> Result<LockedLog<'_, F>, JournalError> {
+        if let Some(reason) = &self.poisoned {
+            let (path, reason) = (self.file.path().to_owned(), reason.clone());
+            return Err(JournalError::Poisoned { path, reason });
+        }
+        let waited = self.home.runtime.lock_timeout;
+        if !self.lock.wait(waited, LockFile::try_exclusive)? {
+            let (path, holder) = (self.lock.path().to_owned(), self.lock.holder());
+            return Err(JournalError::LockTimeout { path, holder, waited });
+        }
+        let mut locked = LockedLog { log: self, rest: Rest::default(), tail: Vec::new() };
+        locked.catch_up()?;
+        Ok(locked)
+    }
+
+    /// Waits until everything appended is on the disk. The first failure poisons this writer: a
+    /// later sync could say OK though the data is gone.
+    pub(crate) fn sync(&mut self) -> Result<(), JournalError> {
+        self.file.sync().map_err(|source| self.poison(source))
+    }
+
+    fn poison(&mut self, source: IoError) -> JournalError {
+        self.poisoned = Some(source.source.to_string());
+        JournalError::NotDurable { path: self.file.path().to_owned(), source }
+    }
+
+    fn take_in(&mut self, record: &Record, offset: u64, length: u64) {
+        self.ledger.apply(record, offset, length);
+        self.fold.apply(record);
+    }
+}
+
+/// A journal whose lock is held and whose state is up to date. Only through it can be appended.
+pub(crate) struct LockedLog<'a, F: Fold> {
+    log: &'a mut Log<F>,
+    /// What lies behind the last counted record,
+    rest: Rest,
+    /// and its bytes.
+    tail: Vec<u8>,
+}
+
+impl<F: Fold> Drop for LockedLog<'_, F> {
+    fn drop(&mut self) {
+        self.log.lock.unlock();
+    }
+}
+
+impl<F: Fold> LockedLog<'_, F> {
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.log.dir
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.log.home
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.log.ledger
+    }
+
+    pub(crate) fn fold(&self) -> &F {
+        &self.log.fold
+    }
+
+    pub(crate) fn fold_mut(&mut self) -> &mut F {
+        &mut self.log.fold
+    }
+
+    /// What lies behind the last counted record and does not count.
+    pub(crate) fn rest(&self) -> &Rest {
+        &self.rest
+    }
+
+    /// [`Log::sync`], with the lock held.
+    pub(crate) fn sync(&mut self) -> Result<(), JournalError> {
+        self.log.sync()
+    }
+
+    fn catch_up(&mut self) -> Result<(), JournalError> {
+        let path = self.log.file.path().to_owned();
+        let len = self.log.file.linked_len()?.ok_or(JournalError::Removed { path })?;
+        if len == self.log.cursor.offset {
+            return Ok(());
+        }
+        let from_start = self.log.cursor == self.log.start;
+        let damage = len < self.log.cursor.offset || self.read_forward(len)?;
+        if damage && !from_start {
+            // The cached state cannot be trusted: what counts is defined by the scan from genesis.
+            self.log.cursor = self.log.start;
+            self.log.ledger = Ledger::default();
+            self.log.fold = F::default();
+            self.read_forward(len)?;
+        }
+        Ok(())
+    }
+
+    /// Scans from the cursor to `len`; true if there was damage.
+    fn read_forward(&mut self, len: u64) -> Result<bool, JournalError> {
+        let Log { file, cursor, ledger, fold, .. } = &mut *self.log;
+        let mut damage = false;
+        let mut see = |seen| match seen {
+            Seen::Record { record, offset, length } => {
+                ledger.apply(&record, offset, length);
+                fold.apply(&record);
+            }
+            Seen::Skip(skip) => damage |= skip.is_damage(),
+        };
+        let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
+        (self.rest, self.tail) = scan_forward(cursor, len, read, &mut see)?;
+        Ok(damage || self.rest.damage().is_some())
+    }
+
+    /// Appends events as one batch, whole or not at all: buffered, so it survives this process; for
+    /// more, sync afterwards. A key that stands already returns the first events.
+    pub(crate) fn append(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
+        for event in events {
+            event.check()?;
+        }
+        self.check_not_damaged()?;
+        if let Some(first) = self.duplicate_of(events)? {
+            return Ok(first);
+        }
+        self.check_admitted()?;
+        self.check_versions(events)?;
+        self.write(events)
+    }
+
+    /// The first events with the key of these, if they are the same.
+    pub(crate) fn duplicate_of(
+        &mut self,
+        events: &[Event],
+    ) -> Result<Option<Vec<Appended>>, JournalError> {
+        let Some(key) = events.first().and_then(|event| event.key.as_ref()) else {
+            return Ok(None);
+        };
+        let Some(keyed) = self.log.ledger.key(key) else { return Ok(None) };
+        let first = self.read_keyed(keyed)?;
+        let conflict = |difference| JournalError::KeyConflict {
+            path: self.log.file.path().to_owned(),
+            key: key.clone(),
+            seq: first.first().map_or(0, |record| record.seq),
+            difference,
+        };
+        if first.len() != events.len() {
+            return Err(conflict("number of events"));
+        }
+        for (record, event) in first.iter().zip(events) {
+            if record.event_type != event.event_type {
+                return Err(conflict("type"));
+            }
+            if record.stream() != self.stream_of(event) {
+                return Err(conflict("stream"));
+            }
+            if !same_meaning(record, event) {
+                return Err(conflict("payload"));
+            }
+        }
+        let appended = first.iter().map(|record| Appended {
+            seq: record.seq,
+            event_id: record.event_id,
+            stream_version: record.stream_version,
+            duplicate: true,
+        });
+        Ok(Some(appended.collect()))
+    }
+
+    fn read_keyed(&mut self, keyed: Keyed) -> Result<Vec<Record>, JournalError> {
+        let mut bytes = Vec::new();
+        self.log.file.read_at(keyed.offset, keyed.length, &mut bytes)?;
+        Ok(bytes.split_inclusive(|b| *b == b'\n').filter_map(Record::parse).collect())
+    }
+
+    pub(crate) fn check_not_damaged(&self) -> Result<(), JournalError> {
+        match self.rest.damage() {
+            None => Ok(()),
+            Some(skip) => Err(JournalError::DamagedTail {
+                path: self.log.file.path().to_owned(),
+                offset: skip.offset,
+                length: skip.length,
+                reason: match skip.kind {
+                    SkipKind::Damage(reason) => reason,
+                    SkipKind::Garbage | SkipKind::Torn => "not a record",
+                },
+            }),
+        }
+    }
+
+    /// Refuses what a superseded attempt of a step, or anybody in a closed run, wants to append.
+    pub(crate) fn check_admitted(&self) -> Result<(), JournalError> {
+        if let Some(step) = &self.log.home.step {
+            let newest = self.log.ledger.newest_start(step.name.as_str());
+            if newest != Some(step.started) {
+                return Err(JournalError::StepSuperseded {
+                    step: step.name.clone(),
+                    started: step.started,
+                    newest: newest.map_or_else(|| "nothing".to_owned(), |id| id.to_string()),
+                });
+            }
+        }
+        if self.log.ledger.is_closed() {
+            return Err(JournalError::Closed { path: self.log.file.path().to_owned() });
+        }
+        Ok(())
+    }
+
+    fn check_versions(&self, events: &[Event]) -> Result<(), JournalError> {
+        for event in events {
+            let stream = self.stream_of(event);
+            let found = self.log.ledger.version(&stream);
+            if !event.expected.admits(found) {
+                let expected = event.expected;
+                return Err(JournalError::VersionConflict { stream, expected, found });
+            }
+        }
+        Ok(())
+    }
+
+    fn stream_of(&self, event: &Event) -> String {
+        match &event.stream {
+            Some((kind, id)) => format!("{kind}/{id}"),
+            None => {
+                let (kind, id) = self.log.home.default_stream();
+                format!("{kind}/{id}")
+            }
+        }
+    }
+
+    /// Closes off damage at the end of the file, and only there.
+    pub(crate) fn append_repair(&mut self, event: &Event) -> Result<Vec<Appended>, JournalError> {
+        self.check_admitted()?;
+        self.write(std::slice::from_ref(event))
+    }
+
+    fn write(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        if events.len() > MAX_BATCH_RECORDS {
+            let (size, limit) = (events.len(), MAX_BATCH_RECORDS);
+            return Err(JournalError::TooLarge { what: TooLarge::BatchRecords, size, limit });
+        }
+        let torn = !self.tail.is_empty() && !self.tail.ends_with(b"\n");
+        let seal: &[u8] = if torn { b"#\n" } else { b"" };
+        self.tail.extend_from_slice(seal);
+        let garbage = Garbage::of(&self.tail);
+        let mut bytes = seal.to_vec();
+        let built = self.build(events, garbage, &mut bytes);
+        self.tail.truncate(self.tail.len() - seal.len());
+        let (records, cursor) = built?;
+
+        self.log.file.append(&bytes)?;
+        let appended = records.iter().map(|(record, offset, length)| {
+            self.log.take_in(record, *offset, *length);
+            Appended {
+                seq: record.seq,
+                event_id: record.event_id,
+                stream_version: record.stream_version,
+                duplicate: false,
+            }
+        });
+        let appended = appended.collect();
+        self.log.cursor = cursor;
+        self.rest = Rest::default();
+        self.tail.clear();
+        Ok(appended)
+    }
+
+    /// The records of a batch with their places, their lines in `bytes`, and the cursor behind them.
+    #[expect(clippy::type_complexity, reason = "used once, one line below its meaning")]
+    fn build(
+        &self,
+        events: &[Event],
+        mut garbage: Option<Garbage>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(Vec<(Record, u64, u64)>, Cursor), JournalError> {
+        let occurred_at = self.log.home.runtime.clock.now();
+        let batch_size = u32::try_from(events.len()).ok().filter(|size| *size > 1);
+        let mut cursor = self.log.cursor;
+        cursor.offset += self.tail.len() as u64;
+        let mut versions = std::collections::HashMap::<String, u64>::new();
+        let mut records = Vec::with_capacity(events.len());
+        for (index, event) in (0_u32..).zip(events) {
+            let stream = self.stream_of(event);
+            let stream_version = match versions.get(&stream).copied() {
+                Some(staged) => staged + 1,
+                None => self.log.ledger.version(&stream).map_or(0, |version| version + 1),
+            };
+            versions.insert(stream, stream_version);
+            let mut record = self.record(event, occurred_at);
+            record.seq = cursor.seq + 1;
+            record.stream_version = stream_version;
+            record.batch_index = batch_size.map(|_| index);
+            record.batch_size = batch_size;
+            record.garbage = garbage.take();
+            if index == 0 {
+                record.idempotency_key.clone_from(&event.key);
+            }
+            let (line, hash) = record
+                .to_line(cursor.hash)
+                .map_err(|error| event.bad(format!("it is not JSON: {error}")))?;
+            let size = line.len();
+            check_size(TooLarge::Line, size, MAX_LINE)?;
+            bytes.extend_from_slice(&line);
+            check_size(TooLarge::BatchBytes, bytes.len(), MAX_BATCH_BYTES)?;
+            records.push((record, cursor.offset, size as u64));
+            cursor = Cursor { offset: cursor.offset + size as u64, seq: cursor.seq + 1, hash };
+        }
+        Ok((records, cursor))
+    }
+
+    fn record(&self, event: &Event, occurred_at: crate::clock::Timestamp) -> Record {
+        let home = &self.log.home;
+        let (kind, id) = home.default_stream();
+        let (aggregate_kind, stream_id) =
+            event.stream.clone().unwrap_or_else(|| (kind.to_owned(), id.to_owned()));
+        let actor = event.actor.as_ref().unwrap_or(&home.actor).clone();
+        let step = home.step.as_ref().map(|step| step.started);
+        Record {
+            seq: 0,
+            event_id: event.event_id.unwrap_or_else(|| home.runtime.next_event_id()),
+            event_type: event.event_type.clone(),
+            occurred_at,
+            aggregate_kind,
+            stream_id,
+            stream_version: 0,
+            actor_kind: actor.kind,
+            actor_id: actor.id,
+            command_id: event.command_id.clone(),
+            causation_event_id: event.causation.or(step),
+            correlation_id: event.correlation.clone().or_else(|| self.log.correlation.clone()),
+            idempotency_key: None,
+            batch_index: None,
+            batch_size: None,
+            payload_json: event.payload.clone(),
+            payload_ref: None,
+            metadata: event.metadata.clone().or_else(|| traceparent(home)),
+            garbage: None,
+        }
+    }
+}
+
+fn traceparent(home: &Home) -> Option<Box<RawValue>> {
+    json::to_raw(&serde_json::json!({ "traceparent": home.traceparent.as_ref()? })).ok()
+}
+
+fn check_size(what: TooLarge, size: usize, limit: usize) -> Result<(), JournalError> {
+    if size > limit { Err(JournalError::TooLarge { what, size, limit }) } else { Ok(()) }
+}
+
+/// True if payloads mean the same: equal as JSON values, in the library's own events apart from what
+/// it fills in itself.
+fn same_meaning(record: &Record, event: &Event) -> bool {
+    let (first, second) = (record.payload_json.as_deref(), event.payload.as_deref());
+    if json::same_value(first, second) {
+        return true;
+    }
+    let meaning = |raw: Option<&RawValue>| {
+        let mut members: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(raw?.get()).ok()?;
+        members.retain(|name, _| !types::FILLED_IN.contains(&name.as_str()));
+        Some(members)
+    };
+    types::RESERVED.contains(&event.event_type.as_str())
+        && meaning(first).is_some_and(|first| Some(first) == meaning(second))
+}
+
+/// Bytes read at once; more only while a gap of more does not count.
+const CHUNK: u64 = 1 << 20;
+
+/// Scans a file from the cursor to `len` in flat memory, and returns what lies behind the last
+/// counted record: as skips, and as bytes.
+pub(super) fn scan_forward(
+    cursor: &mut Cursor,
+    len: u64,
+    mut read: impl FnMut(u64, u64, &mut Vec<u8>) -> Result<(), IoError>,
+    see: &mut dyn FnMut(Seen),
+) -> Result<(Rest, Vec<u8>), IoError> {
+    let mut buffer = Vec::new();
+    let mut chunk = CHUNK;
+    loop {
+        let from = cursor.offset;
+        let had = buffer.len() as u64;
+        let wanted = chunk.min(len.saturating_sub(from + had));
+        read(from + had, wanted, &mut buffer)?;
+        let rest = scan(cursor, &buffer, see);
+        let counted = usize::try_from(cursor.offset - from).unwrap_or(usize::MAX);
+        let ended = from + buffer.len() as u64 >= len || buffer.len() as u64 == had;
+        buffer.drain(..counted.min(buffer.len()));
+        if ended {
+            return Ok((rest, buffer));
+        }
+        chunk = if counted == 0 { chunk.saturating_mul(2) } else { CHUNK };
+    }
+}

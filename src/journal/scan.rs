@@ -1,0 +1,389 @@
+//! The one function that decides what counts.
+//!
+//! Writers, lock-free readers, repair and the tests all ask it. It is pure: a cursor and the bytes
+//! behind it go in; counted records, skipped bytes and the moved cursor come out. The rules stand in
+//! docs/format.md, "What counts"; an independent reader in `tests/` was written from that page alone.
+
+use std::collections::VecDeque;
+
+use super::record::{Garbage, Record};
+use super::MAX_LINE;
+use crate::digest::Digest;
+use crate::line::{self, Sealed};
+
+/// Where a scan stands: always at the end of a counted record, or at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// Bytes before it.
+    pub(crate) offset: u64,
+    /// The seq of the last counted record; 0 at the start.
+    pub(crate) seq: u64,
+    /// Its hash; at the start, the digest of the genesis file.
+    pub(crate) hash: Digest,
+}
+
+impl Cursor {
+    pub(crate) fn start(genesis: Digest) -> Self {
+        Self { offset: 0, seq: 0, hash: genesis }
+    }
+}
+
+/// Why bytes do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SkipKind {
+    /// Left by a killed writer, and sealed off.
+    Garbage,
+    /// Left by a killed writer at the end of the file, or just being written.
+    Torn,
+    /// What no killed writer can have left, and why.
+    Damage(&'static str),
+}
+
+/// Bytes that do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Skip {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    pub(crate) kind: SkipKind,
+}
+
+impl Skip {
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self.kind, SkipKind::Damage(_))
+    }
+
+    fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+
+    /// True if a skip of this kind at this offset is reported as one with this; of two reasons for
+    /// damage, the first stands for both.
+    fn touches(&self, kind: SkipKind, offset: u64) -> bool {
+        std::mem::discriminant(&self.kind) == std::mem::discriminant(&kind) && self.end() == offset
+    }
+}
+
+/// What a scan comes across, in the order of the file.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Record { record: Record, offset: u64, length: u64 },
+    Skip(Skip),
+}
+
+/// What lies behind the last counted record, if the bytes end where the file ends.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    pub(crate) skips: Vec<Skip>,
+}
+
+impl Rest {
+    /// The first damage, which stops appends until it was repaired.
+    pub(crate) fn damage(&self) -> Option<&Skip> {
+        self.skips.iter().find(|skip| skip.is_damage())
+    }
+}
+
+const NOT_A_RECORD: &str = "not a record";
+const BROKEN_CHAIN: &str = "a record that does not follow the one before it";
+const BROKEN_BATCH: &str = "part of a batch that is not whole";
+const TOO_LONG: &str = "a line of more than 1 MiB";
+const GARBAGE_CHANGED: &str = "bytes that the next record does not vouch for";
+
+/// Scans `bytes`, which start at the cursor's offset, and moves the cursor past what counts. Bytes
+/// behind the cursor are to be given again, with more behind them, unless the file ends there.
+pub(crate) fn scan(cursor: &mut Cursor, bytes: &[u8], see: &mut dyn FnMut(Seen)) -> Rest {
+    let base = cursor.offset;
+    let mut scanner = Scanner {
+        bytes,
+        base,
+        cursor,
+        see,
+        gap: Vec::new(),
+        damaged: false,
+        endings: VecDeque::new(),
+        pending: None,
+    };
+    let mut start = 0;
+    while let Some(length) = bytes.get(start..).and_then(|rest| rest.iter().position(|b| *b == b'\n'))
+    {
+        let end = start + length + 1;
+        scanner.line(start, end);
+        start = end;
+    }
+    scanner.finish(start)
+}
+
+/// A point of the chain that the next record may follow.
+#[derive(Debug, Clone, Copy)]
+struct Tip {
+    hash: Digest,
+    seq: u64,
+    /// The end of its line, within the scanned bytes.
+    end: usize,
+    /// Recovered from lines that did not count, so that its seq is not certain.
+    recovered: bool,
+}
+
+impl Tip {
+    fn admits(&self, seq: u64) -> bool {
+        if self.recovered { seq > self.seq } else { seq == self.seq + 1 }
+    }
+}
+
+/// A batch of which not all members were seen yet.
+struct Pending {
+    /// What its first member follows.
+    parent: Tip,
+    /// Its last member so far.
+    last: Tip,
+    size: u32,
+    members: Vec<(Record, usize, usize)>,
+}
+
+/// A line since the cursor that did not count and yet ends as a record does: the records behind it
+/// may chain on what it says its hash is, or on what its hash should have been.
+struct Ending {
+    hash: Digest,
+    from_cursor: Digest,
+    from_previous: Option<Digest>,
+    end: usize,
+}
+
+/// How many such lines are kept: enough for any one accident, and a bound on the work.
+const ENDINGS: usize = 16;
+
+struct Scanner<'b, 's> {
+    bytes: &'b [u8],
+    base: u64,
+    cursor: &'s mut Cursor,
+    see: &'s mut dyn FnMut(Seen),
+    /// What did not count since the cursor.
+    gap: Vec<Skip>,
+    damaged: bool,
+    endings: VecDeque<Ending>,
+    pending: Option<Pending>,
+}
+
+impl<'b> Scanner<'b, '_> {
+    fn slice(&self, start: usize, end: usize) -> &'b [u8] {
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    fn line(&mut self, start: usize, end: usize) {
+        let line = self.slice(start, end);
+        let too_long = line.len() > MAX_LINE;
+        let sealed = if too_long { None } else { line::open(line) };
+        let sealed = sealed.filter(|_| line.ends_with(b"\n"));
+
+        let joined = self.pending.as_ref().and_then(|pending| {
+            let (record, last) = follow(&pending.last, sealed.as_ref()?, line, end)?;
+            let next = u32::try_from(pending.members.len()).ok();
+            let fits = record.batch_size == Some(pending.size) && record.batch_index == next;
+            fits.then_some((record, last))
+        });
+        if let Some((record, last)) = joined {
+            self.join(record, last, start, end);
+            return;
+        }
+
+        let given_up = self.pending.take();
+        for (_, start, end) in given_up.iter().flat_map(|pending| &pending.members) {
+            self.remember_ending(*start, *end);
+        }
+        let line = self.slice(start, end);
+        let followed = sealed.as_ref().and_then(|sealed| {
+            self.tips().find_map(|tip| {
+                follow(&tip, sealed, line, end).map(|(record, last)| (tip, record, last))
+            })
+        });
+        match followed {
+            Some((parent, record, last)) if record.batch_index.unwrap_or(0) == 0 => {
+                self.give_up(given_up, SkipKind::Garbage);
+                match record.batch_size {
+                    None => self.count(parent, last, vec![(record, start, end)]),
+                    Some(size) => {
+                        let members = vec![(record, start, end)];
+                        self.pending = Some(Pending { parent, last, size, members });
+                    }
+                }
+            }
+            Some(_) => self.damage(given_up, start, end, BROKEN_BATCH),
+            None => {
+                let breaks = rotted_breaks(line);
+                if !breaks.is_empty() {
+                    self.give_up(given_up, SkipKind::Damage(BROKEN_BATCH));
+                    self.pieces(start, end, &breaks);
+                } else if line.ends_with(b"#\n") {
+                    self.give_up(given_up, SkipKind::Garbage);
+                    self.skip(start, end, SkipKind::Garbage);
+                    self.remember_ending(start, end);
+                } else {
+                    let reason = match sealed {
+                        Some(_) => BROKEN_CHAIN,
+                        None if too_long => TOO_LONG,
+                        None => NOT_A_RECORD,
+                    };
+                    self.damage(given_up, start, end, reason);
+                }
+            }
+        }
+    }
+
+    /// The lines that a line turns out to be, once its rotted line breaks are taken for breaks.
+    fn pieces(&mut self, start: usize, end: usize, breaks: &[usize]) {
+        let mut from = start;
+        for to in breaks.iter().map(|at| start + at).chain([end]) {
+            self.line(from, to);
+            from = to;
+        }
+    }
+
+    /// What a record may follow: the last counted record, and behind damage also what the lines
+    /// since then say, or should have said.
+    fn tips(&self) -> impl Iterator<Item = Tip> {
+        let Cursor { offset, seq, hash } = *self.cursor;
+        let end = usize::try_from(offset - self.base).unwrap_or(usize::MAX);
+        let counted = Tip { hash, seq, end, recovered: false };
+        let endings = self.endings.iter().rev().filter(|_| self.damaged);
+        std::iter::once(counted).chain(endings.flat_map(move |ending| {
+            [Some(ending.hash), Some(ending.from_cursor), ending.from_previous]
+                .into_iter()
+                .flatten()
+                .map(move |hash| Tip { hash, seq, end: ending.end, recovered: true })
+        }))
+    }
+
+    fn remember_ending(&mut self, start: usize, end: usize) {
+        let Some(Sealed { body, hash }) = line::open(self.slice(start, end)) else { return };
+        let from_cursor = Digest::chained(self.cursor.hash, body);
+        let from_previous = self.endings.back().map(|last| Digest::chained(last.hash, body));
+        if self.endings.len() == ENDINGS {
+            self.endings.pop_front();
+        }
+        self.endings.push_back(Ending { hash, from_cursor, from_previous, end });
+    }
+
+    fn join(&mut self, record: Record, last: Tip, start: usize, end: usize) {
+        let Some(mut pending) = self.pending.take() else { return };
+        pending.members.push((record, start, end));
+        pending.last = last;
+        if pending.members.len() == pending.size as usize {
+            self.count(pending.parent, last, pending.members);
+        } else {
+            self.pending = Some(pending);
+        }
+    }
+
+    fn give_up(&mut self, pending: Option<Pending>, kind: SkipKind) {
+        for (_, start, end) in pending.into_iter().flat_map(|pending| pending.members) {
+            self.skip(start, end, kind);
+        }
+    }
+
+    fn damage(
+        &mut self,
+        given_up: Option<Pending>,
+        start: usize,
+        end: usize,
+        reason: &'static str,
+    ) {
+        self.give_up(given_up, SkipKind::Damage(BROKEN_BATCH));
+        self.skip(start, end, SkipKind::Damage(reason));
+        self.remember_ending(start, end);
+    }
+
+    fn skip(&mut self, start: usize, end: usize, kind: SkipKind) {
+        self.damaged |= matches!(kind, SkipKind::Damage(_));
+        let offset = self.base + start as u64;
+        let length = (end - start) as u64;
+        match self.gap.last_mut() {
+            Some(last) if last.touches(kind, offset) => last.length += length,
+            _ => self.gap.push(Skip { offset, length, kind }),
+        }
+    }
+
+    /// Counts a record, or all of a batch.
+    fn count(&mut self, parent: Tip, last: Tip, members: Vec<(Record, usize, usize)>) {
+        if let Some((first, start, _)) = members.first() {
+            self.close_gap(parent, first.garbage, *start);
+        }
+        for (record, start, end) in members {
+            let offset = self.base + start as u64;
+            (self.see)(Seen::Record { record, offset, length: (end - start) as u64 });
+        }
+        *self.cursor =
+            Cursor { offset: self.base + last.end as u64, seq: last.seq, hash: last.hash };
+    }
+
+    /// Reports what lies before a record that counts. What the record vouches for is accounted for;
+    /// what nobody vouches for, and no line of it looks damaged, was changed behind our back.
+    fn close_gap(&mut self, parent: Tip, declared: Option<Garbage>, start: usize) {
+        if self.gap.is_empty() && declared.is_none() {
+            return;
+        }
+        let found = Garbage::of(self.slice(parent.end, start));
+        let mut gap = std::mem::take(&mut self.gap);
+        let from = self.base + parent.end as u64;
+        if found == declared {
+            if !parent.recovered {
+                gap.iter_mut().for_each(|skip| skip.kind = SkipKind::Garbage);
+            }
+        } else if !gap.iter().any(|skip| skip.is_damage() && skip.end() > from) {
+            gap.retain(|skip| skip.offset < from);
+            if let Some(last) = gap.last_mut() {
+                last.length = last.length.min(from - last.offset);
+            }
+            let length = (start - parent.end) as u64;
+            gap.push(Skip { offset: from, length, kind: SkipKind::Damage(GARBAGE_CHANGED) });
+        }
+        merge(&mut gap);
+        gap.into_iter().for_each(|skip| (self.see)(Seen::Skip(skip)));
+        self.damaged = false;
+        self.endings.clear();
+    }
+
+    fn finish(mut self, tail: usize) -> Rest {
+        let from = self
+            .pending
+            .take()
+            .and_then(|pending| pending.members.first().map(|(_, start, _)| *start))
+            .unwrap_or(tail);
+        if from < self.bytes.len() {
+            self.skip(from, self.bytes.len(), SkipKind::Torn);
+        }
+        Rest { skips: self.gap }
+    }
+}
+
+/// The record on a line, and the tip that it is, if it follows a tip.
+fn follow(tip: &Tip, sealed: &Sealed<'_>, line: &[u8], end: usize) -> Option<(Record, Tip)> {
+    if Digest::chained(tip.hash, sealed.body) != sealed.hash {
+        return None;
+    }
+    let record = Record::parse(line)?;
+    let last = Tip { hash: sealed.hash, seq: record.seq, end, recovered: false };
+    tip.admits(record.seq).then_some((record, last))
+}
+
+/// Where a line goes on as a new record behind a byte that is a line break with one bit flipped.
+/// None of those bytes can stand there in JSON, so this finds nothing in a line that was not hurt.
+fn rotted_breaks(line: &[u8]) -> Vec<usize> {
+    const RECORD: &[u8] = b"{\"seq\":";
+    let starts = line.windows(RECORD.len() + 1).enumerate().filter(|(_, window)| {
+        window.split_first().is_some_and(|(before, record)| {
+            record == RECORD && (before ^ b'\n').count_ones() == 1
+        })
+    });
+    starts.map(|(at, _)| at + 1).collect()
+}
+
+fn merge(gap: &mut Vec<Skip>) {
+    gap.dedup_by(|next, last| {
+        let touching = last.touches(next.kind, next.offset);
+        if touching {
+            last.length += next.length;
+        }
+        touching
+    });
+}
+

@@ -1,0 +1,192 @@
+//! JSON as text: one line for a journal, canonical for an artifact.
+//!
+//! Both work on text that serde_json has accepted and keep every number as it was written where it
+//! matters, so integers of any size stay exact; a `serde_json::Value` would round them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The value as JSON on one line.
+pub(crate) fn to_raw<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, serde_json::Error> {
+    let text = serde_json::to_string(value)?;
+    // A value may itself hold raw JSON with line breaks, as a file read by the tool does.
+    let text = if text.contains(['\n', '\r', '\t']) { compact(&text) } else { text };
+    if nests_too_deep(&text) {
+        return Err(too_deep());
+    }
+    RawValue::from_string(text)
+}
+
+/// As deep as serde_json, and most other readers, will follow.
+const MAX_DEPTH: usize = 127;
+
+fn too_deep() -> serde_json::Error {
+    serde::ser::Error::custom("the JSON nests deeper than 127 levels")
+}
+
+fn nests_too_deep(json: &str) -> bool {
+    let opens = json.bytes().filter(|b| matches!(b, b'{' | b'[')).count();
+    opens > MAX_DEPTH && serde_json::from_str::<serde_json::Value>(json).is_err()
+}
+
+/// Takes the white space between tokens out of JSON text.
+fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for c in json.chars() {
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else if matches!(c, ' ' | '\n' | '\r' | '\t') {
+            continue;
+        } else {
+            in_string = c == '"';
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Escapes what JSON lets stand raw but some readers take for the end of a line, or for control:
+/// U+007F to U+009F, U+2028, U+2029. Such characters can only stand inside strings.
+pub(crate) fn escape_line(json: String) -> String {
+    let unsafe_in_line = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}');
+    if !json.contains(unsafe_in_line) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if unsafe_in_line(c) {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The canonical form: keys sorted, two-space indent, shortest round-trip numbers, integers of any
+/// size exact, a newline at the end. Equal values are equal bytes.
+pub(crate) fn canonical<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    let raw = serde_json::value::to_raw_value(value)?;
+    let mut out = String::with_capacity(raw.get().len() * 2);
+    write_canonical(&raw, 0, &mut out)?;
+    out.push('\n');
+    Ok(out)
+}
+
+fn write_canonical(
+    raw: &RawValue,
+    depth: usize,
+    out: &mut String,
+) -> Result<(), serde_json::Error> {
+    let text = raw.get();
+    if depth > MAX_DEPTH {
+        return Err(too_deep());
+    }
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text)?;
+            write_list(members.iter(), ['{', '}'], depth, out, |(key, value), out| {
+                out.push_str(&serde_json::to_string(key)?);
+                out.push_str(": ");
+                write_canonical(value, depth + 1, out)
+            })
+        }
+        Some(b'[') => {
+            let items: Vec<Box<RawValue>> = serde_json::from_str(text)?;
+            write_list(items.iter(), ['[', ']'], depth, out, |item, out| {
+                write_canonical(item, depth + 1, out)
+            })
+        }
+        Some(b'"') => {
+            let string: String = serde_json::from_str(text)?;
+            out.push_str(&serde_json::to_string(&string)?);
+            Ok(())
+        }
+        Some(b'-' | b'0'..=b'9') if text.contains(['.', 'e', 'E']) => {
+            let number: f64 = serde_json::from_str(text)?;
+            out.push_str(&serde_json::to_string(&number)?);
+            Ok(())
+        }
+        _ => {
+            out.push_str(text);
+            Ok(())
+        }
+    }
+}
+
+/// Writes `{` or `[`, each item on a line of its own, and the end; an empty list stays on one line.
+fn write_list<T>(
+    items: impl ExactSizeIterator<Item = T>,
+    [open, close]: [char; 2],
+    depth: usize,
+    out: &mut String,
+    mut write_item: impl FnMut(T, &mut String) -> Result<(), serde_json::Error>,
+) -> Result<(), serde_json::Error> {
+    let indent = |out: &mut String, depth| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    out.push(open);
+    let mut left = items.len();
+    let empty = left == 0;
+    for item in items {
+        indent(out, depth + 1);
+        write_item(item, out)?;
+        left -= 1;
+        if left > 0 {
+            out.push(',');
+        }
+    }
+    if !empty {
+        indent(out, depth);
+    }
+    out.push(close);
+    Ok(())
+}
+
+/// True if both texts are the same JSON value.
+pub(crate) fn same_value(a: Option<&RawValue>, b: Option<&RawValue>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            a.get() == b.get()
+                || matches!((canonical(a), canonical(b)), (Ok(a), Ok(b)) if a == b)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(input: &str, expect: &str) {
+        let raw: Box<RawValue> = serde_json::from_str(input).unwrap();
+        assert_eq!(canonical(&raw).unwrap(), format!("{expect}\n"), "{input}");
+    }
+
+    #[test]
+    fn canonical_form() {
+        check(r#"{"b":1,"a":[true,null]}"#, "{\n  \"a\": [\n    true,\n    null\n  ],\n  \"b\": 1\n}");
+        check("{ }", "{}");
+        check("[ ]", "[]");
+        check("123456789012345678901234567890", "123456789012345678901234567890");
+        check("0.1000000000000000055", "0.1");
+        check("1e2", "100.0");
+        check(r#""\u0061\/ü\u2028""#, "\"a/ü\u{2028}\"");
+        check(r#"{"a":1,"a":2}"#, "{\n  \"a\": 2\n}");
+        assert_eq!(canonical(&u128::MAX).unwrap().trim(), u128::MAX.to_string());
+    }
+
+    #[test]
+    fn one_line_for_every_reader() {
+        assert_eq!(escape_line("\"a\u{2028}\u{85}\u{7f}ü\"".into()), "\"a\\u2028\\u0085\\u007fü\"");
+        assert_eq!(compact("{ \"a b\" :\n [1,\t\"\\\" \"] }"), r#"{"a b":[1,"\" "]}"#);
+    }
+}

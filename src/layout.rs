@@ -1,0 +1,47 @@
+//! Every file name on disk, and nothing else.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::id::{EventId, RunId, TaskId};
+
+/// The version of the format that this code writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+pub(crate) const WORKSPACE: &str = "workspace.json";
+pub(crate) const TASK: &str = "task.json";
+pub(crate) const RUN: &str = "run.json";
+pub(crate) const RUNS: &str = "runs";
+pub(crate) const ARTIFACTS: &str = "artifacts";
+pub(crate) const JOURNAL_DIR: &str = "journal";
+pub(crate) const JOURNAL: &str = "journal/events.jsonl";
+pub(crate) const LOCK: &str = "journal/.lock";
+pub(crate) const TMP: &str = ".tmp";
+
+pub(crate) fn task_dir(root: &Utf8Path, task: &TaskId) -> Utf8PathBuf {
+    root.join(task.as_str())
+}
+
+pub(crate) fn run_dir(root: &Utf8Path, task: &TaskId, run: &RunId) -> Utf8PathBuf {
+    task_dir(root, task).join(RUNS).join(run.as_str())
+}
+
+/// Staged content of the artifact record with this id, relative to the run.
+pub(crate) fn stage(event: EventId) -> String {
+    format!("{TMP}/{event}")
+}
+
+/// The liveness file of the attempt that this `step_started` began.
+pub(crate) fn liveness(started: EventId) -> String {
+    format!("{TMP}/{started}.live")
+}
+
+/// The work folder of a program that runs as this attempt of a step.
+#[cfg(feature = "cli")]
+pub(crate) fn work(started: EventId) -> String {
+    format!("{TMP}/{started}.work")
+}
+
+/// An artifact's path, relative to the run.
+pub(crate) fn artifact(name: &str) -> String {
+    format!("{ARTIFACTS}/{name}")
+}

@@ -1,0 +1,57 @@
+//! The sealed line: a JSON object on one line that ends in its own hash.
+//!
+//! Records of a journal and the genesis files share this shape, so one flipped bit in any of them
+//! is found. The end has a fixed length: `,"hash":"<64 hex>"}` and a line break, 76 bytes.
+
+use crate::digest::Digest;
+
+/// Bytes of the fixed end, the line break included.
+pub(crate) const END: usize = 76;
+const KEY: &[u8] = b",\"hash\":\"";
+const CLOSE: &[u8] = b"\"}";
+
+/// A line taken apart: what is hashed, and the hash that it claims.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sealed<'a> {
+    pub(crate) body: &'a [u8],
+    pub(crate) hash: Digest,
+}
+
+/// Takes a line apart; `None` if it does not end as a sealed line does. The last byte may be
+/// anything: whether it is the line break that it should be is the caller's question.
+pub(crate) fn open(line: &[u8]) -> Option<Sealed<'_>> {
+    let (body, end) = line.split_at_checked(line.len().checked_sub(END)?)?;
+    let hex = end.strip_prefix(KEY)?.split_last()?.1.strip_suffix(CLOSE)?;
+    Some(Sealed { body, hash: Digest::from_hex(hex)? })
+}
+
+/// Finishes a line: `json` is an object without its hash; `hash` is computed from what is hashed.
+/// Returns the line and its hash.
+pub(crate) fn seal(json: String, hash: impl FnOnce(&[u8]) -> Digest) -> (Vec<u8>, Digest) {
+    let mut line = crate::json::escape_line(json).into_bytes();
+    line.pop();
+    let hash = hash(&line);
+    line.extend_from_slice(KEY);
+    line.extend_from_slice(hash.to_hex().as_bytes());
+    line.extend_from_slice(CLOSE);
+    line.push(b'\n');
+    (line, hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealed_lines_open_and_bits_are_found() {
+        let (line, hash) = seal(r#"{"a":1}"#.into(), Digest::of);
+        assert_eq!(line.len(), r#"{"a":1"#.len() + END);
+        let sealed = open(&line).unwrap();
+        assert_eq!((sealed.hash, Digest::of(sealed.body)), (hash, hash));
+        for bit in 0..(line.len() - 1) * 8 {
+            let mut flipped = line.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(open(&flipped).is_none_or(|s| Digest::of(s.body) != s.hash), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Making directories so that a crash at any moment leaves nothing half.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use uuid::Uuid;
+
+use super::WorkspaceError;
+use crate::error::IoError;
+use crate::genesis::{self, Genesis, GenesisError};
+use crate::io::{Dir, Kind};
+use crate::layout;
+
+/// Makes a directory and those above it, and waits until their names are on the disk.
+pub(super) fn make_dirs(path: &Utf8Path) -> Result<(), WorkspaceError> {
+    let mut missing: Vec<Utf8PathBuf> = Vec::new();
+    let mut at = path;
+    let base = loop {
+        match Dir::open_root(at) {
+            Ok(dir) => break dir,
+            Err(error) if error.is_not_found() => match at.parent() {
+                Some(parent) => {
+                    missing.push(at.to_owned());
+                    at = parent;
+                }
+                None => return Err(error.into()),
+            },
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let mut dir = base;
+    for path in missing.iter().rev() {
+        let name = path.file_name().unwrap_or_default();
+        dir.create_dir(name)?;
+        dir.sync("")?;
+        dir = dir.open_dir(name)?;
+    }
+    Ok(())
+}
+
+/// Makes a task's or a run's directory with an empty, synced journal, and last its genesis file,
+/// which makes it exist. Safe to call again where an earlier call died; false where somebody's
+/// genesis file is there already.
+pub(super) fn make_home<G: Genesis>(
+    parent: &Dir,
+    name: &str,
+    dirs: &[&str],
+    value: &G,
+    unique: Uuid,
+) -> Result<bool, WorkspaceError> {
+    parent.create_dir(name)?;
+    let dir = parent.open_dir(name)?;
+    if dir.stat(G::FILE)?.is_some() {
+        return Ok(false);
+    }
+    dir.create_dir(layout::JOURNAL_DIR)?;
+    for name in dirs {
+        dir.create_dir(name)?;
+    }
+    match dir.create_new(layout::JOURNAL) {
+        Ok(file) => file.sync()?,
+        Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
+            check_empty(&dir, G::FILE)?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    dir.open_lock(layout::LOCK)?;
+    dir.sync(layout::JOURNAL_DIR)?;
+    match genesis::create(&dir, value, unique) {
+        Ok(()) => {}
+        Err(GenesisError::Io(IoError { source, .. }))
+            if source.kind() == std::io::ErrorKind::AlreadyExists =>
+        {
+            return Ok(false);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    parent.sync("")?;
+    Ok(true)
+}
+
+/// A journal that is there before its genesis file must be the empty one of a call that died, or
+/// that of a caller who is making the same thing right now and got further.
+fn check_empty(dir: &Dir, genesis: &str) -> Result<(), WorkspaceError> {
+    let entry = dir.stat(layout::JOURNAL)?;
+    let empty = entry.is_some_and(|entry| entry.kind == Kind::File && entry.size == 0);
+    if empty || dir.stat(genesis)?.is_some() {
+        return Ok(());
+    }
+    Err(WorkspaceError::GenesisMissing { path: dir.path().join(layout::JOURNAL) })
+}

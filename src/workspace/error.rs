@@ -1,0 +1,109 @@
+//! What can go wrong with workspaces, tasks and runs as a whole.
+
+use camino::Utf8PathBuf;
+
+use crate::error::IoError;
+use crate::genesis::GenesisError;
+use crate::id::{RunId, TaskId};
+use crate::journal::JournalError;
+
+use super::{RunStatus, TaskStatus};
+
+/// A workspace, a task or a run cannot be made, found or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkspaceError {
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A genesis file is damaged, or newer than this code.
+    #[error(transparent)]
+    Genesis(GenesisError),
+    /// The journal refused.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// There is no workspace.
+    #[error("there is no workspace at {path}; make one with `runjournal init`")]
+    NotAWorkspace {
+        /// Where it was looked for.
+        path: Utf8PathBuf,
+    },
+    /// There is a workspace already.
+    #[error("{path} is a workspace already; open it instead")]
+    WorkspaceExists {
+        /// Its root.
+        path: Utf8PathBuf,
+    },
+    /// There is no such task.
+    #[error("there is no task {task}; `runjournal task list` shows those there are")]
+    TaskNotFound {
+        /// Its id.
+        task: TaskId,
+    },
+    /// There is such a task already.
+    #[error("the task {task} exists already; choose another id, or use it as it is")]
+    TaskExists {
+        /// Its id.
+        task: TaskId,
+    },
+    /// There is no such run.
+    #[error("there is no run {task}/{run}; `runjournal run list {task}` shows those there are")]
+    RunNotFound {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+    },
+    /// There is such a run already; a run is never reused.
+    #[error("the run {task}/{run} exists already; choose another id, or open it to go on with it")]
+    RunExists {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+    },
+    /// A run cannot go from the one state to the other.
+    #[error("a run cannot go from {from} to {to}; from {from} it can go to {}", list(.from.next()))]
+    IllegalRunMove {
+        /// Where it is.
+        from: RunStatus,
+        /// Where it was to go.
+        to: RunStatus,
+    },
+    /// A task cannot go from the one state to the other.
+    #[error("a task cannot go from {from} to {to}; from {from} it can go to {}", list(.from.next()))]
+    IllegalTaskMove {
+        /// Where it is.
+        from: TaskStatus,
+        /// Where it was to go.
+        to: TaskStatus,
+    },
+    /// A committed artifact is not in place yet, so the run cannot be closed.
+    #[error("{path} is not in place yet, so the run cannot complete; look at the findings of `runjournal status`")]
+    NotApplied {
+        /// The run's directory.
+        path: Utf8PathBuf,
+    },
+    /// A journal stands where the run was not made to its end.
+    #[error("{path} holds records, but its run.json is missing: that is damage; restore it from a backup")]
+    GenesisMissing {
+        /// The journal.
+        path: Utf8PathBuf,
+    },
+}
+
+impl From<GenesisError> for WorkspaceError {
+    fn from(error: GenesisError) -> Self {
+        match error {
+            GenesisError::Io(error) => Self::Io(error),
+            other => Self::Genesis(other),
+        }
+    }
+}
+
+fn list<T: ToString>(states: &[T]) -> String {
+    if states.is_empty() {
+        return "nowhere: it is final".to_owned();
+    }
+    states.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

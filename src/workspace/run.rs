@@ -1,0 +1,229 @@
+//! A run: its state, and its end.
+
+use serde::{Deserialize, Serialize};
+
+use super::{RunStatus, WorkspaceError};
+use crate::artifact::{RunLog, is_anything_pending};
+use crate::clock::Timestamp;
+use crate::context::RunContext;
+use crate::genesis::{self, GenesisError, RunGenesis};
+use crate::io::Dir;
+use crate::journal::{Appended, Event, Fold, Record, types};
+
+/// How a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Outcome {
+    /// Done, and well.
+    Success,
+    /// Done, and not well.
+    Failed,
+}
+
+impl From<Outcome> for RunStatus {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Success => RunStatus::Success,
+            Outcome::Failed => RunStatus::Failed,
+        }
+    }
+}
+
+/// A run that exists: where it is, and what its journal says of its state.
+#[derive(Debug, Clone)]
+pub struct Run {
+    context: RunContext,
+    genesis: RunGenesis,
+}
+
+/// What a run's journal says of its state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct RunState {
+    /// Its status.
+    pub status: RunStatus,
+    /// Why it ended, where somebody said so.
+    pub reason: Option<String>,
+    /// How many records count.
+    pub records: u64,
+    /// The seq of the last one.
+    pub last_seq: u64,
+    /// When the last one was appended.
+    pub last_at: Option<Timestamp>,
+    /// Steps that completed.
+    pub steps_completed: u64,
+    /// Attempts of steps that failed.
+    pub steps_failed: u64,
+    /// Steps that started and did not end.
+    pub steps_open: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Moved {
+    from: RunStatus,
+    to: RunStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Completed {
+    status: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    counts: Counts,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Counts {
+    steps_completed: u64,
+    steps_failed: u64,
+}
+
+impl Fold for RunState {
+    fn apply(&mut self, record: &Record) {
+        self.records += 1;
+        self.last_seq = record.seq;
+        self.last_at = Some(record.occurred_at);
+        let step = &record.stream_id;
+        match record.event_type.as_str() {
+            types::RUN_STATUS_CHANGED => {
+                if let Ok(moved) = record.payload::<Moved>() {
+                    self.status = moved.to;
+                }
+            }
+            types::EXECUTION_COMPLETE => {
+                if let Ok(completed) = record.payload::<Completed>() {
+                    self.status = completed.status.into();
+                    self.reason = completed.reason;
+                }
+            }
+            types::STEP_STARTED if !self.steps_open.contains(step) => {
+                self.steps_open.push(step.clone());
+            }
+            types::STEP_COMPLETED => {
+                self.steps_completed += 1;
+                self.steps_open.retain(|open| open != step);
+            }
+            types::STEP_FAILED => {
+                self.steps_failed += 1;
+                self.steps_open.retain(|open| open != step);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn open(context: RunContext) -> Result<Self, WorkspaceError> {
+        let not_found = || WorkspaceError::RunNotFound {
+            task: context.task_id().clone(),
+            run: context.run_id().clone(),
+        };
+        let read = Dir::open(&context.run_path())
+            .map_err(GenesisError::from)
+            .and_then(|dir| genesis::read::<RunGenesis>(&dir));
+        match read {
+            Ok(read) => Ok(Self { context, genesis: read.value }),
+            Err(GenesisError::Io(error)) if error.is_not_found() => Err(not_found()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where the run is: what its nodes are handed.
+    #[must_use]
+    pub fn context(&self) -> &RunContext {
+        &self.context
+    }
+
+    /// What `run.json` says.
+    #[must_use]
+    pub fn genesis(&self) -> &RunGenesis {
+        &self.genesis
+    }
+
+    /// Its state, from its events.
+    ///
+    /// # Errors
+    /// Where the run's journal cannot be read.
+    pub fn state(&self) -> Result<RunState, WorkspaceError> {
+        let mut state = RunState::default();
+        for record in self.context.events()? {
+            state.apply(&record?);
+        }
+        Ok(state)
+    }
+
+    /// Moves the run to another state that is not final; durable.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::IllegalRunMove`] where there is no such move; final states are reached by
+    /// [`complete`](Run::complete).
+    pub fn set_status(&self, to: RunStatus, reason: Option<&str>) -> Result<(), WorkspaceError> {
+        let mut log = RunLog::<RunState>::open(&self.context.home())?;
+        let mut locked = log.lock()?;
+        let from = locked.fold().1.status;
+        if to.is_final() || !from.next().contains(&to) {
+            return Err(WorkspaceError::IllegalRunMove { from, to });
+        }
+        let reason = reason.map(str::to_owned);
+        locked.append(std::slice::from_ref(&moved(from, to, reason)))?;
+        Ok(locked.sync()?)
+    }
+
+    /// Ends the run: `execution_complete` is its last record, durable, exactly once however many
+    /// call. A run that is still in `PLANNING` moves on to `EXECUTING` before it succeeds.
+    ///
+    /// # Errors
+    /// [`KeyConflict`](crate::JournalError::KeyConflict) where it ended otherwise before;
+    /// [`WorkspaceError::NotApplied`] while a committed artifact cannot be put in place.
+    pub fn complete(
+        &self,
+        outcome: Outcome,
+        reason: Option<&str>,
+    ) -> Result<Appended, WorkspaceError> {
+        let mut log = RunLog::<RunState>::open(&self.context.home())?;
+        let mut locked = log.lock()?;
+        let state = locked.fold().1.clone();
+        let completed = Completed {
+            status: outcome,
+            reason: reason.map(str::to_owned),
+            counts: Counts {
+                steps_completed: state.steps_completed,
+                steps_failed: state.steps_failed,
+            },
+        };
+        let event =
+            Event::new(types::EXECUTION_COMPLETE).key("run:complete").payload(&completed);
+        let event = std::slice::from_ref(&event);
+        let mut appended = locked.duplicate_of(event)?;
+        if appended.is_none() {
+            if is_anything_pending(&locked)? {
+                return Err(WorkspaceError::NotApplied { path: self.context.run_path() });
+            }
+            let from = state.status;
+            if from == RunStatus::Planning && outcome == Outcome::Success {
+                let on = moved(from, RunStatus::Executing, Some("nothing was planned".to_owned()));
+                locked.append(std::slice::from_ref(&on))?;
+            }
+            appended = Some(locked.append(event)?);
+        }
+        locked.sync()?;
+        let bad = || crate::journal::JournalError::Closed { path: self.context.journal_path() };
+        Ok(appended.into_iter().flatten().next().ok_or_else(bad)?)
+    }
+}
+
+fn moved(from: RunStatus, to: RunStatus, reason: Option<String>) -> Event {
+    Event::new(types::RUN_STATUS_CHANGED).payload(&Moved { from, to, reason })
+}
+
+impl RunContext {
+    /// The run that this context stands in.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::RunNotFound`] where there is none.
+    pub fn run(&self) -> Result<Run, WorkspaceError> {
+        Run::open(self.clone())
+    }
+}

@@ -1,0 +1,96 @@
+//! The states of a run and of a task, and the moves between them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The state of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum RunStatus {
+    /// Where every run starts.
+    #[default]
+    Planning,
+    /// Doing the work.
+    Executing,
+    /// Checking the work.
+    Verifying,
+    /// Done, and well. Final.
+    Success,
+    /// Done, and not well. Final.
+    Failed,
+}
+
+impl RunStatus {
+    /// The states that a run can go to from this one.
+    #[must_use]
+    pub fn next(self) -> &'static [RunStatus] {
+        use RunStatus::{Executing, Failed, Planning, Success, Verifying};
+        match self {
+            Planning => &[Executing, Failed],
+            Executing => &[Planning, Verifying, Success, Failed],
+            Verifying => &[Planning, Executing, Success, Failed],
+            Success | Failed => &[],
+        }
+    }
+
+    /// True for `SUCCESS` and `FAILED`.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self.next().is_empty()
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            RunStatus::Planning => "PLANNING",
+            RunStatus::Executing => "EXECUTING",
+            RunStatus::Verifying => "VERIFYING",
+            RunStatus::Success => "SUCCESS",
+            RunStatus::Failed => "FAILED",
+        })
+    }
+}
+
+/// The state of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum TaskStatus {
+    /// Where every task starts, and where a failed one goes back to.
+    #[default]
+    Todo,
+    /// Being worked on.
+    InProgress,
+    /// Done; it can be reopened.
+    Done,
+    /// Put away. Final.
+    Archived,
+}
+
+impl TaskStatus {
+    /// The states that a task can go to from this one.
+    #[must_use]
+    pub fn next(self) -> &'static [TaskStatus] {
+        use TaskStatus::{Archived, Done, InProgress, Todo};
+        match self {
+            Todo => &[InProgress, Archived],
+            InProgress => &[Done, Todo, Archived],
+            Done => &[InProgress, Archived],
+            Archived => &[],
+        }
+    }
+}
+
+impl fmt::Display for TaskStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            TaskStatus::Todo => "TODO",
+            TaskStatus::InProgress => "IN_PROGRESS",
+            TaskStatus::Done => "DONE",
+            TaskStatus::Archived => "ARCHIVED",
+        })
+    }
+}

@@ -1,0 +1,274 @@
+//! A task: what is to be reached, and the runs that try.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::create::make_home;
+use super::workspace::ids_with;
+use super::{Run, TaskStatus, WorkspaceError};
+use crate::context::RunContext;
+use crate::genesis::{self, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
+use crate::id::{RunId, TaskId};
+use crate::io::Dir;
+use crate::journal::{Appended, Event, Events, Fold, Home, Log, Record, Runtime, types};
+use crate::layout::{self, FORMAT_VERSION};
+
+/// What a new task is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TaskOptions {
+    /// One line for people.
+    pub title: String,
+    /// What the task is to reach.
+    pub objective: String,
+}
+
+/// How a new run starts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunOptions {
+    /// Its id; a UUIDv7 unless given.
+    pub run_id: Option<RunId>,
+    /// The run that started it.
+    pub parent: Option<(TaskId, RunId)>,
+}
+
+/// A task. A value: nothing is open.
+#[derive(Debug, Clone)]
+pub struct Task {
+    root: Utf8PathBuf,
+    genesis: TaskGenesis,
+    runtime: Runtime,
+}
+
+/// What a task's journal says of its state.
+#[derive(Debug, Default)]
+struct TaskFold {
+    status: TaskStatus,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StatusChange<S> {
+    from: S,
+    to: S,
+}
+
+impl Fold for TaskFold {
+    fn apply(&mut self, record: &Record) {
+        if record.event_type == types::TASK_STATUS_CHANGED
+            && let Ok(change) = record.payload::<StatusChange<TaskStatus>>()
+        {
+            self.status = change.to;
+        }
+    }
+}
+
+impl Task {
+    pub(super) fn open(
+        root: &Utf8Path,
+        id: TaskId,
+        runtime: &Runtime,
+    ) -> Result<Self, WorkspaceError> {
+        let dir = match Dir::open(&layout::task_dir(root, &id)) {
+            Err(error) if error.is_not_found() => {
+                return Err(WorkspaceError::TaskNotFound { task: id });
+            }
+            other => other?,
+        };
+        match genesis::read::<TaskGenesis>(&dir) {
+            Ok(read) => {
+                let mut genesis = read.value;
+                // Identity is the path: a moved or copied directory is what its name says.
+                genesis.task_id = id;
+                Ok(Self { root: root.to_owned(), genesis, runtime: runtime.clone() })
+            }
+            Err(GenesisError::Io(error)) if error.is_not_found() => {
+                Err(WorkspaceError::TaskNotFound { task: id })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn create(
+        root: &Utf8Path,
+        id: TaskId,
+        options: TaskOptions,
+        runtime: &Runtime,
+    ) -> Result<Self, WorkspaceError> {
+        let dir = Dir::open_root(root)?;
+        genesis::read::<WorkspaceGenesis>(&dir)?.writable(root)?;
+        let now = runtime.clock.now();
+        let genesis = TaskGenesis::new(id.clone(), options.title, options.objective, now);
+        let made = make_home(&dir, id.as_str(), &[layout::RUNS], &genesis, runtime.ids.next_id(now))?;
+        let task = if made {
+            Self { root: root.to_owned(), genesis, runtime: runtime.clone() }
+        } else {
+            Self::open(root, id.clone(), runtime)?
+        };
+        // Also where the maker of an existing task died before this record.
+        task.open_log::<()>()?.sync()?;
+        if made { Ok(task) } else { Err(WorkspaceError::TaskExists { task: id }) }
+    }
+
+    fn home(&self) -> Home {
+        Home::of_task(&self.root, self.id(), &self.runtime)
+    }
+
+    /// The task's log, which begins with `task_created`.
+    fn open_log<F: Fold>(&self) -> Result<Log<F>, WorkspaceError> {
+        let mut log = Log::<F>::open(&self.home())?;
+        let created = Event::new(types::TASK_CREATED).key("task:create").payload(&json!({
+            "title": self.genesis.title,
+            "objective": self.genesis.objective,
+        }));
+        log.lock()?.append(std::slice::from_ref(&created))?;
+        Ok(log)
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &TaskId {
+        &self.genesis.task_id
+    }
+
+    /// What `task.json` says.
+    #[must_use]
+    pub fn genesis(&self) -> &TaskGenesis {
+        &self.genesis
+    }
+
+    /// Its directory, for reading and display.
+    #[must_use]
+    pub fn path(&self) -> Utf8PathBuf {
+        layout::task_dir(&self.root, self.id())
+    }
+
+    /// The task's own events: changes, status, runs started.
+    ///
+    /// # Errors
+    /// Where the task's journal cannot be read.
+    pub fn events(&self) -> Result<Events, WorkspaceError> {
+        Ok(Events::open(&self.home())?)
+    }
+
+    /// Its state, from its events.
+    ///
+    /// # Errors
+    /// Where the task's journal cannot be read.
+    pub fn status(&self) -> Result<TaskStatus, WorkspaceError> {
+        let mut fold = TaskFold::default();
+        for record in self.events()? {
+            fold.apply(&record?);
+        }
+        Ok(fold.status)
+    }
+
+    /// Moves the task to another state; durable.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::IllegalTaskMove`] where there is no such move.
+    pub fn set_status(&self, to: TaskStatus) -> Result<(), WorkspaceError> {
+        let mut log = self.open_log::<TaskFold>()?;
+        let mut locked = log.lock()?;
+        let from = locked.fold().status;
+        if !from.next().contains(&to) {
+            return Err(WorkspaceError::IllegalTaskMove { from, to });
+        }
+        let event = Event::new(types::TASK_STATUS_CHANGED).payload(&StatusChange { from, to });
+        locked.append(std::slice::from_ref(&event))?;
+        Ok(locked.sync()?)
+    }
+
+    /// Its runs, sorted by id. A directory without `run.json` is none.
+    ///
+    /// # Errors
+    /// Where the task's directory cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunId>, WorkspaceError> {
+        ids_with(&Dir::open(&self.path())?, layout::RUNS, layout::RUN)
+    }
+
+    /// A run.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::RunNotFound`] where there is none.
+    pub fn run(&self, id: RunId) -> Result<Run, WorkspaceError> {
+        Run::open(RunContext::new(&self.root, self.id(), &id, &self.runtime))
+    }
+
+    /// Starts a run with a new id.
+    ///
+    /// # Errors
+    /// As [`start_run_with`](Task::start_run_with).
+    pub fn start_run(&self) -> Result<RunContext, WorkspaceError> {
+        self.start_run_with(RunOptions::default())
+    }
+
+    /// Starts a run with the given id.
+    ///
+    /// # Errors
+    /// As [`start_run_with`](Task::start_run_with).
+    pub fn start_run_as(&self, id: RunId) -> Result<RunContext, WorkspaceError> {
+        self.start_run_with(RunOptions { run_id: Some(id), ..RunOptions::default() })
+    }
+
+    /// Starts a run: exactly one of many callers with one id wins. Durable; a crash leaves the run or
+    /// none, and the same call finishes what it left.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::RunExists`] where there is a run with that id.
+    pub fn start_run_with(&self, options: RunOptions) -> Result<RunContext, WorkspaceError> {
+        let now = self.runtime.clock.now();
+        let run_id = match options.run_id {
+            Some(id) => id,
+            None => RunId::new(self.runtime.ids.next_id(now).to_string())
+                .map_err(|error| crate::genesis::GenesisError::Damaged {
+                    path: self.path(),
+                    reason: error.to_string(),
+                })?,
+        };
+        let parent = options.parent.map(|(task, run)| format!("{task}/{run}"));
+        let context = RunContext::new(&self.root, self.id(), &run_id, &self.runtime);
+        let exists = || WorkspaceError::RunExists { task: self.id().clone(), run: run_id.clone() };
+        self.note_run_started(&run_id, parent.as_deref())?;
+        let genesis = RunGenesis {
+            format_version: FORMAT_VERSION,
+            task_id: self.id().clone(),
+            run_id: run_id.clone(),
+            created_at: now,
+            trace_id: self.runtime.ids.next_id(now).simple().to_string(),
+            parent,
+        };
+        let task_dir = Dir::open(&self.path())?;
+        if task_dir.create_dir(layout::RUNS)? {
+            task_dir.sync("")?;
+        }
+        let runs = task_dir.open_dir(layout::RUNS)?;
+        let unique = self.runtime.ids.next_id(now);
+        let dirs = [layout::ARTIFACTS, layout::TMP];
+        if make_home(&runs, run_id.as_str(), &dirs, &genesis, unique)? {
+            Ok(context)
+        } else {
+            Err(exists())
+        }
+    }
+
+    fn note_run_started(
+        &self,
+        run: &RunId,
+        parent: Option<&str>,
+    ) -> Result<Vec<Appended>, WorkspaceError> {
+        #[derive(Serialize)]
+        struct Started<'a> {
+            run_id: &'a RunId,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            parent: Option<&'a str>,
+        }
+        let mut log = self.open_log::<()>()?;
+        let started = Event::new(types::RUN_STARTED)
+            .stream("run", run.as_str())
+            .key(format!("run:{run}"))
+            .payload(&Started { run_id: run, parent });
+        let appended = log.lock()?.append(std::slice::from_ref(&started))?;
+        log.sync()?;
+        Ok(appended)
+    }
+}

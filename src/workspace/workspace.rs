@@ -1,0 +1,207 @@
+//! A workspace: a directory of tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::create::make_dirs;
+use super::{Task, TaskOptions, WorkspaceError};
+use crate::clock::Clock;
+use crate::context::absolute;
+use crate::genesis::{self, GenesisError, WorkspaceGenesis};
+use crate::id::{IdSource, TaskId};
+use crate::io::{Dir, Kind};
+use crate::journal::Runtime;
+use crate::layout::{self, FORMAT_VERSION};
+
+/// A directory of tasks. A value: nothing is open.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+/// use runjournal::{Artifact, TaskOptions, Workspace};
+///
+/// const PLAN: Artifact<Vec<String>> = Artifact::json("plan.json");
+///
+/// let workspace = Workspace::create(&root)?;
+/// let task = workspace.create_task("TASK-1".parse()?, TaskOptions::default())?;
+/// let ctx = task.start_run()?;
+/// ctx.artifacts().write(PLAN, &vec!["fetch".into(), "build".into()])?;
+/// assert_eq!(ctx.artifacts().read(PLAN)?.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    root: Utf8PathBuf,
+    genesis: WorkspaceGenesis,
+    runtime: Runtime,
+}
+
+impl Workspace {
+    /// Makes a workspace, and the directories above it. Durable: once it returned, a power cut does
+    /// not lose it. A crash leaves a workspace or none.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::WorkspaceExists`] where there is one already.
+    pub fn create(root: impl AsRef<Utf8Path>) -> Result<Self, WorkspaceError> {
+        let root = absolute(root.as_ref());
+        let runtime = Runtime::default();
+        make_dirs(&root)?;
+        let dir = Dir::open_root(&root)?;
+        let created_at = runtime.clock.now();
+        let genesis = WorkspaceGenesis {
+            format_version: FORMAT_VERSION,
+            workspace_id: runtime.ids.next_id(created_at),
+            created_at,
+        };
+        match genesis::create(&dir, &genesis, runtime.ids.next_id(created_at)) {
+            Ok(()) => Ok(Self { root, genesis, runtime }),
+            Err(GenesisError::Io(error))
+                if error.source.kind() == std::io::ErrorKind::AlreadyExists =>
+            {
+                Err(WorkspaceError::WorkspaceExists { path: root })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a workspace. One that newer code made opens for reading only.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotAWorkspace`] where there is none.
+    pub fn open(root: impl AsRef<Utf8Path>) -> Result<Self, WorkspaceError> {
+        let root = absolute(root.as_ref());
+        let read = Dir::open_root(&root)
+            .map_err(GenesisError::from)
+            .and_then(|dir| genesis::read::<WorkspaceGenesis>(&dir));
+        match read {
+            Ok(read) => Ok(Self { root, genesis: read.value, runtime: Runtime::default() }),
+            Err(GenesisError::Io(error)) if error.is_not_found() => {
+                Err(WorkspaceError::NotAWorkspace { path: root })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a workspace, and makes it where there is none.
+    ///
+    /// # Errors
+    /// As [`create`](Workspace::create) and [`open`](Workspace::open).
+    pub fn open_or_create(root: impl AsRef<Utf8Path>) -> Result<Self, WorkspaceError> {
+        let root = root.as_ref();
+        match Self::open(root) {
+            Err(WorkspaceError::NotAWorkspace { .. }) => match Self::create(root) {
+                Err(WorkspaceError::WorkspaceExists { .. }) => Self::open(root),
+                other => other,
+            },
+            other => other,
+        }
+    }
+
+    /// Opens the workspace that a directory is in: the nearest directory upward that is one, or that
+    /// has one named `workspaces`.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotAWorkspace`] where there is none up to the root of the file system.
+    pub fn find(from: impl AsRef<Utf8Path>) -> Result<Self, WorkspaceError> {
+        let from = absolute(from.as_ref());
+        for dir in from.ancestors() {
+            for root in [dir.to_owned(), dir.join("workspaces")] {
+                match Self::open(&root) {
+                    Err(WorkspaceError::NotAWorkspace { .. }) => {}
+                    other => return other,
+                }
+            }
+        }
+        Err(WorkspaceError::NotAWorkspace { path: from })
+    }
+
+    /// The same workspace with another clock, for its tasks and runs as well.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.runtime.clock = clock;
+        self
+    }
+
+    /// The same workspace with another source of ids, for its tasks and runs as well.
+    #[must_use]
+    pub fn with_ids(mut self, ids: Arc<dyn IdSource>) -> Self {
+        self.runtime.ids = ids;
+        self
+    }
+
+    /// The same workspace that waits this long for a lock, and its tasks and runs as well; 30 seconds
+    /// unless said otherwise.
+    #[must_use]
+    pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
+        self.runtime.lock_timeout = timeout;
+        self
+    }
+
+    /// Its root.
+    #[must_use]
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// What `workspace.json` says.
+    #[must_use]
+    pub fn genesis(&self) -> &WorkspaceGenesis {
+        &self.genesis
+    }
+
+    /// True if newer code made the workspace: every write is refused.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.genesis.format_version > FORMAT_VERSION
+    }
+
+    /// Its tasks, sorted by id. A directory without `task.json` is none.
+    ///
+    /// # Errors
+    /// Where the root cannot be read.
+    pub fn tasks(&self) -> Result<Vec<TaskId>, WorkspaceError> {
+        let root = Dir::open_root(&self.root)?;
+        ids_with(&root, "", layout::TASK)
+    }
+
+    /// A task.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::TaskNotFound`] where there is none.
+    pub fn task(&self, id: TaskId) -> Result<Task, WorkspaceError> {
+        Task::open(&self.root, id, &self.runtime)
+    }
+
+    /// Makes a task. Durable; a crash leaves the task or none.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::TaskExists`] where there is one with that id.
+    pub fn create_task(&self, id: TaskId, options: TaskOptions) -> Result<Task, WorkspaceError> {
+        Task::create(&self.root, id, options, &self.runtime)
+    }
+}
+
+/// The ids of directories that hold a genesis file.
+pub(super) fn ids_with<Id: std::str::FromStr>(
+    dir: &Dir,
+    below: &str,
+    genesis: &str,
+) -> Result<Vec<Id>, WorkspaceError> {
+    let entries = match dir.list(below) {
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut ids = Vec::new();
+    for (name, kind) in entries {
+        let Ok(id) = name.parse() else { continue };
+        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+        if kind == Kind::Dir && dir.stat(&format!("{path}/{genesis}"))?.is_some() {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
