@@ -28,8 +28,7 @@ impl Timestamp {
     /// The time that many microseconds after 1970-01-01T00:00:00Z, held within the years 1 to 9999.
     #[must_use]
     pub fn from_microseconds(microseconds: i64) -> Self {
-        let limit =
-            if microseconds < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        let limit = if microseconds < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         Self(jiff::Timestamp::from_microsecond(microseconds).unwrap_or(limit))
     }
 }

@@ -110,6 +110,12 @@ text_id!(
     "step name"
 );
 
+impl From<Uuid> for RunId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid.to_string())
+    }
+}
+
 /// The id of an event: a UUIDv7, so that ids of one writer sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -164,7 +170,9 @@ mod tests {
             assert!(TaskId::new(good).is_ok(), "{good}");
         }
         let long = "x".repeat(129);
-        for bad in ["", ".", "..", "-a", ".hidden", "a.", "a/b", "ä", "a b", "CON", "nul.txt", &long] {
+        for bad in
+            ["", ".", "..", "-a", ".hidden", "a.", "a/b", "ä", "a b", "CON", "nul.txt", &long]
+        {
             assert!(TaskId::new(bad).is_err(), "{bad}");
         }
     }

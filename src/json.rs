@@ -155,8 +155,7 @@ pub(crate) fn same_value(a: Option<&RawValue>, b: Option<&RawValue>) -> bool {
     match (a, b) {
         (None, None) => true,
         (Some(a), Some(b)) => {
-            a.get() == b.get()
-                || matches!((canonical(a), canonical(b)), (Ok(a), Ok(b)) if a == b)
+            a.get() == b.get() || matches!((canonical(a), canonical(b)), (Ok(a), Ok(b)) if a == b)
         }
         _ => false,
     }
@@ -173,7 +172,10 @@ mod tests {
 
     #[test]
     fn canonical_form() {
-        check(r#"{"b":1,"a":[true,null]}"#, "{\n  \"a\": [\n    true,\n    null\n  ],\n  \"b\": 1\n}");
+        check(
+            r#"{"b":1,"a":[true,null]}"#,
+            "{\n  \"a\": [\n    true,\n    null\n  ],\n  \"b\": 1\n}",
+        );
         check("{ }", "{}");
         check("[ ]", "[]");
         check("123456789012345678901234567890", "123456789012345678901234567890");

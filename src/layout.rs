@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::id::{EventId, RunId, TaskId};
 
 /// The version of the format that this code writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 1;
 
 pub(crate) const WORKSPACE: &str = "workspace.json";
 pub(crate) const TASK: &str = "task.json";
@@ -35,8 +35,7 @@ pub(crate) fn liveness(started: EventId) -> String {
     format!("{TMP}/{started}.live")
 }
 
-/// The work folder of a program that runs as this attempt of a step.
-#[cfg(feature = "cli")]
+/// The work folder of this attempt of a step.
 pub(crate) fn work(started: EventId) -> String {
     format!("{TMP}/{started}.work")
 }

@@ -1,13 +1,109 @@
-//! wip
-mod error; mod id; mod clock; mod digest; mod name; mod finding; mod layout; mod json; mod line; mod io; mod genesis; mod journal; mod artifact; mod context; mod workspace;
+//! The run directory that agent and data pipelines can trust: **the disk is the state**.
+//!
+//! A node is handed a [`RunContext`], an immutable value that only knows *where* things are. It reads
+//! artifacts, works, writes artifacts, and returns a [`Signal`] that routes. Artifacts live under
+//! `workspaces/<task>/runs/<run>/artifacts/`; what happened is in an append-only `events.jsonl` next to
+//! them. Both open with `cat` and `jq`, and whatever crashes, and however many write, nothing that was
+//! acknowledged is lost, torn, duplicated or renumbered.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+//! use runjournal::{Artifact, Signal, StepContext, StepResult, TaskOptions, Workspace};
+//!
+//! const PLAN: Artifact<Vec<String>> = Artifact::json("plan.json"); // a bad name does not compile
+//! const REPORT: Artifact<usize> = Artifact::json("report.json");
+//!
+//! fn plan(s: &StepContext) -> StepResult {
+//!     s.write(PLAN, &vec!["fetch".into(), "build".into()])?; // staged
+//!     Ok(Signal::new("planned")) // committed with step_completed, whole or not at all
+//! }
+//!
+//! fn execute(s: &StepContext) -> StepResult {
+//!     let plan = s.read(PLAN)?; // recorded as an input
+//!     s.write(REPORT, &plan.len())?;
+//!     Ok(Signal::new("success"))
+//! }
+//!
+//! let task = Workspace::create(&root)?.create_task("TASK-1".parse()?, TaskOptions::default())?;
+//! let ctx = task.start_run()?;
+//! if ctx.step("plan", plan)? == "planned" {
+//!     ctx.step("execute", execute)?;
+//! }
+//! ctx.step("execute", |_| unreachable!("a completed step is not run again"))?;
+//! assert_eq!(ctx.artifacts().read(REPORT)?, 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map
+//!
+//! Rooms in reading order; each uses only rooms above it.
+//!
+//! | rooms | what they hold |
+//! | --- | --- |
+//! | `error` `clock` `id` `digest` `name` `finding` `layout` `json` `line` | values, without I/O |
+//! | `io` | the only code that touches the file system |
+//! | `genesis` | `workspace.json`, `task.json`, `run.json` |
+//! | `journal` | records, the chain, and the one function that decides what counts |
+//! | `artifact` | files, with the journal as their write-ahead log |
+//! | `context` | [`RunContext`] and [`JournalWriter`]: where a node stands |
+//! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, states, creation, completion |
+//! | `step` | [`RunContext::step`]: work that is done once |
+//! | `repair` | [`RepairPlan`]: what closes damage off |
+//! | [`testing`] | a workspace for tests (feature `testing`) |
+//!
+//! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`.
+
+mod error;
+
+mod clock;
+mod digest;
+mod finding;
+mod id;
+mod json;
+mod layout;
+mod line;
+mod name;
+
+mod io;
+
+mod genesis;
+
+mod journal;
+
+mod artifact;
+
+mod context;
+
+mod workspace;
+
+mod step;
+
+mod repair;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use artifact::{
+    Artifact, ArtifactEntry, ArtifactError, Artifacts, Committed, Expect, Stored, Transaction,
+};
+pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
+pub use context::{ContextError, JournalWriter, RunContext};
 pub use digest::{Digest, DigestError};
 pub use error::IoError;
-pub use name::{ArtifactName, NameError};
-pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
-pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
 pub use finding::{Code, Finding, Place, Severity};
 pub use genesis::{GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
-pub use journal::{Actor, Appended, Durability, Event, Events, ExpectedVersion, Garbage, JournalError, PayloadRef, Record, StepRef, TooLarge, MAX_LINE, MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
-pub use artifact::{Artifact, ArtifactEntry, ArtifactError, Artifacts, Committed, Expect, Stored, Transaction};
-pub use context::{ContextError, JournalWriter, RunContext};
-pub use workspace::{Outcome, Run, RunOptions, RunState, RunStatus, Task, TaskOptions, TaskStatus, Workspace, WorkspaceError};
+pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
+pub use journal::{
+    Actor, Appended, Durability, Event, Events, ExpectedVersion, Garbage, JournalError,
+    MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, PayloadRef, Record, StepRef, TooLarge,
+};
+pub use name::{ArtifactName, NameError};
+pub use repair::RepairPlan;
+pub use step::{Signal, Step, StepContext, StepError, StepFailure, StepResult};
+pub use workspace::{
+    Outcome, Run, RunOptions, RunState, RunStatus, Task, TaskOptions, TaskStatus, Workspace,
+    WorkspaceError,
+};

@@ -71,7 +71,9 @@ impl ArtifactName {
         match ending.to_ascii_lowercase().as_str() {
             "json" => "application/json",
             "jsonl" | "ndjson" => "application/x-ndjson",
-            "txt" | "log" | "rs" | "py" | "toml" | "yaml" | "yml" | "diff" | "patch" => "text/plain",
+            "txt" | "log" | "rs" | "py" | "toml" | "yaml" | "yml" | "diff" | "patch" => {
+                "text/plain"
+            }
             "md" => "text/markdown",
             "csv" => "text/csv",
             "html" | "htm" => "text/html",
@@ -145,7 +147,10 @@ const fn fault(name: &str) -> Option<&'static str> {
     None
 }
 
-#[expect(clippy::indexing_slicing, reason = "const fn; start <= end <= length is the caller's loop")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const fn; start <= end <= length is the caller's loop"
+)]
 const fn segment_fault(bytes: &[u8], start: usize, end: usize) -> Option<&'static str> {
     if start == end {
         return Some("it has an empty segment");
@@ -225,7 +230,9 @@ mod tests {
 
     #[test]
     fn good_names() {
-        for good in ["plan.json", "a/b/c.txt", "mit Leerzeichen.md", "größe/ünï.txt", "日本語", "a..b"] {
+        for good in
+            ["plan.json", "a/b/c.txt", "mit Leerzeichen.md", "größe/ünï.txt", "日本語", "a..b"]
+        {
             assert_eq!(ArtifactName::new(good).map(String::from).as_deref(), Ok(good));
         }
     }
@@ -234,9 +241,36 @@ mod tests {
     fn refused_names() {
         let (long, deep) = ("x".repeat(256), "a/".repeat(600) + "b");
         for bad in [
-            "", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", ".hidden", "a/.b", "a.", "a\\b", "a\0b",
-            "a\nb", "a\u{7f}", "a\u{85}", "a\u{2028}b", "CON", "a/nul.txt", "com1.log", " a", "a ", "a:b", "_a", "-a", "a+b", "\u{301}a",
-            "e\u{301}.txt", &long, &deep,
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "..",
+            "a/../b",
+            "./a",
+            ".hidden",
+            "a/.b",
+            "a.",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "a\u{7f}",
+            "a\u{85}",
+            "a\u{2028}b",
+            "CON",
+            "a/nul.txt",
+            "com1.log",
+            " a",
+            "a ",
+            "a:b",
+            "_a",
+            "-a",
+            "a+b",
+            "\u{301}a",
+            "e\u{301}.txt",
+            &long,
+            &deep,
         ] {
             assert!(ArtifactName::new(bad).is_err(), "{bad:?}");
         }

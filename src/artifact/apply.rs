@@ -63,9 +63,9 @@ pub(super) fn sync_names<'a>(
     let mut dirs = BTreeSet::from([layout::ARTIFACTS.to_owned()]);
     for name in names {
         let parents = name.as_str().match_indices('/');
-        dirs.extend(parents.map(|(at, _)| {
-            layout::artifact(name.as_str().get(..at).unwrap_or_default())
-        }));
+        dirs.extend(
+            parents.map(|(at, _)| layout::artifact(name.as_str().get(..at).unwrap_or_default())),
+        );
     }
     for path in &dirs {
         match dir.sync(path) {
@@ -114,7 +114,11 @@ fn recover_one(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<Option<Fin
             return Ok(Some(not_applied(dir, &target, "something that is no file stands there")));
         }
         Err(error) if error.source.kind() == std::io::ErrorKind::NotADirectory => {
-            return Ok(Some(not_applied(dir, &target, "a file stands where a directory is needed")));
+            return Ok(Some(not_applied(
+                dir,
+                &target,
+                "a file stands where a directory is needed",
+            )));
         }
         Err(error) => return Err(error),
         Ok(_) => digest_on_disk(dir, name)?,
@@ -131,7 +135,8 @@ fn recover_one(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<Option<Fin
         return Ok(Some(Finding { code: Code::StageDamaged, place, reason }));
     }
     if on_disk.is_some() && on_disk != last.previous {
-        let reason = format!("the file there is neither that of seq {} nor the one before", last.seq);
+        let reason =
+            format!("the file there is neither that of seq {} nor the one before", last.seq);
         return Ok(Some(not_applied(dir, &target, &reason)));
     }
     if last.digest.is_some() {

@@ -39,7 +39,6 @@ pub(crate) struct Last {
     pub(crate) version: u64,
     /// `None` if it was a removal.
     pub(crate) digest: Option<Digest>,
-    pub(crate) size: u64,
     /// The digest of the path's record before.
     pub(crate) previous: Option<Digest>,
     pub(crate) causation: Option<EventId>,
@@ -69,7 +68,6 @@ impl Fold for Catalog {
             seq: record.seq,
             version: record.stream_version,
             digest: payload.digest,
-            size: payload.size.unwrap_or(0),
             previous: payload.previous,
             causation: record.causation_event_id,
             staged,

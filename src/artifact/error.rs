@@ -5,6 +5,7 @@ use camino::Utf8PathBuf;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::genesis::GenesisError;
+use crate::id::StepName;
 use crate::journal::JournalError;
 use crate::name::{ArtifactName, NameError};
 
@@ -23,7 +24,9 @@ pub enum ArtifactError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// There is no such artifact.
-    #[error("there is no artifact {name} in {run}; `runjournal artifact list` shows those there are")]
+    #[error(
+        "there is no artifact {name} in {run}; `runjournal artifact list` shows those there are"
+    )]
     NotFound {
         /// Its name.
         name: ArtifactName,
@@ -41,7 +44,9 @@ pub enum ArtifactError {
         found: String,
     },
     /// A file stands where a directory is needed, or the other way round.
-    #[error("the artifact {name} cannot be written: {reason} at {other}; choose another name or remove it")]
+    #[error(
+        "the artifact {name} cannot be written: {reason} at {other}; choose another name or remove it"
+    )]
     PathConflict {
         /// Its name.
         name: ArtifactName,
@@ -60,7 +65,9 @@ pub enum ArtifactError {
     },
     /// **Committed, not applied**: the journal has it, and putting it in place failed. The next
     /// append or artifact call in this run, by anybody, puts it in place.
-    #[error("seq {seq} is committed, but {name} is not in place yet: {source}; the next command in this run puts it there")]
+    #[error(
+        "seq {seq} is committed, but {name} is not in place yet: {source}; the next command in this run puts it there"
+    )]
     CommittedNotApplied {
         /// The artifact.
         name: ArtifactName,
@@ -85,8 +92,18 @@ pub enum ArtifactError {
         /// Why.
         source: serde_json::Error,
     },
+    /// A step that declared its inputs read something else.
+    #[error("step {step} declared its inputs, and {name} is not one of them; declare it as well")]
+    Undeclared {
+        /// What it read.
+        name: ArtifactName,
+        /// The step.
+        step: StepName,
+    },
     /// The content is not what its record says.
-    #[error("{path} has the digest {found}, and {expected} was expected; restore it from a backup or write it again")]
+    #[error(
+        "{path} has the digest {found}, and {expected} was expected; restore it from a backup or write it again"
+    )]
     Changed {
         /// The file.
         path: Utf8PathBuf,

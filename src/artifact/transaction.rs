@@ -201,7 +201,14 @@ impl Transaction {
         expect: Expect,
     ) -> Result<(), ArtifactError> {
         let name = name.into();
-        self.read_bytes(&name)?;
+        let dir = self.writer.dir()?;
+        let there = match self.staged(&name) {
+            Some(staged) => staged.is_some(),
+            None => dir.stat(&layout::artifact(name.as_str()))?.is_some(),
+        };
+        if !there {
+            return Err(ArtifactError::NotFound { name, run: dir.path().to_owned() });
+        }
         self.stage(name, None, expect)
     }
 
@@ -273,7 +280,10 @@ impl Transaction {
         })
     }
 
-    fn commit_locked(&mut self, locked: &mut LockedRun<'_, ()>) -> Result<Committed, ArtifactError> {
+    fn commit_locked(
+        &mut self,
+        locked: &mut LockedRun<'_, ()>,
+    ) -> Result<Committed, ArtifactError> {
         let mut batch = self.batch(&locked.fold().0);
         locked.check_not_damaged()?;
         if let Some(first) = locked.duplicate_of(&batch)? {
@@ -303,9 +313,9 @@ impl Transaction {
             locked.sync()?;
         }
         let seq = appended.first().map_or(0, |first| first.seq);
-        let result = self.put_in_place(locked, &staged).map_err(|(name, source)| {
-            ArtifactError::CommittedNotApplied { name, seq, source }
-        });
+        let result = self
+            .put_in_place(locked, &staged)
+            .map_err(|(name, source)| ArtifactError::CommittedNotApplied { name, seq, source });
         self.staged = staged;
         let committed = self.committed_with(&appended, &unchanged);
         self.staged.clear();
@@ -444,9 +454,10 @@ impl Transaction {
             }
             for (at, _) in name.as_str().match_indices('/') {
                 let parent = name.as_str().get(..at).unwrap_or_default();
-                let beside = self.staged.iter().any(|other| {
-                    other.name.as_str() == parent && other.digest.is_some()
-                });
+                let beside = self
+                    .staged
+                    .iter()
+                    .any(|other| other.name.as_str() == parent && other.digest.is_some());
                 match dir.stat(&layout::artifact(parent)).ok().flatten().map(|entry| entry.kind) {
                     Some(Kind::Dir) | None if !beside => {}
                     Some(Kind::Other) => {
@@ -461,10 +472,7 @@ impl Transaction {
 
     /// Writes that need no record: the path's last record has this digest, for the same cause. With
     /// a key none is left out, so that a retry has as many records.
-    fn unchanged(
-        &self,
-        locked: &LockedRun<'_, ()>,
-    ) -> Result<Vec<(EventId, Last)>, ArtifactError> {
+    fn unchanged(&self, locked: &LockedRun<'_, ()>) -> Result<Vec<(EventId, Last)>, ArtifactError> {
         if self.key.is_some() || self.head.iter().any(|event| event.key.is_some()) {
             return Ok(Vec::new());
         }
@@ -597,7 +605,6 @@ impl Staged {
             seq: 0,
             version: 0,
             digest: self.digest,
-            size: self.size,
             previous: None,
             causation: None,
             staged: true,
@@ -609,8 +616,7 @@ pub(super) fn to_json<T: Serialize>(
     name: &ArtifactName,
     value: &T,
 ) -> Result<String, ArtifactError> {
-    json::canonical(value)
-        .map_err(|source| ArtifactError::NotJson { name: name.clone(), source })
+    json::canonical(value).map_err(|source| ArtifactError::NotJson { name: name.clone(), source })
 }
 
 pub(super) fn sync_file(dir: &Dir, name: &ArtifactName) -> Result<(), IoError> {

@@ -97,7 +97,9 @@ impl RunWriter {
 }
 
 /// True if a committed record still waits to be put in place.
-pub(crate) fn is_anything_pending<F: Fold>(locked: &LockedRun<'_, F>) -> Result<bool, JournalError> {
+pub(crate) fn is_anything_pending<F: Fold>(
+    locked: &LockedRun<'_, F>,
+) -> Result<bool, JournalError> {
     for (_, last) in locked.fold().0.iter().filter(|(_, last)| last.staged) {
         let stage = locked.dir().stat(&layout::stage(last.event_id))?;
         if stage.is_some_and(|entry| entry.kind == Kind::File) {

@@ -11,9 +11,7 @@ use crate::artifact::{Artifacts, RunWriter, Transaction};
 use crate::clock::Clock;
 use crate::finding::Finding;
 use crate::id::{IdSource, RunId, TaskId};
-use crate::journal::{
-    Actor, Appended, Event, Events, Home, JournalError, Runtime, StepRef,
-};
+use crate::journal::{Actor, Appended, Event, Events, Home, JournalError, Runtime, StepRef};
 use crate::layout;
 use crate::name::ArtifactName;
 
@@ -51,7 +49,12 @@ pub struct RunContext {
 }
 
 impl RunContext {
-    pub(crate) fn new(root: &Utf8Path, task_id: &TaskId, run_id: &RunId, runtime: &Runtime) -> Self {
+    pub(crate) fn new(
+        root: &Utf8Path,
+        task_id: &TaskId,
+        run_id: &RunId,
+        runtime: &Runtime,
+    ) -> Self {
         Self {
             root: root.to_owned(),
             task_id: task_id.clone(),
@@ -128,10 +131,6 @@ impl RunContext {
     #[must_use]
     pub fn step_ref(&self) -> Option<&StepRef> {
         self.step.as_ref()
-    }
-
-    pub(crate) fn actor(&self) -> &Actor {
-        &self.actor
     }
 
     pub(crate) fn traceparent(&self) -> Option<&str> {

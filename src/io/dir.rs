@@ -162,16 +162,12 @@ impl Dir {
     }
 
     pub(crate) fn remove_file(&self, relative: &str) -> Result<(), IoError> {
-        self.on(relative, "remove", |at, name| {
-            rustix::fs::unlinkat(at, name, AtFlags::empty())
-        })
+        self.on(relative, "remove", |at, name| rustix::fs::unlinkat(at, name, AtFlags::empty()))
     }
 
     /// Removes a directory if it is empty.
     pub(crate) fn remove_dir(&self, relative: &str) -> Result<(), IoError> {
-        self.on(relative, "remove", |at, name| {
-            rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR)
-        })
+        self.on(relative, "remove", |at, name| rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR))
     }
 
     /// Waits until the names in a directory are on the disk; `""` is this one.

@@ -68,11 +68,7 @@ impl AppendFile {
             return Ok(());
         }
         let short = format!("only {written} of {} bytes were written", bytes.len());
-        Err(IoError::new(
-            "append to",
-            &self.path,
-            std::io::Error::new(ErrorKind::WriteZero, short),
-        ))
+        Err(IoError::new("append to", &self.path, std::io::Error::new(ErrorKind::WriteZero, short)))
     }
 
     /// Waits until everything that anybody appended is on the disk.

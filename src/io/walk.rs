@@ -1,9 +1,15 @@
-//! Every regular file below a directory.
+//! What concerns all that is below a directory.
 
 use super::Dir;
 use crate::error::IoError;
 
 impl Dir {
+    /// Removes a directory of the library's own with everything in it; links in it are not followed.
+    pub(crate) fn remove_tree(&self, relative: &str) -> Result<(), IoError> {
+        let path = self.path().join(relative);
+        std::fs::remove_dir_all(&path).map_err(IoError::at("remove", &path))
+    }
+
     /// The regular files below a directory with their sizes, by their path relative to it, sorted.
     /// Links are not followed; paths that are not UTF-8 are passed over. A directory that is not
     /// there holds none.
@@ -15,7 +21,9 @@ impl Dir {
                 Ok(entry) => entry,
                 // Removed while we looked, or never there.
                 Err(error)
-                    if error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) =>
+                    if error
+                        .io_error()
+                        .is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) =>
                 {
                     continue;
                 }

@@ -124,7 +124,9 @@ pub enum JournalError {
         reason: String,
     },
     /// A sync failed before, so this writer can no longer promise anything.
-    #[error("this writer of {path} stopped after a failed sync ({reason}); open a new one and check the disk")]
+    #[error(
+        "this writer of {path} stopped after a failed sync ({reason}); open a new one and check the disk"
+    )]
     Poisoned {
         /// The journal.
         path: Utf8PathBuf,
@@ -133,7 +135,9 @@ pub enum JournalError {
     },
     /// The events were appended, and the sync that should make them durable failed. They count for
     /// every reader now, and may be lost in a power cut.
-    #[error("appended to {path}, but not durable: {source}; check the disk, then append again with the same key")]
+    #[error(
+        "appended to {path}, but not durable: {source}; check the disk, then append again with the same key"
+    )]
     NotDurable {
         /// The journal.
         path: Utf8PathBuf,

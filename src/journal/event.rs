@@ -194,11 +194,15 @@ impl Event {
             return Err(self.bad(fault.as_str()));
         }
         if !is_snake_case(&self.event_type) {
-            return Err(self.bad("its type must be snake_case: a-z, 0-9 and _, 128 characters at most"));
+            return Err(
+                self.bad("its type must be snake_case: a-z, 0-9 and _, 128 characters at most")
+            );
         }
         if let Some((kind, id)) = &self.stream {
             if !is_snake_case(kind) {
-                return Err(self.bad(format!("the kind of its stream, {kind:?}, must be snake_case")));
+                return Err(
+                    self.bad(format!("the kind of its stream, {kind:?}, must be snake_case"))
+                );
             }
             if id.is_empty() || id.len() > 2048 {
                 return Err(self.bad("the id of its stream must have 1 to 2,048 bytes"));

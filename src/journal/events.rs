@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use camino::Utf8Path;
+
 use super::log::scan_forward;
 use super::record::Record;
 use super::scan::{Cursor, Rest, Seen, Skip, SkipKind, scan};
@@ -88,6 +90,21 @@ impl Events {
         Ok((records, self.findings))
     }
 
+    /// Bytes that do not count, as a finding.
+    pub(crate) fn finding(journal: &Utf8Path, skip: &Skip) -> Finding {
+        let (code, reason) = match skip.kind {
+            SkipKind::Garbage => (Code::Garbage, "left by a killed writer and sealed off"),
+            SkipKind::Torn => (Code::TornTail, "a write that was not finished"),
+            SkipKind::Damage(reason) => (Code::JournalDamaged, reason),
+        };
+        let place = Place {
+            path: journal.to_owned(),
+            offset: Some(skip.offset),
+            length: Some(skip.length),
+        };
+        Finding { code, place, reason: reason.to_owned() }
+    }
+
     /// Reads and scans the next bytes.
     fn advance(&mut self) -> Result<(), JournalError> {
         let before = self.cursor;
@@ -119,11 +136,10 @@ impl Events {
         end: Option<u64>,
         unsure: (Vec<Seen>, Rest),
     ) -> Result<(), JournalError> {
-        let torn_at_most =
-            |seen: &[Seen], rest: &Rest| {
-                !seen.iter().any(|item| matches!(item, Seen::Skip(skip) if skip.is_damage()))
-                    && rest.damage().is_none()
-            };
+        let torn_at_most = |seen: &[Seen], rest: &Rest| {
+            !seen.iter().any(|item| matches!(item, Seen::Skip(skip) if skip.is_damage()))
+                && rest.damage().is_none()
+        };
         // A tree that is read-only, or lost its lock file, has no writer either.
         let lock = self.dir.open_lock_shared(layout::LOCK).ok();
         if let Some(lock) = &lock {
@@ -164,10 +180,10 @@ impl Events {
                     self.ready.push_back(record);
                 }
                 Seen::Record { .. } => {}
-                Seen::Skip(skip) => self.findings.push(finding(&self.file, &skip)),
+                Seen::Skip(skip) => self.findings.push(Self::finding(self.file.path(), &skip)),
             }
         }
-        self.findings.extend(rest.iter().map(|skip| finding(&self.file, skip)));
+        self.findings.extend(rest.iter().map(|skip| Self::finding(self.file.path(), skip)));
     }
 }
 
@@ -183,19 +199,4 @@ impl Iterator for Events {
         }
         self.ready.pop_front().map(Ok)
     }
-}
-
-/// A skip as a finding.
-fn finding(file: &ReadFile, skip: &Skip) -> Finding {
-    let (code, reason) = match skip.kind {
-        SkipKind::Garbage => (Code::Garbage, "left by a killed writer and sealed off"),
-        SkipKind::Torn => (Code::TornTail, "a write that was not finished"),
-        SkipKind::Damage(reason) => (Code::JournalDamaged, reason),
-    };
-    let place = Place {
-        path: file.path().to_owned(),
-        offset: Some(skip.offset),
-        length: Some(skip.length),
-    };
-    Finding { code, place, reason: reason.to_owned() }
 }

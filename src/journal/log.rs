@@ -81,10 +81,6 @@ impl<F: Fold> Log<F> {
         })
     }
 
-    pub(crate) fn home(&self) -> &Home {
-        &self.home
-    }
-
     /// Takes the lock and catches up with what others appended.
     pub(crate) fn lock(&mut self) -> Result<LockedLog<'_, F>, JournalError> {
         if let Some(reason) = &self.poisoned {

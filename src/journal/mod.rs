@@ -19,8 +19,8 @@ pub use events::Events;
 pub use home::StepRef;
 pub(crate) use home::{Home, Runtime};
 pub(crate) use ledger::Fold;
-pub(crate) use log::{LockedLog, Log};
 pub use log::{Appended, Durability};
+pub(crate) use log::{LockedLog, Log};
 pub use record::{Garbage, PayloadRef, Record};
 
 /// The fixed words of the format: see docs/format.md for the whole table.

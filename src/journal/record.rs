@@ -85,8 +85,7 @@ pub struct Garbage {
 
 impl Garbage {
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
-        (!bytes.is_empty())
-            .then(|| Self { bytes: bytes.len() as u64, digest: Digest::of(bytes) })
+        (!bytes.is_empty()).then(|| Self { bytes: bytes.len() as u64, digest: Digest::of(bytes) })
     }
 }
 

@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use super::record::{Garbage, Record};
 use super::MAX_LINE;
+use super::record::{Garbage, Record};
 use crate::digest::Digest;
 use crate::line::{self, Sealed};
 
@@ -104,7 +104,8 @@ pub(crate) fn scan(cursor: &mut Cursor, bytes: &[u8], see: &mut dyn FnMut(Seen))
         pending: None,
     };
     let mut start = 0;
-    while let Some(length) = bytes.get(start..).and_then(|rest| rest.iter().position(|b| *b == b'\n'))
+    while let Some(length) =
+        bytes.get(start..).and_then(|rest| rest.iter().position(|b| *b == b'\n'))
     {
         let end = start + length + 1;
         scanner.line(start, end);
@@ -370,9 +371,9 @@ fn follow(tip: &Tip, sealed: &Sealed<'_>, line: &[u8], end: usize) -> Option<(Re
 fn rotted_breaks(line: &[u8]) -> Vec<usize> {
     const RECORD: &[u8] = b"{\"seq\":";
     let starts = line.windows(RECORD.len() + 1).enumerate().filter(|(_, window)| {
-        window.split_first().is_some_and(|(before, record)| {
-            record == RECORD && (before ^ b'\n').count_ones() == 1
-        })
+        window
+            .split_first()
+            .is_some_and(|(before, record)| record == RECORD && (before ^ b'\n').count_ones() == 1)
     });
     starts.map(|(at, _)| at + 1).collect()
 }
@@ -386,4 +387,3 @@ fn merge(gap: &mut Vec<Skip>) {
         touching
     });
 }
-

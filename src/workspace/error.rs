@@ -79,13 +79,17 @@ pub enum WorkspaceError {
         to: TaskStatus,
     },
     /// A committed artifact is not in place yet, so the run cannot be closed.
-    #[error("{path} is not in place yet, so the run cannot complete; look at the findings of `runjournal status`")]
+    #[error(
+        "{path} is not in place yet, so the run cannot complete; look at the findings of `runjournal status`"
+    )]
     NotApplied {
         /// The run's directory.
         path: Utf8PathBuf,
     },
     /// A journal stands where the run was not made to its end.
-    #[error("{path} holds records, but its run.json is missing: that is damage; restore it from a backup")]
+    #[error(
+        "{path} holds records, but its run.json is missing: that is damage; restore it from a backup"
+    )]
     GenesisMissing {
         /// The journal.
         path: Utf8PathBuf,

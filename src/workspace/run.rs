@@ -193,8 +193,7 @@ impl Run {
                 steps_failed: state.steps_failed,
             },
         };
-        let event =
-            Event::new(types::EXECUTION_COMPLETE).key("run:complete").payload(&completed);
+        let event = Event::new(types::EXECUTION_COMPLETE).key("run:complete").payload(&completed);
         let event = std::slice::from_ref(&event);
         let mut appended = locked.duplicate_of(event)?;
         if appended.is_none() {

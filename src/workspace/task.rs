@@ -98,7 +98,8 @@ impl Task {
         genesis::read::<WorkspaceGenesis>(&dir)?.writable(root)?;
         let now = runtime.clock.now();
         let genesis = TaskGenesis::new(id.clone(), options.title, options.objective, now);
-        let made = make_home(&dir, id.as_str(), &[layout::RUNS], &genesis, runtime.ids.next_id(now))?;
+        let made =
+            make_home(&dir, id.as_str(), &[layout::RUNS], &genesis, runtime.ids.next_id(now))?;
         let task = if made {
             Self { root: root.to_owned(), genesis, runtime: runtime.clone() }
         } else {
@@ -109,7 +110,7 @@ impl Task {
         if made { Ok(task) } else { Err(WorkspaceError::TaskExists { task: id }) }
     }
 
-    fn home(&self) -> Home {
+    pub(crate) fn home(&self) -> Home {
         Home::of_task(&self.root, self.id(), &self.runtime)
     }
 
@@ -219,11 +220,7 @@ impl Task {
         let now = self.runtime.clock.now();
         let run_id = match options.run_id {
             Some(id) => id,
-            None => RunId::new(self.runtime.ids.next_id(now).to_string())
-                .map_err(|error| crate::genesis::GenesisError::Damaged {
-                    path: self.path(),
-                    reason: error.to_string(),
-                })?,
+            None => RunId::from(self.runtime.ids.next_id(now)),
         };
         let parent = options.parent.map(|(task, run)| format!("{task}/{run}"));
         let context = RunContext::new(&self.root, self.id(), &run_id, &self.runtime);

@@ -47,8 +47,11 @@ impl Workspace {
     /// # Errors
     /// [`WorkspaceError::WorkspaceExists`] where there is one already.
     pub fn create(root: impl AsRef<Utf8Path>) -> Result<Self, WorkspaceError> {
-        let root = absolute(root.as_ref());
-        let runtime = Runtime::default();
+        Self::create_with(root.as_ref(), Runtime::default())
+    }
+
+    pub(crate) fn create_with(root: &Utf8Path, runtime: Runtime) -> Result<Self, WorkspaceError> {
+        let root = absolute(root);
         make_dirs(&root)?;
         let dir = Dir::open_root(&root)?;
         let created_at = runtime.clock.now();

@@ -1,1 +1,2 @@
-fn main(){}
+//! The worker of the kill harness.
+fn main() {}

@@ -1,0 +1,122 @@
+//! What can go wrong with a step: in its body, and around it.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::artifact::ArtifactError;
+use crate::id::{IdError, StepName};
+use crate::journal::JournalError;
+use crate::name::ArtifactName;
+
+/// What the body of a step may fail with: any error, so that `?` works on all of them.
+///
+/// It is no `std::error::Error` itself (no type can be that and take all of them);
+/// [`StepFailure`], which [`RunContext::step`](crate::RunContext::step) returns, is.
+pub struct StepError(Box<dyn Error + Send + Sync>);
+
+impl StepError {
+    /// An error that is only a message.
+    #[must_use]
+    pub fn message(text: impl Into<String>) -> Self {
+        Self(text.into().into())
+    }
+
+    pub(super) fn into_inner(self) -> Box<dyn Error + Send + Sync> {
+        self.0
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for StepError {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Debug for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A step did not complete.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepFailure {
+    /// Its body returned an error, or its outputs could not be committed. The journal says so;
+    /// nothing else of the attempt is committed, and the next call is a new attempt.
+    #[error("step {step} failed in attempt {attempt}")]
+    Failed {
+        /// The step.
+        step: StepName,
+        /// The attempt, from 1.
+        attempt: u64,
+        /// What the body failed with.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Its body panicked. The journal says so; nothing else of the attempt is committed.
+    #[error("step {step} panicked in attempt {attempt}: {message}")]
+    Panicked {
+        /// The step.
+        step: StepName,
+        /// The attempt, from 1.
+        attempt: u64,
+        /// What it panicked with.
+        message: String,
+    },
+    /// Another process or thread is at it.
+    #[error(
+        "step {step} is taken: attempt {attempt} is running in {holder}; wait for it, or end it and call again"
+    )]
+    StepTaken {
+        /// The step.
+        step: StepName,
+        /// The running attempt.
+        attempt: u64,
+        /// Who runs it.
+        holder: String,
+    },
+    /// A declared input is not there.
+    #[error(
+        "step {step} did not start: its input {input} is not there; run the step that writes it first"
+    )]
+    InputMissing {
+        /// The step.
+        step: StepName,
+        /// The input.
+        input: ArtifactName,
+    },
+    /// The name, or the configuration, of the step cannot be used.
+    #[error("a step cannot start")]
+    BadName(#[from] IdError),
+    /// The configuration cannot be written as JSON.
+    #[error("the configuration of step {step} is not JSON")]
+    BadConfig {
+        /// The step.
+        step: StepName,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The start or the end of the step could not be recorded. If it is the end, the attempt counts
+    /// as not ended, and the next call takes over.
+    #[error("step {step}: its journal refused")]
+    Journal {
+        /// The step.
+        step: StepName,
+        /// Why.
+        source: JournalError,
+    },
+    /// The outputs are committed with the end of the step, and something is left to be done.
+    #[error("step {step} is complete, but not finished on the disk")]
+    Unfinished {
+        /// The step.
+        step: StepName,
+        /// What is left.
+        source: ArtifactError,
+    },
+}

@@ -1,0 +1,18 @@
+//! A step: work that reads from the disk, writes to the disk, and is done once.
+//!
+//! Usable without a flow: people with a graph engine of their own call
+//! [`RunContext::step`](crate::RunContext::step) in each node and get disk-in, disk-out, resumption
+//! and lineage from that one call.
+
+mod attempt;
+mod error;
+mod history;
+mod run;
+mod signal;
+mod spec;
+mod step_context;
+
+pub use error::{StepError, StepFailure};
+pub use signal::{Signal, StepResult};
+pub use spec::Step;
+pub use step_context::StepContext;

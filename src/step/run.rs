@@ -1,0 +1,124 @@
+//! Running a step.
+
+use std::any::Any;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::attempt::{Attempt, Begun};
+use super::step_context::record_failure;
+use super::{Signal, Step, StepContext, StepFailure, StepResult};
+use crate::artifact::ArtifactError;
+use crate::context::RunContext;
+use crate::journal::JournalError;
+
+impl RunContext {
+    /// Does a piece of work once: disk-in, disk-out.
+    ///
+    /// `step_started` is recorded with the final inputs and configuration; the body runs; then what
+    /// it wrote is committed together with `step_completed`, whole or not at all, and durable. A step
+    /// that is complete is not run again: its recorded signal is returned. One that started and did
+    /// not end is taken over where its process died, by a new attempt, after which the earlier
+    /// attempt's late commit is refused; so the outputs of a step come from one attempt. While the
+    /// body runs no lock on the journal is held.
+    ///
+    /// ```no_run
+    /// use runjournal::{Artifact, RunContext, Signal, StepContext, StepResult};
+    ///
+    /// const PLAN: Artifact<Vec<String>> = Artifact::json("plan.json");
+    ///
+    /// fn plan(s: &StepContext) -> StepResult {
+    ///     s.write(PLAN, &vec!["fetch".into(), "build".into()])?; // staged
+    ///     Ok(Signal::new("planned")) // committed with step_completed
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ctx = RunContext::from_env()?;
+    /// if ctx.step("plan", plan)? == "planned" {
+    ///     ctx.step("execute", |s| {
+    ///         let steps = s.read(PLAN)?; // recorded as an input
+    ///         Ok(Signal::new(if steps.is_empty() { "nothing" } else { "success" }))
+    ///     })?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StepFailure::Failed`] and [`StepFailure::Panicked`] where the body did not succeed: the
+    /// journal says so, nothing else of the attempt is committed, and the next call is a new attempt.
+    /// [`StepFailure::StepTaken`] where another process or thread is at it.
+    pub fn step(
+        &self,
+        step: impl Into<Step>,
+        body: impl FnOnce(&StepContext) -> StepResult,
+    ) -> Result<Signal, StepFailure> {
+        let attempt = match Attempt::begin(self, &step.into())? {
+            Begun::Complete(signal) => return Ok(signal),
+            Begun::Attempt(attempt) => attempt,
+        };
+        let context = StepContext::new(self, attempt);
+        let returned = catch_unwind(AssertUnwindSafe(|| body(&context)));
+        let (attempt, ending) = context.finish();
+        match returned {
+            Ok(Ok(signal)) => match ending.complete(&attempt, &signal) {
+                Ok(()) => Ok(signal),
+                Err(error) => Err(self.not_committed(&attempt, error)),
+            },
+            Ok(Err(error)) => {
+                drop(ending);
+                Err(self.failed(&attempt, error.into_inner()))
+            }
+            Err(panic) => {
+                drop(ending);
+                let message = panic_message(panic.as_ref());
+                self.record(&attempt, vec![format!("panicked: {message}")])?;
+                let (step, attempt) = (attempt.step.clone(), attempt.number);
+                Err(StepFailure::Panicked { step, attempt, message })
+            }
+        }
+    }
+
+    /// The outputs could not be committed, or only in part be put in place.
+    fn not_committed(&self, attempt: &Attempt, error: ArtifactError) -> StepFailure {
+        let step = attempt.step.clone();
+        match error {
+            ArtifactError::CommittedNotApplied { .. }
+            | ArtifactError::Journal(JournalError::NotDurable { .. }) => {
+                StepFailure::Unfinished { step, source: error }
+            }
+            ArtifactError::Journal(
+                source @ (JournalError::StepSuperseded { .. } | JournalError::Closed { .. }),
+            ) => StepFailure::Journal { step, source },
+            refused => self.failed(attempt, Box::new(refused)),
+        }
+    }
+
+    fn failed(&self, attempt: &Attempt, error: Box<dyn Error + Send + Sync>) -> StepFailure {
+        if let Err(not_recorded) = self.record(attempt, chain(error.as_ref())) {
+            return not_recorded;
+        }
+        StepFailure::Failed { step: attempt.step.clone(), attempt: attempt.number, source: error }
+    }
+
+    fn record(&self, attempt: &Attempt, error: Vec<String>) -> Result<(), StepFailure> {
+        record_failure(self, attempt, error)
+            .map_err(|source| StepFailure::Journal { step: attempt.step.clone(), source })
+    }
+}
+
+/// The error and its causes, outermost first.
+fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    texts
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "with something that is no text".to_owned())
+}

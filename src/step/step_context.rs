@@ -1,0 +1,264 @@
+//! What the body of a step is handed.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Signal;
+use super::attempt::Attempt;
+use super::history::{Completed, Failed, Input, Output};
+use crate::artifact::{Artifact, ArtifactError, Catalog, Transaction};
+use crate::context::RunContext;
+use crate::digest::Digest;
+use crate::error::IoError;
+use crate::id::StepName;
+use crate::journal::{Appended, Durability, Event, Fold, JournalError, types};
+use crate::name::ArtifactName;
+
+/// What the body of a step is handed: it reads artifacts, which are recorded as its inputs, and
+/// stages writes, removals and events, which are committed together with `step_completed`, whole or
+/// not at all. It can be shared by the threads of the body.
+#[derive(Debug)]
+pub struct StepContext {
+    context: RunContext,
+    attempt: Attempt,
+    work: Mutex<Work>,
+}
+
+#[derive(Debug)]
+struct Work {
+    transaction: Transaction,
+    inputs: Vec<Input>,
+}
+
+impl StepContext {
+    pub(super) fn new(context: &RunContext, attempt: Attempt) -> Self {
+        let context = context.clone().with_step(attempt.step_ref());
+        let transaction = context.transaction();
+        let inputs = attempt.payload.inputs.clone();
+        Self { context, attempt, work: Mutex::new(Work { transaction, inputs }) }
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        // A thread of the body that panicked fails the step; until then its work is as it left it.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The step's name.
+    #[must_use]
+    pub fn name(&self) -> &StepName {
+        &self.attempt.step
+    }
+
+    /// The attempt, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u64 {
+        self.attempt.number
+    }
+
+    /// The run's context, inside this attempt: its [`env`](RunContext::env) makes a child process
+    /// part of the step. What is written through it is committed at once, not with the step.
+    #[must_use]
+    pub fn context(&self) -> &RunContext {
+        &self.context
+    }
+
+    /// The configuration as it was rendered when the step started.
+    ///
+    /// # Errors
+    /// Where it does not have that shape; a step without one reads as `null`.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T, ArtifactError> {
+        let json = self.attempt.payload.config.as_ref().map_or("null", |config| config.get());
+        serde_json::from_str(json).map_err(|source| {
+            let path = self.context.journal_path();
+            ArtifactError::Json { path, source }
+        })
+    }
+
+    /// Reads JSON, and records it as an input. What the step staged itself is read back as staged.
+    ///
+    /// # Errors
+    /// Where the artifact is not there or does not read as a `T`; in a step that declared its inputs,
+    /// also where it is not one of them, or changed since the step started.
+    pub fn read<T: DeserializeOwned>(&self, artifact: Artifact<T>) -> Result<T, ArtifactError> {
+        let name = ArtifactName::from(artifact);
+        let bytes = self.read_bytes(&name)?;
+        serde_json::from_slice(&bytes).map_err(|source| {
+            let path = self.context.artifact_path(&name);
+            ArtifactError::Json { path, source }
+        })
+    }
+
+    /// Reads bytes, and records them as an input.
+    ///
+    /// # Errors
+    /// As [`read`](StepContext::read).
+    pub fn read_bytes(&self, name: impl Into<ArtifactName>) -> Result<Vec<u8>, ArtifactError> {
+        let name = name.into();
+        let mut work = self.work();
+        if work.transaction.staged(&name).is_some() {
+            return work.transaction.read_bytes(name);
+        }
+        let declared = &self.attempt.payload.inputs;
+        let pinned = declared.iter().find(|input| input.path == name);
+        if pinned.is_none() && !declared.is_empty() {
+            return Err(ArtifactError::Undeclared { name, step: self.name().clone() });
+        }
+        let bytes = work.transaction.read_bytes(&name)?;
+        let found = Digest::of(&bytes);
+        match pinned {
+            Some(input) if input.digest != found => {
+                let path = self.context.artifact_path(&name);
+                Err(ArtifactError::Changed { path, expected: input.digest, found })
+            }
+            Some(_) => Ok(bytes),
+            None => {
+                let input = Input { path: name, digest: found, version: None };
+                if !work.inputs.contains(&input) {
+                    work.inputs.push(input);
+                }
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// Stages a value as canonical JSON.
+    ///
+    /// # Errors
+    /// As [`Transaction::write`].
+    pub fn write<T: Serialize>(
+        &self,
+        artifact: Artifact<T>,
+        value: &T,
+    ) -> Result<(), ArtifactError> {
+        self.work().transaction.write(artifact, value)
+    }
+
+    /// Stages bytes as they are.
+    ///
+    /// # Errors
+    /// As [`Transaction::write_bytes`].
+    pub fn write_bytes(
+        &self,
+        name: impl Into<ArtifactName>,
+        bytes: &[u8],
+    ) -> Result<(), ArtifactError> {
+        self.work().transaction.write_bytes(name, bytes)
+    }
+
+    /// Stages a removal.
+    ///
+    /// # Errors
+    /// As [`Transaction::remove`].
+    pub fn remove(&self, name: impl Into<ArtifactName>) -> Result<(), ArtifactError> {
+        self.work().transaction.remove(name)
+    }
+
+    /// Stages an event.
+    ///
+    /// # Errors
+    /// Where the event is not a user's to append.
+    pub fn append(&self, event: Event) -> Result<(), JournalError> {
+        event.check()?;
+        event.check_user()?;
+        self.work().transaction.append(event);
+        Ok(())
+    }
+
+    /// Appends an event at once: it stands whether or not the step completes. Refused once a newer
+    /// attempt took over.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub fn append_now(&self, event: Event) -> Result<Appended, JournalError> {
+        self.context.append(event)
+    }
+
+    /// A directory for this attempt alone, made when first asked for and removed when the step ends.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn work_dir(&self) -> Result<Utf8PathBuf, IoError> {
+        self.attempt.work_dir()
+    }
+
+    /// Takes the context apart once the body returned.
+    pub(super) fn finish(self) -> (Attempt, Ending) {
+        let Work { transaction, inputs } =
+            self.work.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (self.attempt, Ending { context: self.context, transaction, inputs })
+    }
+}
+
+/// What the body of a step left to be committed, or dropped.
+pub(super) struct Ending {
+    context: RunContext,
+    transaction: Transaction,
+    inputs: Vec<Input>,
+}
+
+impl Ending {
+    /// Commits what was staged together with `step_completed`.
+    pub(super) fn complete(
+        mut self,
+        attempt: &Attempt,
+        signal: &Signal,
+    ) -> Result<(), ArtifactError> {
+        add_versions(&self.context, &mut self.inputs)?;
+        let outputs = self.transaction.all_staged();
+        let outputs = outputs.map(|(path, digest)| Output { path: path.clone(), digest });
+        let completed = Completed {
+            attempt: attempt.number,
+            signal: signal.clone(),
+            outputs: outputs.collect(),
+            duration_ms: duration_ms(&self.context, attempt),
+            inputs: self.inputs,
+        };
+        for input in &completed.inputs {
+            self.transaction.sync_also(input.path.clone());
+        }
+        self.transaction.begin_with(end(attempt, types::STEP_COMPLETED).payload(&completed));
+        self.transaction.commit().map(|_| ())
+    }
+}
+
+/// Records that an attempt failed, durably.
+pub(super) fn record_failure(
+    context: &RunContext,
+    attempt: &Attempt,
+    error: Vec<String>,
+) -> Result<(), JournalError> {
+    let context = context.clone().with_step(attempt.step_ref());
+    let duration_ms = duration_ms(&context, attempt);
+    let failed = Failed { attempt: attempt.number, error, duration_ms };
+    let event = end(attempt, types::STEP_FAILED).payload(&failed);
+    context.writer().append(std::slice::from_ref(&event), Durability::Durable).map(|_| ())
+}
+
+fn end(attempt: &Attempt, event_type: &str) -> Event {
+    Event::new(event_type).stream("step", attempt.step.as_str()).key(attempt.end_key())
+}
+
+fn duration_ms(context: &RunContext, attempt: &Attempt) -> u64 {
+    let now = context.runtime().clock.now().as_microseconds();
+    let elapsed = now.saturating_sub(attempt.started_at.as_microseconds());
+    u64::try_from(elapsed / 1000).unwrap_or(0)
+}
+
+/// The journal's version of each input, where it has the digest that was read.
+fn add_versions(context: &RunContext, inputs: &mut [Input]) -> Result<(), JournalError> {
+    if inputs.iter().all(|input| input.version.is_some()) {
+        return Ok(());
+    }
+    let mut catalog = Catalog::default();
+    for record in context.events()? {
+        catalog.apply(&record?);
+    }
+    for input in inputs {
+        let last = catalog.last(&input.path).filter(|last| last.digest == Some(input.digest));
+        input.version = input.version.or(last.map(|last| last.version));
+    }
+    Ok(())
+}
