@@ -65,6 +65,7 @@ impl Skip {
 
 /// What a scan comes across, in the order of the file.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all that is seen are records")]
 pub(crate) enum Seen {
     Record { record: Record, offset: u64, length: u64 },
     Skip(Skip),

@@ -1,11 +1,6 @@
 //! Behaviour through the public API.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
 
+#[cfg(test)]
 mod artifacts;
+#[cfg(test)]
 mod steps;
