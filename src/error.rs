@@ -1,5 +1,7 @@
 //! The one I/O error under every room: what was tried, on which path, and why it failed.
 
+use std::io::ErrorKind;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// An operation of the system failed. Every room's error wraps this one, so a path is never lost.
@@ -27,8 +29,12 @@ impl IoError {
         move |source| Self::new(action, path, source)
     }
 
-    /// True if the system said that there is no such file.
+    /// True if the system said that there is no such file, be it that a parent is a file.
     pub(crate) fn is_not_found(&self) -> bool {
-        self.source.kind() == std::io::ErrorKind::NotFound
+        matches!(self.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.source.kind()
     }
 }

@@ -8,19 +8,12 @@ Standard library only, BLAKE3 included. "Section" and "step" mean those of docs/
 at rest: nobody holds a lock, so nothing is read twice. Exit code 0: it could look, whatever it found; 1: FILE is
 not readable JSON; 2: usage.
 """
-import json
-import os
-import re
-import stat
-import struct
-import sys
-import threading
+import json, os, re, stat, struct, sys, threading
 from collections import deque
 
 # ---------------------------------------------------------------------------------------------------- BLAKE3
 IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
 CHUNK_START, CHUNK_END, PARENT, ROOT = 1, 2, 4, 8
-
 
 def _compression_source():
     """The compression function as straight-line code (7 rounds of 8 quarter rounds): some times faster than loops."""
@@ -43,11 +36,9 @@ def _compression_source():
         order = [order[p] for p in permutation]
     return "\n ".join(src + ["return " + ", ".join(f"v{i} ^ v{i + 8}" for i in range(8))])
 
-
 _namespace = {"IV": IV, "M": 0xFFFFFFFF}
 exec(_compression_source(), _namespace)
 compress = _namespace["compress"]
-
 
 def _subtree(data, first_chunk, root):
     """The chaining value (8 words) of the tree over data, which is never empty unless it is the whole input."""
@@ -62,20 +53,16 @@ def _subtree(data, first_chunk, root):
     words = _subtree(data[:1024 * left], first_chunk, 0) + _subtree(data[1024 * left:], first_chunk + left, 0)
     return compress(IV, words, 0, 64, PARENT | root)
 
-
 def blake3(data):
     return struct.pack("<8I", *_subtree(data, 0, ROOT))
 
-
 def digest(data):
     return "blake3:" + blake3(data).hex()
-
 
 for _input, _hash in ((b"", "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"),
                       (b"abc", "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85")):
     if blake3(_input).hex() != _hash:
         sys.exit("the BLAKE3 in this file is broken")
-
 
 # ---------------------------------------------------------------------------------------------------- JSON
 class Integer:
@@ -83,21 +70,16 @@ class Integer:
     def __init__(self, text):
         self.text = text
 
-
 def no_constant(name):                      # Python reads NaN and Infinity, JSON has none
     raise ValueError(name)
-
 
 def parse_json(data):
     return json.loads(data.decode("utf-8"), parse_int=Integer, parse_constant=no_constant)
 
-
 def number(value, low=0):
     """The value of an *integer* (digits only, so no minus sign either) that is at least low; else None."""
-    if isinstance(value, Integer) and value.text.isdigit() and int(value.text) >= low:
-        return int(value.text)
-    return None
-
+    sound = isinstance(value, Integer) and value.text.isdigit() and int(value.text) >= low
+    return int(value.text) if sound else None
 
 def canonical(value, indent=""):
     if isinstance(value, Integer):
@@ -118,12 +100,10 @@ def canonical(value, indent=""):
         return brackets
     return brackets[0] + "\n" + inner + (",\n" + inner).join(items) + "\n" + indent + brackets[1]
 
-
 def escape(match):
     char = match.group()
     short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
     return short.get(char) or "\\u%04x" % ord(char)
-
 
 def canonical_float(value):
     """repr has the shortest digits. How to lay them out the page does not say; as it names serde_json's printer for
@@ -131,13 +111,9 @@ def canonical_float(value):
     if value in (float("inf"), float("-inf")):
         raise ValueError("a number beyond the range of a double")
     mantissa, _, exponent = repr(value).partition("e")
-    if not exponent:
-        return mantissa
-    if int(exponent) == -5:                 # the one magnitude that repr writes with an exponent and serde_json without
-        sign = "-" if value < 0 else ""
-        return sign + "0.0000" + mantissa.lstrip("-").replace(".", "")
-    return mantissa + "e" + str(int(exponent))
-
+    if exponent == "-05":                   # the one magnitude that repr writes with an exponent and serde_json without
+        return ("-" if value < 0 else "") + "0.0000" + mantissa.lstrip("-").replace(".", "")
+    return mantissa + "e" + str(int(exponent)) if exponent else mantissa
 
 # ---------------------------------------------------------------------------------------------------- lines, records
 # The end of a sealed line or record is 76 bytes. With any byte for the newline it makes a line *shaped* (6.3).
@@ -150,32 +126,25 @@ TIME = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][
                   r"(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])")
 DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
 
-
 def seal(line):
     """(body, hash) of a shaped line, else None."""
     match = SHAPED.fullmatch(line[-76:])
     return match and (line[:-76], bytes.fromhex(match.group(1).decode()))
 
-
 class Record:
-    """A line that is a record in the sense of 6.1; any other raises. Optional keys are not looked at, except those of
-    batches and garbage."""
+    """A line that is a record as 6.1 has it; any other raises. Of the optional keys only batch and garbage matter."""
     def __init__(self, line, start):
         self.start, self.end = start, start + len(line)
         if len(line) > 1 << 20 or not line.endswith(b"\n") or not seal(line):
             raise ValueError("size or end")
         self.body, self.hash = seal(line)
         self.json = obj = parse_json(line)
-        if not isinstance(obj, dict):
-            raise ValueError("no object")
-        for key in ("event_id", "event_type", "occurred_at", "aggregate_kind", "stream_id", "actor_kind"):
-            if not isinstance(obj.get(key), str):
-                raise ValueError(key)
-        self.seq, self.stream_version = number(obj.get("seq"), 1), number(obj.get("stream_version"))
-        if self.seq is None or self.stream_version is None:
-            raise ValueError("seq or stream_version")
-        if not UUID.fullmatch(obj["event_id"]) or not TIME.fullmatch(obj["occurred_at"]):
-            raise ValueError("event_id or occurred_at")
+        # A wrong type raises by itself: obj may be no dict, a key may be missing, fullmatch wants a string.
+        strings = [obj[key] for key in ("event_type", "aggregate_kind", "stream_id", "actor_kind")]
+        self.seq, self.stream_version = number(obj["seq"], 1), number(obj["stream_version"])
+        if not (all(isinstance(s, str) for s in strings) and UUID.fullmatch(obj["event_id"])
+                and TIME.fullmatch(obj["occurred_at"]) and None not in (self.seq, self.stream_version)):
+            raise ValueError("required keys")
         self.index = self.size = self.garbage = None
         if "batch_index" in obj or "batch_size" in obj:
             self.index, self.size = number(obj.get("batch_index")), number(obj.get("batch_size"), 2)
@@ -190,13 +159,11 @@ class Record:
     def links_to(self, parent_hash):
         return blake3(parent_hash + self.body) == self.hash
 
-
 def as_record(line, start):
     try:
         return Record(line, start)
     except (ValueError, TypeError, KeyError, RecursionError):       # UnicodeError and JSONDecodeError are ValueErrors
         return None
-
 
 # ---------------------------------------------------------------------------------------------------- section 6: scan
 class Scan:
@@ -229,8 +196,7 @@ class Scan:
         """Adds an uncounted line or piece, and the recovered tips that it yields (6.3)."""
         line = [start, end, kind]
         self.uncounted.append(line)
-        shape = seal(self.data[start:end])
-        if shape:
+        if shape := seal(self.data[start:end]):
             body, own = shape
             tips = [own, blake3(self.hash + body)]
             if self.shaped:
@@ -267,8 +233,7 @@ class Scan:
         if parent:                                                                          # step 3
             kind = "damage" if rec.index else None
         else:
-            cuts = [match.end() for match in ROTTED.finditer(line)]
-            if cuts:                                                                        # step 4
+            if cuts := [match.end() for match in ROTTED.finditer(line)]:                    # step 4
                 for member in members:                  # the first piece is always damage: it ends in no \n
                     member[2] = "damage"
                 edges = [0] + cuts + [len(line)]
@@ -294,17 +259,15 @@ class Scan:
         if is_cursor and matches:
             if region:
                 self.report(region_start, first.start, "garbage")
-        elif not matches and not damaged:
-            for line in self.uncounted:
-                if line[0] < region_start:
-                    self.report(*line)
-            self.report(region_start, first.start, "damage")        # of length 0 too
         else:
+            whole = not matches and not damaged                     # the region is one damage report, of length 0 too
             for line in self.uncounted:
-                self.report(*line)
+                if line[0] < region_start or not whole:
+                    self.report(*line)
+            if whole:
+                self.report(region_start, first.start, "damage")
         self.counted += records
         self.move_cursor(last.end, last.seq, last.hash)
-
 
 # ---------------------------------------------------------------------------------------------------- directories
 def lookup(root, path):
@@ -320,7 +283,6 @@ def lookup(root, path):
             return None, None
     return mode, name
 
-
 def read(root, path):
     """The bytes of the regular file at path below root, else None."""
     mode, name = lookup(root, path)
@@ -328,7 +290,6 @@ def read(root, path):
         return None
     with open(name, "rb") as file:
         return file.read()
-
 
 def genesis_is_sound(data):
     """Section 3. The hash decides; which keys there are is not judged, as a later version may have others."""
@@ -339,7 +300,6 @@ def genesis_is_sound(data):
     except (ValueError, RecursionError):
         return False
 
-
 def files_below(folder):
     """Paths of all that is no folder. A symbolic link is listed as itself."""
     for entry in os.scandir(folder):
@@ -348,7 +308,6 @@ def files_below(folder):
                 yield entry.name + "/" + path
         else:
             yield entry.name
-
 
 def artifact_states(run, records):
     """Section 9: the newest counted record of each path against the disk."""
@@ -378,16 +337,15 @@ def artifact_states(run, records):
             states.setdefault(path, "unjournaled")
     return dict(sorted(states.items()))
 
-
 def look(directory):
     result = {"dir": directory, "genesis": "missing", "records": [], "reports": [], "artifacts": {}}
     run, task = read(directory, "run.json"), read(directory, "task.json")
     genesis = task if run is None else run
     if genesis is None:
         return result
-    result["genesis"] = "ok" if genesis_is_sound(genesis) else "damaged"
-    if result["genesis"] == "damaged":
-        return result
+    if not genesis_is_sound(genesis):
+        return dict(result, genesis="damaged")
+    result["genesis"] = "ok"
     journal = read(directory, "journal/events.jsonl")
     scan = Scan(blake3(genesis), journal or b"")
     if journal is None:                                             # "a run.json without a journal is damage"
@@ -400,24 +358,21 @@ def look(directory):
         result["artifacts"] = artifact_states(directory, scan.counted)
     return result
 
-
 def main(args):
     if len(args) == 2 and args[0] == "--canonical":
         try:
             with open(args[1], "rb") as file:
-                text = canonical(parse_json(file.read())).encode("utf-8") + b"\n"
+                sys.stdout.buffer.write(canonical(parse_json(file.read())).encode("utf-8") + b"\n")
+            return 0
         except (OSError, ValueError, RecursionError) as error:
             print(f"{args[1]}: {error}", file=sys.stderr)
             return 1
-        sys.stdout.buffer.write(text)
-        return 0
     if not args or any(arg.startswith("-") or not os.path.isdir(arg) for arg in args):
         print(__doc__.split("\n\n")[1], file=sys.stderr)
         return 2
     for arg in args:
         print(json.dumps(look(arg)), flush=True)
     return 0
-
 
 if __name__ == "__main__":
     if hasattr(sys, "set_int_max_str_digits"):

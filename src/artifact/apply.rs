@@ -1,6 +1,7 @@
 //! Putting committed records in place: by the one who committed them, or by whoever comes next.
 
 use std::collections::{BTreeSet, HashSet};
+use std::io::ErrorKind;
 
 use super::catalog::{Catalog, Last};
 use crate::digest::Digest;
@@ -67,14 +68,15 @@ pub(super) fn sync_names<'a>(
             parents.map(|(at, _)| layout::artifact(name.as_str().get(..at).unwrap_or_default())),
         );
     }
+    dirs.insert(layout::TMP.to_owned());
     for path in &dirs {
         match dir.sync(path) {
-            // A removal may have taken the directory along.
+            // A removal may have taken the directory along; a copy may have left an empty one out.
             Err(error) if error.is_not_found() => {}
             other => other?,
         }
     }
-    dir.sync(layout::TMP)
+    Ok(())
 }
 
 /// Finishes what a crash left: puts every committed record in place whose stage is still there and
@@ -108,21 +110,10 @@ pub(super) fn recover(dir: &Dir, catalog: &Catalog) -> Result<Vec<Finding>, IoEr
 fn recover_one(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<Option<Finding>, IoError> {
     let stage = layout::stage(last.event_id);
     let target = layout::artifact(name.as_str());
-    let kind = dir.stat(&target);
-    let on_disk = match kind {
-        Ok(Some(entry)) if entry.kind != Kind::File => {
-            return Ok(Some(not_applied(dir, &target, "something that is no file stands there")));
-        }
-        Err(error) if error.source.kind() == std::io::ErrorKind::NotADirectory => {
-            return Ok(Some(not_applied(
-                dir,
-                &target,
-                "a file stands where a directory is needed",
-            )));
-        }
-        Err(error) => return Err(error),
-        Ok(_) => digest_on_disk(dir, name)?,
-    };
+    if dir.stat(&target)?.is_some_and(|entry| entry.kind != Kind::File) {
+        return Ok(Some(not_applied(dir, &target, "something that is no file stands there")));
+    }
+    let on_disk = digest_on_disk(dir, name)?;
     if on_disk == last.digest {
         // Already in place, or already removed: only the stage is left over.
         dir.remove_file(&stage)?;
@@ -140,7 +131,13 @@ fn recover_one(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<Option<Fin
         return Ok(Some(not_applied(dir, &target, &reason)));
     }
     if last.digest.is_some() {
-        make_parents(dir, name)?;
+        match make_parents(dir, name) {
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {
+                let reason = "a file stands where a directory is needed";
+                return Ok(Some(not_applied(dir, &target, reason)));
+            }
+            other => other?,
+        }
     }
     put(dir, name, last)?;
     Ok(None)

@@ -7,6 +7,7 @@
 
 mod apply;
 mod catalog;
+mod commit;
 mod error;
 mod handle;
 mod store;
@@ -15,8 +16,9 @@ mod writer;
 
 pub(crate) use apply::digest_on_disk;
 pub(crate) use catalog::Catalog;
+pub use commit::{Committed, Stored};
 pub use error::ArtifactError;
 pub use handle::Artifact;
 pub use store::{ArtifactEntry, Artifacts};
-pub use transaction::{Committed, Expect, Stored, Transaction};
+pub use transaction::{Expect, Transaction};
 pub(crate) use writer::{LockedRun, RunLog, RunWriter, is_anything_pending};

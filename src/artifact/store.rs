@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::catalog::{ArtifactPayload, Catalog};
-use super::transaction::{sync_file, to_json};
+use super::commit::sync_file;
+use super::transaction::to_json;
 use super::writer::RunWriter;
 use super::{Artifact, ArtifactError, Expect, Stored, Transaction, apply};
 use crate::digest::Digest;
@@ -200,11 +201,8 @@ impl Artifacts {
     /// Where the disk refuses to say.
     pub fn exists(&self, name: impl Into<ArtifactName>) -> Result<bool, ArtifactError> {
         let name = name.into();
-        match self.writer.dir()?.stat(&layout::artifact(name.as_str())) {
-            Ok(entry) => Ok(entry.is_some_and(|entry| entry.kind == Kind::File)),
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotADirectory => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let entry = self.writer.dir()?.stat(&layout::artifact(name.as_str()))?;
+        Ok(entry.is_some_and(|entry| entry.kind == Kind::File))
     }
 
     /// Every artifact, sorted by name: what is on disk, and what the journal says.

@@ -6,15 +6,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::catalog::{ArtifactPayload, Catalog, Last};
 use super::store::{parse, read};
-use super::writer::{LockedRun, RunWriter};
-use super::{Artifact, ArtifactError, apply, digest_on_disk};
+use super::writer::RunWriter;
+use super::{Artifact, ArtifactError};
 use crate::digest::Digest;
-use crate::error::IoError;
-use crate::id::{EventId, StepName};
-use crate::io::{Dir, Kind};
-use crate::journal::{Appended, Durability, Event, ExpectedVersion, JournalError, types};
+use crate::id::EventId;
+use crate::journal::{Durability, Event};
 use crate::name::ArtifactName;
 use crate::{json, layout};
 
@@ -44,45 +41,15 @@ impl fmt::Display for Expect {
     }
 }
 
-/// An artifact as a commit left it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stored {
-    /// Its name.
-    pub name: ArtifactName,
-    /// The digest of its content; `None` if it was removed.
-    pub digest: Option<Digest>,
-    /// Bytes.
-    pub size: u64,
-    /// The version of the file: 0 for its first record.
-    pub version: u64,
-    /// The record that says so.
-    pub seq: u64,
-    /// False if the same content was there before, and nothing was appended for it.
-    pub changed: bool,
-}
-
-/// What a commit did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Committed {
-    /// The artifacts, in the order in which they were first staged.
-    pub artifacts: Vec<Stored>,
-    /// The events, in the order in which they were staged.
-    pub events: Vec<Appended>,
-    /// True if the key had been used for the same transaction: nothing was done again.
-    pub duplicate: bool,
-}
-
 /// A staged write or removal.
 #[derive(Debug)]
-struct Staged {
-    name: ArtifactName,
-    event_id: EventId,
+pub(super) struct Staged {
+    pub(super) name: ArtifactName,
+    pub(super) event_id: EventId,
     /// `None` for a removal.
-    digest: Option<Digest>,
-    size: u64,
-    expect: Expect,
+    pub(super) digest: Option<Digest>,
+    pub(super) size: u64,
+    pub(super) expect: Expect,
 }
 
 /// Any number of writes, removals and events of one run. Nothing of it is seen by others before
@@ -107,15 +74,17 @@ struct Staged {
 #[derive(Debug)]
 #[must_use = "nothing is written until the transaction is committed"]
 pub struct Transaction {
-    writer: Arc<RunWriter>,
-    durability: Durability,
-    key: Option<String>,
-    staged: Vec<Staged>,
-    events: Vec<Event>,
+    pub(super) writer: Arc<RunWriter>,
+    pub(super) durability: Durability,
+    /// That the run may be written to.
+    pub(super) checked: bool,
+    pub(super) key: Option<String>,
+    pub(super) staged: Vec<Staged>,
+    pub(super) events: Vec<Event>,
     /// Events that stand before the artifacts in the batch.
-    head: Vec<Event>,
+    pub(super) head: Vec<Event>,
     /// Artifacts that must be durable along with this commit, whoever wrote them.
-    also_sync: Vec<ArtifactName>,
+    pub(super) also_sync: Vec<ArtifactName>,
 }
 
 impl Transaction {
@@ -123,6 +92,7 @@ impl Transaction {
         Self {
             writer,
             durability: Durability::Durable,
+            checked: false,
             key: None,
             staged: Vec::new(),
             events: Vec::new(),
@@ -262,74 +232,17 @@ impl Transaction {
         self.also_sync.push(name);
     }
 
-    /// Commits: whole or not at all.
-    ///
-    /// # Errors
-    /// A refusal leaves nothing behind. [`ArtifactError::CommittedNotApplied`] says that the commit
-    /// stands and the next call in this run puts it in place; [`JournalError::NotDurable`] that it
-    /// stands, and a power cut may lose it.
-    pub fn commit(mut self) -> Result<Committed, ArtifactError> {
-        let dir = self.writer.dir()?;
-        if self.durability == Durability::Durable {
-            self.sync_stages(&dir)?;
-        }
-        let writer = Arc::clone(&self.writer);
-        writer.with_log(|log| {
-            let mut locked = log.lock()?;
-            self.commit_locked(&mut locked)
-        })
-    }
-
-    fn commit_locked(
-        &mut self,
-        locked: &mut LockedRun<'_, ()>,
-    ) -> Result<Committed, ArtifactError> {
-        let mut batch = self.batch(&locked.fold().0);
-        locked.check_not_damaged()?;
-        if let Some(first) = locked.duplicate_of(&batch)? {
-            self.make_durable(locked)?;
-            return Ok(self.committed(&first, true));
-        }
-        locked.check_admitted()?;
-        self.check_expectations(locked)?;
-        self.check_paths(locked.dir())?;
-        let unchanged = self.unchanged(locked)?;
-        for staged in self.staged.iter().filter(|staged| staged.digest.is_some()) {
-            apply::make_parents(locked.dir(), &staged.name)?;
-        }
-        batch.retain(|event| event.event_id.is_none_or(|id| !unchanged.iter().any(|u| u.0 == id)));
-
-        // From here on the stages belong to the records: a crash, or a failure, leaves them in place.
-        let staged = std::mem::take(&mut self.staged);
-        let appended = match locked.append(&batch) {
-            Ok(appended) => appended,
-            Err(JournalError::Io(error)) => return Err(error.into()),
-            Err(refused) => {
-                self.staged = staged;
-                return Err(refused.into());
-            }
-        };
-        if self.durability == Durability::Durable {
-            locked.sync()?;
-        }
-        let seq = appended.first().map_or(0, |first| first.seq);
-        let result = self
-            .put_in_place(locked, &staged)
-            .map_err(|(name, source)| ArtifactError::CommittedNotApplied { name, seq, source });
-        self.staged = staged;
-        let committed = self.committed_with(&appended, &unchanged);
-        self.staged.clear();
-        result?;
-        locked.fold_mut().0.all_applied();
-        Ok(committed)
-    }
-
     fn stage(
         &mut self,
         name: ArtifactName,
         content: Option<&[u8]>,
         expect: Expect,
     ) -> Result<(), ArtifactError> {
+        if !self.checked {
+            // Not a byte goes beside a run that newer code made.
+            self.writer.home().open_writable()?;
+            self.checked = true;
+        }
         let dir = self.writer.dir()?;
         let event_id = self.writer.home().runtime.next_event_id();
         let path = layout::stage(event_id);
@@ -357,217 +270,7 @@ impl Transaction {
         }
         Ok(())
     }
-
-    fn sync_stages(&self, dir: &Dir) -> Result<(), IoError> {
-        if self.staged.is_empty() {
-            return Ok(());
-        }
-        let sync = |staged: &Staged| dir.open_read(&layout::stage(staged.event_id))?.sync();
-        let share = self.staged.len().div_ceil(SYNC_THREADS);
-        if share == 1 && self.staged.len() == 1 {
-            self.staged.iter().try_for_each(sync)?;
-        } else {
-            std::thread::scope(|scope| {
-                let workers: Vec<_> = self
-                    .staged
-                    .chunks(share)
-                    .map(|part| scope.spawn(move || part.iter().try_for_each(sync)))
-                    .collect();
-                workers.into_iter().try_for_each(|worker| {
-                    worker.join().unwrap_or_else(|_| {
-                        let source = std::io::Error::other("a thread that syncs panicked");
-                        Err(IoError::new("sync", &dir.path().join(layout::TMP), source))
-                    })
-                })
-            })?;
-        }
-        dir.sync(layout::TMP)
-    }
-
-    /// All records of this commit, in order.
-    fn batch(&self, catalog: &Catalog) -> Vec<Event> {
-        let step = self.writer.home().step.as_ref().map(|step| &step.name);
-        let artifacts = self.staged.iter().map(|staged| staged.event(catalog, step));
-        let head = self.head.iter().cloned();
-        let mut batch: Vec<Event> =
-            head.chain(artifacts).chain(self.events.iter().cloned()).collect();
-        if let (Some(first), Some(key)) = (batch.first_mut(), &self.key) {
-            first.key = Some(key.clone());
-        }
-        batch
-    }
-
-    fn check_expectations(&self, locked: &LockedRun<'_, ()>) -> Result<(), ArtifactError> {
-        for staged in &self.staged {
-            let name = &staged.name;
-            let last = locked.fold().0.last(name);
-            let journaled = last.and_then(|last| last.digest);
-            let (met, found) = match staged.expect {
-                Expect::Any => continue,
-                Expect::Version(version) => (
-                    last.is_some_and(|last| last.version == version),
-                    last.map_or_else(
-                        || "was never written".to_owned(),
-                        |last| format!("has version {}", last.version),
-                    ),
-                ),
-                Expect::Absent => {
-                    let on_disk = locked.dir().stat(&layout::artifact(name.as_str()))?;
-                    (journaled.is_none() && on_disk.is_none(), "is there".to_owned())
-                }
-                Expect::Digest(digest) => {
-                    let on_disk = digest_on_disk(locked.dir(), name)?;
-                    let met = on_disk == Some(digest) && journaled == Some(digest);
-                    let found = on_disk.or(journaled).filter(|found| *found != digest);
-                    (met, describe(found))
-                }
-            };
-            if !met {
-                let (name, expected) = (name.clone(), staged.expect.to_string());
-                return Err(ArtifactError::Conflict { name, expected, found });
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that each stage is still there, and that nothing stands in a path's way.
-    fn check_paths(&self, dir: &Dir) -> Result<(), ArtifactError> {
-        for staged in &self.staged {
-            let name = &staged.name;
-            let stage = layout::stage(staged.event_id);
-            if dir.stat(&stage)?.is_none() {
-                let path = dir.path().join(stage);
-                return Err(ArtifactError::StageLost { name: name.clone(), path });
-            }
-            let conflict = |reason, other: &str| ArtifactError::PathConflict {
-                name: name.clone(),
-                reason,
-                other: other.to_owned(),
-            };
-            let target = dir.stat(&layout::artifact(name.as_str()));
-            match target.ok().flatten().map(|entry| entry.kind) {
-                None | Some(Kind::File) => {}
-                Some(Kind::Dir) => return Err(conflict("a directory stands", name.as_str())),
-                Some(Kind::Other) => {
-                    return Err(conflict("a link or a special file stands", name.as_str()));
-                }
-            }
-            for (at, _) in name.as_str().match_indices('/') {
-                let parent = name.as_str().get(..at).unwrap_or_default();
-                let beside = self
-                    .staged
-                    .iter()
-                    .any(|other| other.name.as_str() == parent && other.digest.is_some());
-                match dir.stat(&layout::artifact(parent)).ok().flatten().map(|entry| entry.kind) {
-                    Some(Kind::Dir) | None if !beside => {}
-                    Some(Kind::Other) => {
-                        return Err(conflict("a link or a special file stands", parent));
-                    }
-                    _ => return Err(conflict("a file stands", parent)),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes that need no record: the path's last record has this digest, for the same cause. With
-    /// a key none is left out, so that a retry has as many records.
-    fn unchanged(&self, locked: &LockedRun<'_, ()>) -> Result<Vec<(EventId, Last)>, ArtifactError> {
-        if self.key.is_some() || self.head.iter().any(|event| event.key.is_some()) {
-            return Ok(Vec::new());
-        }
-        let causation = locked.home().step.as_ref().map(|step| step.started);
-        let same = self.staged.iter().filter_map(|staged| {
-            let last = locked.fold().0.last(&staged.name)?;
-            let same = last.digest == staged.digest && last.causation == causation;
-            same.then(|| (staged.event_id, last.clone()))
-        });
-        Ok(same.collect())
-    }
-
-    /// Renames and removes, in order; durable where asked.
-    fn put_in_place(
-        &self,
-        locked: &mut LockedRun<'_, ()>,
-        staged: &[Staged],
-    ) -> Result<(), (ArtifactName, IoError)> {
-        let dir = locked.dir();
-        for staged in staged {
-            let fail = |error| (staged.name.clone(), error);
-            let same_on_disk = match staged.digest {
-                // Only a file of the same length can have the same digest.
-                Some(_) => match dir.stat(&layout::artifact(staged.name.as_str())) {
-                    Ok(Some(entry)) if entry.size == staged.size => {
-                        digest_on_disk(dir, &staged.name).map_err(fail)? == staged.digest
-                    }
-                    Ok(_) => false,
-                    Err(error) => return Err(fail(error)),
-                },
-                None => false,
-            };
-            if same_on_disk {
-                if self.durability == Durability::Durable {
-                    sync_file(dir, &staged.name).map_err(fail)?;
-                }
-                dir.remove_file(&layout::stage(staged.event_id)).map_err(fail)?;
-            } else {
-                apply::put(dir, &staged.name, &staged.as_last()).map_err(fail)?;
-            }
-        }
-        if self.durability == Durability::Durable {
-            let some = |error| {
-                let name = staged.first().map(|staged| &staged.name).or(self.also_sync.first());
-                (name.cloned().unwrap_or(ArtifactName::from_static("artifacts")), error)
-            };
-            for name in &self.also_sync {
-                sync_file(dir, name).map_err(some)?;
-            }
-            if !staged.is_empty() || !self.also_sync.is_empty() {
-                let names = staged.iter().map(|staged| &staged.name).chain(&self.also_sync);
-                apply::sync_names(dir, names).map_err(some)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes what an earlier commit with the same key wrote as durable as this caller asks.
-    fn make_durable(&self, locked: &mut LockedRun<'_, ()>) -> Result<(), ArtifactError> {
-        if self.durability == Durability::Durable {
-            locked.sync()?;
-            for staged in &self.staged {
-                sync_file(locked.dir(), &staged.name)?;
-            }
-            apply::sync_names(locked.dir(), self.staged.iter().map(|staged| &staged.name))?;
-        }
-        Ok(())
-    }
-
-    fn committed(&self, appended: &[Appended], duplicate: bool) -> Committed {
-        Committed { duplicate, ..self.committed_with(appended, &[]) }
-    }
-
-    fn committed_with(&self, appended: &[Appended], unchanged: &[(EventId, Last)]) -> Committed {
-        let mut records = appended.iter().skip(self.head.len());
-        let mut artifacts = Vec::with_capacity(self.staged.len());
-        for staged in &self.staged {
-            let before = unchanged.iter().find(|(id, _)| *id == staged.event_id);
-            let (version, seq, changed) = match before {
-                Some((_, last)) => (last.version, last.seq, false),
-                None => match records.next() {
-                    Some(record) => (record.stream_version, record.seq, !record.duplicate),
-                    None => continue,
-                },
-            };
-            let Staged { name, digest, size, .. } = staged;
-            let (name, digest, size) = (name.clone(), *digest, *size);
-            artifacts.push(Stored { name, digest, size, version, seq, changed });
-        }
-        Committed { artifacts, events: records.cloned().collect(), duplicate: false }
-    }
 }
-
-/// How many files are synced at a time.
-const SYNC_THREADS: usize = 8;
 
 impl Drop for Transaction {
     fn drop(&mut self) {
@@ -580,52 +283,9 @@ impl Drop for Transaction {
     }
 }
 
-impl Staged {
-    fn event(&self, catalog: &Catalog, step: Option<&StepName>) -> Event {
-        let written = self.digest.is_some();
-        let payload = ArtifactPayload {
-            path: self.name.clone(),
-            digest: self.digest,
-            size: written.then_some(self.size),
-            media_type: written.then(|| self.name.media_type().to_owned()),
-            previous: catalog.digest(&self.name),
-            step: step.cloned(),
-        };
-        let event_type = if written { types::ARTIFACT_WRITTEN } else { types::ARTIFACT_REMOVED };
-        let expected = match self.expect {
-            Expect::Version(version) => ExpectedVersion::Exact(version),
-            _ => ExpectedVersion::Any,
-        };
-        payload.event(event_type, self.event_id).expect(expected)
-    }
-
-    fn as_last(&self) -> Last {
-        Last {
-            event_id: self.event_id,
-            seq: 0,
-            version: 0,
-            digest: self.digest,
-            previous: None,
-            causation: None,
-            staged: true,
-        }
-    }
-}
-
 pub(super) fn to_json<T: Serialize>(
     name: &ArtifactName,
     value: &T,
 ) -> Result<String, ArtifactError> {
     json::canonical(value).map_err(|source| ArtifactError::NotJson { name: name.clone(), source })
-}
-
-pub(super) fn sync_file(dir: &Dir, name: &ArtifactName) -> Result<(), IoError> {
-    match dir.open_read(&layout::artifact(name.as_str())) {
-        Err(error) if error.is_not_found() => Ok(()),
-        file => file?.sync(),
-    }
-}
-
-fn describe(found: Option<Digest>) -> String {
-    found.map_or_else(|| "is not there".to_owned(), |digest| format!("has {digest}"))
 }

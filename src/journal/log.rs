@@ -4,13 +4,10 @@ use serde_json::value::RawValue;
 
 use super::home::Opened;
 use super::ledger::{Fold, Keyed, Ledger};
-use super::record::{Garbage, Record};
+use super::record::Record;
 use super::scan::{Cursor, Rest, Seen, SkipKind, scan};
-use super::{
-    Event, Home, JournalError, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, TooLarge, types,
-};
+use super::{Appended, Event, Home, JournalError, types};
 use crate::error::IoError;
-use crate::id::EventId;
 use crate::io::{AppendFile, Dir, LockFile};
 use crate::{json, layout};
 
@@ -25,32 +22,18 @@ pub enum Durability {
     Durable,
 }
 
-/// An appended event, or the first one with its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Appended {
-    /// Its place in the journal.
-    pub seq: u64,
-    /// Its id.
-    pub event_id: EventId,
-    /// Its place in its stream.
-    pub stream_version: u64,
-    /// True if it was there before: the key had been used for the same event.
-    pub duplicate: bool,
-}
-
 /// A journal, open for appending. Crate-private: callers reach it through a writer that also puts
 /// committed artifacts in place, so that every append finishes what a crash left.
 #[derive(Debug)]
 pub(crate) struct Log<F: Fold> {
-    home: Home,
+    pub(super) home: Home,
     dir: Dir,
-    file: AppendFile,
+    pub(super) file: AppendFile,
     lock: LockFile,
-    correlation: Option<String>,
+    pub(super) correlation: Option<String>,
     start: Cursor,
-    cursor: Cursor,
-    ledger: Ledger,
+    pub(super) cursor: Cursor,
+    pub(super) ledger: Ledger,
     fold: F,
     poisoned: Option<String>,
 }
@@ -108,7 +91,7 @@ impl<F: Fold> Log<F> {
         JournalError::NotDurable { path: self.file.path().to_owned(), source }
     }
 
-    fn take_in(&mut self, record: &Record, offset: u64, length: u64) {
+    pub(super) fn take_in(&mut self, record: &Record, offset: u64, length: u64) {
         self.ledger.apply(record, offset, length);
         self.fold.apply(record);
     }
@@ -116,11 +99,11 @@ impl<F: Fold> Log<F> {
 
 /// A journal whose lock is held and whose state is up to date. Only through it can be appended.
 pub(crate) struct LockedLog<'a, F: Fold> {
-    log: &'a mut Log<F>,
+    pub(super) log: &'a mut Log<F>,
     /// What lies behind the last counted record,
-    rest: Rest,
+    pub(super) rest: Rest,
     /// and its bytes.
-    tail: Vec<u8>,
+    pub(super) tail: Vec<u8>,
 }
 
 impl<F: Fold> Drop for LockedLog<'_, F> {
@@ -299,7 +282,7 @@ impl<F: Fold> LockedLog<'_, F> {
         Ok(())
     }
 
-    fn stream_of(&self, event: &Event) -> String {
+    pub(super) fn stream_of(&self, event: &Event) -> String {
         match &event.stream {
             Some((kind, id)) => format!("{kind}/{id}"),
             None => {
@@ -314,121 +297,6 @@ impl<F: Fold> LockedLog<'_, F> {
         self.check_admitted()?;
         self.write(std::slice::from_ref(event))
     }
-
-    fn write(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
-        if events.is_empty() {
-            return Ok(Vec::new());
-        }
-        if events.len() > MAX_BATCH_RECORDS {
-            let (size, limit) = (events.len(), MAX_BATCH_RECORDS);
-            return Err(JournalError::TooLarge { what: TooLarge::BatchRecords, size, limit });
-        }
-        let torn = !self.tail.is_empty() && !self.tail.ends_with(b"\n");
-        let seal: &[u8] = if torn { b"#\n" } else { b"" };
-        self.tail.extend_from_slice(seal);
-        let garbage = Garbage::of(&self.tail);
-        let mut bytes = seal.to_vec();
-        let built = self.build(events, garbage, &mut bytes);
-        self.tail.truncate(self.tail.len() - seal.len());
-        let (records, cursor) = built?;
-
-        self.log.file.append(&bytes)?;
-        let appended = records.iter().map(|(record, offset, length)| {
-            self.log.take_in(record, *offset, *length);
-            Appended {
-                seq: record.seq,
-                event_id: record.event_id,
-                stream_version: record.stream_version,
-                duplicate: false,
-            }
-        });
-        let appended = appended.collect();
-        self.log.cursor = cursor;
-        self.rest = Rest::default();
-        self.tail.clear();
-        Ok(appended)
-    }
-
-    /// The records of a batch with their places, their lines in `bytes`, and the cursor behind them.
-    #[expect(clippy::type_complexity, reason = "used once, one line below its meaning")]
-    fn build(
-        &self,
-        events: &[Event],
-        mut garbage: Option<Garbage>,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(Vec<(Record, u64, u64)>, Cursor), JournalError> {
-        let occurred_at = self.log.home.runtime.clock.now();
-        let batch_size = u32::try_from(events.len()).ok().filter(|size| *size > 1);
-        let mut cursor = self.log.cursor;
-        cursor.offset += self.tail.len() as u64;
-        let mut versions = std::collections::HashMap::<String, u64>::new();
-        let mut records = Vec::with_capacity(events.len());
-        for (index, event) in (0_u32..).zip(events) {
-            let stream = self.stream_of(event);
-            let stream_version = match versions.get(&stream).copied() {
-                Some(staged) => staged + 1,
-                None => self.log.ledger.version(&stream).map_or(0, |version| version + 1),
-            };
-            versions.insert(stream, stream_version);
-            let mut record = self.record(event, occurred_at);
-            record.seq = cursor.seq + 1;
-            record.stream_version = stream_version;
-            record.batch_index = batch_size.map(|_| index);
-            record.batch_size = batch_size;
-            record.garbage = garbage.take();
-            if index == 0 {
-                record.idempotency_key.clone_from(&event.key);
-            }
-            let (line, hash) = record
-                .to_line(cursor.hash)
-                .map_err(|error| event.bad(format!("it is not JSON: {error}")))?;
-            let size = line.len();
-            check_size(TooLarge::Line, size, MAX_LINE)?;
-            bytes.extend_from_slice(&line);
-            check_size(TooLarge::BatchBytes, bytes.len(), MAX_BATCH_BYTES)?;
-            records.push((record, cursor.offset, size as u64));
-            cursor = Cursor { offset: cursor.offset + size as u64, seq: cursor.seq + 1, hash };
-        }
-        Ok((records, cursor))
-    }
-
-    fn record(&self, event: &Event, occurred_at: crate::clock::Timestamp) -> Record {
-        let home = &self.log.home;
-        let (kind, id) = home.default_stream();
-        let (aggregate_kind, stream_id) =
-            event.stream.clone().unwrap_or_else(|| (kind.to_owned(), id.to_owned()));
-        let actor = event.actor.as_ref().unwrap_or(&home.actor).clone();
-        let step = home.step.as_ref().map(|step| step.started);
-        Record {
-            seq: 0,
-            event_id: event.event_id.unwrap_or_else(|| home.runtime.next_event_id()),
-            event_type: event.event_type.clone(),
-            occurred_at,
-            aggregate_kind,
-            stream_id,
-            stream_version: 0,
-            actor_kind: actor.kind,
-            actor_id: actor.id,
-            command_id: event.command_id.clone(),
-            causation_event_id: event.causation.or(step),
-            correlation_id: event.correlation.clone().or_else(|| self.log.correlation.clone()),
-            idempotency_key: None,
-            batch_index: None,
-            batch_size: None,
-            payload_json: event.payload.clone(),
-            payload_ref: None,
-            metadata: event.metadata.clone().or_else(|| traceparent(home)),
-            garbage: None,
-        }
-    }
-}
-
-fn traceparent(home: &Home) -> Option<Box<RawValue>> {
-    json::to_raw(&serde_json::json!({ "traceparent": home.traceparent.as_ref()? })).ok()
-}
-
-fn check_size(what: TooLarge, size: usize, limit: usize) -> Result<(), JournalError> {
-    if size > limit { Err(JournalError::TooLarge { what, size, limit }) } else { Ok(()) }
 }
 
 /// True if payloads mean the same: equal as JSON values, in the library's own events apart from what

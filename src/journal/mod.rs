@@ -4,6 +4,7 @@
 //! function that decides what counts (`scan`), what the counted records add up to (`Ledger`), the
 //! one way to append (`Log`), and reading without a lock ([`Events`]).
 
+mod batch;
 mod error;
 mod event;
 mod events;
@@ -13,13 +14,14 @@ mod log;
 mod record;
 mod scan;
 
+pub use batch::Appended;
 pub use error::{JournalError, TooLarge};
 pub use event::{Actor, Event, ExpectedVersion};
 pub use events::Events;
 pub use home::StepRef;
 pub(crate) use home::{Home, Runtime};
 pub(crate) use ledger::Fold;
-pub use log::{Appended, Durability};
+pub use log::Durability;
 pub(crate) use log::{LockedLog, Log};
 pub use record::{Garbage, PayloadRef, Record};
 
