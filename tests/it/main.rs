@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod artifacts;
 #[cfg(test)]
+mod concurrency;
+#[cfg(test)]
 mod steps;

@@ -35,3 +35,70 @@ fn a_step_is_done_once() {
     eprintln!("{}", std::fs::read_to_string(ctx.journal_path()).unwrap());
     assert_eq!(std::fs::read_dir(ctx.run_path().join(".tmp")).unwrap().count(), 0);
 }
+
+#[test]
+fn an_attempt_that_is_alive_is_not_taken_over() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.step("work", |_| {
+        let taken = ctx.step("work", |_| unreachable!("the first attempt is alive"));
+        assert!(matches!(taken, Err(StepFailure::StepTaken { attempt: 1, .. })), "{taken:?}");
+        Ok("done".into())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_late_commit_of_a_superseded_attempt_is_refused() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let late = ctx.step("work", |s| {
+        s.write(OUT, &1)?;
+        // As if this process had been taken for dead: its liveness file is gone.
+        for entry in std::fs::read_dir(ctx.run_path().join(".tmp"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "live") {
+                std::fs::remove_file(path)?;
+            }
+        }
+        ctx.step("work", |s| {
+            assert_eq!(s.attempt(), 2);
+            s.write(OUT, &2)?;
+            Ok("second".into())
+        })?;
+        assert!(matches!(
+            s.append_now(Event::new("late")),
+            Err(JournalError::StepSuperseded { .. })
+        ));
+        Ok("first".into())
+    });
+    assert!(
+        matches!(
+            late,
+            Err(StepFailure::Journal { source: JournalError::StepSuperseded { .. }, .. })
+        ),
+        "{late:?}"
+    );
+    assert_eq!(ctx.artifacts().read(OUT).unwrap(), 2);
+    assert_eq!(ctx.step("work", |_| unreachable!()).unwrap(), "second");
+    let completed =
+        ctx.events().unwrap().filter(|r| r.as_ref().unwrap().event_type == "step_completed");
+    assert_eq!(completed.count(), 1);
+}
+
+#[test]
+fn declared_inputs_are_all_that_is_read() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let missing = ctx.step(Step::new("work").input(PLAN), |_| unreachable!());
+    assert!(matches!(missing, Err(StepFailure::InputMissing { .. })));
+    ctx.artifacts().write(PLAN, &vec!["a".into()]).unwrap();
+    ctx.artifacts().write(OUT, &1).unwrap();
+    ctx.step(Step::new("work").input(PLAN), |s| {
+        assert!(matches!(s.read(OUT), Err(ArtifactError::Undeclared { .. })));
+        ctx.artifacts().write(PLAN, &vec!["b".into()])?;
+        assert!(matches!(s.read(PLAN), Err(ArtifactError::Changed { .. })));
+        Ok("done".into())
+    })
+    .unwrap();
+}
