@@ -52,6 +52,7 @@ impl Transaction {
     /// stands and the next call in this run puts it in place; [`JournalError::NotDurable`] that it
     /// stands, and a power cut may lose it.
     pub fn commit(mut self) -> Result<Committed, ArtifactError> {
+        self.events.iter().try_for_each(Event::check_user)?;
         let dir = self.writer.dir()?;
         if self.durability == Durability::Durable {
             self.sync_stages(&dir)?;

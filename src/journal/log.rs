@@ -180,8 +180,11 @@ impl<F: Fold> LockedLog<'_, F> {
     /// Appends events as one batch, whole or not at all: buffered, so it survives this process; for
     /// more, sync afterwards. A key that stands already returns the first events.
     pub(crate) fn append(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
-        for event in events {
-            event.check()?;
+        events.iter().try_for_each(Event::check)?;
+        if let Some(event) = events.iter().skip(1).find(|event| event.key.is_some()) {
+            return Err(
+                event.bad("a batch has one key, that of its first event (or the transaction's)")
+            );
         }
         self.check_not_damaged()?;
         if let Some(first) = self.duplicate_of(events)? {

@@ -6,3 +6,7 @@ mod artifacts;
 mod concurrency;
 #[cfg(test)]
 mod steps;
+#[cfg(test)]
+mod transactions;
+#[cfg(test)]
+mod workspaces;

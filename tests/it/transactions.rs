@@ -1,0 +1,223 @@
+//! Transactions: whole or not at all, once, and finished by whoever comes next.
+
+use runjournal::testing::TestWorkspace;
+use runjournal::*;
+
+const A: ArtifactName = ArtifactName::from_static("a.txt");
+const B: ArtifactName = ArtifactName::from_static("dir/b.txt");
+const PLAN: Artifact<u64> = Artifact::json("plan.json");
+
+fn stages(ctx: &RunContext) -> usize {
+    std::fs::read_dir(ctx.run_path().join(".tmp")).unwrap().count()
+}
+
+#[test]
+fn a_transaction_reads_what_it_staged_and_commits_whole() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write_bytes(A, b"old").unwrap();
+    let mut tx = ctx.transaction();
+    tx.write_bytes(A, b"newer").unwrap();
+    tx.write_bytes(A, b"newest").unwrap();
+    tx.write(PLAN, &7).unwrap();
+    tx.write_bytes(B, b"b").unwrap();
+    tx.remove(B).unwrap();
+    tx.append(Event::new("noted"));
+    assert_eq!(tx.read_bytes(A).unwrap(), b"newest");
+    assert_eq!(tx.read(PLAN).unwrap(), 7);
+    assert!(matches!(tx.read_bytes(B), Err(ArtifactError::NotFound { .. })));
+    assert_eq!(ctx.artifacts().read_bytes(A).unwrap(), b"old");
+    assert_eq!(ctx.events().unwrap().count(), 1);
+    let committed = tx.commit().unwrap();
+    assert_eq!(committed.artifacts.len(), 3);
+    assert_eq!((committed.artifacts[0].version, committed.events.len()), (1, 1));
+    assert_eq!(ctx.artifacts().read_bytes(A).unwrap(), b"newest");
+    assert!(!ctx.artifacts().exists(B).unwrap());
+    assert_eq!((ctx.events().unwrap().count(), stages(&ctx)), (5, 0));
+}
+
+#[test]
+fn a_refused_or_dropped_transaction_leaves_nothing() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write_bytes(A, b"old").unwrap();
+    let journal = std::fs::read(ctx.journal_path()).unwrap();
+
+    let mut tx = ctx.transaction();
+    tx.write_bytes(A, b"new").unwrap();
+    tx.write_bytes(B, b"b").unwrap();
+    drop(tx);
+
+    let mut tx = ctx.transaction();
+    tx.write_bytes(A, b"new").unwrap();
+    tx.write_bytes_if(B, b"b", Expect::Version(3)).unwrap();
+    assert!(matches!(tx.commit(), Err(ArtifactError::Conflict { .. })));
+
+    let mut tx = ctx.transaction();
+    tx.write_bytes(A, b"new").unwrap();
+    tx.write_bytes(ArtifactName::new("a.txt/below").unwrap(), b"b").unwrap();
+    assert!(matches!(tx.commit(), Err(ArtifactError::PathConflict { .. })));
+
+    let mut tx = ctx.transaction();
+    tx.write_bytes(A, b"new").unwrap();
+    tx.append(Event::new("Not Snake Case"));
+    assert!(matches!(tx.commit(), Err(ArtifactError::Journal(JournalError::BadEvent { .. }))));
+
+    let mut tx = ctx.transaction();
+    tx.append(Event::new("artifact_written"));
+    assert!(tx.commit().is_err(), "the library's own types are its own in transactions too");
+
+    assert_eq!(std::fs::read(ctx.journal_path()).unwrap(), journal);
+    assert_eq!((ctx.artifacts().read_bytes(A).unwrap(), stages(&ctx)), (b"old".to_vec(), 0));
+}
+
+#[test]
+fn a_key_commits_once() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let commit = |content: &[u8]| {
+        let mut tx = ctx.transaction().key("once");
+        tx.write_bytes(A, content)?;
+        tx.write_bytes(B, b"same")?;
+        tx.append(Event::new("noted"));
+        tx.commit()
+    };
+    ctx.artifacts().write_bytes(B, b"same").unwrap();
+    let first = commit(b"1").unwrap();
+    assert!(!first.duplicate);
+    let again = commit(b"1").unwrap();
+    assert!(again.duplicate);
+    assert_eq!(again.events[0].seq, first.events[0].seq);
+    assert!(matches!(commit(b"2"), Err(ArtifactError::Journal(JournalError::KeyConflict { .. }))));
+    assert_eq!(stages(&ctx), 0);
+}
+
+#[test]
+fn equal_bytes_need_no_record_and_heal_what_was_changed_behind_the_journal() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let store = ctx.artifacts();
+    store.write_bytes(A, b"same").unwrap();
+    std::fs::write(ctx.artifact_path(&A), b"edited").unwrap();
+    assert!(matches!(store.check(A), Err(ArtifactError::Changed { .. })));
+    let healed = store.write_bytes(A, b"same").unwrap();
+    assert!(!healed.changed);
+    assert_eq!(store.read_bytes(A).unwrap(), b"same");
+    std::fs::remove_file(ctx.artifact_path(&A)).unwrap();
+    store.write_bytes(A, b"same").unwrap();
+    assert_eq!(store.read_bytes(A).unwrap(), b"same");
+    assert_eq!(ctx.events().unwrap().count(), 1);
+}
+
+#[test]
+fn what_was_committed_and_not_applied_is_applied_by_the_next_and_never_over_another_file() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let store = ctx.artifacts();
+    store.write_bytes(A, b"old").unwrap();
+    store.write_bytes(A, b"new").unwrap();
+    let last = ctx.events().unwrap().last().unwrap().unwrap();
+    let stage = ctx.run_path().join(".tmp").join(last.event_id.to_string());
+    let undo = |target: &[u8]| {
+        std::fs::write(&stage, b"new").unwrap();
+        std::fs::write(ctx.artifact_path(&A), target).unwrap();
+    };
+    undo(b"old");
+    assert_eq!(ctx.catch_up().unwrap(), []);
+    assert_eq!((store.read_bytes(A).unwrap(), stages(&ctx)), (b"new".to_vec(), 0));
+
+    undo(b"edited by hand");
+    let findings = ctx.catch_up().unwrap();
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].code, Code::CommitNotApplied);
+    assert_eq!((store.read_bytes(A).unwrap(), stages(&ctx)), (b"edited by hand".to_vec(), 1));
+    let complete = ctx.run().unwrap().complete(Outcome::Success, None);
+    assert!(matches!(complete, Err(WorkspaceError::NotApplied { .. })));
+
+    std::fs::remove_file(ctx.artifact_path(&A)).unwrap();
+    assert_eq!(ctx.catch_up().unwrap(), []);
+    assert_eq!(store.read_bytes(A).unwrap(), b"new");
+
+    // A removal that was committed and not applied.
+    store.remove(A).unwrap();
+    let last = ctx.events().unwrap().last().unwrap().unwrap();
+    let stage = ctx.run_path().join(".tmp").join(last.event_id.to_string());
+    std::fs::write(&stage, b"").unwrap();
+    std::fs::write(ctx.artifact_path(&A), b"new").unwrap();
+    assert_eq!(ctx.catch_up().unwrap(), []);
+    assert!(!store.exists(A).unwrap());
+
+    // A stage that rotted is believed by nobody.
+    store.write_bytes(A, b"fresh").unwrap();
+    let last = ctx.events().unwrap().last().unwrap().unwrap();
+    std::fs::remove_file(ctx.artifact_path(&A)).unwrap();
+    std::fs::write(ctx.run_path().join(".tmp").join(last.event_id.to_string()), b"rot").unwrap();
+    assert_eq!(ctx.catch_up().unwrap()[0].code, Code::StageDamaged);
+}
+
+#[test]
+fn symbolic_links_are_never_followed() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let outside = test.root().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("secret"), b"secret").unwrap();
+    let artifacts = ctx.run_path().join("artifacts");
+    std::os::unix::fs::symlink(&outside, artifacts.join("linked")).unwrap();
+    std::os::unix::fs::symlink(outside.join("secret"), artifacts.join("file")).unwrap();
+    let store = ctx.artifacts();
+    let (below, file) =
+        (ArtifactName::from_static("linked/secret"), ArtifactName::from_static("file"));
+    for name in [&below, &file] {
+        let refused = [
+            store.read_bytes(name).unwrap_err(),
+            store.write_bytes(name, b"x").unwrap_err(),
+            store.adopt(name).unwrap_err(),
+        ];
+        for error in refused {
+            let text = format!("{error} {:?}", std::error::Error::source(&error));
+            assert!(text.contains("link"), "{text}");
+        }
+    }
+    assert_eq!(std::fs::read(outside.join("secret")).unwrap(), b"secret");
+    assert_eq!(stages(&ctx), 0);
+}
+
+#[test]
+fn adopting_journals_a_file_as_it_is_once() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let store = ctx.artifacts();
+    assert!(matches!(store.adopt(A), Err(ArtifactError::NotFound { .. })));
+    std::fs::write(ctx.artifact_path(&A), b"from elsewhere").unwrap();
+    let listed = store.list().unwrap();
+    assert_eq!((listed.len(), listed[0].digest), (1, None));
+    let adopted = store.adopt(A).unwrap();
+    assert!(adopted.changed && !store.adopt(A).unwrap().changed);
+    assert_eq!(store.list().unwrap()[0].digest, Some(Digest::of(b"from elsewhere")));
+    assert_eq!(adopted.seq, 1);
+}
+
+#[test]
+fn limits_are_typed_errors() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let journal = ctx.journal().unwrap();
+    let large = Event::new("large").payload(&"x".repeat(MAX_LINE));
+    assert!(matches!(
+        journal.append(large),
+        Err(JournalError::TooLarge { what: TooLarge::Line, .. })
+    ));
+    let many = vec![Event::new("many"); MAX_BATCH_RECORDS + 1];
+    assert!(matches!(
+        journal.append_batch(&many),
+        Err(JournalError::TooLarge { what: TooLarge::BatchRecords, .. })
+    ));
+    let heavy = vec![Event::new("heavy").payload(&"x".repeat(900_000)); 20];
+    assert!(matches!(
+        journal.append_batch(&heavy),
+        Err(JournalError::TooLarge { what: TooLarge::BatchBytes, .. })
+    ));
+    assert_eq!(std::fs::metadata(ctx.journal_path()).unwrap().len(), 0);
+    journal.append_batch(&vec![Event::new("many"); MAX_BATCH_RECORDS]).unwrap();
+}
