@@ -54,7 +54,8 @@ fn compact(json: &str) -> String {
 /// U+007F to U+009F, U+2028, U+2029. Such characters can only stand inside strings.
 pub(crate) fn escape_line(json: String) -> String {
     let unsafe_in_line = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}');
-    if !json.contains(unsafe_in_line) {
+    // Nearly every line is plain ASCII, and that is quick to see.
+    if json.bytes().all(|byte| byte < 0x7f) || !json.contains(unsafe_in_line) {
         return json;
     }
     let mut out = String::with_capacity(json.len() + 16);

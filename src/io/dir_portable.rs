@@ -28,8 +28,8 @@ impl Dir {
 
     /// Opens a workspace's root, which may be reached through a symbolic link.
     pub(crate) fn open_root(path: &Utf8Path) -> Result<Self, IoError> {
-        let dir = Self::open(&path.join("."))?;
-        Ok(Self { path: path.to_owned(), ..dir })
+        Self::open(&path.join("."))?;
+        Ok(Self { path: path.to_owned() })
     }
 
     pub(crate) fn path(&self) -> &Utf8Path {
@@ -141,8 +141,10 @@ impl Dir {
             Ok(metadata) => {
                 Ok(Some(Entry { kind: kind(metadata.file_type()), size: metadata.len() }))
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(IoError::new("look at", &path, error)),
+            Err(error) => {
+                let error = IoError::new("look at", &path, error);
+                if error.is_not_found() { Ok(None) } else { Err(error) }
+            }
         }
     }
 
