@@ -106,12 +106,11 @@ def escape(match):
     return short.get(char) or "\\u%04x" % ord(char)
 
 def canonical_float(value):
-    """repr has the shortest digits. How to lay them out the page does not say; as it names serde_json's printer for
-    the rest, this is that printer's way: 1.0, 0.00001, 1e-6, 1000000000000000.0, 1e16, 1.5e300."""
+    """repr has the shortest digits; the page lays them out as 1.0, 0.00001, 1e-6, 1000000000000000.0, 1e16, 1.5e300."""
     if value in (float("inf"), float("-inf")):
         raise ValueError("a number beyond the range of a double")
     mantissa, _, exponent = repr(value).partition("e")
-    if exponent == "-05":                   # the one magnitude that repr writes with an exponent and serde_json without
+    if exponent == "-05":                   # the one magnitude that repr writes with an exponent and the page without
         return ("-" if value < 0 else "") + "0.0000" + mantissa.lstrip("-").replace(".", "")
     return mantissa + "e" + str(int(exponent)) if exponent else mantissa
 
@@ -319,15 +318,17 @@ def artifact_states(run, records):
         mode, _ = lookup(run, "artifacts/" + path)
         present = mode is not None and not stat.S_ISDIR(mode)       # a folder there is not this file: a/b came after a
         stage = read(run, ".tmp/" + rec.json["event_id"])
-        if rec.json["event_type"] == "artifact_removed":
-            states[path] = "removed" if not present else "pending" if stage == b"" else "unjournaled"
-            continue
-        payload = rec.json.get("payload")
-        wanted = payload.get("digest") if isinstance(payload, dict) else None
         content = read(run, "artifacts/" + path)                    # None if a link or a device lies there
+        payload = rec.json.get("payload")
+        payload = payload if isinstance(payload, dict) else {}
+        replaces = content is not None and digest(content) == payload.get("previous")
+        if rec.json["event_type"] == "artifact_removed":
+            states[path] = "removed" if not present else "pending" if stage == b"" and replaces else "unjournaled"
+            continue
+        wanted = payload.get("digest")
         if content is not None and digest(content) == wanted:
             states[path] = "ok"
-        elif stage is not None and digest(stage) == wanted:
+        elif stage is not None and digest(stage) == wanted and (not present or replaces):
             states[path] = "pending"
         else:
             states[path] = "changed" if present else "missing"
