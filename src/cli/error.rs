@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use runjournal::{
-    ArtifactError, ContextError, GenesisError, IoError, JournalError, NameError, StepFailure,
-    WorkspaceError,
+    ArtifactError, ContextError, GenesisError, IoError, JournalError, NameError, RunStatus,
+    StepFailure, WorkspaceError,
 };
 
 /// The exit codes of the tool; scripts rely on them.
@@ -60,6 +60,8 @@ pub(crate) enum CliError {
     RunNotFound { run: String },
     #[error("{run:?} fits {}; give more of the id, or TASK/RUN", list(.candidates))]
     AmbiguousRun { run: String, candidates: Vec<String> },
+    #[error("{run} ended before, as {status}{reason}, and an end is final; start a new run")]
+    EndedOtherwise { run: String, status: RunStatus, reason: String },
     #[error("{origin} is not JSON{}", appended(*.before))]
     BadPayload {
         origin: String,
@@ -69,7 +71,7 @@ pub(crate) enum CliError {
     },
     #[error("the batch that starts at line {line} of standard input was refused{}", appended(*.before))]
     BadBatch { line: u64, before: u64, source: Box<JournalError> },
-    #[error("there is no seq {seq} in {run}; its last is {last}")]
+    #[error("there is no seq {seq} in {run}; {}", last_seq(*.last))]
     NoRecord { seq: u64, run: String, last: u64 },
     #[error("{path} exists already; give --force to replace it, or choose another file")]
     FileExists { path: Utf8PathBuf },
@@ -139,7 +141,7 @@ impl CliError {
             Self::NoWorkspace { .. } | Self::RunNotFound { .. } | Self::NoRecord { .. } => {
                 Exit::NotFound
             }
-            Self::FileExists { .. } => Exit::Conflict,
+            Self::FileExists { .. } | Self::EndedOtherwise { .. } => Exit::Conflict,
             Self::File { source, .. } => of_system(source),
             Self::Input { .. } | Self::Output(_) | Self::Render(_) => Exit::Internal,
         }
@@ -244,6 +246,10 @@ fn list(candidates: &[String]) -> String {
         text.push_str(&format!(" and {more} more"));
     }
     text
+}
+
+fn last_seq(last: u64) -> String {
+    if last == 0 { "it has no events yet".to_owned() } else { format!("its last is {last}") }
 }
 
 fn appended(before: u64) -> String {

@@ -77,7 +77,7 @@ fn append(writer: &JournalWriter, args: &Append, output: &mut Output) -> Result<
     let Appended { seq, event_id, stream_version, duplicate, .. } = writer.append(event)?;
     let view = AppendedView { seq, event_id, stream_version, duplicate };
     output.one(&view, |output| {
-        let before = if duplicate { "  (its key was there before)" } else { "" };
+        let before = if duplicate { "  (appended before, with this key)" } else { "" };
         output.line(&format!("seq {seq}  {event_id}{before}"))
     })?;
     Ok(Exit::Fine)
@@ -198,6 +198,7 @@ fn log(context: &RunContext, args: &Log, output: &mut Output) -> Result<Exit, Cl
     let findings = events.findings();
     let kept: Vec<Record> = kept.into();
     output.many("events", &kept, |output| table(&kept, output))?;
+    output.flush()?;
     for finding in findings {
         if exit_for([finding]) != Exit::Fine {
             hint(&format!("{}: {finding}", severity(finding)));

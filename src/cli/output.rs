@@ -113,10 +113,15 @@ impl Output {
     }
 
     /// Findings for people, and what to do about each.
-    pub(crate) fn findings(&mut self, findings: &[Finding]) -> Result<(), CliError> {
+    pub(crate) fn findings<'a>(
+        &mut self,
+        findings: impl IntoIterator<Item = &'a Finding>,
+    ) -> Result<(), CliError> {
         for finding in findings {
             self.line(&format!("{}: {finding}", severity(finding)))?;
-            self.line(&format!("  to do: {}", finding.code.advice()))?;
+            if finding.code.severity() > Severity::Note {
+                self.line(&format!("  to do: {}", finding.code.advice()))?;
+            }
         }
         Ok(())
     }

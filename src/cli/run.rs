@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runjournal::{
     Finding, JournalError, Outcome, Run, RunContext, RunId, RunOptions, RunState, RunStatus, Task,
-    TaskId, Timestamp,
+    TaskId, Timestamp, WorkspaceError,
 };
 use serde::Serialize;
 
@@ -33,8 +33,8 @@ pub(crate) struct RunLine {
 }
 
 impl RunLine {
-    fn of(task: &Task, run_id: RunId) -> Self {
-        let read = task.run(run_id.clone()).map_err(CliError::from).and_then(|run| look(&run));
+    fn of(task: &Task, run_id: RunId, read: Reading) -> Self {
+        let read = task.run(run_id.clone()).map_err(CliError::from).and_then(|run| read(&run));
         let (state, error) = match read {
             Ok(state) => (state, None),
             Err(error) => (RunState::default(), Some(error.to_string())),
@@ -60,9 +60,12 @@ impl RunLine {
     }
 }
 
+/// How closely a run is looked at: [`state`] or [`look`].
+type Reading = fn(&Run) -> Result<RunState, CliError>;
+
 /// The runs of a task.
-pub(crate) fn lines_of(task: &Task) -> Result<Vec<RunLine>, CliError> {
-    Ok(task.runs()?.into_iter().map(|run| RunLine::of(task, run)).collect())
+pub(crate) fn lines_of(task: &Task, read: Reading) -> Result<Vec<RunLine>, CliError> {
+    Ok(task.runs()?.into_iter().map(|run| RunLine::of(task, run, read)).collect())
 }
 
 /// The runs in aligned columns.
@@ -87,9 +90,13 @@ pub(crate) fn table<'a>(
     output.table(["RUN", "STATUS", "EVENTS", "LAST", "LAST EVENT", "OPEN STEPS"], &rows)
 }
 
-/// The state of a run with all its findings: what does not count in its journal, and what was
-/// committed and cannot be put in place.
-fn look(run: &Run) -> Result<RunState, CliError> {
+/// What the run's journal says, and what in it does not count.
+pub(crate) fn state(run: &Run) -> Result<RunState, CliError> {
+    Ok(run.state()?)
+}
+
+/// The same, and what was committed and cannot be put in place.
+pub(crate) fn look(run: &Run) -> Result<RunState, CliError> {
     let mut state = run.state()?;
     if !state.status.is_final() {
         state.findings.extend(pending(run.context())?);
@@ -156,7 +163,7 @@ fn list(at: &Locator, task: Option<TaskId>, output: &mut Output) -> Result<Exit,
     };
     let mut lines = Vec::new();
     for task in tasks {
-        lines.extend(lines_of(&workspace.task(task)?)?);
+        lines.extend(lines_of(&workspace.task(task)?, state)?);
     }
     output.many("runs", &lines, |output| {
         if lines.is_empty() {
@@ -260,7 +267,16 @@ fn complete(
     reason: Option<&str>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let appended = context.run()?.complete(outcome, reason)?;
+    let run = context.run()?;
+    let appended = run.complete(outcome, reason).or_else(|error| match error {
+        // The key is the library's own: its message would not tell the user anything.
+        WorkspaceError::Journal(JournalError::KeyConflict { .. }) => {
+            let RunState { status, reason, .. } = run.state()?;
+            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            Err(CliError::EndedOtherwise { run: name_of(context), status, reason })
+        }
+        other => Err(other.into()),
+    })?;
     let completed = Completed {
         run: name_of(context),
         status: outcome,

@@ -50,7 +50,7 @@ impl TaskLines {
     fn read(&mut self, workspace: &Workspace) -> Result<(), CliError> {
         let task = workspace.task(self.task_id.clone())?;
         self.title.clone_from(&task.genesis().title);
-        self.runs = run::lines_of(&task)?;
+        self.runs = run::lines_of(&task, run::look)?;
         self.findings = task.events()?.read_all()?.1;
         self.status = Some(task.status()?);
         Ok(())
@@ -109,16 +109,12 @@ fn show_task(task: &TaskLines, output: &mut Output) -> Result<(), CliError> {
         let id = &task.task_id;
         output.line(&format!("... and {hidden} more: `runjournal run list {id}`"))?;
     }
-    if let Some(error) = &task.error {
+    // The trouble of a run is told even where its line is not. Notes are for `run show`.
+    let errors = task.runs.iter().filter_map(|run| run.error.as_ref());
+    for error in task.error.iter().chain(errors) {
         output.line(&format!("error: {error}"))?;
     }
-    output.findings(&task.findings)?;
-    // The trouble of a run is told even where its line is not.
-    for run in &task.runs {
-        if let Some(error) = &run.error {
-            output.line(&format!("error: {error}"))?;
-        }
-        output.findings(&run.findings)?;
-    }
-    Ok(())
+    let findings = task.findings.iter().chain(task.runs.iter().flat_map(|run| &run.findings));
+    let serious = findings.filter(|finding| exit_for([*finding]) != Exit::Fine);
+    output.findings(serious)
 }

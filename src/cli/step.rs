@@ -28,6 +28,8 @@ enum ProgramError {
     Killed { program: String, status: ExitStatus },
     #[error("cannot {action} {path}")]
     Files { action: &'static str, path: String, source: std::io::Error },
+    #[error("{path} is no folder any more; {OUT} must stay the folder that it was")]
+    NotAFolder { path: String },
     #[error(
         "{path} in {OUT} is neither a file nor a folder, and links are not followed; leave a copy"
     )]
@@ -78,7 +80,7 @@ fn body(s: &StepContext, command: &[OsString], apart: bool) -> StepResult {
     std::fs::create_dir(&out).map_err(files("create", out.as_std_path()))?;
     let program = command.first().map(OsString::as_os_str).unwrap_or_default();
     let name = program.to_string_lossy().into_owned();
-    let mut child = Command::new(in_full(program));
+    let mut child = Command::new(program_path(program));
     child.args(command.iter().skip(1)).current_dir(&work).envs(s.context().env()).env(OUT, &out);
     if apart {
         child.stdout(Stdio::from(std::io::stderr()));
@@ -101,7 +103,7 @@ fn body(s: &StepContext, command: &[OsString], apart: bool) -> StepResult {
 
 /// A program that is given by a path is meant from where the caller stands, not from the work
 /// folder; one without a slash is looked for in PATH.
-fn in_full(program: &OsStr) -> PathBuf {
+fn program_path(program: &OsStr) -> PathBuf {
     let path = Path::new(program);
     if path.components().count() < 2 && !program.to_string_lossy().contains('/') {
         return path.to_owned();
@@ -111,8 +113,13 @@ fn in_full(program: &OsStr) -> PathBuf {
 
 /// The files that the program left, with the names that they get.
 fn outputs(out: &Utf8Path) -> Result<Vec<(ArtifactName, PathBuf)>, ProgramError> {
+    // A program may have put something else in its place.
+    let metadata = std::fs::symlink_metadata(out).map_err(files("look at", out.as_std_path()))?;
+    if !metadata.is_dir() {
+        return Err(ProgramError::NotAFolder { path: out.to_string() });
+    }
     let mut found = Vec::new();
-    let walk = walkdir::WalkDir::new(out).follow_root_links(false).sort_by_file_name();
+    let walk = walkdir::WalkDir::new(out).sort_by_file_name();
     for entry in walk {
         let entry = entry.map_err(|error| files("list", out.as_std_path())(error.into()))?;
         let relative = entry.path().strip_prefix(out).unwrap_or(entry.path());

@@ -102,7 +102,7 @@ fn show(at: &Locator, id: TaskId, output: &mut Output) -> Result<Exit, CliError>
         run_ids: task.runs()?.iter().map(ToString::to_string).collect(),
         findings: task.events()?.read_all()?.1,
     };
-    let runs = run::lines_of(&task)?;
+    let runs = run::lines_of(&task, run::state)?;
     output.one(&page, |output| {
         let view = &page.task;
         output.page(&[

@@ -1,6 +1,9 @@
-//! Behaviour through the public API.
+//! Behaviour through the public API, and through the tool.
 
 #[cfg(test)]
 mod artifacts;
+#[cfg(test)]
+#[cfg(feature = "cli")]
+mod cli;
 #[cfg(test)]
 mod steps;
