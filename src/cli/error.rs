@@ -100,20 +100,37 @@ impl CliError {
             return Exit::Fine;
         }
         let mut text = format!("error: {self}\n");
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let because = error.to_string();
-            // Some messages hold their cause already.
-            if !text.contains(&because) {
-                text.push_str("  because: ");
-                text.push_str(&because);
-                text.push('\n');
-            }
-            cause = error.source();
+        for because in self.causes() {
+            text.push_str(&format!("  because: {because}\n"));
         }
         // Where standard error is closed, the exit code has to do.
         let _ = io::stderr().write_all(text.as_bytes());
         self.exit()
+    }
+
+    /// What and why in one line, for pages that go on after it.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut text = self.to_string();
+        for because in self.causes() {
+            text.push_str(&format!(": {because}"));
+        }
+        text
+    }
+
+    /// The causes, outermost first, without those that a message before them holds already.
+    fn causes(&self) -> Vec<String> {
+        let mut told = self.to_string();
+        let mut causes = Vec::new();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !told.contains(&text) {
+                told.push_str(&text);
+                causes.push(text);
+            }
+            cause = error.source();
+        }
+        causes
     }
 
     /// The reader of our output has seen enough: no error.
@@ -225,9 +242,11 @@ fn of_artifact(error: &ArtifactError) -> Exit {
 
 fn of_step(error: &StepFailure) -> Exit {
     match error {
-        // The program failed, unless it did well and its outputs were refused.
+        // The program failed, unless its folder could not be made, or its outputs were refused.
         StepFailure::Failed { source, .. } => {
-            source.downcast_ref::<ArtifactError>().map_or(Exit::Findings, of_artifact)
+            let refused = source.downcast_ref::<ArtifactError>().map(of_artifact);
+            let system = source.downcast_ref::<IoError>().map(of_io);
+            refused.or(system).unwrap_or(Exit::Findings)
         }
         StepFailure::StepTaken { .. } => Exit::Conflict,
         StepFailure::InputMissing { .. } => Exit::NotFound,

@@ -66,8 +66,16 @@ fn find(workspace: &Workspace, text: &str) -> Result<RunContext, CliError> {
     };
     let not_found = || CliError::RunNotFound { run: text.to_owned() };
     let mut candidates: Vec<(TaskId, RunId)> = Vec::new();
+    let mut unreadable = None;
     for task in tasks {
-        let runs = workspace.task(task.clone())?.runs()?;
+        // A damaged task must not hide the runs of the others.
+        let runs = match workspace.task(task.clone()).and_then(|task| task.runs()) {
+            Ok(runs) => runs,
+            Err(error) => {
+                unreadable = unreadable.or(Some(error));
+                continue;
+            }
+        };
         let fitting = runs.into_iter().filter(|run| run.as_str().starts_with(prefix));
         candidates.extend(fitting.map(|run| (task.clone(), run)));
     }
@@ -78,7 +86,10 @@ fn find(workspace: &Workspace, text: &str) -> Result<RunContext, CliError> {
         candidates.retain(|(_, run)| run.as_str() == prefix);
     }
     match candidates.as_slice() {
-        [] => Err(not_found()),
+        [] => Err(match unreadable {
+            Some(error) if !matches!(error, WorkspaceError::TaskNotFound { .. }) => error.into(),
+            _ => not_found(),
+        }),
         [(task, run)] => Ok(workspace.task(task.clone())?.run(run.clone())?.context().clone()),
         several => Err(CliError::AmbiguousRun {
             run: text.to_owned(),

@@ -34,7 +34,7 @@ pub(crate) fn repair(at: &Locator, apply: bool, output: &mut Output) -> Result<E
             Ok(Some(mended)) => page.journals.push(mended),
             Err(error) => {
                 exit = error.exit();
-                page.errors.push(error.to_string());
+                page.errors.push(error.in_one_line());
             }
         }
     }

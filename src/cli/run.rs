@@ -37,7 +37,7 @@ impl RunLine {
         let read = task.run(run_id.clone()).map_err(CliError::from).and_then(|run| read(&run));
         let (state, error) = match read {
             Ok(state) => (state, None),
-            Err(error) => (RunState::default(), Some(error.to_string())),
+            Err(error) => (RunState::default(), Some(error.in_one_line())),
         };
         Self {
             run: format!("{}/{run_id}", task.id()),
@@ -157,13 +157,21 @@ fn start(
 
 fn list(at: &Locator, task: Option<TaskId>, output: &mut Output) -> Result<Exit, CliError> {
     let workspace = at.workspace()?;
-    let tasks = match task {
-        Some(task) => vec![task],
-        None => workspace.tasks()?,
-    };
-    let mut lines = Vec::new();
-    for task in tasks {
-        lines.extend(lines_of(&workspace.task(task)?, state)?);
+    let (mut lines, mut exit) = (Vec::new(), Exit::Fine);
+    if let Some(task) = task {
+        lines = lines_of(&workspace.task(task)?, state)?;
+    } else {
+        for id in workspace.tasks()? {
+            // A task that cannot be read must not hide the runs of the others.
+            let read = workspace.task(id).map_err(CliError::from);
+            match read.and_then(|task| lines_of(&task, state)) {
+                Ok(more) => lines.extend(more),
+                Err(error) => {
+                    hint(&format!("error: {}", error.in_one_line()));
+                    exit = Exit::Findings;
+                }
+            }
+        }
     }
     output.many("runs", &lines, |output| {
         if lines.is_empty() {
@@ -172,7 +180,7 @@ fn list(at: &Locator, task: Option<TaskId>, output: &mut Output) -> Result<Exit,
         }
         table(&lines, output)
     })?;
-    Ok(Exit::Fine)
+    Ok(exit)
 }
 
 /// A run with all that belongs to it.

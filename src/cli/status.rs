@@ -43,7 +43,7 @@ impl TaskLines {
             error: None,
         };
         // What was read before the trouble is shown all the same.
-        lines.error = lines.read(workspace).err().map(|error| error.to_string());
+        lines.error = lines.read(workspace).err().map(|error| error.in_one_line());
         lines
     }
 

@@ -57,11 +57,17 @@ fn create(
 
 fn list(at: &Locator, output: &mut Output) -> Result<Exit, CliError> {
     let workspace = at.workspace()?;
-    let views = workspace
-        .tasks()?
-        .into_iter()
-        .map(|id| TaskView::of(&workspace.task(id)?))
-        .collect::<Result<Vec<_>, _>>()?;
+    let (mut views, mut exit) = (Vec::new(), Exit::Fine);
+    for id in workspace.tasks()? {
+        // A task that cannot be read must not hide the others.
+        match workspace.task(id).map_err(CliError::from).and_then(|task| TaskView::of(&task)) {
+            Ok(view) => views.push(view),
+            Err(error) => {
+                hint(&format!("error: {}", error.in_one_line()));
+                exit = Exit::Findings;
+            }
+        }
+    }
     output.many("tasks", &views, |output| {
         if views.is_empty() {
             hint("no tasks yet; make one with `runjournal task create TASK`");
@@ -81,7 +87,7 @@ fn list(at: &Locator, output: &mut Output) -> Result<Exit, CliError> {
             .collect();
         output.table(["TASK", "STATUS", "RUNS", "CREATED", "TITLE"], &rows)
     })?;
-    Ok(Exit::Fine)
+    Ok(exit)
 }
 
 /// A task with all that belongs to it.

@@ -767,6 +767,16 @@ fn one_unreadable_run_does_not_hide_the_others() {
     let status = shell.go(&["status"]);
     assert_eq!(status.exit, 1);
     assert!(status.out.contains("TASK-1  UNREADABLE"), "{}", status.out);
+
+    shell.ok(&["task", "create", "TASK-2"]);
+    shell.ok(&["run", "start", "TASK-2", "--run-id", "WHOLE"]);
+    for args in [&["task", "list"][..], &["run", "list"]] {
+        let list = shell.go(args);
+        assert!(list.exit == 1 && list.out.contains("TASK-2"), "{args:?} {}", list.out);
+        assert!(list.err.starts_with("error: ") && list.err.contains("task.json is damaged"));
+    }
+    shell.ok(&["run", "show", "WHO"]);
+    shell.refused(5, &["run", "show", "NONE"]);
 }
 
 #[test]
