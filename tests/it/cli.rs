@@ -750,6 +750,30 @@ fn what_a_killed_writer_left_is_a_warning() {
 }
 
 #[test]
+fn a_commit_that_cannot_be_put_in_place_is_told() {
+    let shell = Shell::in_run();
+    shell.write("one", "one");
+    shell.ok(&["artifact", "put", "x.txt", "one"]);
+    // As a crash between record and rename, and then somebody's editor, would leave it.
+    let id = shell.jsonl(&["event", "log"])[0]["event_id"].as_str().unwrap().to_owned();
+    fs::copy(shell.path("one"), shell.run_file(".tmp").join(id)).unwrap();
+    fs::write(shell.run_file("artifacts/x.txt"), "an editor's").unwrap();
+
+    for args in [&["status"][..], &["run", "show"]] {
+        let page = shell.go(args);
+        assert!(page.exit == 1 && page.out.contains("commit_not_applied: "), "{}", page.out);
+    }
+    let complete = ["run", "complete", "--status", "success"];
+    check(
+        &shell.refused(4, &complete),
+        |err| insta::assert_snapshot!(err, @"error: a committed artifact of [DIR]/workspaces/TASK-1/runs/RUN-1 is not in place yet, so the run cannot complete; `runjournal run show` tells which, and what to do"),
+    );
+    shell.ok(&["artifact", "adopt", "x.txt"]);
+    shell.ok(&["status"]);
+    shell.ok(&complete);
+}
+
+#[test]
 fn one_unreadable_run_does_not_hide_the_others() {
     let shell = Shell::with_run();
     shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-2"]);
