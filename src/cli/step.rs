@@ -105,7 +105,7 @@ fn body(s: &StepContext, command: &[OsString], apart: bool) -> StepResult {
 /// folder; one without a slash is looked for in PATH.
 fn program_path(program: &OsStr) -> PathBuf {
     let path = Path::new(program);
-    if path.components().count() < 2 && !program.to_string_lossy().contains('/') {
+    if path.components().count() < 2 {
         return path.to_owned();
     }
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())

@@ -450,6 +450,17 @@ fn a_shell_script_is_a_node() {
     assert_eq!(fs::read_dir(shell.run_file(".tmp")).unwrap().count(), 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_program_by_path_is_meant_from_where_the_caller_stands() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shell = Shell::in_run();
+    shell.write("node.sh", "#!/bin/sh\npwd -P\n");
+    fs::set_permissions(shell.path("node.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let out = shell.ok(&["step", "run", "here", "--", "./node.sh"]);
+    assert!(out.contains("/runs/RUN-1/.tmp/") && out.ends_with("\nsuccess\n"), "{out}");
+}
+
 #[test]
 fn a_program_that_fails_fails_its_step() {
     let shell = Shell::in_run();
