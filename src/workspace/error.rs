@@ -80,7 +80,8 @@ pub enum WorkspaceError {
     },
     /// A committed artifact is not in place yet, so the run cannot be closed.
     #[error(
-        "{path} is not in place yet, so the run cannot complete; look at the findings of `runjournal status`"
+        "a committed artifact of {path} is not in place yet, so the run cannot complete; `runjournal run \
+         show` tells which, and what to do"
     )]
     NotApplied {
         /// The run's directory.

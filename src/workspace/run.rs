@@ -6,6 +6,7 @@ use super::{RunStatus, WorkspaceError};
 use crate::artifact::{RunLog, is_anything_pending};
 use crate::clock::Timestamp;
 use crate::context::RunContext;
+use crate::finding::Finding;
 use crate::genesis::{self, GenesisError, RunGenesis};
 use crate::io::Dir;
 use crate::journal::{Appended, Event, Fold, Record, types};
@@ -50,12 +51,16 @@ pub struct RunState {
     pub last_seq: u64,
     /// When the last one was appended.
     pub last_at: Option<Timestamp>,
+    /// The type of the last one.
+    pub last_type: Option<String>,
     /// Steps that completed.
     pub steps_completed: u64,
     /// Attempts of steps that failed.
     pub steps_failed: u64,
     /// Steps that started and did not end.
     pub steps_open: Vec<String>,
+    /// What in the journal does not count, with its place. Only [`Run::state`] tells.
+    pub findings: Vec<Finding>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -85,6 +90,7 @@ impl Fold for RunState {
         self.records += 1;
         self.last_seq = record.seq;
         self.last_at = Some(record.occurred_at);
+        self.last_type = Some(record.event_type.clone());
         let step = &record.stream_id;
         match record.event_type.as_str() {
             types::RUN_STATUS_CHANGED => {
@@ -142,15 +148,17 @@ impl Run {
         &self.genesis
     }
 
-    /// Its state, from its events.
+    /// Its state, from its events, and what in the journal does not count: one reading, no lock.
     ///
     /// # Errors
     /// Where the run's journal cannot be read.
     pub fn state(&self) -> Result<RunState, WorkspaceError> {
         let mut state = RunState::default();
-        for record in self.context.events()? {
+        let mut events = self.context.events()?;
+        for record in events.by_ref() {
             state.apply(&record?);
         }
+        state.findings = events.findings().to_vec();
         Ok(state)
     }
 

@@ -1,7 +1,9 @@
-//! Behaviour through the public API.
+//! Behaviour through the public API, and through the tool.
 
 #[cfg(test)]
 mod artifacts;
+#[cfg(all(test, feature = "cli"))]
+mod cli;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]

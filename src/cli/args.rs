@@ -1,0 +1,309 @@
+//! The grammar of the command line.
+
+use std::ffi::OsString;
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use runjournal::{ArtifactName, Digest, Outcome, RunId, TaskId};
+
+const EXIT_CODES: &str = "\
+RUN is TASK/RUN, or any unique prefix of a run's id. Verbs inside a run take it as `-r RUN`; left out, \
+it is the one in RUNJOURNAL_RUN, so that a shell script is a node.
+
+Exit codes:
+  0   fine
+  1   findings, or a program that failed
+  2   usage: a refused argument, name, id or event; a RUN that fits several runs
+  3   not found
+  4   conflict: a lock, version, key or step that somebody else has; something that exists already
+  5   damage: the verb could not run
+  6   read-only, or written by a newer runjournal
+  10  internal: the system refused";
+
+/// Crash-safe run directories for agents and data pipelines: the disk is the state.
+#[derive(Debug, Parser)]
+#[command(name = "runjournal", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The workspace; else RUNJOURNAL_ROOT, else the nearest one upward from the current directory
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) root: Option<Utf8PathBuf>,
+    /// How to print: for people, as one JSON document, or as one JSON object a line
+    #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(value_name = "table|json|jsonl")]
+    pub(crate) format: Format,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make a workspace at DIR, --root, RUNJOURNAL_ROOT, or ./workspaces
+    Init {
+        /// Where to make it
+        dir: Option<Utf8PathBuf>,
+    },
+    /// Show the tasks, their runs, and what is not as it should be
+    Status,
+    /// Make, list and show tasks
+    #[command(subcommand)]
+    Task(TaskVerb),
+    /// Start, list, show and complete runs
+    #[command(subcommand)]
+    Run(RunVerb),
+    /// Write, read, list, remove and adopt a run's artifacts
+    #[command(subcommand)]
+    Artifact(ArtifactVerb),
+    /// Append to a run's journal, and read it
+    #[command(subcommand)]
+    Event(EventVerb),
+    /// Run a program as a step of a run
+    #[command(subcommand)]
+    Step(StepVerb),
+    /// Show the damaged ends of journals, which stop appends, and close them off
+    Repair {
+        /// Do it; otherwise the plan is shown and nothing is changed
+        #[arg(long)]
+        apply: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskVerb {
+    /// Make a task
+    Create {
+        /// Its id, such as TASK-1
+        task: TaskId,
+        /// One line for people
+        #[arg(long, default_value = "")]
+        title: String,
+        /// What the task is to reach
+        #[arg(long, default_value = "")]
+        objective: String,
+    },
+    /// List the tasks
+    List,
+    /// Show a task and its runs
+    Show {
+        /// Its id
+        task: TaskId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunVerb {
+    /// Start a run, and print TASK/RUN
+    Start {
+        /// The task
+        task: TaskId,
+        /// The run's id; a new UUID unless given
+        #[arg(long)]
+        run_id: Option<RunId>,
+    },
+    /// List the runs of a task, or of all tasks
+    List {
+        /// The task
+        task: Option<TaskId>,
+    },
+    /// Show a run: its state, its steps, and what is not as it should be
+    Show {
+        /// TASK/RUN, or a unique prefix of a run's id
+        run: Option<String>,
+    },
+    /// End a run: nothing can be appended to it any more
+    Complete {
+        /// TASK/RUN, or a unique prefix of a run's id
+        run: Option<String>,
+        /// How it ended
+        #[arg(long)]
+        status: Ending,
+        /// Why, in a few words
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Ending {
+    Success,
+    Failed,
+}
+
+impl From<Ending> for Outcome {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Success => Outcome::Success,
+            Ending::Failed => Outcome::Failed,
+        }
+    }
+}
+
+/// Which run a verb is about.
+#[derive(Debug, Args)]
+pub(crate) struct InRun {
+    /// TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
+    #[arg(short, long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArtifactVerb {
+    /// Write an artifact, byte for byte
+    Put {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name, such as reports/plan.json
+        name: ArtifactName,
+        /// Where its content is; `-`, or nothing: standard input
+        #[arg(default_value = "-", hide_default_value = true)]
+        file: Utf8PathBuf,
+        /// Only if there is no such artifact
+        #[arg(long)]
+        if_absent: bool,
+        /// Only if it has this digest now, as `blake3:HEX`
+        #[arg(long, value_name = "DIGEST", conflicts_with = "if_absent")]
+        if_digest: Option<Digest>,
+    },
+    /// Copy an artifact to a file, or to standard output
+    Get {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name
+        name: ArtifactName,
+        /// Where to copy it; `-`, or nothing: standard output
+        #[arg(default_value = "-", hide_default_value = true)]
+        file: Utf8PathBuf,
+        /// Replace FILE where it exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print an artifact to standard output
+    Cat {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name
+        name: ArtifactName,
+    },
+    /// List the artifacts: on disk, and in the journal
+    List {
+        #[command(flatten)]
+        run: InRun,
+    },
+    /// Remove an artifact
+    Remove {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name
+        name: ArtifactName,
+    },
+    /// Journal a file that something else put under artifacts/, as it is
+    Adopt {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name
+        name: ArtifactName,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventVerb {
+    /// Append an event, or one for each line of standard input
+    Append(Append),
+    /// Print the events
+    Log(Log),
+    /// Show one event
+    Show {
+        #[command(flatten)]
+        run: InRun,
+        /// Its place in the journal
+        seq: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Append {
+    #[command(flatten)]
+    pub(crate) run: InRun,
+    /// What kind of event it is, in snake_case
+    #[arg(value_name = "TYPE")]
+    pub(crate) event_type: String,
+    /// What happened, as JSON; `-`: standard input
+    #[arg(long, value_name = "JSON")]
+    pub(crate) payload: Option<String>,
+    /// The stream it belongs to; the run's unless given
+    #[arg(long, value_name = "KIND/ID", value_parser = stream)]
+    pub(crate) stream: Option<(String, String)>,
+    /// An idempotency key: a second append with it changes nothing; with --lines, batch N of the
+    /// input has KEY:N
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The command that the event answers
+    #[arg(long, value_name = "ID")]
+    pub(crate) command_id: Option<String>,
+    /// Return once it is on the disk: it survives a power cut
+    #[arg(long)]
+    pub(crate) durable: bool,
+    /// Each line of standard input is a payload; appended in batches of at most 1,024, each whole or
+    /// not at all
+    #[arg(long, conflicts_with = "payload")]
+    pub(crate) lines: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    #[command(flatten)]
+    pub(crate) run: InRun,
+    /// Only events with a greater seq
+    #[arg(long, value_name = "SEQ", default_value_t = 0, hide_default_value = true)]
+    pub(crate) after: u64,
+    /// Only events of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) event_type: Option<String>,
+    /// Only events of this stream
+    #[arg(long, value_name = "KIND/ID", value_parser = stream)]
+    pub(crate) stream: Option<(String, String)>,
+    /// Only the last N of them
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StepVerb {
+    /// Run a program as a step: done once, and committed whole or not at all
+    #[command(after_help = STEP_RUN)]
+    Run {
+        #[command(flatten)]
+        run: InRun,
+        /// The step's name
+        name: String,
+        /// The program and its arguments
+        #[arg(last = true, required = true, value_name = "PROGRAM")]
+        program: Vec<OsString>,
+    },
+}
+
+const STEP_RUN: &str = "\
+The program runs in a folder of its own, with RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP set, so \
+that `runjournal` inside it works on this run. When it exits with 0, the files that it left in \
+$RUNJOURNAL_OUT are committed as artifacts together with the end of the step. A step that is complete is \
+not run again. The last line of standard output is the step's signal; with --format json the program's \
+own output goes to standard error.
+
+Exit codes: 0 the step is complete; 1 the program failed; 4 the step is taken.";
+
+fn stream(text: &str) -> Result<(String, String), &'static str> {
+    let (kind, id) = text.split_once('/').ok_or("it must be KIND/ID, such as tool/cc")?;
+    Ok((kind.to_owned(), id.to_owned()))
+}

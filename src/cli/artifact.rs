@@ -1,0 +1,242 @@
+//! `artifact`: writes, reads, lists, removes and adopts the artifacts of a run.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::{ArtifactEntry, ArtifactName, Digest, Expect, RunContext, Stored};
+use serde::Serialize;
+
+use super::args::ArtifactVerb;
+use super::error::{CliError, Exit};
+use super::locate::{Locator, in_full};
+use super::output::{Output, hint};
+
+pub(crate) fn artifact(
+    at: &Locator,
+    verb: ArtifactVerb,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match verb {
+        ArtifactVerb::Put { run, name, file, if_absent, if_digest } => {
+            let expect = match if_digest {
+                Some(digest) => Expect::Digest(digest),
+                None if if_absent => Expect::Absent,
+                None => Expect::Any,
+            };
+            put(&at.run(run.run.as_deref())?, name, &file, expect, output)
+        }
+        ArtifactVerb::Get { run, name, file, force } => {
+            get(&at.run(run.run.as_deref())?, name, &file, force, output)
+        }
+        ArtifactVerb::Cat { run, name } => cat(&at.run(run.run.as_deref())?, name, output),
+        ArtifactVerb::List { run } => list(&at.run(run.run.as_deref())?, output),
+        ArtifactVerb::Remove { run, name } => {
+            let stored = at.run(run.run.as_deref())?.artifacts().remove(name)?;
+            tell(&stored, output)
+        }
+        ArtifactVerb::Adopt { run, name } => {
+            let stored = at.run(run.run.as_deref())?.artifacts().adopt(name)?;
+            tell(&stored, output)
+        }
+    }
+}
+
+/// `-` is standard input, or standard output.
+fn is_standard(file: &Utf8Path) -> bool {
+    file.as_str() == "-"
+}
+
+fn put(
+    context: &RunContext,
+    name: ArtifactName,
+    file: &Utf8Path,
+    expect: Expect,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let bytes = if is_standard(file) {
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|source| CliError::Input { source })?;
+        bytes
+    } else {
+        fs::read(file).map_err(CliError::file("read", file))?
+    };
+    let stored = context.artifacts().write_bytes_if(name, &bytes, expect)?;
+    tell(&stored, output)
+}
+
+fn cat(context: &RunContext, name: ArtifactName, output: &mut Output) -> Result<Exit, CliError> {
+    output.bytes(&context.artifacts().read_bytes(name)?)?;
+    Ok(Exit::Fine)
+}
+
+#[derive(Serialize)]
+struct Copied<'a> {
+    name: &'a ArtifactName,
+    file: Utf8PathBuf,
+    size: usize,
+    digest: String,
+}
+
+fn get(
+    context: &RunContext,
+    name: ArtifactName,
+    file: &Utf8Path,
+    force: bool,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    if is_standard(file) {
+        return cat(context, name, output);
+    }
+    let bytes = context.artifacts().read_bytes(&name)?;
+    if force {
+        replace(file, &bytes)?;
+    } else {
+        create(file, &bytes)?;
+    }
+    let (size, digest) = (bytes.len(), Digest::of(&bytes).to_string());
+    let copied = Copied { name: &name, file: in_full(file), size, digest };
+    output.one(&copied, |_| Ok(()))?;
+    Ok(Exit::Fine)
+}
+
+/// Writes a file that was not there: neither a file nor a link in its place is written to.
+fn create(file: &Utf8Path, bytes: &[u8]) -> Result<(), CliError> {
+    let opened = OpenOptions::new().write(true).create_new(true).open(file);
+    let mut new = opened.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => CliError::FileExists { path: file.to_owned() },
+        _ => CliError::file("create", file)(error),
+    })?;
+    new.write_all(bytes).map_err(|error| {
+        // Half a copy is none; if it cannot be removed either, the error tells enough.
+        let _ = fs::remove_file(file);
+        CliError::file("write", file)(error)
+    })
+}
+
+/// Puts a new file in the place of whatever is there; a link is replaced, never written through.
+fn replace(file: &Utf8Path, bytes: &[u8]) -> Result<(), CliError> {
+    let name = file.file_name().unwrap_or("artifact");
+    let new = file.with_file_name(format!(".{name}.{}.new", std::process::id()));
+    create(&new, bytes)?;
+    fs::rename(&new, file).map_err(|error| {
+        let _ = fs::remove_file(&new);
+        CliError::file("replace", file)(error)
+    })
+}
+
+/// What was done to an artifact.
+#[derive(Serialize)]
+struct StoredView<'a> {
+    name: &'a ArtifactName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
+    size: u64,
+    stream_version: u64,
+    seq: u64,
+    changed: bool,
+}
+
+fn tell(stored: &Stored, output: &mut Output) -> Result<Exit, CliError> {
+    let view = StoredView {
+        name: &stored.name,
+        digest: stored.digest,
+        size: stored.size,
+        stream_version: stored.version,
+        seq: stored.seq,
+        changed: stored.changed,
+    };
+    output.one(&view, |output| {
+        let content = match stored.digest {
+            Some(digest) => format!("{} bytes  {}", stored.size, short(digest)),
+            None => "removed".to_owned(),
+        };
+        let same = if stored.changed { "" } else { "  (as it was)" };
+        let (name, version, seq) = (&stored.name, stored.version, stored.seq);
+        output.line(&format!("{name}  version {version}  seq {seq}  {content}{same}"))
+    })?;
+    Ok(Exit::Fine)
+}
+
+/// An artifact in the list.
+#[derive(Serialize)]
+struct EntryView<'a> {
+    name: &'a ArtifactName,
+    size: Option<u64>,
+    stream_version: Option<u64>,
+    seq: Option<u64>,
+    digest: Option<Digest>,
+    state: State,
+}
+
+/// What disk and journal say of an artifact together.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Journaled,
+    /// On disk, and not in the journal.
+    Unjournaled,
+    /// In the journal, and not on disk.
+    Missing,
+}
+
+impl State {
+    fn of(entry: &ArtifactEntry) -> Self {
+        match (entry.size, entry.digest) {
+            (None, _) => State::Missing,
+            (Some(_), None) => State::Unjournaled,
+            (Some(_), Some(_)) => State::Journaled,
+        }
+    }
+
+    /// The word for people; what is as it should be needs none.
+    fn word(self) -> &'static str {
+        match self {
+            State::Journaled => "",
+            State::Unjournaled => "unjournaled",
+            State::Missing => "missing",
+        }
+    }
+}
+
+fn list(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
+    let entries = context.artifacts().list()?;
+    let views: Vec<_> = entries
+        .iter()
+        .map(|entry| EntryView {
+            name: &entry.name,
+            size: entry.size,
+            stream_version: entry.version,
+            seq: entry.seq,
+            digest: entry.digest,
+            state: State::of(entry),
+        })
+        .collect();
+    output.many("artifacts", &views, |output| {
+        if views.is_empty() {
+            hint("no artifacts yet; write one with `runjournal artifact put NAME FILE`");
+            return Ok(());
+        }
+        let number = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
+        let rows: Vec<_> = views
+            .iter()
+            .map(|view| {
+                [
+                    view.name.to_string(),
+                    number(view.size),
+                    number(view.stream_version),
+                    view.digest.map(short).unwrap_or_default(),
+                    view.state.word().to_owned(),
+                ]
+            })
+            .collect();
+        output.table(["NAME", "SIZE", "VERSION", "DIGEST", "STATE"], &rows)
+    })?;
+    Ok(Exit::Fine)
+}
+
+/// Enough of a digest to tell it from others by eye.
+fn short(digest: Digest) -> String {
+    digest.to_hex().chars().take(12).collect()
+}

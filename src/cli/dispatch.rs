@@ -1,0 +1,45 @@
+//! From the command line to a verb, and from its result to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use super::args::{Cli, Verb};
+use super::error::{CliError, Exit};
+use super::locate::Locator;
+use super::output::Output;
+use super::{artifact, event, init, repair, run, status, step, task};
+
+/// Runs the tool.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help is an answer too. Where nobody reads it any more, nothing is lost.
+            let _ = answer.print();
+            return if answer.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
+        }
+    };
+    let mut output = Output::new(cli.format);
+    let result = run_verb(cli, &mut output);
+    // What was printed before an error belongs to the reader as well.
+    let flushed = output.flush().map_err(CliError::from);
+    match result.and_then(|exit| flushed.map(|()| exit)) {
+        Ok(exit) => exit.into(),
+        Err(error) => error.print().into(),
+    }
+}
+
+fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
+    let at = Locator::new(cli.root);
+    match cli.verb {
+        Verb::Init { dir } => init::init(&at, dir, output),
+        Verb::Status => status::status(&at, output),
+        Verb::Task(verb) => task::task(&at, verb, output),
+        Verb::Run(verb) => run::run(&at, verb, output),
+        Verb::Artifact(verb) => artifact::artifact(&at, verb, output),
+        Verb::Event(verb) => event::event(&at, verb, output),
+        Verb::Step(verb) => step::step(&at, verb, output),
+        Verb::Repair { apply } => repair::repair(&at, apply, output),
+    }
+}

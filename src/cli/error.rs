@@ -1,0 +1,279 @@
+//! What can go wrong in the tool, how it is told, and with which exit code.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Write as _};
+use std::process::ExitCode;
+
+use camino::Utf8PathBuf;
+use runjournal::{
+    ArtifactError, ContextError, GenesisError, IoError, JournalError, NameError, RunStatus,
+    StepFailure, WorkspaceError,
+};
+
+/// The exit codes of the tool; scripts rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Fine = 0,
+    /// Something was found, differs, or a program failed.
+    Findings = 1,
+    Usage = 2,
+    NotFound = 3,
+    Conflict = 4,
+    /// Damage kept the verb from running.
+    Damage = 5,
+    ReadOnly = 6,
+    Internal = 10,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a verb did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Step(#[from] StepFailure),
+    #[error(
+        "there is no workspace at {from} or above it; make one with `runjournal init`, or name one with --root"
+    )]
+    NoWorkspace { from: Utf8PathBuf },
+    #[error("the place of the new workspace is given twice, as {dir} and by --root; give one")]
+    TwoPlaces { dir: Utf8PathBuf },
+    #[error(
+        "no run is given; name one with `-r RUN` (`runjournal run list` shows them), or set RUNJOURNAL_RUN"
+    )]
+    NoRun,
+    #[error(
+        "no run's id is {run:?} or starts with it; `runjournal run list` shows those there are"
+    )]
+    RunNotFound { run: String },
+    #[error("{run:?} fits {}; give more of the id, or TASK/RUN", list(.candidates))]
+    AmbiguousRun { run: String, candidates: Vec<String> },
+    #[error("{run} ended before, as {status}{reason}, and an end is final; start a new run")]
+    EndedOtherwise { run: String, status: RunStatus, reason: String },
+    #[error("{origin} is not JSON{}", appended(*.before))]
+    BadPayload {
+        origin: String,
+        /// Events of earlier batches, which stand.
+        before: u64,
+        source: serde_json::Error,
+    },
+    #[error("the batch that starts at line {line} of standard input was refused{}", appended(*.before))]
+    BadBatch { line: u64, before: u64, source: Box<JournalError> },
+    #[error("there is no seq {seq} in {run}; {}", last_seq(*.last))]
+    NoRecord { seq: u64, run: String, last: u64 },
+    #[error("{path} exists already; give --force to replace it, or choose another file")]
+    FileExists { path: Utf8PathBuf },
+    #[error("cannot {action} {path}")]
+    File { action: &'static str, path: Utf8PathBuf, source: io::Error },
+    #[error("cannot read standard input")]
+    Input { source: io::Error },
+    #[error("cannot write to standard output")]
+    Output(#[from] io::Error),
+    #[error("the result cannot be written as JSON")]
+    Render(#[from] serde_json::Error),
+}
+
+impl CliError {
+    /// For `map_err` of an operation on a file of the user's.
+    pub(crate) fn file<'a>(
+        action: &'static str,
+        path: &'a camino::Utf8Path,
+    ) -> impl Fn(io::Error) -> Self + use<'a> {
+        move |source| Self::File { action, path: path.to_owned(), source }
+    }
+
+    /// Tells the user: what, why, and (within the messages) what to do.
+    pub(crate) fn print(&self) -> Exit {
+        if self.is_closed_pipe() {
+            return Exit::Fine;
+        }
+        let mut text = format!("error: {self}\n");
+        for because in self.causes() {
+            text.push_str(&format!("  because: {because}\n"));
+        }
+        // Where standard error is closed, the exit code has to do.
+        let _ = io::stderr().write_all(text.as_bytes());
+        self.exit()
+    }
+
+    /// What and why in one line, for pages that go on after it.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut text = self.to_string();
+        for because in self.causes() {
+            text.push_str(&format!(": {because}"));
+        }
+        text
+    }
+
+    /// The causes, outermost first, without those that a message before them holds already.
+    fn causes(&self) -> Vec<String> {
+        let mut told = self.to_string();
+        let mut causes = Vec::new();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !told.contains(&text) {
+                told.push_str(&text);
+                causes.push(text);
+            }
+            cause = error.source();
+        }
+        causes
+    }
+
+    /// The reader of our output has seen enough: no error.
+    fn is_closed_pipe(&self) -> bool {
+        match self {
+            Self::Output(error) => error.kind() == ErrorKind::BrokenPipe,
+            Self::Render(error) => error.io_error_kind() == Some(ErrorKind::BrokenPipe),
+            _ => false,
+        }
+    }
+
+    /// The exit code that says what kind of trouble it is.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Workspace(error) => of_workspace(error),
+            Self::Context(error) => of_context(error),
+            Self::Journal(error) => of_journal(error),
+            Self::Artifact(error) => of_artifact(error),
+            Self::Step(error) => of_step(error),
+            Self::BadBatch { source, .. } => of_journal(source),
+            Self::TwoPlaces { .. }
+            | Self::NoRun
+            | Self::AmbiguousRun { .. }
+            | Self::BadPayload { .. } => Exit::Usage,
+            Self::NoWorkspace { .. } | Self::RunNotFound { .. } | Self::NoRecord { .. } => {
+                Exit::NotFound
+            }
+            Self::FileExists { .. } | Self::EndedOtherwise { .. } => Exit::Conflict,
+            Self::File { source, .. } => of_system(source),
+            Self::Input { .. } | Self::Output(_) | Self::Render(_) => Exit::Internal,
+        }
+    }
+}
+
+fn of_system(error: &io::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::NotFound => Exit::NotFound,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::ReadOnly,
+        _ => Exit::Internal,
+    }
+}
+
+fn of_io(error: &IoError) -> Exit {
+    of_system(&error.source)
+}
+
+fn of_genesis(error: &GenesisError) -> Exit {
+    match error {
+        GenesisError::Io(error) => of_io(error),
+        GenesisError::Damaged { .. } => Exit::Damage,
+        GenesisError::NewerFormat { .. } => Exit::ReadOnly,
+        _ => Exit::Internal,
+    }
+}
+
+fn of_context(error: &ContextError) -> Exit {
+    match error {
+        ContextError::Run { source } => of_genesis(source),
+        _ => Exit::Usage,
+    }
+}
+
+fn of_journal(error: &JournalError) -> Exit {
+    match error {
+        JournalError::Io(error) => of_io(error),
+        JournalError::Genesis(error) => of_genesis(error),
+        JournalError::MissingJournal { .. } | JournalError::DamagedTail { .. } => Exit::Damage,
+        JournalError::Removed { .. } => Exit::NotFound,
+        JournalError::LockTimeout { .. }
+        | JournalError::Closed { .. }
+        | JournalError::KeyConflict { .. }
+        | JournalError::VersionConflict { .. }
+        | JournalError::StepSuperseded { .. } => Exit::Conflict,
+        JournalError::TooLarge { .. } | JournalError::BadEvent { .. } => Exit::Usage,
+        _ => Exit::Internal,
+    }
+}
+
+fn of_workspace(error: &WorkspaceError) -> Exit {
+    match error {
+        WorkspaceError::Io(error) => of_io(error),
+        WorkspaceError::Genesis(error) => of_genesis(error),
+        WorkspaceError::Journal(error) => of_journal(error),
+        WorkspaceError::NotAWorkspace { .. }
+        | WorkspaceError::TaskNotFound { .. }
+        | WorkspaceError::RunNotFound { .. } => Exit::NotFound,
+        WorkspaceError::WorkspaceExists { .. }
+        | WorkspaceError::TaskExists { .. }
+        | WorkspaceError::RunExists { .. }
+        | WorkspaceError::IllegalRunMove { .. }
+        | WorkspaceError::IllegalTaskMove { .. }
+        | WorkspaceError::NotApplied { .. } => Exit::Conflict,
+        WorkspaceError::GenesisMissing { .. } => Exit::Damage,
+        _ => Exit::Internal,
+    }
+}
+
+fn of_artifact(error: &ArtifactError) -> Exit {
+    match error {
+        ArtifactError::Io(error) => of_io(error),
+        ArtifactError::Journal(error) => of_journal(error),
+        ArtifactError::Name(NameError { .. }) => Exit::Usage,
+        ArtifactError::NotFound { .. } => Exit::NotFound,
+        ArtifactError::Conflict { .. } | ArtifactError::PathConflict { .. } => Exit::Conflict,
+        ArtifactError::Changed { .. } => Exit::Findings,
+        _ => Exit::Internal,
+    }
+}
+
+fn of_step(error: &StepFailure) -> Exit {
+    match error {
+        // The program failed, unless its folder could not be made, or its outputs were refused.
+        StepFailure::Failed { source, .. } => {
+            let refused = source.downcast_ref::<ArtifactError>().map(of_artifact);
+            let system = source.downcast_ref::<IoError>().map(of_io);
+            refused.or(system).unwrap_or(Exit::Findings)
+        }
+        StepFailure::StepTaken { .. } => Exit::Conflict,
+        StepFailure::InputMissing { .. } => Exit::NotFound,
+        StepFailure::BadName(_) | StepFailure::BadConfig { .. } => Exit::Usage,
+        StepFailure::Journal { source, .. } => of_journal(source),
+        StepFailure::Unfinished { source, .. } => of_artifact(source),
+        _ => Exit::Internal,
+    }
+}
+
+/// The first few candidates; a prefix such as `0` fits every UUID there is.
+fn list(candidates: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = candidates.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if let Some(more) = candidates.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+fn last_seq(last: u64) -> String {
+    if last == 0 { "it has no events yet".to_owned() } else { format!("its last is {last}") }
+}
+
+fn appended(before: u64) -> String {
+    match before {
+        0 => "; nothing was appended".to_owned(),
+        before => format!("; the {before} events of the batches before it stand"),
+    }
+}

@@ -1,0 +1,123 @@
+//! Where the workspace is, and which run is meant.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::{RunContext, RunId, TaskId, Workspace, WorkspaceError};
+
+use super::error::CliError;
+
+const ROOT: &str = "RUNJOURNAL_ROOT";
+const RUN: &str = "RUNJOURNAL_RUN";
+
+/// Finds the workspace and the run that the command line and the environment name.
+pub(crate) struct Locator {
+    root: Option<Utf8PathBuf>,
+}
+
+impl Locator {
+    /// `root` is what `--root` says.
+    pub(crate) fn new(root: Option<Utf8PathBuf>) -> Self {
+        Self { root }
+    }
+
+    /// The root that was named, by `--root` or the environment.
+    pub(crate) fn named_root(&self) -> Option<Utf8PathBuf> {
+        self.root.clone().or_else(|| variable(ROOT).map(Utf8PathBuf::from))
+    }
+
+    /// True if `--root` was given.
+    pub(crate) fn has_root_argument(&self) -> bool {
+        self.root.is_some()
+    }
+
+    /// The workspace: the named one, or the nearest upward from the current directory.
+    pub(crate) fn workspace(&self) -> Result<Workspace, CliError> {
+        match self.named_root() {
+            Some(root) => Ok(Workspace::open(root)?),
+            None => Workspace::find(".").map_err(|error| match error {
+                WorkspaceError::NotAWorkspace { path } => CliError::NoWorkspace { from: path },
+                other => other.into(),
+            }),
+        }
+    }
+
+    /// The run: the given one, else the one of the environment.
+    pub(crate) fn run(&self, given: Option<&str>) -> Result<RunContext, CliError> {
+        let Some(text) = given.map(str::to_owned).or_else(|| variable(RUN)) else {
+            return Err(CliError::NoRun);
+        };
+        if given.is_none() && self.root.is_none() && variable(ROOT).is_some() {
+            return Ok(RunContext::from_env()?);
+        }
+        let found = find(&self.workspace()?, &text)?;
+        // A program inside a step stays inside it, though it names its own run: a newer attempt of
+        // the step must be able to refuse its writes.
+        match RunContext::from_env() {
+            Ok(inherited) if inherited.run_path() == found.run_path() => Ok(inherited),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// A run by `TASK/RUN`, or by any unique prefix of its id. An id in full wins over longer ones.
+fn find(workspace: &Workspace, text: &str) -> Result<RunContext, CliError> {
+    let (tasks, prefix) = match text.split_once('/') {
+        Some((task, prefix)) => (one_task(task), prefix),
+        None => (workspace.tasks()?, text),
+    };
+    let not_found = || CliError::RunNotFound { run: text.to_owned() };
+    let mut candidates: Vec<(TaskId, RunId)> = Vec::new();
+    let mut unreadable = None;
+    for task in tasks {
+        // A damaged task must not hide the runs of the others.
+        let runs = match workspace.task(task.clone()).and_then(|task| task.runs()) {
+            Ok(runs) => runs,
+            Err(error) => {
+                unreadable = unreadable.or(Some(error));
+                continue;
+            }
+        };
+        let fitting = runs.into_iter().filter(|run| run.as_str().starts_with(prefix));
+        candidates.extend(fitting.map(|run| (task.clone(), run)));
+    }
+    if prefix.is_empty() {
+        return Err(not_found());
+    }
+    if candidates.iter().any(|(_, run)| run.as_str() == prefix) {
+        candidates.retain(|(_, run)| run.as_str() == prefix);
+    }
+    match candidates.as_slice() {
+        [] => Err(match unreadable {
+            Some(error) if !matches!(error, WorkspaceError::TaskNotFound { .. }) => error.into(),
+            _ => not_found(),
+        }),
+        [(task, run)] => Ok(workspace.task(task.clone())?.run(run.clone())?.context().clone()),
+        several => Err(CliError::AmbiguousRun {
+            run: text.to_owned(),
+            candidates: several.iter().map(|(task, run)| format!("{task}/{run}")).collect(),
+        }),
+    }
+}
+
+/// The task of that name; a text that cannot be an id names none.
+fn one_task(text: &str) -> Vec<TaskId> {
+    text.parse().into_iter().collect()
+}
+
+/// `TASK/RUN`: how a run is named to people and to child processes.
+pub(crate) fn name_of(context: &RunContext) -> String {
+    format!("{}/{}", context.task_id(), context.run_id())
+}
+
+/// A variable of the environment that holds something.
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+    (!value.is_empty()).then_some(value)
+}
+
+/// The path in full, to be shown.
+pub(crate) fn in_full(path: &Utf8Path) -> Utf8PathBuf {
+    let absolute = std::path::absolute(path).ok();
+    absolute
+        .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
+        .unwrap_or_else(|| path.to_owned())
+}

@@ -1,0 +1,20 @@
+//! The tool, one file a verb. In reading order: the grammar (`args`), which verb does what
+//! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`,
+//! `error`), and the verbs.
+
+mod args;
+mod dispatch;
+mod error;
+mod locate;
+mod output;
+
+mod artifact;
+mod event;
+mod init;
+mod repair;
+mod run;
+mod status;
+mod step;
+mod task;
+
+pub(crate) use dispatch::main;

@@ -1,0 +1,231 @@
+//! What is printed on standard output: tables for people, JSON for programs.
+
+use std::io::{self, BufWriter, StdoutLock, Write as _};
+
+use runjournal::{Clock as _, Finding, Severity, SystemClock, Timestamp};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+use super::args::Format;
+use super::error::{CliError, Exit};
+
+/// The version of the JSON documents that the tool prints.
+const VERSION: u32 = 1;
+
+/// Standard output, in the format that was asked for.
+pub(crate) struct Output {
+    format: Format,
+    out: BufWriter<StdoutLock<'static>>,
+    now: Timestamp,
+}
+
+impl Output {
+    /// Standard output in this format.
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, out: BufWriter::new(io::stdout().lock()), now: SystemClock.now() }
+    }
+
+    /// The format that was asked for.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// One thing: an object for programs, and for people what `text` says.
+    pub(crate) fn one<T: Serialize>(
+        &mut self,
+        thing: &T,
+        text: impl FnOnce(&mut Self) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        match self.format {
+            Format::Table => text(self),
+            Format::Json => self.document(&Versioned { version: VERSION, thing }),
+            Format::Jsonl => self.json_line(thing),
+        }
+    }
+
+    /// Several things: a document with a list of this name, a line each, or for people a table.
+    pub(crate) fn many<T: Serialize>(
+        &mut self,
+        name: &'static str,
+        things: &[T],
+        text: impl FnOnce(&mut Self) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        match self.format {
+            Format::Table => text(self),
+            Format::Json => self.document(&List { name, things }),
+            Format::Jsonl => things.iter().try_for_each(|thing| self.json_line(thing)),
+        }
+    }
+
+    fn document<T: Serialize>(&mut self, document: &T) -> Result<(), CliError> {
+        serde_json::to_writer_pretty(&mut self.out, document)?;
+        Ok(self.out.write_all(b"\n")?)
+    }
+
+    /// One JSON object on a line of its own.
+    pub(crate) fn json_line<T: Serialize>(&mut self, thing: &T) -> Result<(), CliError> {
+        serde_json::to_writer(&mut self.out, thing)?;
+        Ok(self.out.write_all(b"\n")?)
+    }
+
+    /// One line of text. Control characters, which could play tricks on a terminal, are shown.
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), CliError> {
+        Ok(writeln!(self.out, "{}", visible(text))?)
+    }
+
+    /// Bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        Ok(self.out.write_all(bytes)?)
+    }
+
+    /// Rows in aligned columns.
+    pub(crate) fn table<const N: usize>(
+        &mut self,
+        head: [&str; N],
+        rows: &[[String; N]],
+    ) -> Result<(), CliError> {
+        let mut lines = vec![head.map(str::to_owned)];
+        lines.extend(rows.iter().map(|row| row.each_ref().map(|cell| visible(cell))));
+        let width = |column: usize| {
+            let cells = lines.iter().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: [usize; N] = std::array::from_fn(width);
+        for line in &lines {
+            let padded = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+            writeln!(self.out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// A page of names and values; a value that is empty is left out.
+    pub(crate) fn page(&mut self, rows: &[(&str, String)]) -> Result<(), CliError> {
+        let rows = || rows.iter().filter(|(_, value)| !value.is_empty());
+        let width = rows().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in rows() {
+            writeln!(self.out, "{name:width$}  {}", visible(value))?;
+        }
+        Ok(())
+    }
+
+    /// How long ago something was, for people.
+    pub(crate) fn ago(&self, then: Timestamp) -> String {
+        ago(self.now.as_microseconds().saturating_sub(then.as_microseconds()))
+    }
+
+    /// Findings for people, and what to do about each.
+    pub(crate) fn findings<'a>(
+        &mut self,
+        findings: impl IntoIterator<Item = &'a Finding>,
+    ) -> Result<(), CliError> {
+        for finding in findings {
+            self.line(&format!("{}: {finding}", severity(finding)))?;
+            if finding.code.severity() > Severity::Note {
+                self.line(&format!("  to do: {}", finding.code.advice()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over what was printed so far.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A line for people on standard error. Nobody waits for it: where it is closed, it is not told.
+pub(crate) fn hint(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", visible(text));
+}
+
+/// `1` where something is not as it should be; what a crash left and was dealt with is fine.
+pub(crate) fn exit_for<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Exit {
+    let serious = findings.into_iter().any(|finding| finding.code.severity() > Severity::Note);
+    if serious { Exit::Findings } else { Exit::Fine }
+}
+
+/// How much a finding matters, in a word.
+pub(crate) fn severity(finding: &Finding) -> &'static str {
+    match finding.code.severity() {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        _ => "error",
+    }
+}
+
+/// A number of things: `1 run`, `2 runs`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+fn visible(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let shown = if c.is_control() { c.escape_default().collect() } else { vec![c] };
+            shown.into_iter()
+        })
+        .collect()
+}
+
+fn ago(microseconds: i64) -> String {
+    let seconds = microseconds / 1_000_000;
+    let span = match seconds.unsigned_abs() {
+        0..5 => return "just now".to_owned(),
+        s @ 5..60 => format!("{s} s"),
+        s @ 60..3600 => format!("{} min", s / 60),
+        s @ 3600..86_400 => format!("{} h", s / 3600),
+        s => format!("{} d", s / 86_400),
+    };
+    if seconds > 0 { format!("{span} ago") } else { format!("in {span}") }
+}
+
+#[derive(serde::Serialize)]
+struct Versioned<'a, T> {
+    version: u32,
+    #[serde(flatten)]
+    thing: &'a T,
+}
+
+/// `{"version": 1, NAME: [...]}`
+struct List<'a, T> {
+    name: &'static str,
+    things: &'a [T],
+}
+
+impl<T: Serialize> Serialize for List<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("version", &VERSION)?;
+        map.serialize_entry(self.name, &self.things)?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_the_largest_whole_unit() {
+        let told = [0, 4, 5, 59, 60, 3599, 3600, 86_399, 86_400, -7, -180];
+        let told = told.map(|seconds| ago(seconds * 1_000_000));
+        let wanted = [
+            "just now",
+            "just now",
+            "5 s ago",
+            "59 s ago",
+            "1 min ago",
+            "59 min ago",
+            "1 h ago",
+            "23 h ago",
+            "1 d ago",
+            "in 7 s",
+            "in 3 min",
+        ];
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn a_title_cannot_move_the_cursor() {
+        assert_eq!(visible("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+    }
+}

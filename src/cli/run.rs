@@ -1,0 +1,300 @@
+//! `run`: starts, lists, shows and completes runs.
+
+use std::time::Duration;
+
+use runjournal::{
+    Finding, JournalError, Outcome, Run, RunContext, RunId, RunOptions, RunState, RunStatus, Task,
+    TaskId, Timestamp, WorkspaceError,
+};
+use serde::Serialize;
+
+use super::args::RunVerb;
+use super::error::{CliError, Exit};
+use super::locate::{Locator, name_of};
+use super::output::{Output, exit_for, hint};
+
+/// A run in a list. One that cannot be read is listed as well, with the reason.
+#[derive(Serialize)]
+pub(crate) struct RunLine {
+    pub(crate) run: String,
+    pub(crate) task_id: TaskId,
+    pub(crate) run_id: RunId,
+    /// `None` if it cannot be read.
+    pub(crate) status: Option<RunStatus>,
+    pub(crate) records: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) last_type: Option<String>,
+    pub(crate) last_at: Option<Timestamp>,
+    pub(crate) steps_open: Vec<String>,
+    pub(crate) findings: Vec<Finding>,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+impl RunLine {
+    fn of(task: &Task, run_id: RunId, read: Reading) -> Self {
+        let read = task.run(run_id.clone()).map_err(CliError::from).and_then(|run| read(&run));
+        let (state, error) = match read {
+            Ok(state) => (state, None),
+            Err(error) => (RunState::default(), Some(error.in_one_line())),
+        };
+        Self {
+            run: format!("{}/{run_id}", task.id()),
+            task_id: task.id().clone(),
+            run_id,
+            status: error.is_none().then_some(state.status),
+            records: state.records,
+            last_seq: state.last_seq,
+            last_type: state.last_type,
+            last_at: state.last_at,
+            steps_open: state.steps_open,
+            findings: state.findings,
+            error,
+        }
+    }
+
+    /// How serious it is, as an exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.error.is_some() { Exit::Findings } else { exit_for(&self.findings) }
+    }
+}
+
+/// How closely a run is looked at: [`state`] or [`look`].
+type Reading = fn(&Run) -> Result<RunState, CliError>;
+
+/// The runs of a task.
+pub(crate) fn lines_of(task: &Task, read: Reading) -> Result<Vec<RunLine>, CliError> {
+    Ok(task.runs()?.into_iter().map(|run| RunLine::of(task, run, read)).collect())
+}
+
+/// The runs in aligned columns.
+pub(crate) fn table<'a>(
+    lines: impl IntoIterator<Item = &'a RunLine>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let rows: Vec<_> = lines
+        .into_iter()
+        .map(|line| {
+            let status = line.status.map_or_else(|| "UNREADABLE".to_owned(), |s| s.to_string());
+            [
+                line.run.clone(),
+                status,
+                line.records.to_string(),
+                line.last_at.map(|at| output.ago(at)).unwrap_or_default(),
+                line.last_type.clone().unwrap_or_default(),
+                line.steps_open.join(", "),
+            ]
+        })
+        .collect();
+    output.table(["RUN", "STATUS", "EVENTS", "LAST", "LAST EVENT", "OPEN STEPS"], &rows)
+}
+
+/// What the run's journal says, and what in it does not count.
+pub(crate) fn state(run: &Run) -> Result<RunState, CliError> {
+    Ok(run.state()?)
+}
+
+/// The same, and what was committed and cannot be put in place.
+pub(crate) fn look(run: &Run) -> Result<RunState, CliError> {
+    let mut state = run.state()?;
+    if !state.status.is_final() {
+        state.findings.extend(pending(run.context())?);
+    }
+    Ok(state)
+}
+
+/// What cannot be put in place. As every call does, this finishes what a crash left; where it may
+/// not, or somebody is at it this moment, there is nothing to tell.
+fn pending(context: &RunContext) -> Result<Vec<Finding>, CliError> {
+    let patience = Duration::from_millis(200);
+    match context.clone().with_lock_timeout(patience).catch_up() {
+        Ok(findings) => Ok(findings),
+        Err(JournalError::LockTimeout { .. }) => Ok(Vec::new()),
+        Err(error) => match CliError::from(error) {
+            error if error.exit() == Exit::ReadOnly => Ok(Vec::new()),
+            error => Err(error),
+        },
+    }
+}
+
+pub(crate) fn run(at: &Locator, verb: RunVerb, output: &mut Output) -> Result<Exit, CliError> {
+    match verb {
+        RunVerb::Start { task, run_id } => start(at, task, run_id, output),
+        RunVerb::List { task } => list(at, task, output),
+        RunVerb::Show { run } => show(&at.run(run.as_deref())?, output),
+        RunVerb::Complete { run, status, reason } => {
+            complete(&at.run(run.as_deref())?, status.into(), reason.as_deref(), output)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Started<'a> {
+    run: String,
+    task_id: &'a TaskId,
+    run_id: &'a RunId,
+    path: String,
+}
+
+fn start(
+    at: &Locator,
+    task: TaskId,
+    run_id: Option<RunId>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let options = RunOptions { run_id, ..RunOptions::default() };
+    let context = at.workspace()?.task(task)?.start_run_with(options)?;
+    let started = Started {
+        run: name_of(&context),
+        task_id: context.task_id(),
+        run_id: context.run_id(),
+        path: context.run_path().into_string(),
+    };
+    output.one(&started, |output| output.line(&started.run))?;
+    Ok(Exit::Fine)
+}
+
+fn list(at: &Locator, task: Option<TaskId>, output: &mut Output) -> Result<Exit, CliError> {
+    let workspace = at.workspace()?;
+    let (mut lines, mut exit) = (Vec::new(), Exit::Fine);
+    if let Some(task) = task {
+        lines = lines_of(&workspace.task(task)?, state)?;
+    } else {
+        for id in workspace.tasks()? {
+            // A task that cannot be read must not hide the runs of the others.
+            let read = workspace.task(id).map_err(CliError::from);
+            match read.and_then(|task| lines_of(&task, state)) {
+                Ok(more) => lines.extend(more),
+                Err(error) => {
+                    hint(&format!("error: {}", error.in_one_line()));
+                    exit = Exit::Findings;
+                }
+            }
+        }
+    }
+    output.many("runs", &lines, |output| {
+        if lines.is_empty() {
+            hint("no runs yet; start one with `runjournal run start TASK`");
+            return Ok(());
+        }
+        table(&lines, output)
+    })?;
+    Ok(exit)
+}
+
+/// A run with all that belongs to it.
+#[derive(Serialize)]
+struct RunPage {
+    run: String,
+    task_id: TaskId,
+    run_id: RunId,
+    status: RunStatus,
+    reason: Option<String>,
+    created_at: Timestamp,
+    trace_id: String,
+    parent: Option<String>,
+    path: String,
+    records: u64,
+    last_seq: u64,
+    last_type: Option<String>,
+    last_at: Option<Timestamp>,
+    steps_completed: u64,
+    steps_failed: u64,
+    steps_open: Vec<String>,
+    artifacts: usize,
+    findings: Vec<Finding>,
+}
+
+impl RunPage {
+    fn of(context: &RunContext) -> Result<Self, CliError> {
+        let run = context.run()?;
+        let state = look(&run)?;
+        let genesis = run.genesis();
+        Ok(Self {
+            run: name_of(context),
+            task_id: context.task_id().clone(),
+            run_id: context.run_id().clone(),
+            status: state.status,
+            reason: state.reason,
+            created_at: genesis.created_at,
+            trace_id: genesis.trace_id.clone(),
+            parent: genesis.parent.clone(),
+            path: context.run_path().into_string(),
+            records: state.records,
+            last_seq: state.last_seq,
+            last_type: state.last_type,
+            last_at: state.last_at,
+            steps_completed: state.steps_completed,
+            steps_failed: state.steps_failed,
+            steps_open: state.steps_open,
+            artifacts: context.artifacts().list()?.len(),
+            findings: state.findings,
+        })
+    }
+}
+
+fn show(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
+    let page = RunPage::of(context)?;
+    output.one(&page, |output| {
+        let last = match (&page.last_type, page.last_at) {
+            (Some(kind), Some(at)) => format!(", the last {kind} {}", output.ago(at)),
+            _ => String::new(),
+        };
+        let failed = page.steps_failed;
+        let steps = format!("{} completed, {failed} failed attempts", page.steps_completed);
+        output.page(&[
+            ("run", page.run.clone()),
+            ("status", page.status.to_string()),
+            ("reason", page.reason.clone().unwrap_or_default()),
+            ("created", output.ago(page.created_at)),
+            ("parent", page.parent.clone().unwrap_or_default()),
+            ("events", format!("{}{last}", page.records)),
+            ("steps", steps),
+            ("open steps", page.steps_open.join(", ")),
+            ("artifacts", page.artifacts.to_string()),
+            ("path", page.path.clone()),
+        ])?;
+        output.findings(&page.findings)
+    })?;
+    Ok(exit_for(&page.findings))
+}
+
+#[derive(Serialize)]
+struct Completed {
+    run: String,
+    status: Outcome,
+    seq: u64,
+    /// True if it was complete before, in the same way.
+    duplicate: bool,
+}
+
+fn complete(
+    context: &RunContext,
+    outcome: Outcome,
+    reason: Option<&str>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let run = context.run()?;
+    let appended = run.complete(outcome, reason).or_else(|error| match error {
+        // The key is the library's own: its message would not tell the user anything.
+        WorkspaceError::Journal(JournalError::KeyConflict { .. }) => {
+            let RunState { status, reason, .. } = run.state()?;
+            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            Err(CliError::EndedOtherwise { run: name_of(context), status, reason })
+        }
+        other => Err(other.into()),
+    })?;
+    let completed = Completed {
+        run: name_of(context),
+        status: outcome,
+        seq: appended.seq,
+        duplicate: appended.duplicate,
+    };
+    output.one(&completed, |output| {
+        let before = if completed.duplicate { " (it was complete before)" } else { "" };
+        let status = RunStatus::from(outcome);
+        output.line(&format!("{} {status}{before}", completed.run))
+    })?;
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,865 @@
+//! The tool, as a shell sees it: arguments and environment in; two streams and an exit code out.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use runjournal::Digest;
+use serde_json::{Value, json};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_runjournal");
+
+/// A temporary directory with the tool in it.
+struct Shell {
+    dir: tempfile::TempDir,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// What a command answered.
+struct Answer {
+    exit: i32,
+    out: String,
+    err: String,
+}
+
+impl Shell {
+    /// An empty directory.
+    fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// A workspace with `TASK-1/RUN-1`.
+    fn with_run() -> Self {
+        let shell = Self::empty();
+        shell.ok(&["init"]);
+        shell.ok(&["task", "create", "TASK-1", "--title", "Mend it", "--objective", "All green"]);
+        shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-1"]);
+        shell
+    }
+
+    /// The same, inside the run: the environment names it.
+    fn in_run() -> Self {
+        let mut shell = Self::with_run();
+        shell.variables.push(("RUNJOURNAL_RUN", "TASK-1/RUN-1".into()));
+        shell
+    }
+
+    fn path(&self, relative: &str) -> PathBuf {
+        self.dir.path().join(relative)
+    }
+
+    fn run_file(&self, relative: &str) -> PathBuf {
+        self.path("workspaces/TASK-1/runs/RUN-1").join(relative)
+    }
+
+    fn write(&self, relative: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path(relative), bytes).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(TOOL);
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        for name in ["ROOT", "RUN", "STEP", "OUT"] {
+            command.env_remove(format!("RUNJOURNAL_{name}"));
+        }
+        let tool_dir = Path::new(TOOL).parent().unwrap().display().to_string();
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .env_remove("TRACEPARENT")
+            .env_remove("COLUMNS")
+            .env("PATH", format!("{tool_dir}:{path}"));
+        command.envs(self.variables.clone());
+        command
+    }
+
+    fn go(&self, args: &[&str]) -> Answer {
+        Answer::of(self.command(args).output().unwrap())
+    }
+
+    fn feed(&self, args: &[&str], input: impl AsRef<[u8]>) -> Answer {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_ref()).unwrap();
+        Answer::of(child.wait_with_output().unwrap())
+    }
+
+    /// It must go well and have nothing to complain of; what it printed.
+    fn ok(&self, args: &[&str]) -> String {
+        let answer = self.go(args);
+        assert_eq!((answer.exit, answer.err.as_str()), (0, ""), "{args:?}");
+        answer.out
+    }
+
+    /// It must be refused with this code and print nothing; what it complained of.
+    fn refused(&self, exit: i32, args: &[&str]) -> String {
+        let answer = self.go(args);
+        assert_eq!((answer.exit, answer.out.as_str()), (exit, ""), "{args:?}: {}", answer.err);
+        answer.err
+    }
+
+    /// Its JSON document; the parser refuses anything before or behind it.
+    fn json(&self, args: &[&str]) -> Value {
+        let out = self.go(&[&["--format", "json"], args].concat()).out;
+        let document: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(document["version"], 1);
+        document
+    }
+
+    fn jsonl(&self, args: &[&str]) -> Vec<Value> {
+        let out = self.go(&[&["--format", "jsonl"], args].concat()).out;
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// A snapshot that says the same in every directory, at every time.
+fn check(answer: &str, expect: impl FnOnce(&str)) {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"/\S*\.tmp\w{6}", "[DIR]");
+    settings.add_filter(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", "[ID]");
+    settings.add_filter(r"[0-9a-f]{32}", "[TRACE]");
+    settings.add_filter(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[TIME]");
+    settings.add_filter(r"bytes at \d+", "bytes at [OFFSET]");
+    // Columns are as wide as what stands in them.
+    settings.add_filter(r"(LAST|CREATED|WHEN) +", "$1 ");
+    settings.add_filter(r"(just now|\d+ s ago) +", "[AGO] ");
+    settings.add_filter(r"(just now|\d+ s ago)", "[AGO]");
+    settings.bind(|| expect(answer));
+}
+
+impl Answer {
+    fn of(output: Output) -> Self {
+        Self {
+            exit: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// A genesis line that says what it should, whatever it says: its hash fits.
+fn seal(body: &str) -> String {
+    format!("{body},\"hash\":\"{}\"}}\n", Digest::of(body.as_bytes()).to_hex())
+}
+
+#[test]
+fn help_tells_the_grammar_and_the_exit_codes() {
+    let shell = Shell::empty();
+    insta::assert_snapshot!(shell.ok(&["--help"]), @r#"
+    Crash-safe run directories for agents and data pipelines: the disk is the state
+
+    Usage: runjournal [OPTIONS] <COMMAND>
+
+    Commands:
+      init      Make a workspace at DIR, --root, RUNJOURNAL_ROOT, or ./workspaces
+      status    Show the tasks, their runs, and what is not as it should be
+      task      Make, list and show tasks
+      run       Start, list, show and complete runs
+      artifact  Write, read, list, remove and adopt a run's artifacts
+      event     Append to a run's journal, and read it
+      step      Run a program as a step of a run
+      repair    Show the damaged ends of journals, which stop appends, and close them off
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+          --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
+                                       from the current directory
+          --format <table|json|jsonl>  How to print: for people, as one JSON document, or as one JSON
+                                       object a line [default: table]
+      -h, --help                       Print help
+      -V, --version                    Print version
+
+    RUN is TASK/RUN, or any unique prefix of a run's id. Verbs inside a run take it as `-r RUN`; left
+    out, it is the one in RUNJOURNAL_RUN, so that a shell script is a node.
+
+    Exit codes:
+      0   fine
+      1   findings, or a program that failed
+      2   usage: a refused argument, name, id or event; a RUN that fits several runs
+      3   not found
+      4   conflict: a lock, version, key or step that somebody else has; something that exists already
+      5   damage: the verb could not run
+      6   read-only, or written by a newer runjournal
+      10  internal: the system refused
+    "#);
+    insta::assert_snapshot!(shell.ok(&["step", "run", "--help"]), @r#"
+    Run a program as a step: done once, and committed whole or not at all
+
+    Usage: runjournal step run [OPTIONS] <NAME> -- <PROGRAM>...
+
+    Arguments:
+      <NAME>        The step's name
+      <PROGRAM>...  The program and its arguments
+
+    Options:
+      -r, --run <RUN>                  TASK/RUN, or a unique prefix of a run's id; left out:
+                                       RUNJOURNAL_RUN
+          --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
+                                       from the current directory
+          --format <table|json|jsonl>  How to print: for people, as one JSON document, or as one JSON
+                                       object a line [default: table]
+      -h, --help                       Print help
+
+    The program runs in a folder of its own, with RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP
+    set, so that `runjournal` inside it works on this run. When it exits with 0, the files that it left
+    in $RUNJOURNAL_OUT are committed as artifacts together with the end of the step. A step that is
+    complete is not run again. The last line of standard output is the step's signal; with --format json
+    the program's own output goes to standard error.
+
+    Exit codes: 0 the step is complete; 1 the program failed; 4 the step is taken.
+    "#);
+    insta::assert_snapshot!(shell.ok(&["event", "append", "--help"]), @r#"
+    Append an event, or one for each line of standard input
+
+    Usage: runjournal event append [OPTIONS] <TYPE>
+
+    Arguments:
+      <TYPE>  What kind of event it is, in snake_case
+
+    Options:
+      -r, --run <RUN>                  TASK/RUN, or a unique prefix of a run's id; left out:
+                                       RUNJOURNAL_RUN
+          --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
+                                       from the current directory
+          --format <table|json|jsonl>  How to print: for people, as one JSON document, or as one JSON
+                                       object a line [default: table]
+          --payload <JSON>             What happened, as JSON; `-`: standard input
+          --stream <KIND/ID>           The stream it belongs to; the run's unless given
+          --key <KEY>                  An idempotency key: a second append with it changes nothing; with
+                                       --lines, batch N of the input has KEY:N
+          --command-id <ID>            The command that the event answers
+          --durable                    Return once it is on the disk: it survives a power cut
+          --lines                      Each line of standard input is a payload; appended in batches of
+                                       at most 1,024, each whole or not at all
+      -h, --help                       Print help
+    "#);
+}
+
+#[test]
+fn from_nothing_to_a_finished_run() {
+    let shell = Shell::with_run();
+    let run = shell.ok(&["run", "start", "TASK-1"]);
+    let id = run.trim_end().strip_prefix("TASK-1/").unwrap();
+    assert_eq!(id.len(), 36, "the name of the run and nothing else: {run:?}");
+    shell.ok(&["artifact", "put", "-r", "RUN-1", "hello.txt", TOOL_SOURCE]);
+    shell.ok(&["event", "append", "-r", "RUN", "tool_called", "--payload", r#"{"tool":"cc"}"#]);
+    shell.ok(&["run", "complete", "RUN-1", "--status", "success", "--reason", "all green"]);
+    assert_eq!(
+        shell.ok(&["run", "complete", "RUN-1", "--status", "success", "--reason", "all green"]),
+        "TASK-1/RUN-1 SUCCESS (it was complete before)\n"
+    );
+    check(&shell.ok(&["run", "show", "TASK-1/RUN-1"]), |page| {
+        insta::assert_snapshot!(page, @r#"
+        run        TASK-1/RUN-1
+        status     SUCCESS
+        reason     all green
+        created    [AGO]
+        events     4, the last execution_complete [AGO]
+        steps      0 completed, 0 failed attempts
+        artifacts  1
+        path       [DIR]/workspaces/TASK-1/runs/RUN-1
+        "#);
+    });
+    check(&shell.ok(&["task", "list"]), |page| {
+        insta::assert_snapshot!(page, @r#"
+        TASK    STATUS  RUNS  CREATED TITLE
+        TASK-1  TODO    2     [AGO] Mend it
+        "#);
+    });
+    let list = shell.ok(&["run", "list", "TASK-1"]);
+    assert!(list.contains(run.trim_end()) && list.contains("SUCCESS"), "{list}");
+    let page = shell.ok(&["task", "show", "TASK-1"]);
+    assert!(page.contains("All green") && page.contains("2 runs"), "{page}");
+    check(&shell.ok(&["status"]), |page| {
+        insta::assert_snapshot!(page, @r#"
+        workspace  [DIR]/workspaces
+        id         [ID]
+
+        TASK-1  TODO  2 runs  Mend it
+        RUN                                          STATUS    EVENTS  LAST LAST EVENT          OPEN STEPS
+        TASK-1/RUN-1                                 SUCCESS   4       [AGO] execution_complete
+        TASK-1/[ID]  PLANNING  0
+        "#);
+    });
+}
+
+/// Some file that is there.
+const TOOL_SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/main.rs");
+
+#[test]
+fn artifacts_go_in_and_out_byte_for_byte() {
+    let shell = Shell::in_run();
+    let bytes = b"\0\xff not text\r\n";
+    shell.write("in.bin", bytes);
+    shell.ok(&["artifact", "put", "a/data.bin", "in.bin"]);
+    let put = shell.feed(&["artifact", "put", "plan.json"], r#"{"b": 1,  "a": 2}"#);
+    assert_eq!(put.exit, 0, "{}", put.err);
+    assert_eq!(shell.ok(&["artifact", "cat", "plan.json"]), r#"{"b": 1,  "a": 2}"#);
+    assert_eq!(shell.ok(&["artifact", "get", "plan.json", "-"]), r#"{"b": 1,  "a": 2}"#);
+    assert_eq!(shell.ok(&["artifact", "get", "a/data.bin", "out.bin"]), "");
+    assert_eq!(fs::read(shell.path("out.bin")).unwrap(), bytes);
+
+    let again = shell.json(&["artifact", "put", "a/data.bin", "in.bin"]);
+    assert_eq!((&again["changed"], &again["seq"]), (&json!(false), &json!(1)));
+    let removed = shell.json(&["artifact", "remove", "a/data.bin"]);
+    assert_eq!(removed["stream_version"], 1);
+
+    fs::write(shell.run_file("artifacts/found.txt"), "x").unwrap();
+    fs::remove_file(shell.run_file("artifacts/plan.json")).unwrap();
+    check(&shell.ok(&["artifact", "list"]), |page| {
+        insta::assert_snapshot!(page, @r#"
+        NAME       SIZE  VERSION  DIGEST        STATE
+        found.txt  1                            unjournaled
+        plan.json        0        8b797594aea8  missing
+        "#);
+    });
+    shell.ok(&["artifact", "adopt", "found.txt"]);
+    let list = shell.json(&["artifact", "list"]);
+    let states: Vec<_> = list["artifacts"].as_array().unwrap().iter().collect();
+    assert_eq!(states[0]["state"], "journaled");
+    assert_eq!(states[1]["state"], "missing");
+}
+
+#[test]
+fn a_put_may_set_conditions() {
+    let shell = Shell::in_run();
+    shell.write("one", "1");
+    shell.write("two", "2");
+    shell.ok(&["artifact", "put", "n", "one", "--if-absent"]);
+    shell.refused(4, &["artifact", "put", "n", "two", "--if-absent"]);
+    let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
+    shell.refused(4, &["artifact", "put", "n", "two", "--if-digest", &digest("2")]);
+    shell.ok(&["artifact", "put", "n", "two", "--if-digest", &digest("1")]);
+    assert_eq!(shell.ok(&["artifact", "cat", "n"]), "2");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_copy_never_overwrites_by_accident() {
+    let shell = Shell::in_run();
+    shell.write("new", "new");
+    shell.write("old", "old");
+    shell.ok(&["artifact", "put", "n", "new"]);
+    std::os::unix::fs::symlink("old", shell.path("link")).unwrap();
+    for target in ["old", "link"] {
+        shell.refused(4, &["artifact", "get", "n", target]);
+    }
+    shell.ok(&["artifact", "get", "n", "link", "--force"]);
+    assert_eq!(fs::read_to_string(shell.path("link")).unwrap(), "new");
+    assert_eq!(fs::read_to_string(shell.path("old")).unwrap(), "old");
+    assert!(fs::symlink_metadata(shell.path("link")).unwrap().is_file());
+}
+
+#[test]
+fn events_are_appended_once_and_printed_as_they_stand() {
+    let shell = Shell::in_run();
+    let big = r#"{"n":12345678901234567890123,"z":1,"a":[1.0]}"#;
+    let append = ["event", "append", "counted", "--payload", big, "--key", "k"];
+    let first = shell.json(&append);
+    assert_eq!((&first["seq"], &first["duplicate"]), (&json!(1), &json!(false)));
+    assert_eq!(shell.json(&append)["duplicate"], true);
+    let other = ["event", "append", "counted", "--payload", "1", "--key", "k"];
+    assert!(shell.refused(4, &other).contains("use a new key"));
+    let stream = ["--stream", "tool/cc", "--command-id", "c-1", "--durable"];
+    let fed =
+        shell.feed(&[&["event", "append", "called", "--payload", "-"], &stream[..]].concat(), "7");
+    assert_eq!(fed.exit, 0, "{}", fed.err);
+
+    let journal = fs::read_to_string(shell.run_file("journal/events.jsonl")).unwrap();
+    let log = shell.ok(&["event", "log", "--format", "jsonl"]);
+    for (line, record) in log.lines().zip(journal.lines()) {
+        assert!(record.starts_with(line.strip_suffix('}').unwrap()), "{line}\n{record}");
+    }
+    assert_eq!(log.lines().count(), 2);
+    assert!(log.contains(big));
+
+    let seqs = |args: &[&str]| -> Vec<u64> {
+        let records = shell.jsonl(&[&["event", "log"], args].concat());
+        records.iter().map(|record| record["seq"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(seqs(&["--after", "1"]), [2]);
+    assert_eq!(seqs(&["--type", "counted"]), [1]);
+    assert_eq!(seqs(&["--stream", "tool/cc"]), [2]);
+    assert_eq!(seqs(&["--last", "1"]), [2]);
+    assert_eq!(shell.json(&["event", "log"])["events"].as_array().unwrap().len(), 2);
+    assert_eq!(shell.json(&["event", "show", "2"])["event"]["command_id"], "c-1");
+    check(&shell.ok(&["event", "log"]), |page| {
+        insta::assert_snapshot!(page, @r#"
+        SEQ  WHEN TYPE     STREAM     PAYLOAD
+        1    [AGO] counted  run/RUN-1  {"n":12345678901234567890123,"z":1,"a":[1.0]}
+        2    [AGO] called   tool/cc    7
+        "#);
+    });
+    check(&shell.ok(&["event", "show", "2"]), |page| {
+        insta::assert_snapshot!(page, @r#"
+        seq          2
+        type         called
+        when         [TIME] ([AGO])
+        stream       tool/cc version 0
+        actor        node
+        id           [ID]
+        command      c-1
+        correlation  [TRACE]
+        payload      7
+        "#);
+    });
+}
+
+#[test]
+fn lines_are_appended_in_batches() {
+    let shell = Shell::in_run();
+    let input: String = (1..=1500).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let append = ["event", "append", "line", "--lines", "--key", "import", "--format", "json"];
+    let done: Value = serde_json::from_str(&shell.feed(&append, &input).out).unwrap();
+    assert_eq!((&done["appended"], &done["batches"]), (&json!(1500), &json!(2)));
+    let again: Value = serde_json::from_str(&shell.feed(&append, &input).out).unwrap();
+    assert_eq!((&again["appended"], &again["duplicates"]), (&json!(0), &json!(1500)));
+    assert_eq!(shell.jsonl(&["event", "log", "--last", "1"])[0]["payload"], json!({"n": 1500}));
+
+    let refused = shell.feed(&["event", "append", "line", "--lines"], "1\n\n2\nthree\n");
+    assert_eq!(refused.exit, 2);
+    insta::assert_snapshot!(refused.err, @r#"
+    error: line 4 of standard input is not JSON; nothing was appended
+      because: expected ident at line 1 column 2
+    "#);
+}
+
+#[test]
+fn a_shell_script_is_a_node() {
+    let shell = Shell::in_run();
+    let script = r#"
+        printf '{"by":"script"}' | runjournal artifact put direct.json > /dev/null
+        runjournal event append tool_called --payload '{"tool":"sh"}' > /dev/null
+        mkdir -p "$RUNJOURNAL_OUT/reports" && printf fine > "$RUNJOURNAL_OUT/reports/day 1.md"
+        echo heard
+    "#;
+    let run = ["step", "run", "plan", "--", "sh", "-c", script];
+    assert_eq!(shell.ok(&run), "heard\nsuccess\n");
+    assert_eq!(shell.ok(&run), "success\n", "a step that is complete is not run again");
+    assert_eq!(shell.json(&run)["ran"], false);
+    assert_eq!(shell.ok(&["artifact", "cat", "reports/day 1.md"]), "fine");
+
+    let records = shell.jsonl(&["event", "log"]);
+    let types: Vec<_> = records.iter().map(|r| r["event_type"].as_str().unwrap()).collect();
+    let wanted =
+        ["step_started", "artifact_written", "tool_called", "step_completed", "artifact_written"];
+    assert_eq!(types, wanted);
+    let started = &records[0]["event_id"];
+    assert!(records[1..].iter().all(|record| record["causation_event_id"] == *started));
+    assert_eq!(fs::read_dir(shell.run_file(".tmp")).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_by_path_is_meant_from_where_the_caller_stands() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shell = Shell::in_run();
+    shell.write("node.sh", "#!/bin/sh\npwd -P\n");
+    fs::set_permissions(shell.path("node.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let out = shell.ok(&["step", "run", "here", "--", "./node.sh"]);
+    assert!(out.contains("/runs/RUN-1/.tmp/") && out.ends_with("\nsuccess\n"), "{out}");
+}
+
+#[test]
+fn a_program_that_fails_fails_its_step() {
+    let shell = Shell::in_run();
+    let sh = |script: &str| shell.go(&["step", "run", "work", "--", "sh", "-c", script]);
+    let failed = sh("echo kept > $RUNJOURNAL_OUT/a; exit 3");
+    assert_eq!((failed.exit, failed.out.as_str()), (1, ""));
+    insta::assert_snapshot!(failed.err, @r#"
+    error: step work failed in attempt 1
+      because: sh exited with code 3
+    "#);
+    let killed = sh("kill -9 $$");
+    assert_eq!(killed.exit, 1);
+    insta::assert_snapshot!(killed.err, @r#"
+    error: step work failed in attempt 2
+      because: sh was ended by a signal (signal: 9 (SIGKILL))
+    "#);
+    let missing = shell.refused(1, &["step", "run", "work", "--", "no-such-program"]);
+    insta::assert_snapshot!(missing, @r#"
+    error: step work failed in attempt 3
+      because: cannot start no-such-program; a program without a slash is looked for in PATH
+      because: No such file or directory (os error 2)
+    "#);
+    let link = sh("ln -s /etc/passwd $RUNJOURNAL_OUT/b; echo a > $RUNJOURNAL_OUT/a");
+    assert_eq!(link.exit, 1);
+    insta::assert_snapshot!(link.err, @r#"
+    error: step work failed in attempt 4
+      because: b in RUNJOURNAL_OUT is neither a file nor a folder, and links are not followed; leave a copy
+    "#);
+    let name = sh("echo a > $RUNJOURNAL_OUT/a; echo b > $RUNJOURNAL_OUT/.b");
+    assert_eq!(name.exit, 1);
+    insta::assert_snapshot!(name.err, @r#"
+    error: step work failed in attempt 5
+      because: .b in RUNJOURNAL_OUT cannot become an artifact; rename it, or leave it outside RUNJOURNAL_OUT
+      because: ".b" cannot name an artifact: a segment starts with a dot; such names belong to the library
+    "#);
+    assert_eq!(sh("rm -r $RUNJOURNAL_OUT; ln -s /etc $RUNJOURNAL_OUT").exit, 1);
+    assert_eq!(shell.json(&["artifact", "list"])["artifacts"], json!([]));
+
+    assert_eq!(sh("exit 0").exit, 0);
+    let records = shell.jsonl(&["event", "log", "--type", "step_failed"]);
+    assert_eq!(records[0]["payload"]["error"], json!(["sh exited with code 3"]));
+    assert_eq!(records.len(), 6);
+}
+
+#[test]
+fn a_step_that_is_taken_is_not_run_twice() {
+    let shell = Shell::in_run();
+    let script = "runjournal step run work -- true; echo inner $?";
+    let answer = shell.go(&["step", "run", "work", "--", "sh", "-c", script]);
+    assert_eq!((answer.exit, answer.out.as_str()), (0, "inner 4\nsuccess\n"), "{}", answer.err);
+    assert!(answer.err.starts_with("error: step work is taken: attempt 1 is running in "));
+}
+
+#[test]
+fn the_environment_is_checked() {
+    let mut shell = Shell::in_run();
+    let root = shell.path("workspaces").display().to_string();
+    shell.variables = vec![("RUNJOURNAL_ROOT", root), ("RUNJOURNAL_RUN", "TASK-1/NONE".into())];
+    shell.refused(3, &["event", "append", "a"]);
+    shell.variables[1].1 = "RUN-1".into();
+    assert!(shell.refused(2, &["event", "append", "a"]).contains("should be TASK/RUN"));
+
+    // A writer of a step that was taken over is refused, even where it names the run itself.
+    shell.variables[1].1 = "TASK-1/RUN-1".into();
+    shell.ok(&["step", "run", "work", "--", "true"]);
+    let stale = "work/01a1fc83-b542-71a7-ad29-d661d56e8367";
+    shell.variables.push(("RUNJOURNAL_STEP", stale.into()));
+    shell.refused(4, &["event", "append", "late"]);
+    shell.refused(4, &["event", "append", "late", "-r", "RUN-1"]);
+    shell.refused(4, &["artifact", "put", "late.txt", "--run", "RUN-1", TOOL_SOURCE]);
+}
+
+#[test]
+fn a_step_whose_process_died_is_taken_over() {
+    let shell = Shell::in_run();
+    let mut command = shell.command(&["step", "run", "work", "--", "sleep", "2"]);
+    let mut died = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = || shell.jsonl(&["event", "log", "--type", "step_started"]).len();
+    while started() == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(shell.json(&["run", "show"])["steps_open"], json!(["work"]));
+    died.kill().unwrap();
+    died.wait().unwrap();
+    shell.ok(&["step", "run", "work", "--", "true"]);
+    let ended = &shell.jsonl(&["event", "log", "--type", "step_completed"])[0];
+    assert_eq!((&ended["payload"]["attempt"], started()), (&json!(2), 2));
+}
+
+#[test]
+fn json_stays_alone_on_standard_output() {
+    let shell = Shell::in_run();
+    let answer =
+        shell.go(&["step", "run", "talk", "--format", "json", "--", "sh", "-c", "echo loud"]);
+    let document: Value = serde_json::from_str(&answer.out).unwrap();
+    assert_eq!(document["signal"], "success");
+    assert_eq!(answer.err, "loud\n");
+    for args in [
+        &["status"][..],
+        &["task", "list"],
+        &["task", "show", "TASK-1"],
+        &["task", "create", "TASK-2"],
+        &["run", "list"],
+        &["run", "start", "TASK-1"],
+        &["run", "show"],
+        &["artifact", "put", "a.txt", TOOL_SOURCE],
+        &["artifact", "get", "a.txt", "copy"],
+        &["artifact", "list"],
+        &["event", "append", "seen"],
+        &["event", "log"],
+        &["event", "show", "1"],
+        &["repair"],
+        &["run", "complete", "--status", "failed"],
+    ] {
+        shell.json(args);
+    }
+    for lines in [&["task", "list"][..], &["run", "list"], &["artifact", "list"], &["status"]] {
+        assert!(!shell.jsonl(lines).is_empty());
+    }
+    shell.json(&["init", "other"]);
+}
+
+#[test]
+fn the_root_is_named_or_found() {
+    let shell = Shell::with_run();
+    fs::create_dir_all(shell.path("deep/down")).unwrap();
+    let in_dir = |dir: &str, args: &[&str], root: Option<&Path>| {
+        let mut command = shell.command(args);
+        command.current_dir(shell.path(dir));
+        command.envs(root.map(|root| ("RUNJOURNAL_ROOT", root)));
+        Answer::of(command.output().unwrap())
+    };
+    assert_eq!(in_dir("deep/down", &["run", "show", "RUN-1"], None).exit, 0);
+    assert_eq!(in_dir("workspaces/TASK-1", &["run", "show", "RUN-1"], None).exit, 0);
+    let elsewhere = shell.path("elsewhere");
+    assert_eq!(in_dir(".", &["init"], Some(&elsewhere)).exit, 0);
+    assert_eq!(in_dir(".", &["run", "show", "RUN-1"], Some(&elsewhere)).exit, 3);
+    let args = ["--root", "workspaces", "run", "show", "RUN-1"];
+    assert_eq!(in_dir(".", &args, Some(&elsewhere)).exit, 0, "--root wins");
+    assert_eq!(in_dir(".", &["init", "a", "--root", "b"], None).exit, 2);
+}
+
+#[test]
+fn a_run_is_named_by_any_unique_prefix() {
+    let shell = Shell::with_run();
+    shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-10"]);
+    shell.ok(&["task", "create", "TASK-2"]);
+    shell.ok(&["run", "start", "TASK-2", "--run-id", "OTHER"]);
+    assert!(shell.ok(&["run", "show", "O"]).contains("TASK-2/OTHER"));
+    assert!(shell.ok(&["run", "show", "RUN-1"]).contains("TASK-1/RUN-1\n"), "in full, it wins");
+    insta::assert_snapshot!(shell.refused(2, &["run", "show", "RUN"]), @r#"
+    error: "RUN" fits TASK-1/RUN-1, TASK-1/RUN-10; give more of the id, or TASK/RUN
+    "#);
+    insta::assert_snapshot!(shell.refused(3, &["run", "show", "TASK-2/RUN-1"]), @r#"
+    error: no run's id is "TASK-2/RUN-1" or starts with it; `runjournal run list` shows those there are
+    "#);
+    insta::assert_snapshot!(shell.refused(3, &["run", "show", ""]), @r#"
+    error: no run's id is "" or starts with it; `runjournal run list` shows those there are
+    "#);
+}
+
+#[test]
+fn refusals_say_what_why_and_what_to_do() {
+    let shell = Shell::empty();
+    let mut told = Vec::new();
+    let mut refuse = |shell: &Shell, exit: i32, args: &[&str]| {
+        let err = shell.refused(exit, args);
+        told.push(format!("$ {}  [{exit}]\n{err}", args.join(" ")));
+    };
+    refuse(&shell, 3, &["status"]);
+    let shell = Shell::with_run();
+    refuse(&shell, 4, &["init"]);
+    refuse(&shell, 4, &["task", "create", "TASK-1"]);
+    refuse(&shell, 3, &["task", "show", "TASK-9"]);
+    refuse(&shell, 4, &["run", "start", "TASK-1", "--run-id", "RUN-1"]);
+    refuse(&shell, 2, &["artifact", "list"]);
+    refuse(&shell, 3, &["artifact", "cat", "-r", "RUN-1", "plan.json"]);
+    refuse(&shell, 3, &["artifact", "put", "-r", "RUN-1", "plan.json", "no-such-file"]);
+    refuse(&shell, 2, &["artifact", "cat", "-r", "RUN-1", "../x"]);
+    refuse(&shell, 2, &["event", "append", "-r", "RUN-1", "step_started"]);
+    refuse(&shell, 2, &["event", "append", "-r", "RUN-1", "a", "--payload", "{"]);
+    refuse(&shell, 2, &["event", "append", "-r", "RUN-1", "a", "--stream", "x"]);
+    refuse(&shell, 3, &["event", "show", "-r", "RUN-1", "9"]);
+    refuse(&shell, 2, &["step", "run", "-r", "RUN-1", "a b", "--", "true"]);
+    shell.ok(&["run", "complete", "RUN-1", "--status", "success", "--reason", "all green"]);
+    refuse(&shell, 4, &["run", "complete", "RUN-1", "--status", "failed"]);
+    refuse(&shell, 4, &["event", "append", "-r", "RUN-1", "late"]);
+    check(&told.join("\n"), |told| {
+        insta::assert_snapshot!(told, @r#"
+        $ status  [3]
+        error: there is no workspace at [DIR] or above it; make one with `runjournal init`, or name one with --root
+
+        $ init  [4]
+        error: [DIR]/workspaces is a workspace already; open it instead
+
+        $ task create TASK-1  [4]
+        error: the task TASK-1 exists already; choose another id, or use it as it is
+
+        $ task show TASK-9  [3]
+        error: there is no task TASK-9; `runjournal task list` shows those there are
+
+        $ run start TASK-1 --run-id RUN-1  [4]
+        error: the run TASK-1/RUN-1 exists already; choose another id, or open it to go on with it
+
+        $ artifact list  [2]
+        error: no run is given; name one with `-r RUN` (`runjournal run list` shows them), or set RUNJOURNAL_RUN
+
+        $ artifact cat -r RUN-1 plan.json  [3]
+        error: there is no artifact plan.json in [DIR]/workspaces/TASK-1/runs/RUN-1; `runjournal artifact list` shows those there are
+
+        $ artifact put -r RUN-1 plan.json no-such-file  [3]
+        error: cannot read no-such-file
+          because: No such file or directory (os error 2)
+
+        $ artifact cat -r RUN-1 ../x  [2]
+        error: invalid value '../x' for '<NAME>': "../x" cannot name an artifact: a segment starts with a dot; such names belong to the library
+
+        For more information, try '--help'.
+
+        $ event append -r RUN-1 step_started  [2]
+        error: the event "step_started" cannot be appended: the library writes events of this type itself; choose another
+
+        $ event append -r RUN-1 a --payload {  [2]
+        error: the text of --payload is not JSON; nothing was appended
+          because: EOF while parsing an object at line 1 column 1
+
+        $ event append -r RUN-1 a --stream x  [2]
+        error: invalid value 'x' for '--stream <KIND/ID>': it must be KIND/ID, such as tool/cc
+
+        For more information, try '--help'.
+
+        $ event show -r RUN-1 9  [3]
+        error: there is no seq 9 in TASK-1/RUN-1; it has no events yet
+
+        $ step run -r RUN-1 a b -- true  [2]
+        error: a step cannot start
+          because: "a b" is not a step name: only A-Z a-z 0-9 . _ - may stand in it
+
+        $ run complete RUN-1 --status failed  [4]
+        error: TASK-1/RUN-1 ended before, as SUCCESS (all green), and an end is final; start a new run
+
+        $ event append -r RUN-1 late  [4]
+        error: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl is closed: its execution is complete; start a new run
+        "#);
+    });
+}
+
+#[test]
+fn damage_stops_appends_until_it_is_closed_off() {
+    let shell = Shell::in_run();
+    shell.ok(&["event", "append", "before"]);
+    let journal = shell.run_file("journal/events.jsonl");
+    let mut file = fs::OpenOptions::new().append(true).open(&journal).unwrap();
+    file.write_all(b"not a record\n").unwrap();
+
+    let err = shell.refused(5, &["event", "append", "after"]);
+    assert!(err.contains("`runjournal repair --apply`"), "{err}");
+    let status = shell.go(&["status"]);
+    assert_eq!((status.exit, status.err.as_str()), (1, ""));
+    assert!(status.out.contains("error: journal_damaged: "), "{}", status.out);
+    let page = shell.json(&["run", "show"]);
+    assert_eq!(page["findings"][0]["place"]["length"], 13);
+    let log = shell.go(&["event", "log"]);
+    assert_eq!(log.exit, 1);
+    assert!(log.out.contains("before") && log.err.contains("journal_damaged"));
+
+    let bytes = fs::read(&journal).unwrap();
+    let plan = shell.go(&["repair"]);
+    assert_eq!(plan.exit, 1);
+    assert_eq!(fs::read(&journal).unwrap(), bytes, "a plan changes nothing");
+    check(&plan.out, |page| {
+        insta::assert_snapshot!(page, @r#"
+        [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl
+          13 bytes at [OFFSET]: not a record
+        1 journal to repair; `runjournal repair --apply` does it (restoring from a backup keeps more)
+        "#);
+    });
+    assert!(shell.ok(&["repair", "--apply"]).ends_with("1 journal repaired\n"));
+    assert!(fs::read(&journal).unwrap().starts_with(&bytes), "no byte is ever changed");
+    assert_eq!(shell.ok(&["repair"]), "nothing to repair\n");
+    shell.ok(&["event", "append", "after"]);
+    assert_eq!(shell.go(&["status"]).exit, 0);
+}
+
+#[test]
+fn what_a_killed_writer_left_is_a_warning() {
+    let shell = Shell::in_run();
+    shell.ok(&["event", "append", "before"]);
+    let journal = shell.run_file("journal/events.jsonl");
+    let mut file = fs::OpenOptions::new().append(true).open(journal).unwrap();
+    file.write_all(b"{\"seq\":2,").unwrap();
+    let page = shell.go(&["run", "show"]);
+    assert_eq!(page.exit, 1);
+    assert!(page.out.contains("warning: torn_tail: "), "{}", page.out);
+    assert_eq!(shell.ok(&["repair"]), "nothing to repair\n");
+    shell.ok(&["event", "append", "after"]);
+    assert!(shell.ok(&["run", "show"]).contains("note: garbage: "));
+}
+
+#[test]
+fn a_commit_that_cannot_be_put_in_place_is_told() {
+    let shell = Shell::in_run();
+    shell.write("one", "one");
+    shell.ok(&["artifact", "put", "x.txt", "one"]);
+    // As a crash between record and rename, and then somebody's editor, would leave it.
+    let id = shell.jsonl(&["event", "log"])[0]["event_id"].as_str().unwrap().to_owned();
+    fs::copy(shell.path("one"), shell.run_file(".tmp").join(id)).unwrap();
+    fs::write(shell.run_file("artifacts/x.txt"), "an editor's").unwrap();
+
+    for args in [&["status"][..], &["run", "show"]] {
+        let page = shell.go(args);
+        assert!(page.exit == 1 && page.out.contains("commit_not_applied: "), "{}", page.out);
+    }
+    let complete = ["run", "complete", "--status", "success"];
+    check(
+        &shell.refused(4, &complete),
+        |err| insta::assert_snapshot!(err, @"error: a committed artifact of [DIR]/workspaces/TASK-1/runs/RUN-1 is not in place yet, so the run cannot complete; `runjournal run show` tells which, and what to do"),
+    );
+    shell.ok(&["artifact", "adopt", "x.txt"]);
+    shell.ok(&["status"]);
+    shell.ok(&complete);
+}
+
+#[test]
+fn one_unreadable_run_does_not_hide_the_others() {
+    let shell = Shell::with_run();
+    shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-2"]);
+    fs::write(shell.run_file("run.json"), "{}\n").unwrap();
+    let status = shell.go(&["status"]);
+    assert_eq!(status.exit, 1);
+    assert!(status.out.contains("UNREADABLE") && status.out.contains("RUN-2"), "{}", status.out);
+    shell.refused(5, &["run", "show", "RUN-1"]);
+    shell.refused(5, &["artifact", "list", "-r", "RUN-1"]);
+    assert_eq!(shell.go(&["repair"]).exit, 5);
+    fs::remove_file(shell.path("workspaces/TASK-1/runs/RUN-2/journal/events.jsonl")).unwrap();
+    assert!(shell.refused(5, &["event", "log", "-r", "RUN-2"]).contains("is missing"));
+
+    fs::write(shell.path("workspaces/TASK-1/task.json"), "{}\n").unwrap();
+    let status = shell.go(&["status"]);
+    assert_eq!(status.exit, 1);
+    assert!(status.out.contains("TASK-1  UNREADABLE"), "{}", status.out);
+
+    shell.ok(&["task", "create", "TASK-2"]);
+    shell.ok(&["run", "start", "TASK-2", "--run-id", "WHOLE"]);
+    for args in [&["task", "list"][..], &["run", "list"]] {
+        let list = shell.go(args);
+        assert!(list.exit == 1 && list.out.contains("TASK-2"), "{args:?} {}", list.out);
+        assert!(list.err.starts_with("error: ") && list.err.contains("task.json is damaged"));
+    }
+    shell.ok(&["run", "show", "WHO"]);
+    shell.refused(5, &["run", "show", "NONE"]);
+}
+
+#[test]
+fn a_newer_format_is_read_and_not_written() {
+    let shell = Shell::with_run();
+    let genesis = seal(
+        r#"{"format_version":99,"workspace_id":"01a1fc83-b542-71a7-ad29-d661d56e8367","created_at":"2026-11-21T05:10:52.492186Z""#,
+    );
+    shell.write("workspaces/workspace.json", genesis);
+    assert!(shell.ok(&["status"]).contains("read-only"));
+    assert!(shell.refused(6, &["task", "create", "TASK-2"]).contains("use a newer runjournal"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_system_error_names_the_path() {
+    let shell = Shell::in_run();
+    fs::create_dir(shell.path("folder")).unwrap();
+    let err = shell.refused(10, &["artifact", "put", "a", "folder"]);
+    insta::assert_snapshot!(err, @r#"
+    error: cannot read folder
+      because: Is a directory (os error 21)
+    "#);
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let shell = Shell::in_run();
+    let input: String = (1..=5000).map(|n| format!("\"{n:0200}\"\n")).collect();
+    assert_eq!(shell.feed(&["event", "append", "line", "--lines"], input).exit, 0);
+    for args in [
+        &["event", "log"][..],
+        &["event", "log", "--format", "jsonl"],
+        &["event", "log", "--format", "json"],
+        &["--help"],
+    ] {
+        let mut command = shell.command(args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let answer = Answer::of(child.wait_with_output().unwrap());
+        assert_eq!((answer.exit, answer.err.as_str()), (0, ""), "{args:?}");
+    }
+}
+
+#[test]
+fn text_cannot_play_tricks_on_a_terminal() {
+    let shell = Shell::with_run();
+    shell.ok(&["task", "create", "TASK-2", "--title", "a\u{1b}[2Jb\nc"]);
+    let list = shell.ok(&["task", "list"]);
+    assert!(list.contains(r"a\u{1b}[2Jb\nc"), "{list}");
+}
