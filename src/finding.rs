@@ -23,7 +23,8 @@ pub enum Severity {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Code {
-    /// Bytes of a journal that a killed writer left, sealed off by the next one.
+    /// Bytes of a journal that do not count and are accounted for: a killed writer left them and the
+    /// next one sealed them off, or a repair closed them off.
     Garbage,
     /// Bytes of a journal that do not count and that no killed writer can have left.
     JournalDamaged,

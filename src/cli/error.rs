@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use runjournal::{
-    ArtifactError, ContextError, GenesisError, IoError, JournalError, NameError, RunStatus,
-    StepFailure, WorkspaceError,
+    ArtifactError, ContextError, GenesisError, IoError, JournalError, NameError, StepFailure,
+    WorkspaceError,
 };
 
 /// The exit codes of the tool; scripts rely on them.
@@ -60,8 +60,6 @@ pub(crate) enum CliError {
     RunNotFound { run: String },
     #[error("{run:?} fits {}; give more of the id, or TASK/RUN", list(.candidates))]
     AmbiguousRun { run: String, candidates: Vec<String> },
-    #[error("{run} ended before, as {status}{reason}, and an end is final; start a new run")]
-    EndedOtherwise { run: String, status: RunStatus, reason: String },
     #[error("{origin} is not JSON{}", appended(*.before))]
     BadPayload {
         origin: String,
@@ -158,7 +156,7 @@ impl CliError {
             Self::NoWorkspace { .. } | Self::RunNotFound { .. } | Self::NoRecord { .. } => {
                 Exit::NotFound
             }
-            Self::FileExists { .. } | Self::EndedOtherwise { .. } => Exit::Conflict,
+            Self::FileExists { .. } => Exit::Conflict,
             Self::File { source, .. } => of_system(source),
             Self::Input { .. } | Self::Output(_) | Self::Render(_) => Exit::Internal,
         }
@@ -220,6 +218,7 @@ fn of_workspace(error: &WorkspaceError) -> Exit {
         WorkspaceError::WorkspaceExists { .. }
         | WorkspaceError::TaskExists { .. }
         | WorkspaceError::RunExists { .. }
+        | WorkspaceError::EndedOtherwise { .. }
         | WorkspaceError::IllegalRunMove { .. }
         | WorkspaceError::IllegalTaskMove { .. }
         | WorkspaceError::NotApplied { .. } => Exit::Conflict,

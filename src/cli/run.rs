@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runjournal::{
     Finding, JournalError, Outcome, Run, RunContext, RunId, RunOptions, RunState, RunStatus, Task,
-    TaskId, Timestamp, WorkspaceError,
+    TaskId, Timestamp,
 };
 use serde::Serialize;
 
@@ -275,16 +275,7 @@ fn complete(
     reason: Option<&str>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let run = context.run()?;
-    let appended = run.complete(outcome, reason).or_else(|error| match error {
-        // The key is the library's own: its message would not tell the user anything.
-        WorkspaceError::Journal(JournalError::KeyConflict { .. }) => {
-            let RunState { status, reason, .. } = run.state()?;
-            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-            Err(CliError::EndedOtherwise { run: name_of(context), status, reason })
-        }
-        other => Err(other.into()),
-    })?;
+    let appended = context.run()?.complete(outcome, reason)?;
     let completed = Completed {
         run: name_of(context),
         status: outcome,

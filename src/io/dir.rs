@@ -86,7 +86,11 @@ impl Dir {
 
     fn regular(&self, relative: &str, file: &File, action: &'static str) -> Result<(), IoError> {
         let path = self.full(relative);
-        if file.metadata().map_err(IoError::at(action, &path))?.is_file() {
+        let metadata = file.metadata().map_err(IoError::at(action, &path))?;
+        if metadata.is_dir() {
+            return Err(IoError::new(action, &path, std::io::ErrorKind::IsADirectory.into()));
+        }
+        if metadata.is_file() {
             return Ok(());
         }
         Err(IoError::new(action, &path, std::io::Error::other(NOT_REGULAR)))

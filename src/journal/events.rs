@@ -94,6 +94,7 @@ impl Events {
     pub(crate) fn finding(journal: &Utf8Path, skip: &Skip) -> Finding {
         let (code, reason) = match skip.kind {
             SkipKind::Garbage => (Code::Garbage, "left by a killed writer and sealed off"),
+            SkipKind::Repaired => (Code::Garbage, "damage that a repair closed off"),
             SkipKind::Torn => (Code::TornTail, "a write that was not finished"),
             SkipKind::Damage(reason) => (Code::JournalDamaged, reason),
         };

@@ -249,7 +249,7 @@ impl<F: Fold> LockedLog<'_, F> {
                 length: skip.length,
                 reason: match skip.kind {
                     SkipKind::Damage(reason) => reason,
-                    SkipKind::Garbage | SkipKind::Torn => "not a record",
+                    _ => "not a record",
                 },
             }),
         }

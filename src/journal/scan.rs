@@ -33,6 +33,8 @@ impl Cursor {
 pub(crate) enum SkipKind {
     /// Left by a killed writer, and sealed off.
     Garbage,
+    /// Damage that a repair closed off: the record behind it vouches for it as it is.
+    Repaired,
     /// Left by a killed writer at the end of the file, or just being written.
     Torn,
     /// What no killed writer can have left, and why.
@@ -328,7 +330,9 @@ impl<'b> Scanner<'b, '_> {
         let from = self.base + parent.end as u64;
         if found == declared {
             if !parent.recovered {
-                gap.iter_mut().for_each(|skip| skip.kind = SkipKind::Garbage);
+                let damaged = gap.iter().any(Skip::is_damage);
+                let kind = if damaged { SkipKind::Repaired } else { SkipKind::Garbage };
+                gap.iter_mut().for_each(|skip| skip.kind = kind);
             }
         } else if !gap.iter().any(|skip| skip.is_damage() && skip.end() > from) {
             gap.retain(|skip| skip.offset < from);

@@ -62,6 +62,18 @@ pub enum WorkspaceError {
         /// Its id.
         run: RunId,
     },
+    /// The run ended before, and otherwise.
+    #[error("{task}/{run} ended before, as {status}{}, and an end is final; start a new run", brackets(.reason))]
+    EndedOtherwise {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// How it ended.
+        status: RunStatus,
+        /// Why, where somebody said so.
+        reason: Option<String>,
+    },
     /// A run cannot go from the one state to the other.
     #[error("a run cannot go from {from} to {to}; from {from} it can go to {}", list(.from.next()))]
     IllegalRunMove {
@@ -104,6 +116,10 @@ impl From<GenesisError> for WorkspaceError {
             other => Self::Genesis(other),
         }
     }
+}
+
+fn brackets(reason: &Option<String>) -> String {
+    reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
 }
 
 fn list<T: ToString>(states: &[T]) -> String {

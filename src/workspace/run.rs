@@ -9,7 +9,7 @@ use crate::context::RunContext;
 use crate::finding::Finding;
 use crate::genesis::{self, GenesisError, RunGenesis};
 use crate::io::Dir;
-use crate::journal::{Appended, Event, Fold, Record, types};
+use crate::journal::{Appended, Event, Fold, JournalError, Record, types};
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -183,7 +183,7 @@ impl Run {
     /// call. A run that is still in `PLANNING` moves on to `EXECUTING` before it succeeds.
     ///
     /// # Errors
-    /// [`KeyConflict`](crate::JournalError::KeyConflict) where it ended otherwise before;
+    /// [`WorkspaceError::EndedOtherwise`] where it ended otherwise before;
     /// [`WorkspaceError::NotApplied`] while a committed artifact cannot be put in place.
     pub fn complete(
         &self,
@@ -203,7 +203,17 @@ impl Run {
         };
         let event = Event::new(types::EXECUTION_COMPLETE).key("run:complete").payload(&completed);
         let event = std::slice::from_ref(&event);
-        let mut appended = locked.duplicate_of(event)?;
+        let mut appended = match locked.duplicate_of(event) {
+            Err(JournalError::KeyConflict { .. }) => {
+                return Err(WorkspaceError::EndedOtherwise {
+                    task: self.context.task_id().clone(),
+                    run: self.context.run_id().clone(),
+                    status: state.status,
+                    reason: state.reason,
+                });
+            }
+            other => other?,
+        };
         if appended.is_none() {
             if is_anything_pending(&locked)? {
                 return Err(WorkspaceError::NotApplied { path: self.context.run_path() });
@@ -216,7 +226,7 @@ impl Run {
             appended = Some(locked.append(event)?);
         }
         locked.sync()?;
-        let bad = || crate::journal::JournalError::Closed { path: self.context.journal_path() };
+        let bad = || JournalError::Closed { path: self.context.journal_path() };
         Ok(appended.into_iter().flatten().next().ok_or_else(bad)?)
     }
 }

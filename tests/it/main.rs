@@ -2,7 +2,8 @@
 
 #[cfg(test)]
 mod artifacts;
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
 mod concurrency;

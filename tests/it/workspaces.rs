@@ -109,7 +109,7 @@ fn a_run_moves_as_the_table_says_and_ends_once() {
     assert!(again.duplicate && again.seq == first.seq);
     assert!(matches!(
         run.complete(Outcome::Failed, Some("cancelled")),
-        Err(WorkspaceError::Journal(JournalError::KeyConflict { .. }))
+        Err(WorkspaceError::EndedOtherwise { status: RunStatus::Success, .. })
     ));
     assert_eq!(run.state().unwrap().status, RunStatus::Success);
     for late in [
