@@ -66,13 +66,9 @@ pub(crate) fn journal(ctx: &RunContext) -> Result<()> {
     println!("\nThe journal ({}/journal/events.jsonl)", place(ctx));
     for record in ctx.events()? {
         let record = record?;
-        println!(
-            "  {:>3}  {:<20} {:<36} {}",
-            record.seq,
-            record.event_type,
-            record.stream(),
-            note(&record)
-        );
+        let (seq, event, stream) = (record.seq, &record.event_type, record.stream());
+        let line = format!("  {seq:>3}  {event:<20} {stream:<36} {}", note(&record));
+        println!("{}", line.trim_end());
     }
     Ok(())
 }
