@@ -11,7 +11,7 @@ mod show;
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use camino::Utf8Path;
 use runjournal::{
@@ -20,7 +20,18 @@ use runjournal::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<()> {
     let (mut folder, mut run_id) = (env!("CARGO_MANIFEST_DIR").to_owned(), "demo".to_owned());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -30,7 +41,8 @@ fn main() -> Result<()> {
             _ => folder = argument,
         }
     }
-    pipeline(&Utf8Path::new(&folder).canonicalize_utf8()?, run_id.parse()?)
+    let absolute = Utf8Path::new(&folder).canonicalize_utf8();
+    pipeline(&absolute.map_err(|error| format!("{folder}: {error}"))?, run_id.parse()?)
 }
 
 /// A node: joins the run that its environment names, and does its step unless that is done.
@@ -115,13 +127,15 @@ fn start_and_kill(ctx: &RunContext, name: &str, folder: &Utf8Path) -> Result<()>
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
     if line != "half\n" {
-        return Err(format!("node {name} found nothing to do").into());
+        return Err(format!("node {name} ended before it could be killed").into());
     }
     let (staged, committed) = show::staged_and_committed(ctx)?;
     child.kill()?;
     let status = child.wait()?;
     println!("  {name:<8} process {}, attempt 1: killed while it wrote ({status})", child.id());
-    println!("           {staged} outputs were staged, none committed; artifacts/ has {committed}");
+    println!(
+        "           it had staged {staged} outputs and committed none; artifacts/ has {committed}"
+    );
     Ok(())
 }
 

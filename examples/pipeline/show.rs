@@ -51,6 +51,8 @@ pub(crate) fn outputs(ctx: &RunContext) -> Result<()> {
         let times = if writes == 1 { "once".to_owned() } else { format!("{writes} times") };
         println!("  {name:<24} {size:>6} bytes  {digest:.19}...  written {times}");
     }
+    let (staged, _) = staged_and_committed(ctx)?;
+    println!("  (.tmp/ keeps {staged} files of the killed attempt; no record names them)");
     Ok(())
 }
 
