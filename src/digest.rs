@@ -60,7 +60,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "blake3:{}", self.to_hex())
+        f.pad(&format!("blake3:{}", self.to_hex()))
     }
 }
 

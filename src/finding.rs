@@ -68,7 +68,7 @@ impl Code {
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Code::Garbage => "garbage",
             Code::JournalDamaged => "journal_damaged",
             Code::TornTail => "torn_tail",

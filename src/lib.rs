@@ -86,6 +86,10 @@ mod repair;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 pub use artifact::{
     Artifact, ArtifactEntry, ArtifactError, Artifacts, Committed, Expect, Stored, Transaction,
 };

@@ -64,7 +64,7 @@ pub enum ArtifactError {
         path: Utf8PathBuf,
     },
     /// **Committed, not applied**: the journal has it, and putting it in place failed. The next
-    /// append or artifact call in this run, by anybody, puts it in place.
+    /// append, transaction or step in this run, by anybody, puts it in place.
     #[error(
         "seq {seq} is committed, but {name} is not in place yet: {source}; the next command in this run puts it there"
     )]

@@ -57,7 +57,7 @@ pub(super) struct Staged {
 ///
 /// Durable unless told otherwise: when `commit` returns, a power cut loses none of it. A crash at any
 /// moment leaves all or nothing: what was committed and not put in place is put there by the next
-/// append or artifact call in this run, by anybody.
+/// append, transaction or step in this run, by anybody.
 ///
 /// ```no_run
 /// # use runjournal::{Artifact, Event, RunContext};

@@ -5,11 +5,12 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::attempt::{Attempt, Begun};
+use super::history::{History, Progress};
 use super::step_context::record_failure;
 use super::{Signal, Step, StepContext, StepFailure, StepResult};
 use crate::artifact::ArtifactError;
 use crate::context::RunContext;
-use crate::journal::JournalError;
+use crate::journal::{Fold, JournalError};
 
 impl RunContext {
     /// Does a piece of work once: disk-in, disk-out.
@@ -76,6 +77,22 @@ impl RunContext {
                 Err(StepFailure::Panicked { step, attempt, message })
             }
         }
+    }
+
+    /// What a step signalled, `None` while it is not complete: for whoever routes, when the nodes are
+    /// other processes. Takes no lock.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read.
+    pub fn signal(&self, step: &str) -> Result<Option<Signal>, JournalError> {
+        let mut history = History::default();
+        for record in self.events()? {
+            history.apply(&record?);
+        }
+        Ok(match history.of(step) {
+            Some((_, Progress::Completed(signal))) => Some(signal.clone()),
+            _ => None,
+        })
     }
 
     /// The outputs could not be committed, or only in part be put in place.

@@ -186,6 +186,24 @@ impl Workspace {
     pub fn create_task(&self, id: TaskId, options: TaskOptions) -> Result<Task, WorkspaceError> {
         Task::create(&self.root, id, options, &self.runtime)
     }
+
+    /// Opens a task, and makes it where there is none; `options` are for a new one only.
+    ///
+    /// # Errors
+    /// As [`task`](Workspace::task) and [`create_task`](Workspace::create_task).
+    pub fn open_or_create_task(
+        &self,
+        id: TaskId,
+        options: TaskOptions,
+    ) -> Result<Task, WorkspaceError> {
+        match self.task(id) {
+            Err(WorkspaceError::TaskNotFound { task }) => match self.create_task(task, options) {
+                Err(WorkspaceError::TaskExists { task }) => self.task(task),
+                other => other,
+            },
+            other => other,
+        }
+    }
 }
 
 /// The ids of directories that hold a genesis file.

@@ -10,6 +10,8 @@ mod concurrency;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
+mod tidy;
+#[cfg(test)]
 mod transactions;
 #[cfg(test)]
 mod workspaces;

@@ -13,7 +13,9 @@ fn a_step_is_done_once() {
         s.append(Event::new("tool_called"))?;
         Ok(Signal::new("planned"))
     };
+    assert_eq!(ctx.signal("plan").unwrap(), None);
     assert_eq!(ctx.step("plan", plan).unwrap(), "planned");
+    assert_eq!(ctx.signal("plan").unwrap(), Some(Signal::new("planned")));
     assert_eq!(ctx.step("plan", |_| unreachable!()).unwrap(), "planned");
     let failed = ctx.step("execute", |s| {
         s.write(OUT, &1)?;
