@@ -14,9 +14,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 
 use camino::Utf8Path;
-use runjournal::{
-    Digest, Outcome, RunContext, RunId, Step, TaskOptions, Workspace, WorkspaceError,
-};
+use runjournal::{Digest, Outcome, RunContext, RunId, Step, TaskOptions, Workspace};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -95,15 +93,14 @@ fn pipeline(folder: &Utf8Path, run_id: RunId) -> Result<()> {
     again(&ctx, before, is_new)
 }
 
-/// Opens the run, or starts it where it is not there; true if it was started now.
+/// Opens the run, or starts it where it is not there; true if nothing was done in it yet.
 fn open(root: &str, run_id: RunId) -> Result<(RunContext, bool)> {
     let workspace = Workspace::open_or_create(root)?;
     let options = TaskOptions { title: "Measure a folder".into(), ..TaskOptions::default() };
     let task = workspace.open_or_create_task("PIPELINE".parse()?, options)?;
-    match task.start_run_as(run_id) {
-        Err(WorkspaceError::RunExists { run, .. }) => Ok((task.run(run)?.context().clone(), false)),
-        started => Ok((started?, true)),
-    }
+    let ctx = task.open_or_start_run(run_id)?;
+    let is_new = ctx.events()?.next().is_none();
+    Ok((ctx, is_new))
 }
 
 /// This program again, as a node of this run.

@@ -211,6 +211,24 @@ impl Task {
         self.start_run_with(RunOptions { run_id: Some(id), ..RunOptions::default() })
     }
 
+    /// Goes on with a run, or starts it where there is none: what a pipeline that may be called again
+    /// begins with.
+    ///
+    /// # Errors
+    /// As [`run`](Task::run) and [`start_run_with`](Task::start_run_with).
+    pub fn open_or_start_run(&self, id: RunId) -> Result<RunContext, WorkspaceError> {
+        match self.run(id) {
+            Ok(run) => Ok(run.context().clone()),
+            Err(WorkspaceError::RunNotFound { run, .. }) => match self.start_run_as(run) {
+                Err(WorkspaceError::RunExists { run, .. }) => {
+                    Ok(RunContext::new(&self.root, self.id(), &run, &self.runtime))
+                }
+                other => other,
+            },
+            Err(error) => Err(error),
+        }
+    }
+
     /// Starts a run: exactly one of many callers with one id wins. Durable; a crash leaves the run or
     /// none, and the same call finishes what it left.
     ///

@@ -33,6 +33,13 @@ fn what_exists_is_found_and_what_does_not_is_named() {
         Err(WorkspaceError::RunExists { .. })
     ));
     assert_eq!(task.runs().unwrap(), [ctx.run_id().clone()]);
+    let reopened = task.open_or_start_run(ctx.run_id().clone()).unwrap();
+    assert_eq!(reopened.run_path(), ctx.run_path());
+    let started = task.open_or_start_run("RUN-2".parse().unwrap()).unwrap();
+    started.append(Event::new("x")).unwrap();
+    let options = TaskOptions::default();
+    workspace.open_or_create_task("TASK-1".parse().unwrap(), options.clone()).unwrap();
+    workspace.open_or_create_task("TASK-2".parse().unwrap(), options).unwrap().start_run().unwrap();
     let above = test.root().parent().unwrap();
     assert_eq!(Workspace::find(above).unwrap().root(), test.root());
     assert!(matches!(Workspace::open(above), Err(WorkspaceError::NotAWorkspace { .. })));
