@@ -5,6 +5,12 @@ mod artifacts;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod lab;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod transactions;
