@@ -1,7 +1,7 @@
 //! A run whose journal is hurt byte by byte, and held against the oracle after every blow.
 
 use std::fs;
-use std::os::unix::fs::FileExt as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use runjournal::testing::TestWorkspace;
 use runjournal::{Artifact, Code, Event, JournalError, Record, RunContext};
@@ -13,8 +13,8 @@ const PLAN: Artifact<Vec<String>> = Artifact::json("plan.json");
 
 pub(crate) struct Lab {
     pub(crate) ctx: RunContext,
+    pub(crate) test: TestWorkspace,
     genesis: Vec<u8>,
-    _test: TestWorkspace,
 }
 
 impl Lab {
@@ -23,7 +23,7 @@ impl Lab {
         let test = TestWorkspace::new().unwrap();
         let ctx = test.start_run("RUN-1").unwrap();
         let genesis = fs::read(ctx.run_path().join("run.json")).unwrap();
-        Self { ctx, genesis, _test: test }
+        Self { ctx, test, genesis }
     }
 
     /// A run in whose journal there is everything that can be: single events, batches, artifacts, and
@@ -104,11 +104,13 @@ impl Lab {
 
     /// Flips bits of one byte, in place.
     pub(crate) fn flip(&self, at: usize, mask: u8) {
-        let file =
-            fs::OpenOptions::new().read(true).write(true).open(self.ctx.journal_path()).unwrap();
+        let path = self.ctx.journal_path();
+        let mut file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
         let mut byte = [0];
-        file.read_exact_at(&mut byte, at as u64).unwrap();
-        file.write_all_at(&[byte[0] ^ mask], at as u64).unwrap();
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file.read_exact(&mut byte).unwrap();
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file.write_all(&[byte[0] ^ mask]).unwrap();
     }
 
     /// What the oracle says of these bytes.

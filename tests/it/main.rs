@@ -7,6 +7,8 @@ mod concurrency;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod oracle;
