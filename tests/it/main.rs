@@ -13,6 +13,8 @@ mod lab;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod random_damage;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod transactions;
