@@ -9,6 +9,8 @@ mod damage;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod independent;
 #[cfg(test)]
 mod lab;
