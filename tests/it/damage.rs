@@ -1,6 +1,8 @@
 //! Journals cut at every byte, with every bit flipped, and hurt in every way that we could think of:
 //! the reader agrees with the oracle, what was not hit is returned, and appends go on.
 
+use runjournal::Event;
+
 use crate::lab::{Lab, lines};
 use crate::oracle::{Kind, Report, Scan};
 
@@ -292,7 +294,7 @@ fn more_damage_than_tips_are_kept() {
     let lab = Lab::new();
     let writer = lab.ctx.journal().unwrap();
     for n in 0..40 {
-        writer.append(runjournal::Event::new("noted").payload(&n)).unwrap();
+        writer.append(Event::new("noted").payload(&n)).unwrap();
     }
     let bytes = lab.bytes();
     let lines = lines(&bytes);
@@ -338,7 +340,7 @@ fn a_damaged_genesis_file() {
         hurt[at] ^= 1 << (at % 8);
         std::fs::write(&path, &hurt).unwrap();
         let read = lab.ctx.events().map(|_| ());
-        let appended = lab.ctx.append(runjournal::Event::new("late")).map(|_| ());
+        let appended = lab.ctx.append(Event::new("late")).map(|_| ());
         for result in [read, appended] {
             assert!(
                 matches!(
@@ -372,6 +374,39 @@ fn a_reader_in_small_steps() {
             assert_eq!(seqs, expected);
             assert_eq!(events.findings().len(), reports.len());
             assert!(events.next().is_none(), "an iterator that ended began again");
+        }
+    }
+}
+
+/// The reader and the writer read a mebibyte at a time.
+#[test]
+fn a_journal_of_several_mebibytes() {
+    let lab = Lab::new();
+    let writer = lab.ctx.journal().unwrap();
+    let text = "x".repeat(300_000);
+    for _ in 0..4 {
+        writer.append(Event::new("noted").payload(&text)).unwrap();
+    }
+    let batch = vec![Event::new("noted").payload(&text); 4];
+    writer.append_batch(&batch).unwrap();
+    lab.killed(&batch, |written| written * 2 / 3);
+    writer.append(Event::new("noted")).unwrap();
+    let bytes = lab.bytes();
+    let whole = lab.check();
+    assert_eq!((whole.counted.len(), whole.reports.len()), (9, 1));
+    let lines = lines(&bytes);
+    for at in 0..lines.len() {
+        let end = lines[..=at].concat().len();
+        for back in [1, 70, lines[at].len().min(200)] {
+            lab.flip(end - back, 1);
+            let scan = lab.check();
+            check_flip(&whole, &bytes, end - back, &scan);
+            lab.flip(end - back, 1);
+        }
+    }
+    for cut in [1, 2, 3].map(|n| n << 20) {
+        for cut in cut - 1..=cut + 1 {
+            assert!(!lab.check_all(&bytes[..cut.min(bytes.len())]).has_damage());
         }
     }
 }

@@ -16,6 +16,12 @@ struct Forger {
     seq: u64,
 }
 
+/// The hash of a record with this body, and its end.
+fn seal(parent: &Hash, body: &[u8]) -> (Hash, Vec<u8>) {
+    let hash = blake3::hash(&[parent, body].concat());
+    (*hash.as_bytes(), format!(",\"hash\":\"{}\"}}\n", hash.to_hex()).into_bytes())
+}
+
 impl Forger {
     /// Behind one record that the library wrote.
     fn new() -> Self {
@@ -46,10 +52,10 @@ impl Forger {
 
     /// A line with this body that follows the one before.
     fn line(&mut self, body: &[u8]) -> &mut Self {
-        let hash = blake3::hash(&[&self.parent, body].concat());
+        let (hash, end) = seal(&self.parent, body);
         self.bytes.extend_from_slice(body);
-        self.bytes.extend_from_slice(format!(",\"hash\":\"{}\"}}\n", hash.to_hex()).as_bytes());
-        self.parent = *hash.as_bytes();
+        self.bytes.extend_from_slice(&end);
+        self.parent = hash;
         self
     }
 
@@ -82,58 +88,40 @@ impl Forger {
     }
 }
 
-/// One forged line with more keys counts, or does not.
-#[track_caller]
-fn more(more: &str, counts: bool) {
-    let mut forger = Forger::new();
-    forger.next(more);
-    if counts { forger.counts() } else { forger.does_not_count() }
-}
-
-/// One forged line in which a text is replaced counts, or does not.
-#[track_caller]
-fn replaced(old: &str, new: &str, counts: bool) {
-    let mut forger = Forger::new();
-    let body = Forger::keys(2);
-    assert!(body.contains(old));
-    forger.line(body.replace(old, new).as_bytes());
-    forger.seq += 1;
-    if counts { forger.counts() } else { forger.does_not_count() }
-}
-
-#[test]
-fn unknown_keys_and_any_order() {
-    more("", true);
-    more(",\"unknown\":{\"deep\":[[[1e999,\"\\ud800\"]]]}", true);
-    more(&format!(",\"unknown\":{}{}", "[".repeat(500), "]".repeat(500)), true);
-    replaced("{\"seq\":2,", "{ \t\"unknown\" : null , \"seq\":2,", true);
-    replaced("{\"seq\":2,\"event_id\":", " {\"stream_id2\":1,\"seq\" : 2,\"event_id\":", true);
-}
-
-#[test]
-fn what_is_no_json() {
-    more(",\"unknown\":", false);
-    more(",\"unknown\":NaN", false);
-    more(",\"unknown\":01", false);
-    more(",\"unknown\":\"\u{1}\"", false);
-    more(",,\"unknown\":1", false);
-    more(",\"unknown\":{", false);
-    replaced("{\"seq\":2,", "\u{feff}{\"seq\":2,", false);
-    for (at, bad) in [(1, &b"\xff"[..]), (0, b"\xc3("), (0, b"\xed\xa0\x80"), (0, b"\xc0\x80")] {
-        for key in [",\"unknown\":\"", ",\"payload\":\"", ",\"unknown\":{\"a\":\""] {
-            let mut forger = Forger::new();
-            let mut body = (Forger::keys(2) + key).into_bytes();
-            body.extend_from_slice(&b"x"[..at]);
-            body.extend_from_slice(bad);
-            body.extend_from_slice(if key.contains('{') { b"\"}" } else { b"\"" });
-            forger.line(&body);
-            forger.does_not_count();
+/// Bodies of a second line that is a record, and of one that is none, though it chains.
+fn bodies() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let more = |more: &str| (Forger::keys(2) + more).into_bytes();
+    let replaced = |old: &str, new: &str| {
+        assert!(Forger::keys(2).contains(old), "{old}");
+        Forger::keys(2).replace(old, new).into_bytes()
+    };
+    let nested = format!(",\"unknown\":{}{}", "[".repeat(500), "]".repeat(500));
+    let records = vec![
+        more(""),
+        // Unknown keys, in any order.
+        more(",\"unknown\":{\"deep\":[[[1e999,\"\\ud800\"]]]}"),
+        more(&nested),
+        replaced("{\"seq\":2,", "{ \t\"unknown\" : null , \"seq\":2,"),
+        replaced("{\"seq\":2,\"event_id\":", " {\"stream_id2\":1,\"seq\" : 2,\"event_id\":"),
+    ];
+    let mut others = vec![
+        // No JSON.
+        more(",\"unknown\":"),
+        more(",\"unknown\":NaN"),
+        more(",\"unknown\":01"),
+        more(",\"unknown\":\"\u{1}\""),
+        more(",,\"unknown\":1"),
+        more(",\"unknown\":{"),
+        replaced("{\"seq\":2,", "\u{feff}{\"seq\":2,"),
+        replaced("\"event_id\":\"0", "\"event_id\":\"x"),
+    ];
+    // No UTF-8.
+    for bad in [&b"x\xff"[..], b"\xc3(", b"\xed\xa0\x80", b"\xc0\x80"] {
+        for (key, close) in [("unknown\":\"", "\""), ("payload\":\"", "\""), ("no\":[\"", "\"]")] {
+            others.push([&more(&format!(",\"{key}"))[..], bad, close.as_bytes()].concat());
         }
     }
-}
-
-#[test]
-fn required_keys_and_their_types() {
+    // Required keys that are missing, or of another type.
     for key in [
         "event_id",
         "event_type",
@@ -143,22 +131,17 @@ fn required_keys_and_their_types() {
         "stream_version",
         "actor_kind",
     ] {
-        replaced(&format!("\"{key}\":"), "\"other\":", false);
-        replaced(&format!("\"{key}\":"), &format!("\"{key}\":[],\"other\":"), false);
-        replaced(&format!("\"{key}\":"), &format!("\"{key}\":null,\"other\":"), false);
+        for other in ["\"other\":", "\"KEY\":[],\"other\":", "\"KEY\":null,\"other\":"] {
+            others.push(replaced(&format!("\"{key}\":"), &other.replace("KEY", key)));
+        }
     }
     for seq in ["3", "1", "0", "-2", "2.0", "2e0", "\"2\"", "true", "[2]"] {
-        replaced("\"seq\":2", &format!("\"seq\":{seq}"), false);
+        others.push(replaced("\"seq\":2", &format!("\"seq\":{seq}")));
     }
     for version in ["-1", "0.0", "0e0", "\"0\""] {
-        replaced("\"stream_version\":2", &format!("\"stream_version\":{version}"), false);
+        others.push(replaced("\"stream_version\":2", &format!("\"stream_version\":{version}")));
     }
-    replaced("\"event_id\":\"0", "\"event_id\":\"x", false);
-}
-
-#[test]
-fn batch_keys() {
-    for one in [
+    for batch in [
         "\"batch_index\":0",
         "\"batch_size\":2",
         "\"batch_index\":0,\"batch_size\":1",
@@ -168,8 +151,45 @@ fn batch_keys() {
         "\"batch_index\":0.0,\"batch_size\":2",
         "\"batch_index\":1,\"batch_size\":2",
     ] {
-        more(&format!(",{one}"), false);
+        others.push([&more(",")[..], batch.as_bytes()].concat());
     }
+    let upper = format!("{{\"bytes\":1,\"digest\":\"blake3:{}\"}}", "A".repeat(64));
+    let short = "{\"bytes\":1,\"digest\":\"blake3:00\"}";
+    for garbage in ["7", "{}", "{\"bytes\":1}", short, &upper] {
+        others.push(more(&format!(",\"garbage\":{garbage}")));
+    }
+    (records, others)
+}
+
+/// Journals with one forged line, and whether it counts: the independent reader sees them too.
+pub(crate) fn journals() -> Vec<(Vec<u8>, bool)> {
+    let (records, others) = bodies();
+    let all = records.into_iter().map(|body| (body, true));
+    let all = all.chain(others.into_iter().map(|body| (body, false)));
+    let before = Forger::new();
+    let forge = |body: &[u8]| {
+        let end = seal(&before.parent, body).1;
+        [&before.bytes, body, &end].concat()
+    };
+    all.map(|(body, counts)| (forge(&body), counts)).collect()
+}
+
+#[test]
+fn one_forged_line() {
+    let mut forger = Forger::new();
+    let start = forger.bytes.len();
+    for (bytes, counts) in journals() {
+        let line = String::from_utf8_lossy(&bytes[start..]).into_owned();
+        forger.bytes = bytes;
+        let (seqs, reports) = forger.check();
+        let expected = if counts { (2, 0) } else { (1, 1) };
+        assert_eq!((seqs.len(), reports.len()), expected, "{line}");
+        assert!(reports.iter().all(|report| report.kind == Kind::Damage), "{line}");
+    }
+}
+
+#[test]
+fn batch_keys() {
     let member =
         |index: usize, size: usize| format!(",\"batch_index\":{index},\"batch_size\":{size}");
     let mut whole = Forger::new();
@@ -215,11 +235,6 @@ fn garbage_declared() {
         let (seqs, reports) = forger.check();
         assert_eq!((seqs, reports.last().unwrap().kind), (vec![1, 2], kind));
     }
-    for bad in ["7", "{}", "{\"bytes\":1}", "{\"bytes\":1,\"digest\":\"blake3:00\"}"] {
-        more(&format!(",\"garbage\":{bad}"), false);
-    }
-    let upper = digest(b"").to_uppercase().replace("BLAKE3", "blake3");
-    more(&declared(1, &upper), false);
 }
 
 #[test]

@@ -118,6 +118,7 @@ fn it_reads_hurt_journals_as_we_do() {
         hurt.push([&bytes[..end], b"foo#\n", &bytes[end..]].concat());
         hurt.push(bytes[..end - all[at].len() / 3].to_vec());
     }
+    hurt.extend(crate::forged::journals().into_iter().map(|(bytes, _)| bytes));
     // Each in a run of its own, so that Python starts once.
     let genesis = fs::read(lab.ctx.run_path().join("run.json")).unwrap();
     let dir = tempfile::tempdir().unwrap();
