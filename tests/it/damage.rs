@@ -1,7 +1,7 @@
 //! Journals cut at every byte, with every bit flipped, and hurt in every way that we could think of:
 //! the reader agrees with the oracle, what was not hit is returned, and appends go on.
 
-use runjournal::Event;
+use runjournal::{Event, JournalError};
 
 use crate::lab::{Lab, lines};
 use crate::oracle::{Kind, Report, Scan};
@@ -345,9 +345,7 @@ fn a_damaged_genesis_file() {
             assert!(
                 matches!(
                     result,
-                    Err(runjournal::JournalError::Genesis(
-                        runjournal::GenesisError::Damaged { .. }
-                    ))
+                    Err(JournalError::Genesis(runjournal::GenesisError::Damaged { .. }))
                 ),
                 "flipped at {at}: {result:?}"
             );
@@ -409,4 +407,25 @@ fn a_journal_of_several_mebibytes() {
             assert!(!lab.check_all(&bytes[..cut.min(bytes.len())]).has_damage());
         }
     }
+}
+
+#[test]
+fn while_somebody_holds_the_lock() {
+    let lab = Lab::new();
+    lab.ctx.append(Event::new("noted")).unwrap();
+    let whole = lab.bytes();
+    let lock = std::fs::File::open(lab.ctx.run_path().join("journal/.lock")).unwrap();
+    lock.lock().unwrap();
+    let garbage = Report { offset: whole.len() as u64, length: 6, kind: Kind::Garbage };
+    // An unfinished write is in flight, and no finding; what is sealed off is garbage for good.
+    lab.put(&[&whole[..], b"half#\n{\"seq\":2,"].concat());
+    let (records, reports) = lab.read();
+    assert_eq!((records.len(), reports), (1, vec![garbage]));
+    // Damage is not believed before it was read again under the lock.
+    lab.put(&[&whole[..], b"half#\nfoo\n"].concat());
+    let ctx = lab.ctx.clone().with_lock_timeout(std::time::Duration::ZERO);
+    let read = ctx.events().unwrap().read_all();
+    assert!(matches!(read, Err(JournalError::LockTimeout { .. })), "{read:?}");
+    lock.unlock().unwrap();
+    lab.check();
 }
