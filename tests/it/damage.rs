@@ -429,3 +429,24 @@ fn while_somebody_holds_the_lock() {
     lock.unlock().unwrap();
     lab.check();
 }
+
+/// A journal that was put back to an earlier state, and went on from there.
+#[test]
+fn a_kept_writer_starts_over_where_the_journal_is_another() {
+    for more in [0, 1, 2, 5] {
+        let lab = Lab::new();
+        let kept = lab.ctx.journal().unwrap();
+        kept.append(Event::new("noted").stream("talk", "1")).unwrap();
+        let earlier = lab.bytes();
+        kept.append(Event::new("noted").stream("talk", "1").key("lost")).unwrap();
+        kept.append(Event::new("noted").stream("talk", "1")).unwrap();
+        lab.put(&earlier);
+        for _ in 0..more {
+            lab.ctx.append(Event::new("went_on").payload("another length")).unwrap();
+        }
+        let next = kept.append(Event::new("noted").stream("talk", "1").key("lost")).unwrap();
+        assert_eq!((next.seq, next.stream_version, next.duplicate), (2 + more, 1, false));
+        let scan = lab.check();
+        assert_eq!((scan.last_seq(), scan.reports), (2 + more, vec![]));
+    }
+}
