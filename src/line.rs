@@ -17,6 +17,11 @@ pub(crate) struct Sealed<'a> {
     pub(crate) hash: Digest,
 }
 
+/// What precedes the place of a line's fixed end, whatever stands there.
+pub(crate) fn body(line: &[u8]) -> Option<&[u8]> {
+    line.get(..line.len().checked_sub(END)?)
+}
+
 /// Takes a line apart; `None` if it does not end as a sealed line does. The last byte may be
 /// anything: whether it is the line break that it should be is the caller's question.
 pub(crate) fn open(line: &[u8]) -> Option<Sealed<'_>> {

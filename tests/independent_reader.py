@@ -117,7 +117,8 @@ def canonical_float(value):
 # ---------------------------------------------------------------------------------------------------- lines, records
 # The end of a sealed line or record is 76 bytes. With any byte for the newline it makes a line *shaped* (6.3).
 SHAPED = re.compile(rb',"hash":"([0-9a-f]{64})"\}.', re.S)
-ROTTED = re.compile(rb'[\x02\x08\x0b\x0e\x1a*J\x8a](?=\{"seq":)')
+ROTTED = re.compile(rb'[\x02\x08\x0b\x0e\x1a*J\x8a](?=\{"seq":)'
+                    rb'|(?<=,"hash":"' + rb'[0-9a-f]' * 64 + rb'"\})[\x02\x08\x0b\x0e\x1a*J\x8a](?=.)', re.S)
 # Writers use one spelling of UUIDs and times; whether others are records is left open. Here: any UUID version in
 # lowercase, any RFC 3339 time (not checked: the lengths of months).
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -182,7 +183,7 @@ class Scan:
     def move_cursor(self, offset, seq, hash):
         self.offset, self.seq, self.hash = offset, seq, hash
         self.uncounted = []                             # [start, end, kind]; kind is None until step 7 settles it
-        self.shaped = deque(maxlen=16)                  # (own hash, end, tips), oldest first
+        self.listed = deque(maxlen=16)                  # (own hash if shaped, end, tips), oldest first
         self.pending, self.pending_parent = [], None    # the members; what the first followed
 
     def report(self, start, end, kind):
@@ -195,12 +196,13 @@ class Scan:
         """Adds an uncounted line or piece, and the recovered tips that it yields (6.3)."""
         line = [start, end, kind]
         self.uncounted.append(line)
-        if shape := seal(self.data[start:end]):
-            body, own = shape
-            tips = [own, blake3(self.hash + body)]
-            if self.shaped:
-                tips.append(blake3(self.shaped[-1][0] + body))
-            self.shaped.append((own, end, tips))
+        if end - start >= 76:
+            shape, body = seal(self.data[start:end]), self.data[start:end - 76]
+            own = shape[1] if shape else None
+            tips = ([own] if shape else []) + [blake3(self.hash + body)]
+            if self.listed and self.listed[-1][0]:
+                tips.append(blake3(self.listed[-1][0] + body))
+            self.listed.append((own, end, tips))
         return line
 
     def parent_of(self, rec):
@@ -210,7 +212,7 @@ class Scan:
         # Members that step 2 has just given up have no kind yet, so they do not open the way to the recovered tips.
         if rec.seq > self.seq and any(kind == "damage" for _, _, kind in self.uncounted):
             tried = set()                               # an older tip with the same hash would lose anyway
-            for _, end, tips in reversed(self.shaped):
+            for _, end, tips in reversed(self.listed):
                 for tip in tips:
                     if tip not in tried and rec.links_to(tip):
                         return False, end

@@ -80,13 +80,16 @@ impl<F: Fold> LockedLog<'_, F> {
         let mut records = Vec::with_capacity(events.len());
         for (index, event) in (0_u32..).zip(events) {
             let stream = self.stream_of(event);
-            let stream_version = match versions.get(&stream).copied() {
-                Some(staged) => staged + 1,
-                None => self.log.ledger.version(&stream).map_or(0, |version| version + 1),
+            // Only a forged record can have used the numbers up.
+            let next = |number: u64| {
+                number.checked_add(1).ok_or_else(|| event.bad("there is no number left for it"))
             };
+            let staged = versions.get(&stream).copied();
+            let stream_version = staged.or(self.log.ledger.version(&stream)).map_or(Ok(0), next)?;
             versions.insert(stream, stream_version);
             let mut record = self.record(event, occurred_at);
-            record.seq = cursor.seq + 1;
+            let seq = next(cursor.seq)?;
+            record.seq = seq;
             record.stream_version = stream_version;
             record.batch_index = batch_size.map(|_| index);
             record.batch_size = batch_size;
@@ -102,7 +105,7 @@ impl<F: Fold> LockedLog<'_, F> {
             bytes.extend_from_slice(&line);
             check_size(TooLarge::BatchBytes, bytes.len(), MAX_BATCH_BYTES)?;
             records.push((record, cursor.offset, size as u64));
-            cursor = Cursor { offset: cursor.offset + size as u64, seq: cursor.seq + 1, hash };
+            cursor = Cursor { offset: cursor.offset + size as u64, seq, hash };
         }
         Ok((records, cursor))
     }

@@ -146,7 +146,9 @@ impl Events {
         if let Some(lock) = &lock {
             let (seen, rest) = unsure;
             if torn_at_most(&seen, &rest) && !lock.try_shared()? {
-                self.take_in(seen, &[]);
+                let skips = rest.skips.into_iter();
+                let certain: Vec<_> = skips.filter(|skip| skip.kind != SkipKind::Torn).collect();
+                self.take_in(seen, &certain);
                 self.ended = true;
                 return Ok(());
             }

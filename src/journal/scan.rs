@@ -130,7 +130,7 @@ struct Tip {
 
 impl Tip {
     fn admits(&self, seq: u64) -> bool {
-        if self.recovered { seq > self.seq } else { seq == self.seq + 1 }
+        if self.recovered { seq > self.seq } else { seq.checked_sub(1) == Some(self.seq) }
     }
 }
 
@@ -144,10 +144,11 @@ struct Pending {
     members: Vec<(Record, usize, usize)>,
 }
 
-/// A line since the cursor that did not count and yet ends as a record does: the records behind it
-/// may chain on what it says its hash is, or on what its hash should have been.
+/// A line since the cursor that did not count and yet is long enough for a record: the records behind
+/// it may chain on what it says its hash is, or on what its hash should have been.
 struct Ending {
-    hash: Digest,
+    /// `None` if it does not end as a record does: the damage may be there.
+    hash: Option<Digest>,
     from_cursor: Digest,
     from_previous: Option<Digest>,
     end: usize,
@@ -250,7 +251,7 @@ impl<'b> Scanner<'b, '_> {
         let counted = Tip { hash, seq, end, recovered: false };
         let endings = self.endings.iter().rev().filter(|_| self.damaged);
         std::iter::once(counted).chain(endings.flat_map(move |ending| {
-            [Some(ending.hash), Some(ending.from_cursor), ending.from_previous]
+            [ending.hash, Some(ending.from_cursor), ending.from_previous]
                 .into_iter()
                 .flatten()
                 .map(move |hash| Tip { hash, seq, end: ending.end, recovered: true })
@@ -258,9 +259,12 @@ impl<'b> Scanner<'b, '_> {
     }
 
     fn remember_ending(&mut self, start: usize, end: usize) {
-        let Some(Sealed { body, hash }) = line::open(self.slice(start, end)) else { return };
+        let line = self.slice(start, end);
+        let Some(body) = line::body(line) else { return };
+        let hash = line::open(line).map(|sealed| sealed.hash);
         let from_cursor = Digest::chained(self.cursor.hash, body);
-        let from_previous = self.endings.back().map(|last| Digest::chained(last.hash, body));
+        let previous = self.endings.back().and_then(|last| last.hash);
+        let from_previous = previous.map(|previous| Digest::chained(previous, body));
         if self.endings.len() == ENDINGS {
             self.endings.pop_front();
         }
@@ -371,16 +375,18 @@ fn follow(tip: &Tip, sealed: &Sealed<'_>, line: &[u8], end: usize) -> Option<(Re
     tip.admits(record.seq).then_some((record, last))
 }
 
-/// Where a line goes on as a new record behind a byte that is a line break with one bit flipped.
-/// None of those bytes can stand there in JSON, so this finds nothing in a line that was not hurt.
+/// Where a line goes on behind a byte that is a line break with one bit flipped: a record begins
+/// there, or has just ended. None of those bytes can stand there in JSON, so this finds nothing in a
+/// line that was not hurt.
 fn rotted_breaks(line: &[u8]) -> Vec<usize> {
     const RECORD: &[u8] = b"{\"seq\":";
-    let starts = line.windows(RECORD.len() + 1).enumerate().filter(|(_, window)| {
-        window
-            .split_first()
-            .is_some_and(|(before, record)| record == RECORD && (before ^ b'\n').count_ones() == 1)
+    let rotted = line.iter().enumerate().filter(|(_, byte)| (*byte ^ b'\n').count_ones() == 1);
+    let cuts = rotted.filter_map(|(at, _)| {
+        let (before, behind) = line.split_at_checked(at + 1)?;
+        let is_break = behind.starts_with(RECORD) || line::open(before).is_some();
+        (is_break && !behind.is_empty()).then_some(at + 1)
     });
-    starts.map(|(at, _)| at + 1).collect()
+    cuts.collect()
 }
 
 fn merge(gap: &mut Vec<Skip>) {

@@ -8,6 +8,20 @@ mod cli;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod forged;
+#[cfg(test)]
+mod independent;
+#[cfg(test)]
+mod lab;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod random_damage;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod tidy;
