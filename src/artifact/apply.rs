@@ -30,19 +30,20 @@ pub(super) fn put(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<(), IoE
         Err(error) if !error.is_not_found() => return Err(error),
         _ => {}
     }
-    dir.remove_file(&stage)?;
     remove_empty_parents(dir, name);
-    Ok(())
+    // The stage goes last: as long as it is there, whoever comes after a crash finishes the rest.
+    dir.remove_file(&stage)
 }
 
 /// Directories that a removal left empty go too, so that their names can be files again.
 fn remove_empty_parents(dir: &Dir, name: &ArtifactName) {
     let mut path = name.as_str();
     while let Some((parent, _)) = path.rsplit_once('/') {
-        if dir.remove_dir(&layout::artifact(parent)).is_err() {
-            break;
+        match dir.remove_dir(&layout::artifact(parent)) {
+            // One that is gone was removed by somebody whom a crash kept from going on.
+            Err(error) if !error.is_not_found() => break,
+            _ => path = parent,
         }
-        path = parent;
     }
 }
 
@@ -115,7 +116,10 @@ fn recover_one(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<Option<Fin
     }
     let on_disk = digest_on_disk(dir, name)?;
     if on_disk == last.digest {
-        // Already in place, or already removed: only the stage is left over.
+        // Already in place, or already removed: the stage is left over, and what a removal empties.
+        if last.digest.is_none() {
+            remove_empty_parents(dir, name);
+        }
         dir.remove_file(&stage)?;
         return Ok(None);
     }

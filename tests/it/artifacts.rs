@@ -45,3 +45,20 @@ fn expectations() {
     store.remove(&name).unwrap();
     store.write_bytes_if(ArtifactName::from_static("a"), b"file now", Expect::Absent).unwrap();
 }
+
+#[test]
+fn a_removal_that_a_crash_cut_short_leaves_no_directory_in_the_way() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let name = ArtifactName::new("a/b/c.txt").unwrap();
+    ctx.artifacts().write_bytes(&name, b"1").unwrap();
+    let removed = ctx.artifacts().remove(&name).unwrap();
+    // As if the process had died after it removed the file and the directory `a/b`.
+    let record = ctx.events().unwrap().find(|r| r.as_ref().unwrap().seq == removed.seq);
+    let stage = format!(".tmp/{}", record.unwrap().unwrap().event_id);
+    std::fs::write(ctx.run_path().join(stage), "").unwrap();
+    std::fs::create_dir(ctx.run_path().join("artifacts/a")).unwrap();
+
+    assert_eq!(ctx.catch_up().unwrap(), []);
+    ctx.artifacts().write_bytes(ArtifactName::new("a").unwrap(), b"2").unwrap();
+}

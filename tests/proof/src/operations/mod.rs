@@ -1,0 +1,123 @@
+//! Every operation of the public API that changes something.
+
+mod append;
+mod artifact;
+mod creation;
+mod state;
+mod step;
+
+use runjournal::{TaskOptions, Workspace};
+
+use crate::place::{RUN, TASK};
+use crate::{Acks, Outcome, Place, RawRecord, planted};
+
+/// What is there before an operation, and so has to be there after any crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Base {
+    /// An empty directory.
+    Nothing,
+    /// A workspace.
+    Workspace,
+    /// A task in it.
+    Task,
+    /// A run of it, with an event and a few artifacts.
+    Run,
+}
+
+/// A call of the public API, and what it promises.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// Its name among the tests.
+    pub name: &'static str,
+    /// What is there before.
+    pub base: Base,
+    /// Sets the stage beyond the base, in a process of its own.
+    pub prepare: fn(&Place, &mut Acks) -> Outcome,
+    /// The call itself, between the marks; also what is called again after a crash.
+    pub operate: fn(&Place, &mut Acks) -> Outcome,
+    /// What must be true after any crash, once somebody caught up.
+    pub holds: fn(&Seen<'_>) -> Outcome,
+    /// What must be true once the call has gone through.
+    pub done: fn(&Seen<'_>) -> Outcome,
+}
+
+/// What an operation's own checks look at.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// Where.
+    pub place: &'a Place,
+    /// The counted records of the run; none where it does not exist.
+    pub records: &'a [RawRecord],
+}
+
+impl Seen<'_> {
+    /// How many records of this type count.
+    #[must_use]
+    pub fn count(&self, event_type: &str) -> usize {
+        self.records.iter().filter(|record| record.text("event_type") == event_type).count()
+    }
+
+    /// The text of an artifact; empty where it is not there.
+    #[must_use]
+    pub fn artifact(&self, name: &str) -> String {
+        let path = self.place.run_dir().join("artifacts").join(name);
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+}
+
+/// An operation that needs nothing beyond its base, and promises nothing beyond the invariants.
+const PLAIN: Operation = Operation {
+    name: "",
+    base: Base::Run,
+    prepare: |_, _| Ok(()),
+    operate: |_, _| Ok(()),
+    holds: |_| Ok(()),
+    done: |_| Ok(()),
+};
+
+/// The groups of operations.
+pub const ALL: &[&[Operation]] =
+    &[append::ALL, artifact::ALL, step::ALL, creation::ALL, state::ALL];
+
+/// The operation of this name, planted ones included.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Operation> {
+    ALL.iter().copied().flatten().chain(planted::ALL).find(|operation| operation.name == name)
+}
+
+/// An operation that promises nothing, to start from.
+#[must_use]
+pub const fn plain() -> Operation {
+    PLAIN
+}
+
+impl Base {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn prepare(self, place: &Place, acks: &mut Acks) -> Outcome {
+        if self == Base::Nothing {
+            return Ok(());
+        }
+        let workspace = Workspace::create(place.root())?;
+        if self == Base::Workspace {
+            return Ok(());
+        }
+        let task = workspace.create_task(TASK.parse()?, TaskOptions::default())?;
+        if self == Base::Task {
+            return Ok(());
+        }
+        let ctx = task.start_run_as(RUN.parse()?)?;
+        acks.appended(&ctx.append(runjournal::Event::new("seeded").key("seed"))?)?;
+        for (name, content) in [
+            ("plan.json", "the first plan"),
+            ("old.txt", "to be removed"),
+            ("deep/below/note.txt", "to be removed with its directories"),
+        ] {
+            let name = runjournal::ArtifactName::new(name)?;
+            acks.stored(&ctx.artifacts().write_bytes(name, content.as_bytes())?)?;
+        }
+        Ok(())
+    }
+}

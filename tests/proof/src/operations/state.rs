@@ -1,0 +1,102 @@
+//! States of runs and tasks, and repair.
+
+use std::io::Write;
+
+use runjournal::{Outcome as Ending, RunStatus, TaskStatus, WorkspaceError};
+
+use super::{Operation, plain};
+use crate::{Acks, Outcome, Place, ensure};
+
+pub(super) const ALL: &[Operation] = &[
+    Operation {
+        name: "set_run_status",
+        operate: run_status,
+        done: |seen| {
+            let status = seen.place.run()?.state()?.status;
+            ensure(status == RunStatus::Executing, || format!("the run is {status}"))
+        },
+        ..plain()
+    },
+    Operation {
+        name: "set_task_status",
+        operate: task_status,
+        done: |seen| {
+            let status = seen.place.task()?.status()?;
+            ensure(status == TaskStatus::InProgress, || format!("the task is {status}"))
+        },
+        ..plain()
+    },
+    Operation {
+        name: "complete",
+        operate: complete,
+        holds: |seen| ensure(seen.count("execution_complete") <= 1, || "it completed twice".into()),
+        done: |seen| {
+            ensure(seen.count("execution_complete") == 1, || "it did not complete once".into())?;
+            let last = seen.records.last().map(|record| record.text("event_type"));
+            ensure(last == Some("execution_complete"), || format!("{last:?} is last"))?;
+            let status = seen.place.run()?.state()?.status;
+            ensure(status == RunStatus::Success, || format!("the run is {status}"))
+        },
+        ..plain()
+    },
+    Operation {
+        name: "repair",
+        prepare: damage,
+        operate: repair,
+        holds: |seen| ensure(seen.count("run_repaired") <= 1, || "it was repaired twice".into()),
+        done: |seen| ensure(seen.count("run_repaired") == 1, || "it was not repaired once".into()),
+        ..plain()
+    },
+];
+
+fn run_status(place: &Place, acks: &mut Acks) -> Outcome {
+    let run = place.run()?;
+    place.begin();
+    match run.set_status(RunStatus::Executing, Some("it is time")) {
+        Ok(()) => acks.tell("status EXECUTING")?,
+        Err(WorkspaceError::IllegalRunMove { .. }) if place.again() => {}
+        Err(error) => return Err(error.into()),
+    }
+    place.end();
+    Ok(())
+}
+
+fn task_status(place: &Place, acks: &mut Acks) -> Outcome {
+    let task = place.task()?;
+    place.begin();
+    match task.set_status(TaskStatus::InProgress) {
+        Ok(()) => acks.tell("task")?,
+        Err(WorkspaceError::IllegalTaskMove { .. }) if place.again() => {}
+        Err(error) => return Err(error.into()),
+    }
+    place.end();
+    Ok(())
+}
+
+fn complete(place: &Place, acks: &mut Acks) -> Outcome {
+    let run = place.run()?;
+    place.begin();
+    acks.appended(&run.complete(Ending::Success, Some("all done"))?)?;
+    acks.tell("closed")?;
+    place.end();
+    Ok(())
+}
+
+/// A line that no killed writer leaves.
+fn damage(place: &Place, acks: &mut Acks) -> Outcome {
+    let journal = place.run_dir().join("journal/events.jsonl");
+    let mut file = std::fs::OpenOptions::new().append(true).open(journal)?;
+    file.write_all(b"{\"written\":\"by an editor\"}\n")?;
+    acks.tell("damaged")
+}
+
+fn repair(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    place.begin();
+    let plan = ctx.plan_repair()?;
+    if plan.apply()?.is_some() {
+        acks.tell("repaired")?;
+    }
+    place.end();
+    Ok(())
+}

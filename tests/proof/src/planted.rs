@@ -1,0 +1,99 @@
+//! Operations that are wrong on purpose. Each breaks an invariant in the way in which code that
+//! nobody proved usually does; a proof that lets one of them pass proves nothing.
+
+use runjournal::{ArtifactName, Event};
+
+use crate::operations::{Base, Operation, plain};
+use crate::place::RUN;
+use crate::{Acks, Outcome, Place, ensure};
+
+/// All of them, with the invariant that each breaks in its name.
+pub const ALL: &[Operation] = &[
+    Operation { name: "planted_i1_told_too_early", operate: told_too_early, ..plain() },
+    Operation {
+        name: "planted_i3_marker_for_a_key",
+        operate: marker_for_a_key,
+        done: |seen| ensure(seen.count("noted") == 1, || "it stands twice".into()),
+        ..plain()
+    },
+    Operation { name: "planted_i4_file_before_record", operate: file_before_record, ..plain() },
+    Operation {
+        name: "planted_i4_batch_in_parts",
+        operate: batch_in_parts,
+        holds: |seen| {
+            ensure(seen.count("noted").is_multiple_of(3), || "a batch counts in part".into())
+        },
+        ..plain()
+    },
+    Operation {
+        name: "planted_i4_genesis_in_parts",
+        base: Base::Task,
+        prepare: put_aside,
+        operate: genesis_in_parts,
+        ..plain()
+    },
+];
+
+fn told_too_early(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    place.begin();
+    acks.tell("status TOLD")?;
+    ctx.append(Event::new("noted").payload(&serde_json::json!({"to": "TOLD"})))?;
+    place.end();
+    Ok(())
+}
+
+fn marker_for_a_key(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    let marker = place.dir().join("marker");
+    place.begin();
+    if !marker.exists() {
+        acks.appended(&ctx.append(Event::new("noted"))?)?;
+        std::fs::write(marker, "appended")?;
+    }
+    place.end();
+    Ok(())
+}
+
+fn file_before_record(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    let name = ArtifactName::new("plan.json")?;
+    place.begin();
+    std::fs::write(ctx.artifact_path(&name), "replaced")?;
+    acks.stored(&ctx.artifacts().adopt(name)?)?;
+    place.end();
+    Ok(())
+}
+
+fn batch_in_parts(place: &Place, acks: &mut Acks) -> Outcome {
+    let journal = place.ctx()?.journal()?;
+    place.begin();
+    for _ in 0..3 {
+        acks.appended(&journal.append(Event::new("noted"))?)?;
+    }
+    place.end();
+    Ok(())
+}
+
+/// A whole run, but out of its place.
+fn put_aside(place: &Place, _: &mut Acks) -> Outcome {
+    place.task()?.start_run_as(RUN.parse()?)?;
+    Ok(std::fs::rename(place.run_dir(), place.dir().join("aside"))?)
+}
+
+fn genesis_in_parts(place: &Place, acks: &mut Acks) -> Outcome {
+    let (from, to) = (place.dir().join("aside"), place.run_dir());
+    place.begin();
+    if !to.join("run.json").exists() {
+        for dir in ["journal", "artifacts", ".tmp"] {
+            std::fs::create_dir_all(to.join(dir))?;
+        }
+        std::fs::copy(from.join("run.json"), to.join("run.json"))?;
+        for file in ["journal/.lock", "journal/events.jsonl"] {
+            std::fs::copy(from.join(file), to.join(file))?;
+        }
+    }
+    acks.tell("run")?;
+    place.end();
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Killing an operation at every system call, and its recovery too.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::check;
+use crate::strace::{self, Boundary, Call, Ended, Injection};
+use crate::{Acks, Operation, Outcome, Place, Violation};
+
+/// What was tried, and what was found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// System calls of the operation at which it was killed.
+    pub kills: usize,
+    /// Boundaries that a run did not reach: it went through, and was checked all the same.
+    pub not_reached: usize,
+    /// Crash states with a write cut short.
+    pub torn: usize,
+    /// Crash states that look different from each other.
+    pub states: usize,
+    /// System calls of recoveries at which those were killed.
+    pub recovery_kills: usize,
+    /// What does not hold, with the place of the kill.
+    pub violations: Vec<Violation>,
+}
+
+impl Report {
+    /// All violations as one, if there are any.
+    ///
+    /// # Errors
+    /// Where there are.
+    pub fn into_outcome(self) -> Outcome {
+        let mut text = String::new();
+        for violation in self.violations.iter().take(10) {
+            let _ = write!(text, "\n  {violation}");
+        }
+        match self.violations.len() {
+            0 => Ok(()),
+            count => Err(Violation::new(format!("{count} violations, the first of them:{text}"))),
+        }
+    }
+}
+
+/// Catching up with every run there is, and the call made again: what a process does that comes after
+/// one that died.
+///
+/// # Errors
+/// Where one of them fails.
+pub fn recover(operation: &Operation, place: &Place, acks: &mut Acks) -> Outcome {
+    if place.run_dir().join("run.json").exists() {
+        place.ctx()?.catch_up()?;
+    }
+    (operation.operate)(place, acks)
+}
+
+/// In memory where that can be had: a kill leaves the same on every file system, and there syncing
+/// costs nothing.
+fn fast_directory() -> std::path::PathBuf {
+    let memory = std::path::PathBuf::from("/dev/shm");
+    if tempfile::tempfile_in(&memory).is_ok() { memory } else { std::env::temp_dir() }
+}
+
+/// A bench on which one operation is tried.
+#[derive(Debug)]
+struct Bench<'a> {
+    operation: &'a Operation,
+    worker: &'a Utf8Path,
+    dir: Utf8PathBuf,
+    report: Report,
+    shapes: HashSet<String>,
+}
+
+/// Kills the operation at each of its system calls, checks each state that this leaves, and kills the
+/// recovery of each kind of state at each call that can change something.
+///
+/// # Errors
+/// Where the trial itself cannot be made. What was found is in the report.
+pub fn kill_everywhere(operation: &Operation, worker: &Utf8Path) -> Outcome<Report> {
+    let temporary = tempfile::tempdir_in(fast_directory())?;
+    let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
+    let report = Report::default();
+    let mut bench = Bench { operation, worker, dir, report, shapes: HashSet::new() };
+    let prepared = bench.prepare()?;
+    let mut last = None;
+    for call in bench.calls("operate", &prepared, "without a kill")? {
+        bench.try_boundary(&call, last.as_ref(), &prepared)?;
+        if call.changes {
+            last = Some(call);
+        }
+    }
+    Ok(bench.report)
+}
+
+impl Bench<'_> {
+    fn prepare(&self) -> Outcome<Utf8PathBuf> {
+        let prepared = self.dir.join("prepared");
+        std::fs::create_dir_all(&prepared)?;
+        let mut command = std::process::Command::new(self.worker);
+        let output = command.args(["prepare", self.operation.name, prepared.as_str()]).output()?;
+        if output.status.success() {
+            return Ok(prepared);
+        }
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(Violation::new(text).at("the stage cannot be set"))
+    }
+
+    /// A fresh copy of a tree, under a name.
+    fn copy(&self, from: &Utf8Path, name: &str) -> Outcome<Utf8PathBuf> {
+        let to = self.dir.join(name);
+        if to.exists() {
+            std::fs::remove_dir_all(&to)?;
+        }
+        copy(from, &to)?;
+        Ok(to)
+    }
+
+    /// The system calls of a run that nobody kills, which has to be right as well.
+    fn calls(&mut self, act: &str, from: &Utf8Path, place: &str) -> Outcome<Vec<Call>> {
+        let dir = self.copy(from, WHOLE)?;
+        let arguments = [act, self.operation.name, dir.as_str()];
+        let calls = strace::calls(self.worker, &arguments)?;
+        self.check(dir, || place.to_owned());
+        Ok(calls)
+    }
+
+    fn check(&mut self, dir: Utf8PathBuf, place: impl FnOnce() -> String) {
+        if let Err(violation) = check::after_a_crash(self.operation, &Place::new(dir)) {
+            self.report.violations.push(violation.at(place()));
+        }
+    }
+
+    fn kill(&self, act: &str, boundary: &Boundary, dir: &Utf8Path) -> Outcome<Ended> {
+        let arguments = [act, self.operation.name, dir.as_str()];
+        strace::inject(Injection::Kill, boundary, self.worker, &arguments)
+    }
+
+    /// Kills the operation at a call; `last` is the call before it that changed anything.
+    fn try_boundary(&mut self, call: &Call, last: Option<&Call>, prepared: &Utf8Path) -> Outcome {
+        let dir = self.copy(prepared, "killed")?;
+        match self.kill("operate", &call.boundary, &dir)? {
+            Ended::Killed => self.report.kills += 1,
+            Ended::Finished => self.report.not_reached += 1,
+        }
+        let place = format!("killed at {}", call.boundary);
+        if !self.shapes.insert(shape(&dir)?) {
+            self.check(dir, || place);
+            return Ok(());
+        }
+        self.report.states += 1;
+        let state = self.copy(&dir, "state")?;
+        self.check(dir, || place.clone());
+        self.try_recovery(&place, &state)?;
+        match last.and_then(|last| last.journal.as_ref()) {
+            Some((journal, bytes)) => self.try_torn(&place, &state, journal, *bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// The same state with the last write to a journal cut short, as a kill can cut it.
+    fn try_torn(
+        &mut self,
+        place: &str,
+        state: &Utf8Path,
+        journal: &Utf8Path,
+        written: u64,
+    ) -> Outcome {
+        let journal = journal.strip_prefix(self.dir.join(WHOLE))?;
+        let length = std::fs::metadata(state.join(journal))?.len();
+        let half = written / 2;
+        for missing in [1, 2, 76, 77, written / 4, half, 3 * (written / 4), written - 1] {
+            let dir = self.copy(state, "torn")?;
+            let file = std::fs::OpenOptions::new().write(true).open(dir.join(journal))?;
+            file.set_len(length.saturating_sub(missing.min(written)))?;
+            self.report.torn += 1;
+            let place = format!("{place}, {missing} of {written} bytes not written");
+            if missing == half {
+                let torn = self.copy(&dir, "torn-state")?;
+                self.try_recovery(&place, &torn)?;
+            }
+            self.check(dir, || place);
+        }
+        Ok(())
+    }
+
+    /// Kills the recovery of a state at each call that can change anything.
+    fn try_recovery(&mut self, place: &str, state: &Utf8Path) -> Outcome {
+        let calls = match self.calls("recover", state, &format!("{place}, and recovered")) {
+            Ok(calls) => calls,
+            Err(violation) => {
+                let violation = violation.at(format_args!("{place}, and recovered"));
+                self.report.violations.push(violation);
+                return Ok(());
+            }
+        };
+        for Call { boundary, .. } in calls.iter().filter(|call| call.changes) {
+            let dir = self.copy(state, "recovered")?;
+            self.kill("recover", boundary, &dir)?;
+            self.report.recovery_kills += 1;
+            self.check(dir, || format!("{place}, and its recovery at {boundary}"));
+        }
+        Ok(())
+    }
+}
+
+/// The copy in which nobody is killed.
+const WHOLE: &str = "whole";
+
+fn copy(from: &Utf8Path, to: &Utf8Path) -> Outcome {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry?;
+        let target = to.as_std_path().join(entry.path().strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            std::fs::create_dir_all(target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every file and directory with its size, sorted.
+fn files(dir: &Utf8Path) -> Outcome<Vec<(String, u64)>> {
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(dir).min_depth(1).sort_by_file_name() {
+        let entry = entry?;
+        let path = entry.path().strip_prefix(dir)?.to_string_lossy().into_owned();
+        let size = if entry.file_type().is_dir() { 0 } else { entry.metadata()?.len() };
+        found.push((path, size));
+    }
+    Ok(found)
+}
+
+/// What a tree looks like, whatever ids were made: two crash states of one shape are one state.
+fn shape(dir: &Utf8Path) -> Outcome<String> {
+    let mut lines: Vec<String> = files(dir)?
+        .into_iter()
+        .map(|(path, size)| format!("{} {size}", without_ids(&path)))
+        .collect();
+    lines.sort();
+    Ok(lines.join("\n"))
+}
+
+/// The path with each UUID in it replaced.
+fn without_ids(path: &str) -> String {
+    let mut text = String::new();
+    let mut rest = path;
+    while let Some(first) = rest.chars().next() {
+        let id = rest.get(..36).filter(|id| {
+            id.bytes().filter(|b| *b == b'-').count() == 4
+                && id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
+        });
+        let step = if id.is_some() { 36 } else { first.len_utf8() };
+        text.push_str(if id.is_some() { "ID" } else { rest.get(..step).unwrap_or_default() });
+        rest = rest.get(step..).unwrap_or_default();
+    }
+    text
+}

@@ -1,0 +1,57 @@
+//! What a trial found to be wrong.
+
+use std::error::Error;
+use std::fmt;
+
+/// What a trial found to be wrong, in words. Any error turns into one, so that `?` works on all.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Violation(String);
+
+/// What a step of a trial comes to.
+pub type Outcome<T = ()> = Result<T, Violation>;
+
+impl Violation {
+    /// Something that must not be.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The same, with where it was found before it.
+    #[must_use]
+    pub fn at(self, place: impl fmt::Display) -> Self {
+        Self(format!("{place}: {}", self.0))
+    }
+}
+
+impl<E: Error> From<E> for Violation {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        Self(text)
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Fails with the text unless the condition holds.
+///
+/// # Errors
+/// Where it does not hold.
+pub fn ensure(condition: bool, text: impl FnOnce() -> String) -> Outcome {
+    if condition { Ok(()) } else { Err(Violation::new(text())) }
+}
