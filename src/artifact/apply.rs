@@ -7,6 +7,7 @@ use super::catalog::{Catalog, Last};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::{Code, Finding, Place};
+use crate::id::EventId;
 use crate::io::{Dir, Kind};
 use crate::layout;
 use crate::name::ArtifactName;
@@ -20,10 +21,31 @@ pub(crate) fn digest_on_disk(dir: &Dir, name: &ArtifactName) -> Result<Option<Di
     }
 }
 
+/// Stages that are left over once their records are in place. They go last, after the names of the
+/// artifacts were synced: as long as a stage is there, whoever comes after a crash finishes the rest.
+#[derive(Debug, Default)]
+pub(super) struct LeftOver(Vec<EventId>);
+
+impl LeftOver {
+    pub(super) fn keep(&mut self, stage: EventId) {
+        self.0.push(stage);
+    }
+
+    pub(super) fn remove(self, dir: &Dir) -> Result<(), IoError> {
+        self.0.into_iter().try_for_each(|stage| dir.remove_file(&layout::stage(stage)))
+    }
+}
+
 /// Puts staged content in place, or removes what a removal names; the caller knows that it may.
-pub(super) fn put(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<(), IoError> {
-    let (stage, target) = (layout::stage(last.event_id), layout::artifact(name.as_str()));
-    if last.digest.is_some() {
+pub(super) fn put(
+    dir: &Dir,
+    name: &ArtifactName,
+    event_id: EventId,
+    digest: Option<Digest>,
+    left_over: &mut LeftOver,
+) -> Result<(), IoError> {
+    let (stage, target) = (layout::stage(event_id), layout::artifact(name.as_str()));
+    if digest.is_some() {
         return dir.rename(&stage, &target);
     }
     match dir.remove_file(&target) {
@@ -31,8 +53,8 @@ pub(super) fn put(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<(), IoE
         _ => {}
     }
     remove_empty_parents(dir, name);
-    // The stage goes last: as long as it is there, whoever comes after a crash finishes the rest.
-    dir.remove_file(&stage)
+    left_over.keep(event_id);
+    Ok(())
 }
 
 /// Directories that a removal left empty go too, so that their names can be files again.
@@ -92,23 +114,29 @@ pub(super) fn recover(dir: &Dir, catalog: &Catalog) -> Result<Vec<Finding>, IoEr
     if stages.is_empty() {
         return Ok(findings);
     }
-    let mut applied = Vec::new();
+    let (mut applied, mut left_over) = (Vec::new(), LeftOver::default());
     for (name, last) in catalog.unapplied() {
         if !stages.contains(&last.event_id.to_string()) {
             continue;
         }
-        match recover_one(dir, &name, &last)? {
+        match recover_one(dir, &name, &last, &mut left_over)? {
             None => applied.push(name),
             Some(finding) => findings.push(finding),
         }
     }
     if !applied.is_empty() {
         sync_names(dir, applied.iter())?;
+        left_over.remove(dir)?;
     }
     Ok(findings)
 }
 
-fn recover_one(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<Option<Finding>, IoError> {
+fn recover_one(
+    dir: &Dir,
+    name: &ArtifactName,
+    last: &Last,
+    left_over: &mut LeftOver,
+) -> Result<Option<Finding>, IoError> {
     let stage = layout::stage(last.event_id);
     let target = layout::artifact(name.as_str());
     if dir.stat(&target)?.is_some_and(|entry| entry.kind != Kind::File) {
@@ -120,7 +148,7 @@ fn recover_one(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<Option<Fin
         if last.digest.is_none() {
             remove_empty_parents(dir, name);
         }
-        dir.remove_file(&stage)?;
+        left_over.keep(last.event_id);
         return Ok(None);
     }
     let staged = dir.open_read(&stage)?.digest()?.0;
@@ -143,7 +171,7 @@ fn recover_one(dir: &Dir, name: &ArtifactName, last: &Last) -> Result<Option<Fin
             other => other?,
         }
     }
-    put(dir, name, last)?;
+    put(dir, name, last.event_id, last.digest, left_over)?;
     Ok(None)
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::apply::{self, LeftOver};
 use super::catalog::{ArtifactPayload, Catalog, Last};
 use super::transaction::Staged;
 use super::writer::LockedRun;
-use super::{ArtifactError, Expect, Transaction, apply, digest_on_disk};
+use super::{ArtifactError, Expect, Transaction, digest_on_disk};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
@@ -241,6 +242,7 @@ impl Transaction {
         staged: &[Staged],
     ) -> Result<(), (ArtifactName, IoError)> {
         let dir = locked.dir();
+        let mut left_over = LeftOver::default();
         for staged in staged {
             let fail = |error| (staged.name.clone(), error);
             let same_on_disk = match staged.digest {
@@ -257,25 +259,26 @@ impl Transaction {
                 if self.durability == Durability::Durable {
                     sync_file(dir, &staged.name).map_err(fail)?;
                 }
-                dir.remove_file(&layout::stage(staged.event_id)).map_err(fail)?;
+                left_over.keep(staged.event_id);
             } else {
-                apply::put(dir, &staged.name, &staged.as_last()).map_err(fail)?;
+                let Staged { name, event_id, digest, .. } = staged;
+                apply::put(dir, name, *event_id, *digest, &mut left_over).map_err(fail)?;
             }
         }
+        let fail = |error| {
+            let name = staged.first().map(|staged| &staged.name).or(self.also_sync.first());
+            (name.cloned().unwrap_or(ArtifactName::from_static("artifacts")), error)
+        };
         if self.durability == Durability::Durable {
-            let some = |error| {
-                let name = staged.first().map(|staged| &staged.name).or(self.also_sync.first());
-                (name.cloned().unwrap_or(ArtifactName::from_static("artifacts")), error)
-            };
             for name in &self.also_sync {
-                sync_file(dir, name).map_err(some)?;
+                sync_file(dir, name).map_err(fail)?;
             }
             if !staged.is_empty() || !self.also_sync.is_empty() {
                 let names = staged.iter().map(|staged| &staged.name).chain(&self.also_sync);
-                apply::sync_names(dir, names).map_err(some)?;
+                apply::sync_names(dir, names).map_err(fail)?;
             }
         }
-        Ok(())
+        left_over.remove(dir).map_err(fail)
     }
 
     /// Makes what an earlier commit with the same key wrote as durable as this caller asks.
@@ -334,18 +337,6 @@ impl Staged {
             _ => ExpectedVersion::Any,
         };
         payload.event(event_type, self.event_id).expect(expected)
-    }
-
-    fn as_last(&self) -> Last {
-        Last {
-            event_id: self.event_id,
-            seq: 0,
-            version: 0,
-            digest: self.digest,
-            previous: None,
-            causation: None,
-            staged: true,
-        }
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn make_home<G: Genesis>(
     parent.create_dir(name)?;
     let dir = parent.open_dir(name)?;
     if dir.stat(G::FILE)?.is_some() {
-        return Ok(false);
+        return was_there(parent, &dir);
     }
     dir.create_dir(layout::JOURNAL_DIR)?;
     for name in dirs {
@@ -69,12 +69,20 @@ pub(super) fn make_home<G: Genesis>(
         Err(GenesisError::Io(IoError { source, .. }))
             if source.kind() == std::io::ErrorKind::AlreadyExists =>
         {
-            return Ok(false);
+            return was_there(parent, &dir);
         }
         Err(error) => return Err(error.into()),
     }
     parent.sync("")?;
     Ok(true)
+}
+
+/// What somebody else made is told of only once it is sure to stay: its maker may have died before
+/// the names were on the disk.
+fn was_there(parent: &Dir, dir: &Dir) -> Result<bool, WorkspaceError> {
+    dir.sync("")?;
+    parent.sync("")?;
+    Ok(false)
 }
 
 /// A journal that is there before its genesis file must be the empty one of a call that died, or

@@ -65,6 +65,8 @@ impl Workspace {
             Err(GenesisError::Io(error))
                 if error.source.kind() == std::io::ErrorKind::AlreadyExists =>
             {
+                // Told of only once it is sure to stay: its maker may have died before this.
+                dir.sync("")?;
                 Err(WorkspaceError::WorkspaceExists { path: root })
             }
             Err(error) => Err(error.into()),
