@@ -27,7 +27,7 @@ impl FixedClock {
     }
 
     /// Moves the clock, forward or back.
-    pub fn step(&self, microseconds: i64) {
+    pub fn advance(&self, microseconds: i64) {
         self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
     }
 }

@@ -21,18 +21,32 @@ pub(crate) fn digest_on_disk(dir: &Dir, name: &ArtifactName) -> Result<Option<Di
     }
 }
 
-/// Stages that are left over once their records are in place. They go last, after the names of the
-/// artifacts were synced: as long as a stage is there, whoever comes after a crash finishes the rest.
+/// What is left over once records are in place: stages, and directories that removals may have
+/// emptied. Stages go last, after the names of the artifacts were synced: as long as a stage is there,
+/// whoever comes after a crash finishes the rest.
 #[derive(Debug, Default)]
-pub(super) struct LeftOver(Vec<EventId>);
+pub(super) struct LeftOver {
+    stages: Vec<EventId>,
+    removed: Vec<ArtifactName>,
+}
 
 impl LeftOver {
-    pub(super) fn keep(&mut self, stage: EventId) {
-        self.0.push(stage);
+    pub(super) fn stage(&mut self, stage: EventId) {
+        self.stages.push(stage);
     }
 
-    pub(super) fn remove(self, dir: &Dir) -> Result<(), IoError> {
-        self.0.into_iter().try_for_each(|stage| dir.remove_file(&layout::stage(stage)))
+    fn removed(&mut self, name: &ArtifactName, stage: EventId) {
+        self.removed.push(name.clone());
+        self.stages.push(stage);
+    }
+
+    /// Removes the directories that are empty now that every record is in place.
+    pub(super) fn remove_directories(&self, dir: &Dir) {
+        self.removed.iter().for_each(|name| remove_empty_parents(dir, name));
+    }
+
+    pub(super) fn remove_stages(self, dir: &Dir) -> Result<(), IoError> {
+        self.stages.into_iter().try_for_each(|stage| dir.remove_file(&layout::stage(stage)))
     }
 }
 
@@ -52,8 +66,7 @@ pub(super) fn put(
         Err(error) if !error.is_not_found() => return Err(error),
         _ => {}
     }
-    remove_empty_parents(dir, name);
-    left_over.keep(event_id);
+    left_over.removed(name, event_id);
     Ok(())
 }
 
@@ -91,8 +104,8 @@ pub(super) fn sync_names<'a>(
             parents.map(|(at, _)| layout::artifact(name.as_str().get(..at).unwrap_or_default())),
         );
     }
-    dirs.insert(layout::TMP.to_owned());
-    for path in &dirs {
+    // The stages' directory is synced last: a name must be on the disk before the one that it had.
+    for path in dirs.iter().map(String::as_str).chain([layout::TMP]) {
         match dir.sync(path) {
             // A removal may have taken the directory along; a copy may have left an empty one out.
             Err(error) if error.is_not_found() => {}
@@ -102,31 +115,37 @@ pub(super) fn sync_names<'a>(
     Ok(())
 }
 
-/// Finishes what a crash left: puts every committed record in place whose stage is still there and
-/// which nothing superseded. What must not be put in place is a finding, and both files are kept.
-pub(super) fn recover(dir: &Dir, catalog: &Catalog) -> Result<Vec<Finding>, IoError> {
-    let mut findings = Vec::new();
+/// The committed records that a crash left to be put in place, in the order of the journal: those
+/// whose stage is still there, and which nothing superseded.
+pub(super) fn waiting(dir: &Dir, catalog: &Catalog) -> Result<Vec<(ArtifactName, Last)>, IoError> {
     let stages: HashSet<String> = match dir.list(layout::TMP) {
         Ok(entries) => entries.into_iter().map(|(name, _)| name).collect(),
-        Err(error) if error.is_not_found() => return Ok(findings),
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    if stages.is_empty() {
-        return Ok(findings);
-    }
+    let mut waiting = catalog.unapplied();
+    waiting.retain(|(_, last)| stages.contains(&last.event_id.to_string()));
+    Ok(waiting)
+}
+
+/// Finishes what a crash left. The journal was synced before: what is put in place must not outlive
+/// the record that says so. What must not be put in place is a finding, and both files are kept.
+pub(super) fn recover(
+    dir: &Dir,
+    waiting: Vec<(ArtifactName, Last)>,
+) -> Result<Vec<Finding>, IoError> {
+    let mut findings = Vec::new();
     let (mut applied, mut left_over) = (Vec::new(), LeftOver::default());
-    for (name, last) in catalog.unapplied() {
-        if !stages.contains(&last.event_id.to_string()) {
-            continue;
-        }
+    for (name, last) in waiting {
         match recover_one(dir, &name, &last, &mut left_over)? {
             None => applied.push(name),
             Some(finding) => findings.push(finding),
         }
     }
     if !applied.is_empty() {
+        left_over.remove_directories(dir);
         sync_names(dir, applied.iter())?;
-        left_over.remove(dir)?;
+        left_over.remove_stages(dir)?;
     }
     Ok(findings)
 }
@@ -145,13 +164,14 @@ fn recover_one(
     let on_disk = digest_on_disk(dir, name)?;
     if on_disk == last.digest {
         // Already in place, or already removed: the stage is left over, and what a removal empties.
-        if last.digest.is_none() {
-            remove_empty_parents(dir, name);
+        match last.digest {
+            Some(_) => left_over.stage(last.event_id),
+            None => left_over.removed(name, last.event_id),
         }
-        left_over.keep(last.event_id);
         return Ok(None);
     }
-    let staged = dir.open_read(&stage)?.digest()?.0;
+    let mut stage_file = dir.open_read(&stage)?;
+    let staged = stage_file.digest()?.0;
     if staged != last.digest.unwrap_or_else(|| Digest::of(b"")) {
         let place = Place { path: dir.path().join(&stage), offset: None, length: None };
         let reason = format!("it has the digest {staged}, not the one that seq {} names", last.seq);
@@ -163,6 +183,8 @@ fn recover_one(
         return Ok(Some(not_applied(dir, &target, &reason)));
     }
     if last.digest.is_some() {
+        // It may replace content that was durable, so it has to be on the disk first.
+        stage_file.sync()?;
         match make_parents(dir, name) {
             Err(error) if error.kind() == ErrorKind::NotADirectory => {
                 let reason = "a file stands where a directory is needed";

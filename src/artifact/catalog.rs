@@ -90,6 +90,11 @@ impl Catalog {
         self.last.get(name).and_then(|last| last.digest)
     }
 
+    /// The version of a path, if this is the digest that the journal says it has.
+    pub(crate) fn version(&self, name: &ArtifactName, digest: Digest) -> Option<u64> {
+        self.last.get(name).filter(|last| last.digest == Some(digest)).map(|last| last.version)
+    }
+
     /// All paths that were ever written, sorted, with their last record.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&ArtifactName, &Last)> {
         self.last.iter()

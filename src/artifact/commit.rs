@@ -11,7 +11,9 @@ use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
 use crate::io::{Dir, Kind};
-use crate::journal::{Appended, Durability, Event, ExpectedVersion, JournalError, types};
+use crate::journal::{
+    Appended, Durability, Event, ExpectedVersion, JournalError, check_user_key, types,
+};
 use crate::layout;
 use crate::name::ArtifactName;
 
@@ -52,8 +54,17 @@ impl Transaction {
     /// A refusal leaves nothing behind. [`ArtifactError::CommittedNotApplied`] says that the commit
     /// stands and the next call in this run puts it in place; [`JournalError::NotDurable`] that it
     /// stands, and a power cut may lose it.
-    pub fn commit(mut self) -> Result<Committed, ArtifactError> {
-        self.events.iter().try_for_each(Event::check_user)?;
+    pub fn commit(self) -> Result<Committed, ArtifactError> {
+        self.commit_with(|_| None)
+    }
+
+    /// Commits with an event at the head of the batch that is made once the lock is held, from what
+    /// the journal says of artifacts then.
+    pub(crate) fn commit_with(
+        mut self,
+        head: impl FnOnce(&Catalog) -> Option<Event>,
+    ) -> Result<Committed, ArtifactError> {
+        self.check_user()?;
         let dir = self.writer.dir()?;
         if self.durability == Durability::Durable {
             self.sync_stages(&dir)?;
@@ -61,8 +72,21 @@ impl Transaction {
         let writer = Arc::clone(&self.writer);
         writer.with_log(|log| {
             let mut locked = log.lock()?;
+            self.head = head(&locked.fold().0);
             self.commit_locked(&mut locked)
         })
+    }
+
+    /// Checks what users may not ask for.
+    fn check_user(&self) -> Result<(), JournalError> {
+        for event in &self.events {
+            event.check_user()?;
+            if event.key.is_some() {
+                return Err(event.bad("in a transaction the key is the transaction's"));
+            }
+        }
+        let key = self.key.as_deref().map_or(Ok(()), check_user_key);
+        key.map_err(|reason| JournalError::BadEvent { event_type: "transaction".into(), reason })
     }
 
     fn commit_locked(
@@ -259,12 +283,13 @@ impl Transaction {
                 if self.durability == Durability::Durable {
                     sync_file(dir, &staged.name).map_err(fail)?;
                 }
-                left_over.keep(staged.event_id);
+                left_over.stage(staged.event_id);
             } else {
                 let Staged { name, event_id, digest, .. } = staged;
                 apply::put(dir, name, *event_id, *digest, &mut left_over).map_err(fail)?;
             }
         }
+        left_over.remove_directories(dir);
         let fail = |error| {
             let name = staged.first().map(|staged| &staged.name).or(self.also_sync.first());
             (name.cloned().unwrap_or(ArtifactName::from_static("artifacts")), error)
@@ -278,7 +303,7 @@ impl Transaction {
                 apply::sync_names(dir, names).map_err(fail)?;
             }
         }
-        left_over.remove(dir).map_err(fail)
+        left_over.remove_stages(dir).map_err(fail)
     }
 
     /// Makes what an earlier commit with the same key wrote as durable as this caller asks.
@@ -298,7 +323,7 @@ impl Transaction {
     }
 
     fn committed_with(&self, appended: &[Appended], unchanged: &[(EventId, Last)]) -> Committed {
-        let mut records = appended.iter().skip(self.head.len());
+        let mut records = appended.iter().skip(usize::from(self.head.is_some()));
         let mut artifacts = Vec::with_capacity(self.staged.len());
         for staged in &self.staged {
             let before = unchanged.iter().find(|(id, _)| *id == staged.event_id);

@@ -20,5 +20,6 @@ pub use commit::{Committed, Stored};
 pub use error::ArtifactError;
 pub use handle::Artifact;
 pub use store::{ArtifactEntry, Artifacts};
+pub(crate) use transaction::to_json;
 pub use transaction::{Expect, Transaction};
 pub(crate) use writer::{LockedRun, RunLog, RunWriter, is_anything_pending};

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::catalog::{ArtifactPayload, Catalog};
 use super::commit::sync_file;
 use super::transaction::to_json;
-use super::writer::RunWriter;
+use super::writer::{RunLog, RunWriter};
 use super::{Artifact, ArtifactError, Expect, Stored, Transaction, apply};
 use crate::digest::Digest;
 use crate::io::{Dir, Kind};
@@ -136,9 +136,21 @@ impl Artifacts {
     /// # Errors
     /// [`ArtifactError::NotFound`] where it is not there; otherwise as [`Transaction::commit`].
     pub fn remove(&self, name: impl Into<ArtifactName>) -> Result<Stored, ArtifactError> {
+        self.remove_if(name, Expect::Any)
+    }
+
+    /// Removes an artifact if it is what is expected.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Conflict`] where it is not; otherwise as [`remove`](Artifacts::remove).
+    pub fn remove_if(
+        &self,
+        name: impl Into<ArtifactName>,
+        expect: Expect,
+    ) -> Result<Stored, ArtifactError> {
         let name = name.into();
         let mut transaction = self.transaction();
-        transaction.remove(&name)?;
+        transaction.remove_if(&name, expect)?;
         self.commit_one(transaction, name)
     }
 
@@ -265,13 +277,14 @@ impl Artifacts {
         }
     }
 
-    /// Waits until an artifact that was written buffered is on the disk.
+    /// Waits until an artifact that was written buffered, and its record, are on the disk.
     ///
     /// # Errors
     /// Where the sync fails.
     pub fn sync(&self, name: impl Into<ArtifactName>) -> Result<(), ArtifactError> {
         let name = name.into();
         let dir = self.writer.dir()?;
+        self.writer.with_log(RunLog::sync)?;
         sync_file(&dir, &name)?;
         Ok(apply::sync_names(&dir, std::iter::once(&name))?)
     }

@@ -81,8 +81,8 @@ pub struct Transaction {
     pub(super) key: Option<String>,
     pub(super) staged: Vec<Staged>,
     pub(super) events: Vec<Event>,
-    /// Events that stand before the artifacts in the batch.
-    pub(super) head: Vec<Event>,
+    /// An event that stands before all else in the batch; known once the lock is held.
+    pub(super) head: Option<Event>,
     /// Artifacts that must be durable along with this commit, whoever wrote them.
     pub(super) also_sync: Vec<ArtifactName>,
 }
@@ -96,7 +96,7 @@ impl Transaction {
             key: None,
             staged: Vec::new(),
             events: Vec::new(),
-            head: Vec::new(),
+            head: None,
             also_sync: Vec::new(),
         }
     }
@@ -123,9 +123,7 @@ impl Transaction {
         artifact: Artifact<T>,
         value: &T,
     ) -> Result<(), ArtifactError> {
-        let name = artifact.into();
-        let json = to_json(&name, value)?;
-        self.stage(name, Some(json.as_bytes()), Expect::Any)
+        self.write_if(artifact, value, Expect::Any)
     }
 
     /// Stages bytes as they are.
@@ -151,6 +149,21 @@ impl Transaction {
         expect: Expect,
     ) -> Result<(), ArtifactError> {
         self.stage(name.into(), Some(bytes), expect)
+    }
+
+    /// Stages a value that is written only if the artifact is what is expected at the commit.
+    ///
+    /// # Errors
+    /// As [`write`](Transaction::write). The expectation is checked by [`commit`](Transaction::commit).
+    pub fn write_if<T: Serialize>(
+        &mut self,
+        artifact: Artifact<T>,
+        value: &T,
+        expect: Expect,
+    ) -> Result<(), ArtifactError> {
+        let name = artifact.into();
+        let json = to_json(&name, value)?;
+        self.stage(name, Some(json.as_bytes()), expect)
     }
 
     /// Stages a removal.
@@ -222,11 +235,6 @@ impl Transaction {
         self.staged.iter().map(|staged| (&staged.name, staged.digest))
     }
 
-    /// An event that stands at the head of the batch.
-    pub(crate) fn begin_with(&mut self, event: Event) {
-        self.head.push(event);
-    }
-
     /// Makes an artifact that somebody else wrote durable along with this commit.
     pub(crate) fn sync_also(&mut self, name: ArtifactName) {
         self.also_sync.push(name);
@@ -264,6 +272,11 @@ impl Transaction {
         match self.staged.iter_mut().find(|earlier| earlier.name == staged.name) {
             None => self.staged.push(staged),
             Some(earlier) => {
+                let mut staged = staged;
+                if staged.expect == Expect::Any {
+                    // What an earlier write of the path expects still has to hold.
+                    staged.expect = earlier.expect;
+                }
                 let replaced = std::mem::replace(earlier, staged);
                 dir.remove_file(&layout::stage(replaced.event_id))?;
             }
@@ -283,7 +296,8 @@ impl Drop for Transaction {
     }
 }
 
-pub(super) fn to_json<T: Serialize>(
+/// A value as the canonical JSON of an artifact.
+pub(crate) fn to_json<T: Serialize>(
     name: &ArtifactName,
     value: &T,
 ) -> Result<String, ArtifactError> {

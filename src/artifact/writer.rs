@@ -28,7 +28,11 @@ impl<F: Fold> RunLog<F> {
     pub(crate) fn lock(&mut self) -> Result<LockedRun<'_, F>, JournalError> {
         let mut locked = self.log.lock()?;
         if locked.fold().0.has_unapplied() {
-            self.findings.extend(apply::recover(locked.dir(), &locked.fold().0)?);
+            let waiting = apply::waiting(locked.dir(), &locked.fold().0)?;
+            if !waiting.is_empty() {
+                locked.sync()?;
+            }
+            self.findings = apply::recover(locked.dir(), waiting)?;
             locked.fold_mut().0.all_applied();
         }
         Ok(locked)

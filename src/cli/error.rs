@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use runjournal::{
-    ArtifactError, ContextError, GenesisError, IoError, JournalError, NameError, StepFailure,
-    WorkspaceError,
+    ArtifactError, ContextError, GenesisError, IoError, JournalError, StepFailure, WorkspaceError,
 };
 
 /// The exit codes of the tool; scripts rely on them.
@@ -219,6 +218,7 @@ fn of_workspace(error: &WorkspaceError) -> Exit {
         | WorkspaceError::TaskExists { .. }
         | WorkspaceError::RunExists { .. }
         | WorkspaceError::EndedOtherwise { .. }
+        | WorkspaceError::StepsOpen { .. }
         | WorkspaceError::IllegalRunMove { .. }
         | WorkspaceError::IllegalTaskMove { .. }
         | WorkspaceError::NotApplied { .. } => Exit::Conflict,
@@ -231,7 +231,6 @@ fn of_artifact(error: &ArtifactError) -> Exit {
     match error {
         ArtifactError::Io(error) => of_io(error),
         ArtifactError::Journal(error) => of_journal(error),
-        ArtifactError::Name(NameError { .. }) => Exit::Usage,
         ArtifactError::NotFound { .. } => Exit::NotFound,
         ArtifactError::Conflict { .. } | ArtifactError::PathConflict { .. } => Exit::Conflict,
         ArtifactError::Changed { .. } => Exit::Findings,

@@ -154,6 +154,7 @@ fn read_at(
 ) -> Result<(), IoError> {
     let fail = IoError::at("read", path);
     file.seek(SeekFrom::Start(offset)).map_err(&fail)?;
+    buffer.reserve(usize::try_from(len.min(1 << 20)).unwrap_or(0));
     file.take(len).read_to_end(buffer).map_err(&fail)?;
     Ok(())
 }

@@ -16,7 +16,9 @@ impl Dir {
     pub(crate) fn files_below(&self, relative: &str) -> Result<Vec<(String, u64)>, IoError> {
         let root = self.path().join(relative);
         let mut files = Vec::new();
-        for entry in walkdir::WalkDir::new(&root).min_depth(1).sort_by_file_name() {
+        for entry in
+            walkdir::WalkDir::new(&root).follow_root_links(false).min_depth(1).sort_by_file_name()
+        {
             let entry = match entry {
                 Ok(entry) => entry,
                 // Removed while we looked, or never there.

@@ -47,7 +47,9 @@ impl<F: Fold> LockedLog<'_, F> {
         self.tail.truncate(self.tail.len() - seal.len());
         let (records, cursor) = built?;
 
+        self.stale = true;
         self.log.file.append(&bytes)?;
+        self.stale = false;
         let appended = records.iter().map(|(record, offset, length)| {
             self.log.take_in(record, *offset, *length);
             Appended {

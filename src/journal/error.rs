@@ -92,17 +92,17 @@ pub enum JournalError {
         /// The version of its last record; `None` if it has none.
         found: Option<u64>,
     },
-    /// A newer attempt of the step took over from the caller's.
+    /// The caller's attempt of a step is over: it ended, or a newer one took over.
     #[error(
-        "this attempt of step {step} (started by {started}) was superseded by {newest}: its writes are \
-         refused; stop this process"
+        "this attempt of step {step} (started by {started}) is over ({newest}): its writes are refused; stop \
+         this process"
     )]
     StepSuperseded {
         /// The step.
         step: StepName,
         /// The caller's `step_started`.
         started: EventId,
-        /// The newest one, or why there is none.
+        /// What came after it.
         newest: String,
     },
     /// A line or a batch is over its limit.
@@ -136,7 +136,8 @@ pub enum JournalError {
     /// The events were appended, and the sync that should make them durable failed. They count for
     /// every reader now, and may be lost in a power cut.
     #[error(
-        "appended to {path}, but not durable: {source}; check the disk, then append again with the same key"
+        "appended to {path}, but not known to be on the disk: {source}; all since the last good sync is in \
+         doubt, also if a later sync says OK: look at the disk, and at the journal once it is mounted anew"
     )]
     NotDurable {
         /// The journal.

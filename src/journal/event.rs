@@ -145,7 +145,8 @@ impl Event {
     }
 
     /// An idempotency key: a second append with it returns the first record. In a batch, the key of
-    /// the first event stands for all.
+    /// the first event stands for all; a transaction has a key of its own, and so has a step. Keys that
+    /// begin as the library's do (`run:`, `step-end:`, ...) are refused.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
@@ -222,10 +223,23 @@ impl Event {
         if types::RESERVED.contains(&self.event_type.as_str()) {
             return Err(self.bad("the library writes events of this type itself; choose another"));
         }
+        if let Some(key) = &self.key {
+            check_user_key(key).map_err(|reason| self.bad(reason))?;
+        }
         match &self.stream {
             Some((kind, _)) if types::RESERVED_KINDS.contains(&kind.as_str()) => Err(self
                 .bad(format!("streams of kind {kind} belong to the library; choose another kind"))),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses a user's key that one of the library's could be.
+pub(crate) fn check_user_key(key: &str) -> Result<(), String> {
+    match types::RESERVED_KEYS.iter().find(|prefix| key.starts_with(**prefix)) {
+        None => Ok(()),
+        Some(prefix) => {
+            Err(format!("keys that begin with {prefix} belong to the library; choose another key"))
         }
     }
 }

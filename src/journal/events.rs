@@ -1,6 +1,7 @@
 //! Reading a journal, without a lock.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 
 use camino::Utf8Path;
 
@@ -14,9 +15,9 @@ use crate::layout;
 
 /// The counted records of a journal, in order: an iterator that reads as it goes.
 ///
-/// It takes no lock, never waits for a writer, and ends where the file ended when it got there. What
-/// does not count is passed over; [`Events::findings`] tells of it once the iterator has ended.
-/// Damage is believed only after it was read again under the lock.
+/// It takes no lock, waits for nobody, and ends where the file ended when it got there. What does not
+/// count is passed over; [`Events::findings`] tells of it once the iterator has ended. Only what looks
+/// like damage is read again under the lock before it is believed, and that may have to wait.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -142,7 +143,13 @@ impl Events {
                 && rest.damage().is_none()
         };
         // A tree that is read-only, or lost its lock file, has no writer either.
-        let lock = self.dir.open_lock_shared(layout::LOCK).ok();
+        let lock = match self.dir.open_lock_shared(layout::LOCK) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.is_not_found() || error.kind() == ErrorKind::PermissionDenied => {
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
         if let Some(lock) = &lock {
             let (seen, rest) = unsure;
             if torn_at_most(&seen, &rest) && !lock.try_shared()? {

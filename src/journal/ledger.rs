@@ -59,6 +59,10 @@ impl Ledger {
             types::STEP_STARTED => {
                 self.starts.insert(record.stream_id.clone(), record.event_id);
             }
+            // What is left of an attempt that ended has nothing more to say.
+            types::STEP_COMPLETED | types::STEP_FAILED => {
+                self.starts.remove(&record.stream_id);
+            }
             types::EXECUTION_COMPLETE => self.closed = true,
             _ => {}
         }
@@ -73,7 +77,7 @@ impl Ledger {
         self.keys.get(key).copied()
     }
 
-    /// The newest `step_started` of a step.
+    /// The `step_started` of a step's newest attempt, unless it has ended.
     pub(crate) fn newest_start(&self, step: &str) -> Option<EventId> {
         self.starts.get(step).copied()
     }

@@ -75,7 +75,8 @@ impl<F: Fold> Log<F> {
             let (path, holder) = (self.lock.path().to_owned(), self.lock.holder());
             return Err(JournalError::LockTimeout { path, holder, waited });
         }
-        let mut locked = LockedLog { log: self, rest: Rest::default(), tail: Vec::new() };
+        let mut locked =
+            LockedLog { log: self, rest: Rest::default(), tail: Vec::new(), stale: false };
         locked.catch_up()?;
         Ok(locked)
     }
@@ -104,6 +105,8 @@ pub(crate) struct LockedLog<'a, F: Fold> {
     pub(super) rest: Rest,
     /// and its bytes.
     pub(super) tail: Vec<u8>,
+    /// A write failed, so that nobody knows what lies there now.
+    pub(super) stale: bool,
 }
 
 impl<F: Fold> Drop for LockedLog<'_, F> {
@@ -146,6 +149,7 @@ impl<F: Fold> LockedLog<'_, F> {
     fn catch_up(&mut self) -> Result<(), JournalError> {
         let path = self.log.file.path().to_owned();
         let len = self.log.file.linked_len()?.ok_or(JournalError::Removed { path })?;
+        self.stale = false;
         if len == self.log.cursor.offset {
             return Ok(());
         }
@@ -185,6 +189,9 @@ impl<F: Fold> LockedLog<'_, F> {
             return Err(
                 event.bad("a batch has one key, that of its first event (or the transaction's)")
             );
+        }
+        if self.stale {
+            self.catch_up()?;
         }
         self.check_not_damaged()?;
         if let Some(first) = self.duplicate_of(events)? {
@@ -263,7 +270,8 @@ impl<F: Fold> LockedLog<'_, F> {
                 return Err(JournalError::StepSuperseded {
                     step: step.name.clone(),
                     started: step.started,
-                    newest: newest.map_or_else(|| "nothing".to_owned(), |id| id.to_string()),
+                    newest: newest
+                        .map_or_else(|| "it ended".to_owned(), |id| format!("superseded by {id}")),
                 });
             }
         }

@@ -16,6 +16,7 @@ mod scan;
 
 pub use batch::Appended;
 pub use error::{JournalError, TooLarge};
+pub(crate) use event::check_user_key;
 pub use event::{Actor, Event, ExpectedVersion};
 pub use events::Events;
 pub use home::StepRef;
@@ -83,6 +84,20 @@ pub(crate) mod types {
     /// Kinds of streams whose versions mean something to the library.
     pub(crate) const RESERVED_KINDS: &[&str] =
         &["artifact", "step", "lease", "checkpoint", "work", "session", "approval"];
+
+    /// How the library's own idempotency keys begin.
+    pub(crate) const RESERVED_KEYS: &[&str] = &[
+        "task:",
+        "run:",
+        "lease:",
+        "step-end:",
+        "loop:",
+        "turn:",
+        "cmd:",
+        "work:",
+        "approval:",
+        "approval-end:",
+    ];
 
     /// Members of the library's payloads that it fills in itself, so that they may differ between
     /// two appends of the same meaning.

@@ -95,6 +95,14 @@ impl Record {
     /// # Errors
     /// [`JournalError::Payload`] where the payload does not have that shape.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, JournalError> {
+        if self.payload_ref.is_some() {
+            let error = "it is kept as an object, which this version does not read";
+            return Err(JournalError::Payload {
+                seq: self.seq,
+                event_type: self.event_type.clone(),
+                source: serde::de::Error::custom(error),
+            });
+        }
         let json = self.payload_json.as_ref().map_or("null", |raw| raw.get());
         serde_json::from_str(json).map_err(|source| JournalError::Payload {
             seq: self.seq,

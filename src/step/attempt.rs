@@ -143,8 +143,8 @@ fn resolve(
         let digest = digest_on_disk(locked.dir(), path)
             .map_err(|error| StepFailure::Journal { step: name.clone(), source: error.into() })?
             .ok_or_else(missing)?;
-        let last = locked.fold().0.last(path).filter(|last| last.digest == Some(digest));
-        inputs.push(Input { path: path.clone(), digest, version: last.map(|last| last.version) });
+        let version = locked.fold().0.version(path, digest);
+        inputs.push(Input { path: path.clone(), digest, version });
     }
     Ok(inputs)
 }

@@ -91,8 +91,8 @@ pub enum StepFailure {
         /// The input.
         input: ArtifactName,
     },
-    /// The name, or the configuration, of the step cannot be used.
-    #[error("a step cannot start")]
+    /// The text cannot name a step.
+    #[error("the step cannot start")]
     BadName(#[from] IdError),
     /// The configuration cannot be written as JSON.
     #[error("the configuration of step {step} is not JSON")]

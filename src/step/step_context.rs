@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 use super::Signal;
 use super::attempt::Attempt;
 use super::history::{Completed, Failed, Input, Output};
-use crate::artifact::{Artifact, ArtifactError, Catalog, Transaction};
+use crate::artifact::{Artifact, ArtifactError, Catalog, Transaction, to_json};
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::StepName;
-use crate::journal::{Appended, Durability, Event, Fold, JournalError, types};
+use crate::journal::{Appended, Durability, Event, JournalError, types};
 use crate::name::ArtifactName;
 
 /// What the body of a step is handed: it reads artifacts, which are recorded as its inputs, and
@@ -133,7 +133,10 @@ impl StepContext {
         artifact: Artifact<T>,
         value: &T,
     ) -> Result<(), ArtifactError> {
-        self.work().transaction.write(artifact, value)
+        // The value is the caller's code: it must not run while the work is locked.
+        let name = ArtifactName::from(artifact);
+        let json = to_json(&name, value)?;
+        self.work().transaction.write_bytes(name, json.as_bytes())
     }
 
     /// Stages bytes as they are.
@@ -163,6 +166,11 @@ impl StepContext {
     pub fn append(&self, event: Event) -> Result<(), JournalError> {
         event.check()?;
         event.check_user()?;
+        if event.key.is_some() {
+            let reason = "what is staged is committed once with the step, under the step's own key; for an \
+                          event with a key use append_now";
+            return Err(event.bad(reason));
+        }
         self.work().transaction.append(event);
         Ok(())
     }
@@ -206,21 +214,26 @@ impl Ending {
         attempt: &Attempt,
         signal: &Signal,
     ) -> Result<(), ArtifactError> {
-        add_versions(&self.context, &mut self.inputs)?;
+        for input in &self.inputs {
+            self.transaction.sync_also(input.path.clone());
+        }
         let outputs = self.transaction.all_staged();
         let outputs = outputs.map(|(path, digest)| Output { path: path.clone(), digest });
-        let completed = Completed {
+        let mut completed = Completed {
             attempt: attempt.number,
             signal: signal.clone(),
             outputs: outputs.collect(),
             duration_ms: duration_ms(&self.context, attempt),
             inputs: self.inputs,
         };
-        for input in &completed.inputs {
-            self.transaction.sync_also(input.path.clone());
-        }
-        self.transaction.begin_with(end(attempt, types::STEP_COMPLETED).payload(&completed));
-        self.transaction.commit().map(|_| ())
+        let head = |catalog: &Catalog| {
+            for input in &mut completed.inputs {
+                input.version =
+                    input.version.or_else(|| catalog.version(&input.path, input.digest));
+            }
+            Some(end(attempt, types::STEP_COMPLETED).payload(&completed))
+        };
+        self.transaction.commit_with(head).map(|_| ())
     }
 }
 
@@ -245,20 +258,4 @@ fn duration_ms(context: &RunContext, attempt: &Attempt) -> u64 {
     let now = context.runtime().clock.now().as_microseconds();
     let elapsed = now.saturating_sub(attempt.started_at.as_microseconds());
     u64::try_from(elapsed / 1000).unwrap_or(0)
-}
-
-/// The journal's version of each input, where it has the digest that was read.
-fn add_versions(context: &RunContext, inputs: &mut [Input]) -> Result<(), JournalError> {
-    if inputs.iter().all(|input| input.version.is_some()) {
-        return Ok(());
-    }
-    let mut catalog = Catalog::default();
-    for record in context.events()? {
-        catalog.apply(&record?);
-    }
-    for input in inputs {
-        let last = catalog.last(&input.path).filter(|last| last.digest == Some(input.digest));
-        input.version = input.version.or(last.map(|last| last.version));
-    }
-    Ok(())
 }

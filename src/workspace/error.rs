@@ -74,6 +74,19 @@ pub enum WorkspaceError {
         /// Why, where somebody said so.
         reason: Option<String>,
     },
+    /// Steps have started and not ended, so the run cannot succeed.
+    #[error(
+        "{task}/{run} cannot succeed: {} started and did not end; run them to their end, or complete it as failed",
+        steps.join(", ")
+    )]
+    StepsOpen {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// The steps.
+        steps: Vec<String>,
+    },
     /// A run cannot go from the one state to the other.
     #[error("a run cannot go from {from} to {to}; from {from} it can go to {}", list(.from.next()))]
     IllegalRunMove {

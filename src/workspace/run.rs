@@ -184,6 +184,7 @@ impl Run {
     ///
     /// # Errors
     /// [`WorkspaceError::EndedOtherwise`] where it ended otherwise before;
+    /// [`WorkspaceError::StepsOpen`] where it is to succeed and a step has not ended;
     /// [`WorkspaceError::NotApplied`] while a committed artifact cannot be put in place.
     pub fn complete(
         &self,
@@ -204,7 +205,7 @@ impl Run {
         let event = Event::new(types::EXECUTION_COMPLETE).key("run:complete").payload(&completed);
         let event = std::slice::from_ref(&event);
         let mut appended = match locked.duplicate_of(event) {
-            Err(JournalError::KeyConflict { .. }) => {
+            Err(JournalError::KeyConflict { .. }) if state.status.is_final() => {
                 return Err(WorkspaceError::EndedOtherwise {
                     task: self.context.task_id().clone(),
                     run: self.context.run_id().clone(),
@@ -215,12 +216,19 @@ impl Run {
             other => other?,
         };
         if appended.is_none() {
+            if outcome == Outcome::Success && !state.steps_open.is_empty() {
+                return Err(WorkspaceError::StepsOpen {
+                    task: self.context.task_id().clone(),
+                    run: self.context.run_id().clone(),
+                    steps: state.steps_open,
+                });
+            }
             if is_anything_pending(&locked)? {
                 return Err(WorkspaceError::NotApplied { path: self.context.run_path() });
             }
             let from = state.status;
             if from == RunStatus::Planning && outcome == Outcome::Success {
-                let on = moved(from, RunStatus::Executing, Some("nothing was planned".to_owned()));
+                let on = moved(from, RunStatus::Executing, None);
                 locked.append(std::slice::from_ref(&on))?;
             }
             appended = Some(locked.append(event)?);

@@ -11,7 +11,9 @@ use crate::context::RunContext;
 use crate::genesis::{self, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{RunId, TaskId};
 use crate::io::Dir;
-use crate::journal::{Appended, Event, Events, Fold, Home, Log, Record, Runtime, types};
+use crate::journal::{
+    Appended, Event, Events, Fold, Home, JournalError, Log, Record, Runtime, types,
+};
 use crate::layout::{self, FORMAT_VERSION};
 
 /// What a new task is about.
@@ -243,7 +245,15 @@ impl Task {
         let parent = options.parent.map(|(task, run)| format!("{task}/{run}"));
         let context = RunContext::new(&self.root, self.id(), &run_id, &self.runtime);
         let exists = || WorkspaceError::RunExists { task: self.id().clone(), run: run_id.clone() };
-        self.note_run_started(&run_id, parent.as_deref())?;
+        match self.note_run_started(&run_id, parent.as_deref()) {
+            // Another parent, so another start: of a run that is there, or of one that was never made.
+            Err(WorkspaceError::Journal(JournalError::KeyConflict { .. }))
+                if self.run(run_id.clone()).is_ok() =>
+            {
+                return Err(exists());
+            }
+            other => other?,
+        };
         let genesis = RunGenesis {
             format_version: FORMAT_VERSION,
             task_id: self.id().clone(),

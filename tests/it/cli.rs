@@ -696,7 +696,7 @@ fn refusals_say_what_why_and_what_to_do() {
         error: there is no seq 9 in TASK-1/RUN-1; it has no events yet
 
         $ step run -r RUN-1 a b -- true  [2]
-        error: a step cannot start
+        error: the step cannot start
           because: "a b" is not a step name: only A-Z a-z 0-9 . _ - may stand in it
 
         $ run complete RUN-1 --status failed  [4]

@@ -104,3 +104,47 @@ fn declared_inputs_are_all_that_is_read() {
     })
     .unwrap();
 }
+
+#[test]
+fn what_is_left_of_an_ended_attempt_writes_no_more() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let mut left = None;
+    ctx.step("work", |s| {
+        left = Some(s.context().clone());
+        s.write(OUT, &1)?;
+        Ok("done".into())
+    })
+    .unwrap();
+    let left = left.unwrap();
+    ctx.step("other", |s| {
+        assert!(s.append(Event::new("x").key("mine")).is_err());
+        assert!(!s.append_now(Event::new("x").key("mine"))?.duplicate);
+        let success = ctx.run()?.complete(Outcome::Success, None);
+        assert!(matches!(success, Err(WorkspaceError::StepsOpen { .. })));
+        Ok("done".into())
+    })
+    .unwrap();
+    assert!(matches!(left.append(Event::new("late")), Err(JournalError::StepSuperseded { .. })));
+    assert!(left.artifacts().write(OUT, &2).is_err());
+    assert_eq!(ctx.artifacts().read(OUT).unwrap(), 1);
+}
+
+#[test]
+fn a_value_may_read_the_step_while_it_is_written() {
+    struct Nosy<'a>(&'a StepContext);
+    impl serde::Serialize for Nosy<'_> {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let plan = self.0.read(PLAN).map_err(serde::ser::Error::custom)?;
+            plan.serialize(serializer)
+        }
+    }
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write(PLAN, &vec!["a".into()]).unwrap();
+    ctx.step("work", |s| {
+        s.write(Artifact::named(ArtifactName::new("copy.json")?), &Nosy(s))?;
+        Ok("done".into())
+    })
+    .unwrap();
+}

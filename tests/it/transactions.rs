@@ -221,3 +221,67 @@ fn limits_are_typed_errors() {
     assert_eq!(std::fs::metadata(ctx.journal_path()).unwrap().len(), 0);
     journal.append_batch(&vec![Event::new("many"); MAX_BATCH_RECORDS]).unwrap();
 }
+
+#[test]
+fn a_removal_and_a_write_beside_it_commit_together() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let (b, c) = (ArtifactName::from_static("a/b"), ArtifactName::from_static("a/c"));
+    ctx.artifacts().write_bytes(&b, b"b").unwrap();
+    let mut tx = ctx.transaction();
+    tx.remove(&b).unwrap();
+    tx.write_bytes(&c, b"c").unwrap();
+    tx.commit().unwrap();
+    assert_eq!(ctx.artifacts().read_bytes(&c).unwrap(), b"c");
+    assert!(!ctx.artifacts().exists(&b).unwrap());
+    ctx.artifacts().remove(&c).unwrap();
+    assert!(!ctx.run_path().join("artifacts/a").exists());
+}
+
+#[test]
+fn a_later_write_of_a_path_keeps_what_the_earlier_one_expects() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write_bytes(A, b"there").unwrap();
+    let mut tx = ctx.transaction();
+    tx.write_bytes_if(A, b"1", Expect::Absent).unwrap();
+    tx.write_bytes(A, b"2").unwrap();
+    assert!(matches!(tx.commit(), Err(ArtifactError::Conflict { .. })));
+    let mut tx = ctx.transaction();
+    tx.write_if(PLAN, &1, Expect::Absent).unwrap();
+    tx.commit().unwrap();
+    let other = ctx.artifacts().remove_if(A, Expect::Digest(Digest::of(b"other")));
+    assert!(matches!(other, Err(ArtifactError::Conflict { .. })));
+    ctx.artifacts().remove_if(A, Expect::Digest(Digest::of(b"there"))).unwrap();
+}
+
+#[test]
+fn keys_of_the_library_are_its_own() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    for key in ["run:complete", "step-end:plan:1", "task:create", "cmd:1"] {
+        let refused = ctx.append(Event::new("x").key(key));
+        assert!(matches!(refused, Err(JournalError::BadEvent { .. })), "{key}");
+        let mut tx = ctx.transaction().key(key);
+        tx.write_bytes(A, b"x").unwrap();
+        assert!(tx.commit().is_err(), "{key}");
+    }
+    let mut tx = ctx.transaction();
+    tx.append(Event::new("x").key("mine"));
+    assert!(tx.commit().is_err(), "the key of a transaction is the transaction's");
+    ctx.step("plan", |_| Ok("done".into())).unwrap();
+    ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
+}
+
+#[test]
+fn a_link_in_place_of_artifacts_is_not_followed_by_a_listing() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let outside = test.root().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("secret"), b"secret").unwrap();
+    let artifacts = ctx.run_path().join("artifacts");
+    std::fs::remove_dir(&artifacts).unwrap();
+    std::os::unix::fs::symlink(&outside, &artifacts).unwrap();
+    assert!(ctx.artifacts().list().is_err() || ctx.artifacts().list().unwrap().is_empty());
+}

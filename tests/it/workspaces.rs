@@ -32,6 +32,9 @@ fn what_exists_is_found_and_what_does_not_is_named() {
         task.start_run_as(ctx.run_id().clone()),
         Err(WorkspaceError::RunExists { .. })
     ));
+    let parent = Some((task.id().clone(), "OTHER".parse().unwrap()));
+    let with_parent = RunOptions { run_id: Some(ctx.run_id().clone()), parent };
+    assert!(matches!(task.start_run_with(with_parent), Err(WorkspaceError::RunExists { .. })));
     assert_eq!(task.runs().unwrap(), [ctx.run_id().clone()]);
     let reopened = task.open_or_start_run(ctx.run_id().clone()).unwrap();
     assert_eq!(reopened.run_path(), ctx.run_path());
