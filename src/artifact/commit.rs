@@ -67,7 +67,9 @@ impl Transaction {
         self.check_user()?;
         let dir = self.writer.dir()?;
         if self.durability == Durability::Durable {
+            // All that the records will name is on the disk before them.
             self.sync_stages(&dir)?;
+            self.sync_others(&dir)?;
         }
         let writer = Arc::clone(&self.writer);
         writer.with_log(|log| {
@@ -122,9 +124,13 @@ impl Transaction {
             locked.sync()?;
         }
         let seq = appended.first().map_or(0, |first| first.seq);
-        let result = self
-            .put_in_place(locked, &staged)
-            .map_err(|(name, source)| ArtifactError::CommittedNotApplied { name, seq, source });
+        let result = match self.put_in_place(locked.dir(), &staged) {
+            Ok(()) => Ok(()),
+            Err(NotInPlace::Apply(name, source)) => {
+                Err(ArtifactError::CommittedNotApplied { name, seq, source })
+            }
+            Err(NotInPlace::Sync(source)) => Err(locked.poison(source).into()),
+        };
         self.staged = staged;
         let committed = self.committed_with(&appended, &unchanged);
         self.staged.clear();
@@ -260,15 +266,10 @@ impl Transaction {
     }
 
     /// Renames and removes, in order; durable where asked.
-    fn put_in_place(
-        &self,
-        locked: &mut LockedRun<'_, ()>,
-        staged: &[Staged],
-    ) -> Result<(), (ArtifactName, IoError)> {
-        let dir = locked.dir();
+    fn put_in_place(&self, dir: &Dir, staged: &[Staged]) -> Result<(), NotInPlace> {
         let mut left_over = LeftOver::default();
         for staged in staged {
-            let fail = |error| (staged.name.clone(), error);
+            let fail = |error| NotInPlace::Apply(staged.name.clone(), error);
             let same_on_disk = match staged.digest {
                 // Only a file of the same length can have the same digest.
                 Some(_) => match dir.stat(&layout::artifact(staged.name.as_str())) {
@@ -281,7 +282,7 @@ impl Transaction {
             };
             if same_on_disk {
                 if self.durability == Durability::Durable {
-                    sync_file(dir, &staged.name).map_err(fail)?;
+                    sync_file(dir, &staged.name).map_err(NotInPlace::Sync)?;
                 }
                 left_over.stage(staged.event_id);
             } else {
@@ -290,20 +291,22 @@ impl Transaction {
             }
         }
         left_over.remove_directories(dir);
-        let fail = |error| {
-            let name = staged.first().map(|staged| &staged.name).or(self.also_sync.first());
-            (name.cloned().unwrap_or(ArtifactName::from_static("artifacts")), error)
-        };
-        if self.durability == Durability::Durable {
-            for name in &self.also_sync {
-                sync_file(dir, name).map_err(fail)?;
-            }
-            if !staged.is_empty() || !self.also_sync.is_empty() {
-                let names = staged.iter().map(|staged| &staged.name).chain(&self.also_sync);
-                apply::sync_names(dir, names).map_err(fail)?;
-            }
+        if self.durability == Durability::Durable && !staged.is_empty() {
+            apply::sync_names(dir, staged.iter().map(|staged| &staged.name))
+                .map_err(NotInPlace::Sync)?;
         }
-        left_over.remove_stages(dir).map_err(fail)
+        // A stage that stays does no harm: it holds what is in place already.
+        let _ = left_over.remove_stages(dir);
+        Ok(())
+    }
+
+    /// Makes durable what the records name and somebody else wrote.
+    fn sync_others(&self, dir: &Dir) -> Result<(), IoError> {
+        if self.also_sync.is_empty() {
+            return Ok(());
+        }
+        self.also_sync.iter().try_for_each(|name| sync_file(dir, name))?;
+        apply::sync_names(dir, self.also_sync.iter())
     }
 
     /// Makes what an earlier commit with the same key wrote as durable as this caller asks.
@@ -340,6 +343,14 @@ impl Transaction {
         }
         Committed { artifacts, events: records.cloned().collect(), duplicate: false }
     }
+}
+
+/// Why a committed transaction is not all in place and durable.
+enum NotInPlace {
+    /// This artifact could not be put in place; the next catch-up does it.
+    Apply(ArtifactName, IoError),
+    /// All is in place, and a sync failed.
+    Sync(IoError),
 }
 
 /// How many files are synced at a time.

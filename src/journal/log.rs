@@ -141,6 +141,11 @@ impl<F: Fold> LockedLog<'_, F> {
         &self.rest
     }
 
+    /// Poisons this writer after a failed sync of something that the journal names.
+    pub(crate) fn poison(&mut self, source: IoError) -> JournalError {
+        self.log.poison(source)
+    }
+
     /// [`Log::sync`], with the lock held.
     pub(crate) fn sync(&mut self) -> Result<(), JournalError> {
         self.log.sync()
@@ -247,9 +252,11 @@ impl<F: Fold> LockedLog<'_, F> {
         Ok(bytes.split_inclusive(|b| *b == b'\n').filter_map(Record::parse).collect())
     }
 
+    /// Refuses to go on behind damage. A closed journal does not go on in any case.
     pub(crate) fn check_not_damaged(&self) -> Result<(), JournalError> {
         match self.rest.damage() {
             None => Ok(()),
+            Some(_) if self.log.ledger.is_closed() => Ok(()),
             Some(skip) => Err(JournalError::DamagedTail {
                 path: self.log.file.path().to_owned(),
                 offset: skip.offset,
@@ -262,19 +269,23 @@ impl<F: Fold> LockedLog<'_, F> {
         }
     }
 
-    /// Refuses what a superseded attempt of a step, or anybody in a closed run, wants to append.
+    /// Refuses what anybody in a closed run, or an attempt of a step that is over, wants to append.
     pub(crate) fn check_admitted(&self) -> Result<(), JournalError> {
-        if let Some(step) = &self.log.home.step {
-            let newest = self.log.ledger.newest_start(step.name.as_str());
-            if newest != Some(step.started) {
-                return Err(JournalError::StepSuperseded {
-                    step: step.name.clone(),
-                    started: step.started,
-                    newest: newest
-                        .map_or_else(|| "it ended".to_owned(), |id| format!("superseded by {id}")),
-                });
-            }
+        self.check_open()?;
+        let Some(step) = &self.log.home.step else { return Ok(()) };
+        let newest = self.log.ledger.newest_start(step.name.as_str());
+        if newest == Some(step.started) {
+            return Ok(());
         }
+        Err(JournalError::StepSuperseded {
+            step: step.name.clone(),
+            started: step.started,
+            newest: newest
+                .map_or_else(|| "it ended".to_owned(), |id| format!("superseded by {id}")),
+        })
+    }
+
+    fn check_open(&self) -> Result<(), JournalError> {
         if self.log.ledger.is_closed() {
             return Err(JournalError::Closed { path: self.log.file.path().to_owned() });
         }
@@ -305,7 +316,7 @@ impl<F: Fold> LockedLog<'_, F> {
 
     /// Closes off damage at the end of the file, and only there.
     pub(crate) fn append_repair(&mut self, event: &Event) -> Result<Vec<Appended>, JournalError> {
-        self.check_admitted()?;
+        self.check_open()?;
         self.write(std::slice::from_ref(event))
     }
 }

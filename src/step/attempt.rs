@@ -10,7 +10,7 @@ use crate::context::RunContext;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
 use crate::io::{Dir, LockFile};
-use crate::journal::{Event, JournalError, StepRef, types};
+use crate::journal::{Event, ExpectedVersion, JournalError, StepRef, types};
 use crate::layout;
 
 /// A running attempt. While it lives, it holds the lock on its liveness file, which the kernel frees
@@ -47,7 +47,11 @@ impl Attempt {
         let mut superseded = None;
         match locked.fold().1.of(name.as_str()).cloned() {
             None => {}
-            Some((_, Progress::Completed(signal))) => return Ok(Begun::Complete(signal)),
+            Some((_, Progress::Completed(signal))) => {
+                // Told only once it is sure to stay: the one who ended it may have died before this.
+                locked.sync().map_err(refused)?;
+                return Ok(Begun::Complete(signal));
+            }
             Some((last, Progress::Failed)) => number = last + 1,
             Some((last, Progress::Open(started))) => {
                 if let Some(holder) = holder(&dir, started).map_err(|e| refused(e.into()))? {
@@ -79,12 +83,17 @@ impl Attempt {
         let started = runtime.next_event_id();
         let path = layout::liveness(started);
         dir.create_dir(layout::TMP)?;
+        let expected = match locked.ledger().version(&format!("step/{step}")) {
+            None => ExpectedVersion::NoStream,
+            Some(version) => ExpectedVersion::Exact(version),
+        };
         // Alive before the journal says that it started, so that nobody ever sees it dead.
         let alive = dir.open_lock(&path)?;
         alive.try_exclusive()?;
         let event = Event::new(types::STEP_STARTED)
             .stream("step", step.as_str())
             .payload(&payload)
+            .expect(expected)
             .id(started);
         let recorded = locked.append(std::slice::from_ref(&event)).and_then(|_| locked.sync());
         let number = payload.attempt;

@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 
 use crate::error::IoError;
 use crate::genesis::GenesisError;
-use crate::id::{RunId, TaskId};
+use crate::id::{IdError, RunId, TaskId};
 use crate::journal::JournalError;
 
 use super::{RunStatus, TaskStatus};
@@ -22,6 +22,9 @@ pub enum WorkspaceError {
     /// The journal refused.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The text cannot be an id.
+    #[error(transparent)]
+    Id(IdError),
     /// There is no workspace.
     #[error("there is no workspace at {path}; make one with `runjournal init`")]
     NotAWorkspace {
@@ -120,6 +123,12 @@ pub enum WorkspaceError {
         /// The journal.
         path: Utf8PathBuf,
     },
+}
+
+impl From<IdError> for WorkspaceError {
+    fn from(error: IdError) -> Self {
+        Self::Id(error)
+    }
 }
 
 impl From<GenesisError> for WorkspaceError {

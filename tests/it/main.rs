@@ -1,6 +1,8 @@
 //! Behaviour through the public API, and through the tool.
 
 #[cfg(test)]
+mod appends;
+#[cfg(test)]
 mod artifacts;
 #[cfg(test)]
 #[cfg(feature = "cli")]
@@ -25,6 +27,8 @@ mod oracle;
 mod random_damage;
 #[cfg(test)]
 mod steps;
+#[cfg(test)]
+mod sync_order;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

@@ -32,6 +32,13 @@ fn a_step_is_done_once() {
     })
     .unwrap();
     assert_eq!(ctx.artifacts().read(OUT).unwrap(), 8);
+    let completed = ctx.events().unwrap().map(Result::unwrap);
+    let completed = completed.filter(|r| r.event_type == "step_completed").last().unwrap();
+    let payload: serde_json::Value = completed.payload().unwrap();
+    assert_eq!(payload["inputs"][0]["path"], "plan.json");
+    assert_eq!(payload["inputs"][0]["version"], 0);
+    assert_eq!(payload["outputs"][0]["path"], "out.json");
+    assert_eq!(payload["attempt"], 3);
     ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
     assert!(matches!(ctx.append(Event::new("late")), Err(JournalError::Closed { .. })));
     eprintln!("{}", std::fs::read_to_string(ctx.journal_path()).unwrap());

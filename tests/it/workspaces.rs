@@ -93,6 +93,24 @@ fn a_newer_workspace_is_read_only() {
     assert_eq!(walk(test.root()), before, "not a byte was written");
 }
 
+#[test]
+fn a_newer_task_or_run_in_an_old_workspace_is_read_only_too() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let version = ("\"format_version\":1", "\"format_version\":7");
+    rewrite_version(&ctx.run_path().join("run.json"), version.0, version.1);
+    let refused = ctx.append(Event::new("x")).unwrap_err();
+    assert!(
+        matches!(refused, JournalError::Genesis(GenesisError::NewerFormat { found: 7, .. })),
+        "{refused}"
+    );
+    assert_eq!(ctx.events().unwrap().count(), 0);
+    let task = test.task().path().join("task.json");
+    rewrite_version(&task, "\"schema_version\":1", "\"schema_version\":7");
+    let refused = test.task().set_status(TaskStatus::InProgress).unwrap_err().to_string();
+    assert!(refused.contains("version 7") && refused.contains("version 1"), "{refused}");
+}
+
 fn walk(root: &camino::Utf8Path) -> Vec<(std::path::PathBuf, u64)> {
     let entries = walkdir::WalkDir::new(root).sort_by_file_name().into_iter().map(Result::unwrap);
     entries.map(|e| (e.path().to_owned(), e.metadata().unwrap().len())).collect()

@@ -1,0 +1,184 @@
+//! The order of writes and syncs that `Durable` stands on, as `strace` sees it. No kill can show a
+//! missing sync, so this is what notices one.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use runjournal::testing::TestWorkspace;
+use runjournal::{Artifact, ArtifactName, Durability, Event, RunContext};
+
+const WORKER: &str = "RUNJOURNAL_TEST_SYNC_ORDER";
+const A: ArtifactName = ArtifactName::from_static("a.txt");
+const B: ArtifactName = ArtifactName::from_static("dir/b.txt");
+const INPUT: Artifact<u32> = Artifact::json("input.json");
+
+/// What a worker does to the disk, in words; `None` where that cannot be seen.
+fn traced(ctx: &RunContext, worker: &str) -> Option<Vec<String>> {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let calls = "trace=write,fsync,fdatasync,renameat,renameat2,unlinkat,linkat";
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-y", "-e", calls, "-o"])
+        .arg(log.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", worker, "--nocapture", "--test-threads=1"])
+        .envs(ctx.env())
+        .env(WORKER, "1")
+        .stdout(Stdio::null())
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        let line = b"skipped: order of syncs: strace is not installed, or must not trace here\n";
+        std::io::stderr().write_all(line).unwrap();
+        return None;
+    }
+    let run = ctx.run_path();
+    let log = std::fs::read_to_string(log.path()).unwrap();
+    let words = log.lines().filter_map(|line| {
+        let (call, arguments) = line.split_once(' ')?.1.trim_start().split_once('(')?;
+        if !arguments.contains(run.as_str()) {
+            return None;
+        }
+        let path = arguments.split_once('<')?.1.split_once('>')?.0;
+        let place = path.strip_prefix(run.as_str())?.trim_start_matches('/');
+        let place = match place.strip_prefix(".tmp/") {
+            Some(name) if name.ends_with(".live") => return None,
+            Some(_) => "stage",
+            None => place,
+        };
+        match call {
+            "renameat" | "renameat2" => Some("rename".to_owned()),
+            "unlinkat" if arguments.contains(".live") => None,
+            "unlinkat" => Some(format!("unlink in {place}")),
+            _ => Some(format!("{call} {place}")),
+        }
+    });
+    Some(words.collect())
+}
+
+fn is_worker() -> bool {
+    std::env::var_os(WORKER).is_some()
+}
+
+#[test]
+fn transaction_worker() {
+    if !is_worker() {
+        return;
+    }
+    let ctx = RunContext::from_env().unwrap();
+    let mut tx = ctx.transaction();
+    tx.write_bytes(B, b"content").unwrap();
+    tx.remove(A).unwrap();
+    tx.append(Event::new("noted"));
+    tx.commit().unwrap();
+}
+
+#[test]
+fn a_durable_transaction_syncs_content_records_and_names_in_this_order() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write_bytes(A, b"old").unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::transaction_worker") else { return };
+    assert_eq!(
+        calls,
+        [
+            "write stage",
+            "fsync stage",
+            "fsync stage",
+            "fsync .tmp",
+            "write journal/events.jsonl",
+            "fdatasync journal/events.jsonl",
+            "rename",
+            "unlink in artifacts",
+            "fsync artifacts",
+            "fsync artifacts/dir",
+            "fsync .tmp",
+            "unlink in .tmp",
+        ]
+    );
+}
+
+#[test]
+fn step_worker() {
+    if !is_worker() {
+        return;
+    }
+    let ctx = RunContext::from_env().unwrap();
+    ctx.step("work", |s| {
+        let input = s.read(INPUT)?;
+        s.write_bytes(A, input.to_string().as_bytes())?;
+        Ok("done".into())
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_end_of_a_step_also_syncs_what_it_read_before_its_record() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().durability(Durability::Buffered).write(INPUT, &7).unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::step_worker") else { return };
+    assert_eq!(
+        calls,
+        [
+            "write journal/events.jsonl",
+            "fdatasync journal/events.jsonl",
+            "write stage",
+            "fsync stage",
+            "fsync .tmp",
+            "fsync artifacts/input.json",
+            "fsync artifacts",
+            "fsync .tmp",
+            "write journal/events.jsonl",
+            "fdatasync journal/events.jsonl",
+            "rename",
+            "fsync artifacts",
+            "fsync .tmp",
+        ]
+    );
+}
+
+#[test]
+fn catching_up_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        assert_eq!(ctx.catch_up().unwrap(), []);
+    }
+}
+
+#[test]
+fn what_a_crash_left_is_put_in_place_only_after_its_record_and_content_were_synced() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let store = ctx.artifacts().durability(Durability::Buffered);
+    store.write_bytes(A, b"content").unwrap();
+    let last = ctx.events().unwrap().last().unwrap().unwrap();
+    let stage = ctx.run_path().join(".tmp").join(last.event_id.to_string());
+    std::fs::rename(ctx.artifact_path(&A), stage).unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::catching_up_worker") else { return };
+    assert_eq!(
+        calls,
+        [
+            "fdatasync journal/events.jsonl",
+            "fsync stage",
+            "rename",
+            "fsync artifacts",
+            "fsync .tmp",
+        ]
+    );
+}
+
+#[test]
+fn complete_step_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        ctx.step("work", |_| unreachable!("it is complete")).unwrap();
+    }
+}
+
+#[test]
+fn a_completed_step_is_told_of_only_once_it_is_sure_to_stay() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.step("work", |_| Ok("done".into())).unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::complete_step_worker") else { return };
+    assert_eq!(calls, ["fdatasync journal/events.jsonl"]);
+}
