@@ -42,7 +42,7 @@ impl LeftOver {
 
     /// Removes the directories that are empty now that every record is in place.
     pub(super) fn remove_directories(&self, dir: &Dir) {
-        self.removed.iter().for_each(|name| remove_empty_parents(dir, name));
+        remove_directories(dir, self.removed.iter());
     }
 
     pub(super) fn remove_stages(self, dir: &Dir) -> Result<(), IoError> {
@@ -70,7 +70,11 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Directories that a removal left empty go too, so that their names can be files again.
+/// Removes the directories above these artifacts that are empty, so that their names can be files.
+pub(super) fn remove_directories<'a>(dir: &Dir, names: impl Iterator<Item = &'a ArtifactName>) {
+    names.for_each(|name| remove_empty_parents(dir, name));
+}
+
 fn remove_empty_parents(dir: &Dir, name: &ArtifactName) {
     let mut path = name.as_str();
     while let Some((parent, _)) = path.rsplit_once('/') {
@@ -137,15 +141,19 @@ pub(super) fn recover(
     let mut findings = Vec::new();
     let (mut applied, mut left_over) = (Vec::new(), LeftOver::default());
     for (name, last) in waiting {
-        match recover_one(dir, &name, &last, &mut left_over)? {
-            None => applied.push(name),
-            Some(finding) => findings.push(finding),
+        match recover_one(dir, &name, &last, &mut left_over) {
+            Ok(None) => applied.push(name),
+            Ok(Some(finding)) => findings.push(finding),
+            // One strange object is a finding, and does not stop the run.
+            Err(error) if is_strange(&error) => findings.push(strange(error)),
+            Err(error) => return Err(error),
         }
     }
     if !applied.is_empty() {
         left_over.remove_directories(dir);
         sync_names(dir, applied.iter())?;
-        left_over.remove_stages(dir)?;
+        // What stays holds only what is in place already.
+        let _ = left_over.remove_stages(dir);
     }
     Ok(findings)
 }
@@ -195,6 +203,23 @@ fn recover_one(
     }
     put(dir, name, last.event_id, last.digest, left_over)?;
     Ok(None)
+}
+
+/// True if the error is about what stands there, not about the disk.
+fn is_strange(error: &IoError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Other
+            | ErrorKind::IsADirectory
+            | ErrorKind::NotADirectory
+            | ErrorKind::PermissionDenied
+    )
+}
+
+fn strange(error: IoError) -> Finding {
+    let reason = format!("cannot {}: {}", error.action, error.source);
+    let place = Place { path: error.path, offset: None, length: None };
+    Finding { code: Code::CommitNotApplied, place, reason }
 }
 
 fn not_applied(dir: &Dir, target: &str, reason: &str) -> Finding {

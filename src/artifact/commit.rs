@@ -1,5 +1,6 @@
 //! The commit of a transaction: the record first, then its application.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::apply::{self, LeftOver};
@@ -10,7 +11,7 @@ use super::{ArtifactError, Expect, Transaction, digest_on_disk};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
-use crate::io::{Dir, Kind};
+use crate::io::Dir;
 use crate::journal::{
     Appended, Durability, Event, ExpectedVersion, JournalError, check_user_key, types,
 };
@@ -102,6 +103,7 @@ impl Transaction {
             return Ok(self.committed(&first, true));
         }
         locked.check_admitted()?;
+        self.check_removals(locked.dir())?;
         self.check_expectations(locked)?;
         self.check_paths(locked.dir())?;
         let unchanged = self.unchanged(locked)?;
@@ -114,8 +116,10 @@ impl Transaction {
         let staged = std::mem::take(&mut self.staged);
         let appended = match locked.append(&batch) {
             Ok(appended) => appended,
-            Err(JournalError::Io(error)) => return Err(error.into()),
+            // Nobody knows whether these records will be found: their stages stay.
+            Err(JournalError::Io(error)) if !wrote_too_little(&error) => return Err(error.into()),
             Err(refused) => {
+                apply::remove_directories(locked.dir(), staged.iter().map(|staged| &staged.name));
                 self.staged = staged;
                 return Err(refused.into());
             }
@@ -143,25 +147,29 @@ impl Transaction {
         if self.staged.is_empty() {
             return Ok(());
         }
-        let sync = |staged: &Staged| dir.open_read(&layout::stage(staged.event_id))?.sync();
-        let share = self.staged.len().div_ceil(SYNC_THREADS);
-        if share == 1 && self.staged.len() == 1 {
-            self.staged.iter().try_for_each(sync)?;
-        } else {
-            std::thread::scope(|scope| {
-                let workers: Vec<_> = self
-                    .staged
-                    .chunks(share)
-                    .map(|part| scope.spawn(move || part.iter().try_for_each(sync)))
-                    .collect();
-                workers.into_iter().try_for_each(|worker| {
-                    worker.join().unwrap_or_else(|_| {
-                        let source = std::io::Error::other("a thread that syncs panicked");
-                        Err(IoError::new("sync", &dir.path().join(layout::TMP), source))
-                    })
+        let sync = |part: &[Staged]| {
+            let stage = |staged: &Staged| dir.open_read(&layout::stage(staged.event_id))?.sync();
+            part.iter().try_for_each(stage)
+        };
+        let mut parts = self.staged.chunks(self.staged.len().div_ceil(SYNC_THREADS));
+        let first = parts.next().unwrap_or_default();
+        std::thread::scope(|scope| {
+            let mut workers = Vec::new();
+            for part in parts {
+                // Where no more threads are to be had, this one does the work.
+                match std::thread::Builder::new().spawn_scoped(scope, move || sync(part)) {
+                    Ok(worker) => workers.push(worker),
+                    Err(_) => sync(part)?,
+                }
+            }
+            sync(first)?;
+            workers.into_iter().try_for_each(|worker| {
+                worker.join().unwrap_or_else(|_| {
+                    let source = std::io::Error::other("a thread that syncs panicked");
+                    Err(IoError::new("sync", &dir.path().join(layout::TMP), source))
                 })
-            })?;
-        }
+            })
+        })?;
         dir.sync(layout::TMP)
     }
 
@@ -176,78 +184,6 @@ impl Transaction {
             first.key = Some(key.clone());
         }
         batch
-    }
-
-    fn check_expectations(&self, locked: &LockedRun<'_, ()>) -> Result<(), ArtifactError> {
-        for staged in &self.staged {
-            let name = &staged.name;
-            let last = locked.fold().0.last(name);
-            let journaled = last.and_then(|last| last.digest);
-            let (met, found) = match staged.expect {
-                Expect::Any => continue,
-                Expect::Version(version) => (
-                    last.is_some_and(|last| last.version == version),
-                    last.map_or_else(
-                        || "was never written".to_owned(),
-                        |last| format!("has version {}", last.version),
-                    ),
-                ),
-                Expect::Absent => {
-                    let on_disk = locked.dir().stat(&layout::artifact(name.as_str()))?;
-                    (journaled.is_none() && on_disk.is_none(), "is there".to_owned())
-                }
-                Expect::Digest(digest) => {
-                    let on_disk = digest_on_disk(locked.dir(), name)?;
-                    let met = on_disk == Some(digest) && journaled == Some(digest);
-                    let found = on_disk.or(journaled).filter(|found| *found != digest);
-                    (met, describe(found))
-                }
-            };
-            if !met {
-                let (name, expected) = (name.clone(), staged.expect.to_string());
-                return Err(ArtifactError::Conflict { name, expected, found });
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that each stage is still there, and that nothing stands in a path's way.
-    fn check_paths(&self, dir: &Dir) -> Result<(), ArtifactError> {
-        for staged in &self.staged {
-            let name = &staged.name;
-            let stage = layout::stage(staged.event_id);
-            if dir.stat(&stage)?.is_none() {
-                let path = dir.path().join(stage);
-                return Err(ArtifactError::StageLost { name: name.clone(), path });
-            }
-            let conflict = |reason, other: &str| ArtifactError::PathConflict {
-                name: name.clone(),
-                reason,
-                other: other.to_owned(),
-            };
-            match dir.stat(&layout::artifact(name.as_str()))?.map(|entry| entry.kind) {
-                None | Some(Kind::File) => {}
-                Some(Kind::Dir) => return Err(conflict("a directory stands", name.as_str())),
-                Some(Kind::Other) => {
-                    return Err(conflict("a link or a special file stands", name.as_str()));
-                }
-            }
-            for (at, _) in name.as_str().match_indices('/') {
-                let parent = name.as_str().get(..at).unwrap_or_default();
-                let beside = self
-                    .staged
-                    .iter()
-                    .any(|other| other.name.as_str() == parent && other.digest.is_some());
-                match dir.stat(&layout::artifact(parent))?.map(|entry| entry.kind) {
-                    Some(Kind::Dir) | None if !beside => {}
-                    Some(Kind::Other) => {
-                        return Err(conflict("a link or a special file stands", parent));
-                    }
-                    _ => return Err(conflict("a file stands", parent)),
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Writes that need no record: the path's last record has this digest, for the same cause. With
@@ -345,6 +281,11 @@ impl Transaction {
     }
 }
 
+/// True for an append that cannot have written a whole record, let alone a batch.
+fn wrote_too_little(error: &IoError) -> bool {
+    matches!(error.kind(), ErrorKind::WriteZero | ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 /// Why a committed transaction is not all in place and durable.
 enum NotInPlace {
     /// This artifact could not be put in place; the next catch-up does it.
@@ -381,8 +322,4 @@ pub(super) fn sync_file(dir: &Dir, name: &ArtifactName) -> Result<(), IoError> {
         Err(error) if error.is_not_found() => Ok(()),
         file => file?.sync(),
     }
-}
-
-fn describe(found: Option<Digest>) -> String {
-    found.map_or_else(|| "is not there".to_owned(), |digest| format!("has {digest}"))
 }

@@ -7,6 +7,7 @@
 
 mod apply;
 mod catalog;
+mod checks;
 mod commit;
 mod error;
 mod handle;

@@ -80,6 +80,8 @@ pub struct Transaction {
     pub(super) checked: bool,
     pub(super) key: Option<String>,
     pub(super) staged: Vec<Staged>,
+    /// What is to be removed and was not there when that was staged.
+    pub(super) to_be_found: Vec<ArtifactName>,
     pub(super) events: Vec<Event>,
     /// An event that stands before all else in the batch; known once the lock is held.
     pub(super) head: Option<Event>,
@@ -95,6 +97,7 @@ impl Transaction {
             checked: false,
             key: None,
             staged: Vec::new(),
+            to_be_found: Vec::new(),
             events: Vec::new(),
             head: None,
             also_sync: Vec::new(),
@@ -189,10 +192,15 @@ impl Transaction {
             Some(staged) => staged.is_some(),
             None => dir.stat(&layout::artifact(name.as_str()))?.is_some(),
         };
-        if !there {
+        // With a key it may be gone because this very transaction was committed before.
+        if !there && self.key.is_none() {
             return Err(ArtifactError::NotFound { name, run: dir.path().to_owned() });
         }
-        self.stage(name, None, expect)
+        self.stage(name.clone(), None, expect)?;
+        if !there {
+            self.to_be_found.push(name);
+        }
+        Ok(())
     }
 
     /// Stages an event.

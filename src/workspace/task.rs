@@ -220,7 +220,14 @@ impl Task {
     /// As [`run`](Task::run) and [`start_run_with`](Task::start_run_with).
     pub fn open_or_start_run(&self, id: RunId) -> Result<RunContext, WorkspaceError> {
         match self.run(id) {
-            Ok(run) => Ok(run.context().clone()),
+            Ok(run) => {
+                // Told of only once it is sure to stay: its maker may have died before this.
+                let dir = Dir::open(&self.path())?;
+                dir.sync(&format!("{}/{}", layout::RUNS, run.context().run_id()))?;
+                dir.sync(layout::RUNS)?;
+                dir.sync("")?;
+                Ok(run.context().clone())
+            }
             Err(WorkspaceError::RunNotFound { run, .. }) => match self.start_run_as(run) {
                 Err(WorkspaceError::RunExists { run, .. }) => {
                     Ok(RunContext::new(&self.root, self.id(), &run, &self.runtime))

@@ -102,6 +102,11 @@ impl Workspace {
                 Err(WorkspaceError::WorkspaceExists { .. }) => Self::open(root),
                 other => other,
             },
+            Ok(workspace) => {
+                // Told of only once it is sure to stay: its maker may have died before this.
+                Dir::open_root(&workspace.root)?.sync("")?;
+                Ok(workspace)
+            }
             other => other,
         }
     }
@@ -199,6 +204,13 @@ impl Workspace {
         options: TaskOptions,
     ) -> Result<Task, WorkspaceError> {
         match self.task(id) {
+            Ok(task) => {
+                // Told of only once it is sure to stay: its maker may have died before this.
+                let dir = Dir::open_root(&self.root)?;
+                dir.sync(task.id().as_str())?;
+                dir.sync("")?;
+                Ok(task)
+            }
             Err(WorkspaceError::TaskNotFound { task }) => match self.create_task(task, options) {
                 Err(WorkspaceError::TaskExists { task }) => self.task(task),
                 other => other,

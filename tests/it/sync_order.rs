@@ -182,3 +182,22 @@ fn a_completed_step_is_told_of_only_once_it_is_sure_to_stay() {
     let Some(calls) = traced(&ctx, "sync_order::complete_step_worker") else { return };
     assert_eq!(calls, ["fdatasync journal/events.jsonl"]);
 }
+
+#[test]
+fn opening_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        let workspace = runjournal::Workspace::open_or_create(ctx.root()).unwrap();
+        let options = runjournal::TaskOptions::default();
+        let task = workspace.open_or_create_task(ctx.task_id().clone(), options).unwrap();
+        task.open_or_start_run(ctx.run_id().clone()).unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_was_there_is_told_of_only_once_it_is_sure_to_stay() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::opening_worker") else { return };
+    assert_eq!(calls, ["fsync "], "the run's own directory");
+}

@@ -285,3 +285,97 @@ fn a_link_in_place_of_artifacts_is_not_followed_by_a_listing() {
     std::os::unix::fs::symlink(&outside, &artifacts).unwrap();
     assert!(ctx.artifacts().list().is_err() || ctx.artifacts().list().unwrap().is_empty());
 }
+
+#[test]
+fn a_keyed_transaction_with_a_removal_is_committed_once() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write_bytes(A, b"a").unwrap();
+    let commit = || {
+        let mut tx = ctx.transaction().key("move-1");
+        tx.write_bytes(B, b"a")?;
+        tx.remove(A)?;
+        tx.commit()
+    };
+    assert!(!commit().unwrap().duplicate);
+    assert!(commit().unwrap().duplicate);
+    let mut tx = ctx.transaction().key("move-2");
+    tx.remove(A).unwrap();
+    assert!(matches!(tx.commit(), Err(ArtifactError::NotFound { .. })));
+}
+
+#[test]
+fn a_stage_that_is_gone_is_not_committed() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let mut tx = ctx.transaction().durability(Durability::Buffered);
+    tx.write_bytes(A, b"a").unwrap();
+    for entry in std::fs::read_dir(ctx.run_path().join(".tmp")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    assert!(matches!(tx.commit(), Err(ArtifactError::StageLost { .. })));
+    assert_eq!(ctx.events().unwrap().count(), 0);
+}
+
+#[test]
+fn a_refused_commit_leaves_no_directories() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let mut tx = ctx.transaction().durability(Durability::Buffered);
+    for number in 0..=MAX_BATCH_RECORDS {
+        tx.write_bytes(ArtifactName::new(format!("many/{number}/f")).unwrap(), b"").unwrap();
+    }
+    assert!(tx.commit().is_err());
+    ctx.artifacts().write_bytes(ArtifactName::from_static("many"), b"a file").unwrap();
+    assert_eq!(stages(&ctx), 0);
+}
+
+#[test]
+fn equal_bytes_of_another_cause_are_another_record() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write_bytes(A, b"same").unwrap();
+    ctx.step("work", |s| {
+        s.write_bytes(A, b"same")?;
+        Ok("done".into())
+    })
+    .unwrap();
+    let written = ctx.events().unwrap().map(Result::unwrap);
+    assert_eq!(written.filter(|r| r.event_type == "artifact_written").count(), 2);
+}
+
+#[test]
+fn one_strange_stage_is_a_finding_and_does_not_stop_the_run() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write_bytes(A, b"a").unwrap();
+    let last = ctx.events().unwrap().last().unwrap().unwrap();
+    let stage = ctx.run_path().join(".tmp").join(last.event_id.to_string());
+    std::fs::create_dir(&stage).unwrap();
+    ctx.append(Event::new("goes_on")).unwrap();
+    std::fs::remove_file(ctx.artifact_path(&A)).unwrap();
+    let findings = ctx.catch_up().unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    ctx.append(Event::new("goes_on")).unwrap();
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_is_refused_and_nobody_waits_for_it() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let fifo = |path: &camino::Utf8Path| {
+        let made = std::process::Command::new("mkfifo").arg(path.as_str()).status();
+        made.is_ok_and(|status| status.success())
+    };
+    if !fifo(&ctx.artifact_path(&A)) {
+        use std::io::Write as _;
+        std::io::stderr().write_all(b"skipped: pipes: mkfifo is not there\n").unwrap();
+        return;
+    }
+    assert!(ctx.artifacts().read_bytes(A).is_err());
+    assert!(ctx.artifacts().write_bytes(A, b"x").is_err());
+    let journal = ctx.journal_path();
+    std::fs::remove_file(&journal).unwrap();
+    assert!(fifo(&journal));
+    assert!(ctx.events().is_err() && ctx.append(Event::new("x")).is_err());
+}
