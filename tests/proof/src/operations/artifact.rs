@@ -68,6 +68,13 @@ pub(super) const ALL: &[Operation] = &[
         done: all_once,
         ..plain()
     },
+    Operation {
+        name: "transaction_moving",
+        operate: moving,
+        holds: |s| moved(s).or_else(|_| has(s, "deep/below/other.txt", "")),
+        done: moved,
+        ..plain()
+    },
 ];
 
 const NEW: &str = "new content, of another length";
@@ -143,12 +150,7 @@ fn transaction(place: &Place, acks: &mut Acks, how: Durability, key: Option<&str
     tx.write_bytes(name("x/one.txt")?, b"one")?;
     tx.write_bytes(name("x/two.txt")?, b"two, two")?;
     match tx.remove(name("old.txt")?) {
-        Err(ArtifactError::NotFound { .. }) if place.again() && key.is_none() => {}
-        Err(ArtifactError::NotFound { .. }) if place.again() => {
-            // The key stands: what it stands for is what `done` looks at.
-            place.end();
-            return Ok(());
-        }
+        Err(ArtifactError::NotFound { .. }) if place.again() => {}
         other => other?,
     }
     tx.append(Event::new("noted").payload(&1));
@@ -156,6 +158,23 @@ fn transaction(place: &Place, acks: &mut Acks, how: Durability, key: Option<&str
     acks.committed(&tx.commit()?)?;
     place.end();
     Ok(())
+}
+
+/// A removal that empties a directory, and a write into the same.
+fn moving(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    place.begin();
+    let mut tx = ctx.transaction().key("moving");
+    tx.remove(name("deep/below/note.txt")?)?;
+    tx.write_bytes(name("deep/below/other.txt")?, NEW.as_bytes())?;
+    acks.committed(&tx.commit()?)?;
+    place.end();
+    Ok(())
+}
+
+fn moved(seen: &Seen<'_>) -> Outcome {
+    has(seen, "deep/below/note.txt", "")?;
+    has(seen, "deep/below/other.txt", NEW)
 }
 
 fn has(seen: &Seen<'_>, name: &str, content: &str) -> Outcome {
