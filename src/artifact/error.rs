@@ -7,7 +7,7 @@ use crate::error::IoError;
 use crate::genesis::GenesisError;
 use crate::id::StepName;
 use crate::journal::JournalError;
-use crate::name::ArtifactName;
+use crate::name::{ArtifactName, NameError};
 
 /// Reading or writing an artifact was refused, or failed. Unless a variant says otherwise, nothing
 /// was committed.
@@ -20,6 +20,9 @@ pub enum ArtifactError {
     /// The journal refused.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The text cannot name an artifact. So that `?` works on [`ArtifactName::new`] too.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// There is no such artifact.
     #[error(
         "there is no artifact {name} in {run}; `runjournal artifact list` shows those there are"
