@@ -323,7 +323,8 @@ pub(crate) enum StepVerb {
         /// starts, and without it the step does not start
         #[arg(long, value_name = "NAME")]
         input: Vec<ArtifactName>,
-        /// The program and its arguments; they are recorded as the step's configuration
+        /// The program and its arguments; recorded as the step's configuration, so keep
+        /// secrets out of them
         #[arg(last = true, required = true, value_name = "PROGRAM")]
         program: Vec<OsString>,
     },

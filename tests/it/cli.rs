@@ -192,7 +192,8 @@ fn help_tells_the_grammar_and_the_exit_codes() {
 
     Arguments:
       <NAME>        The step's name
-      <PROGRAM>...  The program and its arguments; they are recorded as the step's configuration
+      <PROGRAM>...  The program and its arguments; recorded as the step's configuration, so keep secrets
+                    out of them
 
     Options:
       -r, --run <RUN>     TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
