@@ -52,8 +52,8 @@ impl Code {
     pub fn advice(self) -> &'static str {
         match self {
             Code::JournalDamaged => {
-                "restore these bytes from a backup; if they end the journal, `runjournal repair --apply` \
-                 closes them off so that appends go on"
+                "restore these bytes from a backup; where nothing that counts follows them and the run is \
+                 not complete, `runjournal repair --apply` closes them off so that appends go on"
             }
             Code::Garbage => "nothing",
             Code::TornTail => "nothing: the next append seals it off",

@@ -26,8 +26,9 @@
 //!     Ok(Signal::new("success"))
 //! }
 //!
-//! let task = Workspace::create(&root)?.create_task("TASK-1".parse()?, TaskOptions::default())?;
-//! let ctx = task.start_run()?;
+//! let task = Workspace::open_or_create(&root)?
+//!     .open_or_create_task("TASK-1".parse()?, TaskOptions::default())?;
+//! let ctx = task.open_or_start_run("RUN-1".parse()?)?; // the next call goes on from here
 //! if ctx.step("plan", plan)? == "planned" {
 //!     ctx.step("execute", execute)?;
 //! }

@@ -158,6 +158,9 @@ const fn segment_fault(bytes: &[u8], start: usize, end: usize) -> Option<&'stati
     if end - start > 255 {
         return Some("a segment is longer than 255 bytes");
     }
+    if end - start == 2 && bytes[start] == b'.' && bytes[start + 1] == b'.' {
+        return Some("`..` leads out of artifacts/");
+    }
     if bytes[start] == b'.' {
         return Some("a segment starts with a dot; such names belong to the library");
     }

@@ -1,5 +1,6 @@
 //! For tests, ours and yours: a workspace in a temporary directory whose times and ids are the same
-//! in every run.
+//! in every run. Feature `testing`, which belongs among your dev-dependencies:
+//! `cargo add --dev --path ../runjournal --features testing`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -1,6 +1,6 @@
 //! A pipeline of three nodes on a real folder: `cargo run --example pipeline [FOLDER] [--run ID]`.
 //!
-//! `plan` lists the files, `execute` measures each, `verify` checks the measures against the folder.
+//! `plan` lists the files, `execute` measures each, `verify` measures again and compares.
 //! Every node is a process of its own. The first `execute` is killed while it writes; the run goes on
 //! all the same. Called again with the same run id, the example changes nothing.
 //!
@@ -15,6 +15,13 @@ use std::process::{Command, ExitCode, Stdio};
 
 use camino::Utf8Path;
 use runjournal::{Digest, Outcome, RunContext, RunId, Step, TaskOptions, Workspace};
+
+const USAGE: &str = "\
+Usage: pipeline [FOLDER] [--run ID]
+
+Measures the files of FOLDER (else the source of this example) in three nodes, one of which is killed
+while it writes. What they leave is in ./workspaces/PIPELINE/runs/ID (else demo). Called again with the
+same ID, it changes nothing.";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -36,6 +43,13 @@ fn run() -> Result<()> {
         match argument.as_str() {
             "--node" => return node(&arguments.collect::<Vec<_>>()),
             "--run" => run_id = arguments.next().ok_or("--run needs an id")?,
+            "-h" | "--help" => {
+                println!("{USAGE}");
+                return Ok(());
+            }
+            option if option.starts_with('-') => {
+                return Err(format!("{option} is no option; see --help").into());
+            }
             _ => folder = argument,
         }
     }

@@ -20,7 +20,7 @@ struct Plan {
     files: BTreeSet<Utf8PathBuf>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Measure {
     lines: u64,
     bytes: u64,
@@ -30,7 +30,7 @@ struct Measure {
 /// The measures of one language's files, in an artifact of their own: `measures/rust.json`.
 type Measures = BTreeMap<Utf8PathBuf, Measure>;
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, PartialEq, Serialize, Deserialize)]
 struct Total {
     files: u64,
     lines: u64,
@@ -73,22 +73,29 @@ pub(crate) fn execute(s: &StepContext, halfway: impl Fn() -> io::Result<()>) -> 
             halfway()?;
         }
     }
+    if measures.is_empty() {
+        halfway()?; // of nothing
+    }
     s.write(EXECUTOR_REPORT, &report)?;
     Ok(Signal::new("success"))
 }
 
-/// Checks the report against the tree as it is now.
+/// Measures each file again, and checks every measure and every total.
 pub(crate) fn verify(s: &StepContext) -> StepResult {
     let (plan, report) = (s.read(PLAN)?, s.read(EXECUTOR_REPORT)?);
     let mut unmeasured = files_of(&plan.folder)?;
     let mut verdict = Verdict { checked: 0, wrong: Vec::new() };
-    for language in report.languages.keys() {
-        for (file, measured) in s.read(measures_of(language)?)? {
+    for (language, reported) in &report.languages {
+        let files = s.read(measures_of(language)?)?;
+        for (file, measured) in &files {
             verdict.checked += 1;
-            let there = unmeasured.remove(&file);
-            if !there || measure(&plan.folder.join(&file))?.digest != measured.digest {
-                verdict.wrong.push(format!("{file} changed"));
+            let there = unmeasured.remove(file);
+            if !there || measure(&plan.folder.join(file))? != *measured {
+                verdict.wrong.push(format!("{file} is not as it was measured"));
             }
+        }
+        if total(&files) != *reported {
+            verdict.wrong.push(format!("the total of {language} is not the sum of its files"));
         }
     }
     verdict.wrong.extend(unmeasured.iter().map(|file| format!("{file} was not measured")));

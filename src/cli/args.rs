@@ -20,16 +20,19 @@ Exit codes:
   6   read-only, or written by a newer runjournal
   10  internal: the system refused";
 
+/// Options of every verb stand behind its own.
+const GLOBAL: &str = "Global options";
+
 /// Crash-safe run directories for agents and data pipelines: the disk is the state.
 #[derive(Debug, Parser)]
 #[command(name = "runjournal", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
     /// The workspace; else RUNJOURNAL_ROOT, else the nearest one upward from the current directory
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
     pub(crate) root: Option<Utf8PathBuf>,
     /// How to print: for people, as one JSON document, or as one JSON object a line
     #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true)]
-    #[arg(value_name = "table|json|jsonl")]
+    #[arg(value_name = "table|json|jsonl", help_heading = GLOBAL)]
     pub(crate) format: Format,
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -53,8 +56,12 @@ pub(crate) enum Verb {
     Init {
         /// Where to make it
         dir: Option<Utf8PathBuf>,
+        /// Where there is a workspace already, use it as it is
+        #[arg(long)]
+        if_absent: bool,
     },
     /// Show the tasks, their runs, and what is not as it should be
+    #[command(after_help = STATUS)]
     Status,
     /// Make, list and show tasks
     #[command(subcommand)]
@@ -91,6 +98,9 @@ pub(crate) enum TaskVerb {
         /// What the task is to reach
         #[arg(long, default_value = "")]
         objective: String,
+        /// Where there is such a task already, use it as it is
+        #[arg(long)]
+        if_absent: bool,
     },
     /// List the tasks
     List,
@@ -110,6 +120,9 @@ pub(crate) enum RunVerb {
         /// The run's id; a new UUID unless given
         #[arg(long)]
         run_id: Option<RunId>,
+        /// Where there is such a run already, go on with it as it is
+        #[arg(long, requires = "run_id")]
+        if_absent: bool,
     },
     /// List the runs of a task, or of all tasks
     List {
@@ -118,13 +131,13 @@ pub(crate) enum RunVerb {
     },
     /// Show a run: its state, its steps, and what is not as it should be
     Show {
-        /// TASK/RUN, or a unique prefix of a run's id
-        run: Option<String>,
+        #[command(flatten)]
+        run: ThisRun,
     },
     /// End a run: nothing can be appended to it any more
     Complete {
-        /// TASK/RUN, or a unique prefix of a run's id
-        run: Option<String>,
+        #[command(flatten)]
+        run: ThisRun,
         /// How it ended
         #[arg(long)]
         status: Ending,
@@ -156,6 +169,24 @@ pub(crate) struct InRun {
     /// TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
     #[arg(short, long, value_name = "RUN")]
     pub(crate) run: Option<String>,
+}
+
+/// Which run a verb about a run as a whole is about.
+#[derive(Debug, Args)]
+pub(crate) struct ThisRun {
+    /// TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
+    #[arg(value_name = "RUN", conflicts_with = "run")]
+    argument: Option<String>,
+    /// The same, as the verbs inside a run take it
+    #[arg(short, long, value_name = "RUN")]
+    run: Option<String>,
+}
+
+impl ThisRun {
+    /// The run that is named, in either way.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.argument.as_deref().or(self.run.as_deref())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -239,7 +270,7 @@ pub(crate) struct Append {
     /// What kind of event it is, in snake_case
     #[arg(value_name = "TYPE")]
     pub(crate) event_type: String,
-    /// What happened, as JSON; `-`: standard input
+    /// What happened, as JSON; `-`: standard input, which is read only with `-` or --lines
     #[arg(long, value_name = "JSON")]
     pub(crate) payload: Option<String>,
     /// The stream it belongs to; the run's unless given
@@ -288,20 +319,34 @@ pub(crate) enum StepVerb {
         run: InRun,
         /// The step's name
         name: String,
-        /// The program and its arguments
+        /// An artifact that the program reads, once for each: its digest is recorded when the step
+        /// starts, and without it the step does not start
+        #[arg(long, value_name = "NAME")]
+        input: Vec<ArtifactName>,
+        /// The program and its arguments; recorded as the step's configuration, so keep
+        /// secrets out of them
         #[arg(last = true, required = true, value_name = "PROGRAM")]
         program: Vec<OsString>,
     },
 }
 
-const STEP_RUN: &str = "\
-The program runs in a folder of its own, with RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP set, so \
-that `runjournal` inside it works on this run. When it exits with 0, the files that it left in \
-$RUNJOURNAL_OUT are committed as artifacts together with the end of the step. A step that is complete is \
-not run again. The last line of standard output is the step's signal; with --format json the program's \
-own output goes to standard error.
+const STATUS: &str = "\
+It checks the journals, and the commits that are not in place yet. The contents of artifacts are not \
+compared with their digests; a later `verify` will do that.";
 
-Exit codes: 0 the step is complete; 1 the program failed; 4 the step is taken.";
+const STEP_RUN: &str = "\
+The program runs in a folder of its own, which is its current folder and goes when the step ends; \
+RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP are set, so that `runjournal` inside it works on this \
+run. When it exits with 0, the files that it left in $RUNJOURNAL_OUT are committed as artifacts together \
+with the end of the step. A step that is complete is not run again.
+
+What the program itself puts or appends by `runjournal` is committed at once: it stays even if the step \
+fails, and is not among the step's inputs and outputs.
+
+The last line of standard output is the step's signal, always `success` in this version; with --format \
+json the program's own output goes to standard error.
+
+Exit codes: 0 the step is complete; 1 the program failed; 3 an input is not there; 4 the step is taken.";
 
 fn stream(text: &str) -> Result<(String, String), &'static str> {
     let (kind, id) = text.split_once('/').ok_or("it must be KIND/ID, such as tool/cc")?;

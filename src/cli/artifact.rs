@@ -190,10 +190,10 @@ impl State {
         }
     }
 
-    /// The word for people; what is as it should be needs none.
+    /// The word for people, and in JSON.
     fn word(self) -> &'static str {
         match self {
-            State::Journaled => "",
+            State::Journaled => "journaled",
             State::Unjournaled => "unjournaled",
             State::Missing => "missing",
         }

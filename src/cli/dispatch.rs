@@ -33,7 +33,7 @@ pub(crate) fn main() -> ExitCode {
 fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
     let at = Locator::new(cli.root);
     match cli.verb {
-        Verb::Init { dir } => init::init(&at, dir, output),
+        Verb::Init { dir, if_absent } => init::init(&at, dir, if_absent, output),
         Verb::Status => status::status(&at, output),
         Verb::Task(verb) => task::task(&at, verb, output),
         Verb::Run(verb) => run::run(&at, verb, output),

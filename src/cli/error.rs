@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use runjournal::{
-    ArtifactError, ContextError, GenesisError, IoError, JournalError, StepFailure, WorkspaceError,
+    ArtifactError, ContextError, GenesisError, IoError, JournalError, RunStatus, StepFailure,
+    WorkspaceError,
 };
 
 /// The exit codes of the tool; scripts rely on them.
@@ -72,6 +73,8 @@ pub(crate) enum CliError {
     NoRecord { seq: u64, run: String, last: u64 },
     #[error("{path} exists already; give --force to replace it, or choose another file")]
     FileExists { path: Utf8PathBuf },
+    #[error("{run} ended before, as {status} too, but {}; give that reason, or start a new run", reason_of(.reason))]
+    OtherReason { run: String, status: RunStatus, reason: Option<String> },
     #[error("cannot {action} {path}")]
     File { action: &'static str, path: Utf8PathBuf, source: io::Error },
     #[error("cannot read standard input")]
@@ -99,6 +102,9 @@ impl CliError {
         let mut text = format!("error: {self}\n");
         for because in self.causes() {
             text.push_str(&format!("  because: {because}\n"));
+        }
+        if let Some(verb) = self.verb() {
+            text.push_str(&format!("  to do: {verb}\n"));
         }
         // Where standard error is closed, the exit code has to do.
         let _ = io::stderr().write_all(text.as_bytes());
@@ -130,6 +136,27 @@ impl CliError {
         causes
     }
 
+    /// What the tool offers, where the library's message cannot name a verb.
+    fn verb(&self) -> Option<String> {
+        let Self::Workspace(error) = self else { return None };
+        Some(match error {
+            WorkspaceError::NotAWorkspace { .. } => "`runjournal init` makes one".to_owned(),
+            WorkspaceError::WorkspaceExists { .. }
+            | WorkspaceError::TaskExists { .. }
+            | WorkspaceError::RunExists { .. } => "--if-absent uses it as it is".to_owned(),
+            WorkspaceError::TaskNotFound { .. } => {
+                "`runjournal task list` shows those there are".to_owned()
+            }
+            WorkspaceError::RunNotFound { task, .. } => {
+                format!("`runjournal run list {task}` shows those there are")
+            }
+            WorkspaceError::NotApplied { .. } => {
+                "`runjournal run show` tells which, and what to do about it".to_owned()
+            }
+            _ => return None,
+        })
+    }
+
     /// The reader of our output has seen enough: no error.
     fn is_closed_pipe(&self) -> bool {
         match self {
@@ -155,7 +182,7 @@ impl CliError {
             Self::NoWorkspace { .. } | Self::RunNotFound { .. } | Self::NoRecord { .. } => {
                 Exit::NotFound
             }
-            Self::FileExists { .. } => Exit::Conflict,
+            Self::FileExists { .. } | Self::OtherReason { .. } => Exit::Conflict,
             Self::File { source, .. } => of_system(source),
             Self::Input { .. } | Self::Output(_) | Self::Render(_) => Exit::Internal,
         }
@@ -186,6 +213,7 @@ fn of_genesis(error: &GenesisError) -> Exit {
 fn of_context(error: &ContextError) -> Exit {
     match error {
         ContextError::Run { source } => of_genesis(source),
+        ContextError::NoWorkspace { .. } | ContextError::NoRun { .. } => Exit::NotFound,
         _ => Exit::Usage,
     }
 }
@@ -263,6 +291,13 @@ fn list(candidates: &[String]) -> String {
         text.push_str(&format!(" and {more} more"));
     }
     text
+}
+
+fn reason_of(reason: &Option<String>) -> String {
+    match reason {
+        Some(reason) => format!("the reason was {reason:?}"),
+        None => "without a reason".to_owned(),
+    }
 }
 
 fn last_seq(last: u64) -> String {

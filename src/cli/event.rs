@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::args::{Append, EventVerb, Format, Log};
 use super::error::{CliError, Exit};
 use super::locate::{Locator, name_of};
-use super::output::{Output, exit_for, hint, severity};
+use super::output::{Output, exit_for, hint, told};
 
 pub(crate) fn event(at: &Locator, verb: EventVerb, output: &mut Output) -> Result<Exit, CliError> {
     match verb {
@@ -199,11 +199,8 @@ fn log(context: &RunContext, args: &Log, output: &mut Output) -> Result<Exit, Cl
     let kept: Vec<Record> = kept.into();
     output.many("events", &kept, |output| table(&kept, output))?;
     output.flush()?;
-    for finding in findings {
-        if exit_for([finding]) != Exit::Fine {
-            hint(&format!("{}: {finding}", severity(finding)));
-        }
-    }
+    let serious = findings.iter().filter(|finding| exit_for([*finding]) != Exit::Fine);
+    serious.flat_map(told).for_each(|line| hint(&line));
     Ok(exit_for(findings))
 }
 

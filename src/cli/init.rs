@@ -17,13 +17,15 @@ struct Made<'a> {
 pub(crate) fn init(
     at: &Locator,
     dir: Option<Utf8PathBuf>,
+    if_absent: bool,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     if let Some(dir) = dir.clone().filter(|_| at.has_root_argument()) {
         return Err(CliError::TwoPlaces { dir });
     }
     let root = dir.or_else(|| at.named_root()).unwrap_or_else(|| "workspaces".into());
-    let workspace = Workspace::create(&root)?;
+    let workspace =
+        if if_absent { Workspace::open_or_create(&root)? } else { Workspace::create(&root)? };
     let made = Made {
         root: workspace.root().as_str(),
         workspace_id: workspace.genesis().workspace_id.to_string(),

@@ -87,7 +87,12 @@ fn find(workspace: &Workspace, text: &str) -> Result<RunContext, CliError> {
     }
     match candidates.as_slice() {
         [] => Err(match unreadable {
-            Some(error) if !matches!(error, WorkspaceError::TaskNotFound { .. }) => error.into(),
+            // A task that is gone since it was listed is no news; one that was named is.
+            Some(error)
+                if text.contains('/') || !matches!(error, WorkspaceError::TaskNotFound { .. }) =>
+            {
+                error.into()
+            }
             _ => not_found(),
         }),
         [(task, run)] => Ok(workspace.task(task.clone())?.run(run.clone())?.context().clone()),

@@ -117,13 +117,7 @@ impl Output {
         &mut self,
         findings: impl IntoIterator<Item = &'a Finding>,
     ) -> Result<(), CliError> {
-        for finding in findings {
-            self.line(&format!("{}: {finding}", severity(finding)))?;
-            if finding.code.severity() > Severity::Note {
-                self.line(&format!("  to do: {}", finding.code.advice()))?;
-            }
-        }
-        Ok(())
+        findings.into_iter().flat_map(told).try_for_each(|line| self.line(&line))
     }
 
     /// Hands over what was printed so far.
@@ -143,8 +137,17 @@ pub(crate) fn exit_for<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> E
     if serious { Exit::Findings } else { Exit::Fine }
 }
 
+/// The lines that tell a finding, and what to do about it.
+pub(crate) fn told(finding: &Finding) -> Vec<String> {
+    let mut lines = vec![format!("{}: {finding}", severity(finding))];
+    if finding.code.severity() > Severity::Note {
+        lines.push(format!("  to do: {}", finding.code.advice()));
+    }
+    lines
+}
+
 /// How much a finding matters, in a word.
-pub(crate) fn severity(finding: &Finding) -> &'static str {
+fn severity(finding: &Finding) -> &'static str {
     match finding.code.severity() {
         Severity::Note => "note",
         Severity::Warning => "warning",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runjournal::{
     Finding, JournalError, Outcome, Run, RunContext, RunId, RunOptions, RunState, RunStatus, Task,
-    TaskId, Timestamp,
+    TaskId, Timestamp, WorkspaceError,
 };
 use serde::Serialize;
 
@@ -120,11 +120,11 @@ fn pending(context: &RunContext) -> Result<Vec<Finding>, CliError> {
 
 pub(crate) fn run(at: &Locator, verb: RunVerb, output: &mut Output) -> Result<Exit, CliError> {
     match verb {
-        RunVerb::Start { task, run_id } => start(at, task, run_id, output),
+        RunVerb::Start { task, run_id, if_absent } => start(at, task, run_id, if_absent, output),
         RunVerb::List { task } => list(at, task, output),
-        RunVerb::Show { run } => show(&at.run(run.as_deref())?, output),
+        RunVerb::Show { run } => show(&at.run(run.named())?, output),
         RunVerb::Complete { run, status, reason } => {
-            complete(&at.run(run.as_deref())?, status.into(), reason.as_deref(), output)
+            complete(&at.run(run.named())?, status.into(), reason.as_deref(), output)
         }
     }
 }
@@ -141,10 +141,14 @@ fn start(
     at: &Locator,
     task: TaskId,
     run_id: Option<RunId>,
+    if_absent: bool,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let options = RunOptions { run_id, ..RunOptions::default() };
-    let context = at.workspace()?.task(task)?.start_run_with(options)?;
+    let task = at.workspace()?.task(task)?;
+    let context = match run_id {
+        Some(run_id) if if_absent => task.open_or_start_run(run_id)?,
+        run_id => task.start_run_with(RunOptions { run_id, ..RunOptions::default() })?,
+    };
     let started = Started {
         run: name_of(&context),
         task_id: context.task_id(),
@@ -275,7 +279,14 @@ fn complete(
     reason: Option<&str>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let appended = context.run()?.complete(outcome, reason)?;
+    let appended = context.run()?.complete(outcome, reason).map_err(|error| match error {
+        WorkspaceError::EndedOtherwise { status, reason, .. }
+            if status == RunStatus::from(outcome) =>
+        {
+            CliError::OtherReason { run: name_of(context), status, reason }
+        }
+        other => other.into(),
+    })?;
     let completed = Completed {
         run: name_of(context),
         status: outcome,

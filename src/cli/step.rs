@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use camino::Utf8Path;
-use runjournal::{ArtifactName, NameError, RunContext, Signal, StepContext, StepResult};
+use runjournal::{ArtifactName, NameError, RunContext, Signal, Step, StepContext, StepResult};
 use serde::Serialize;
+use serde_json::json;
 
 use super::args::{Format, StepVerb};
 use super::error::{CliError, Exit};
@@ -50,27 +51,31 @@ struct Ran {
 }
 
 pub(crate) fn step(at: &Locator, verb: StepVerb, output: &mut Output) -> Result<Exit, CliError> {
-    let StepVerb::Run { run, name, program } = verb;
+    let StepVerb::Run { run, name, input, program } = verb;
     let context = at.run(run.run.as_deref())?;
     // Standard output is for JSON alone where JSON was asked for.
     let apart = output.format() != Format::Table;
-    let ran = run_step(&context, name, &program, apart)?;
+    let argv: Vec<_> = program.iter().map(|argument| argument.to_string_lossy()).collect();
+    let step = Step::new(name.as_str()).config(&json!({"program": argv}));
+    let step = input.into_iter().fold(step, Step::input);
+    let ran = run_step(&context, name, step, &program, apart)?;
     output.one(&ran, |output| output.line(ran.signal.as_str()))?;
     Ok(Exit::Fine)
 }
 
 fn run_step(
     context: &RunContext,
-    step: String,
+    name: String,
+    step: Step,
     program: &[OsString],
     apart: bool,
 ) -> Result<Ran, CliError> {
     let ran = Cell::new(false);
-    let signal = context.step(step.as_str(), |s| {
+    let signal = context.step(step, |s| {
         ran.set(true);
         body(s, program, apart)
     })?;
-    Ok(Ran { run: name_of(context), step, signal, ran: ran.get() })
+    Ok(Ran { run: name_of(context), step: name, signal, ran: ran.get() })
 }
 
 /// What the step does: the program, then its outputs.

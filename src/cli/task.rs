@@ -36,8 +36,8 @@ impl TaskView {
 
 pub(crate) fn task(at: &Locator, verb: TaskVerb, output: &mut Output) -> Result<Exit, CliError> {
     match verb {
-        TaskVerb::Create { task, title, objective } => {
-            create(at, task, TaskOptions { title, objective }, output)
+        TaskVerb::Create { task, title, objective, if_absent } => {
+            create(at, task, TaskOptions { title, objective }, if_absent, output)
         }
         TaskVerb::List => list(at, output),
         TaskVerb::Show { task } => show(at, task, output),
@@ -48,9 +48,15 @@ fn create(
     at: &Locator,
     id: TaskId,
     options: TaskOptions,
+    if_absent: bool,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let task = at.workspace()?.create_task(id, options)?;
+    let workspace = at.workspace()?;
+    let task = if if_absent {
+        workspace.open_or_create_task(id, options)?
+    } else {
+        workspace.create_task(id, options)?
+    };
     output.one(&TaskView::of(&task)?, |output| output.line(task.id().as_str()))?;
     Ok(Exit::Fine)
 }

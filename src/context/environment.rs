@@ -3,8 +3,9 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::RunContext;
-use crate::genesis::GenesisError;
+use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::{IdError, RunId, TaskId};
+use crate::io::Dir;
 use crate::journal::{Home, Runtime};
 
 const ROOT: &str = "RUNJOURNAL_ROOT";
@@ -43,12 +44,51 @@ pub enum ContextError {
         /// The rule.
         source: IdError,
     },
-    /// The run is not there, or cannot be read.
+    /// There is no workspace where the variable says.
+    #[error("{ROOT} names no workspace: there is none at {path}; set it to a workspace's root")]
+    NoWorkspace {
+        /// Where it was looked for.
+        path: Utf8PathBuf,
+        /// What is missing.
+        source: GenesisError,
+    },
+    /// The workspace is there, and has no such run.
+    #[error(
+        "{RUN} names no run: there is no {run} in {root}; set it to TASK/RUN of one that is there"
+    )]
+    NoRun {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// `TASK/RUN`.
+        run: String,
+        /// What is missing.
+        source: GenesisError,
+    },
+    /// The run cannot be read.
     #[error("the run that {RUN} names cannot be opened")]
     Run {
         /// Why.
         source: GenesisError,
     },
+}
+
+/// Which of the two variables leads nowhere, where one does.
+fn not_opened(root: Utf8PathBuf, run: String, source: GenesisError) -> ContextError {
+    if !is_missing(&source) {
+        return ContextError::Run { source };
+    }
+    let workspace = Dir::open_root(&root)
+        .map_err(GenesisError::from)
+        .and_then(|dir| genesis::read::<WorkspaceGenesis>(&dir));
+    match workspace {
+        Ok(_) => ContextError::NoRun { root, run, source },
+        Err(source) if is_missing(&source) => ContextError::NoWorkspace { path: root, source },
+        Err(source) => ContextError::Run { source },
+    }
+}
+
+fn is_missing(error: &GenesisError) -> bool {
+    matches!(error, GenesisError::Io(error) if error.is_not_found())
 }
 
 fn variable(name: &'static str) -> Option<String> {
@@ -84,7 +124,7 @@ impl RunContext {
         }
         Home::of_run(&root, &task, &id, context.runtime())
             .open()
-            .map_err(|source| ContextError::Run { source })?;
+            .map_err(|source| not_opened(root, run, source))?;
         Ok(context)
     }
 

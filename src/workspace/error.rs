@@ -26,31 +26,31 @@ pub enum WorkspaceError {
     #[error(transparent)]
     Id(IdError),
     /// There is no workspace.
-    #[error("there is no workspace at {path}; make one with `runjournal init`")]
+    #[error("there is no workspace at {path}; create it, or choose another path")]
     NotAWorkspace {
         /// Where it was looked for.
         path: Utf8PathBuf,
     },
     /// There is a workspace already.
-    #[error("{path} is a workspace already; open it instead")]
+    #[error("{path} is a workspace already; open it, or choose another path")]
     WorkspaceExists {
         /// Its root.
         path: Utf8PathBuf,
     },
     /// There is no such task.
-    #[error("there is no task {task}; `runjournal task list` shows those there are")]
+    #[error("there is no task {task}; create it, or choose one that is there")]
     TaskNotFound {
         /// Its id.
         task: TaskId,
     },
     /// There is such a task already.
-    #[error("the task {task} exists already; choose another id, or use it as it is")]
+    #[error("the task {task} exists already; open it, or choose another id")]
     TaskExists {
         /// Its id.
         task: TaskId,
     },
     /// There is no such run.
-    #[error("there is no run {task}/{run}; `runjournal run list {task}` shows those there are")]
+    #[error("there is no run {task}/{run}; start it, or choose one that is there")]
     RunNotFound {
         /// Its task.
         task: TaskId,
@@ -58,7 +58,7 @@ pub enum WorkspaceError {
         run: RunId,
     },
     /// There is such a run already; a run is never reused.
-    #[error("the run {task}/{run} exists already; choose another id, or open it to go on with it")]
+    #[error("the run {task}/{run} exists already; open it to go on with it, or choose another id")]
     RunExists {
         /// Its task.
         task: TaskId,
@@ -66,7 +66,7 @@ pub enum WorkspaceError {
         run: RunId,
     },
     /// The run ended before, and otherwise.
-    #[error("{task}/{run} ended before, as {status}{}, and an end is final; start a new run", brackets(.reason))]
+    #[error("{task}/{run} ended before, as {status}{}, and an end is final, with its reason; start a new run", brackets(.reason))]
     EndedOtherwise {
         /// Its task.
         task: TaskId,
@@ -108,8 +108,8 @@ pub enum WorkspaceError {
     },
     /// A committed artifact is not in place yet, so the run cannot be closed.
     #[error(
-        "a committed artifact of {path} is not in place yet, so the run cannot complete; `runjournal run \
-         show` tells which, and what to do"
+        "a committed artifact of {path} is not in place yet, so the run cannot complete; its findings \
+         tell which, and what to do"
     )]
     NotApplied {
         /// The run's directory.

@@ -163,12 +163,14 @@ fn help_tells_the_grammar_and_the_exit_codes() {
       help      Print this message or the help of the given subcommand(s)
 
     Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Global options:
           --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
                                        from the current directory
           --format <table|json|jsonl>  How to print: for people, as one JSON document, or as one JSON
                                        object a line [default: table]
-      -h, --help                       Print help
-      -V, --version                    Print version
 
     RUN is TASK/RUN, or any unique prefix of a run's id. Verbs inside a run take it as `-r RUN`; left
     out, it is the one in RUNJOURNAL_RUN, so that a shell script is a node.
@@ -190,24 +192,34 @@ fn help_tells_the_grammar_and_the_exit_codes() {
 
     Arguments:
       <NAME>        The step's name
-      <PROGRAM>...  The program and its arguments
+      <PROGRAM>...  The program and its arguments; recorded as the step's configuration, so keep secrets
+                    out of them
 
     Options:
-      -r, --run <RUN>                  TASK/RUN, or a unique prefix of a run's id; left out:
-                                       RUNJOURNAL_RUN
+      -r, --run <RUN>     TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
+          --input <NAME>  An artifact that the program reads, once for each: its digest is recorded when
+                          the step starts, and without it the step does not start
+      -h, --help          Print help
+
+    Global options:
           --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
                                        from the current directory
           --format <table|json|jsonl>  How to print: for people, as one JSON document, or as one JSON
                                        object a line [default: table]
-      -h, --help                       Print help
 
-    The program runs in a folder of its own, with RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP
-    set, so that `runjournal` inside it works on this run. When it exits with 0, the files that it left
-    in $RUNJOURNAL_OUT are committed as artifacts together with the end of the step. A step that is
-    complete is not run again. The last line of standard output is the step's signal; with --format json
-    the program's own output goes to standard error.
+    The program runs in a folder of its own, which is its current folder and goes when the step ends;
+    RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP are set, so that `runjournal` inside it works on
+    this run. When it exits with 0, the files that it left in $RUNJOURNAL_OUT are committed as artifacts
+    together with the end of the step. A step that is complete is not run again.
 
-    Exit codes: 0 the step is complete; 1 the program failed; 4 the step is taken.
+    What the program itself puts or appends by `runjournal` is committed at once: it stays even if the
+    step fails, and is not among the step's inputs and outputs.
+
+    The last line of standard output is the step's signal, always `success` in this version; with
+    --format json the program's own output goes to standard error.
+
+    Exit codes: 0 the step is complete; 1 the program failed; 3 an input is not there; 4 the step is
+    taken.
     "#);
     insta::assert_snapshot!(shell.ok(&["event", "append", "--help"]), @r#"
     Append an event, or one for each line of standard input
@@ -218,21 +230,23 @@ fn help_tells_the_grammar_and_the_exit_codes() {
       <TYPE>  What kind of event it is, in snake_case
 
     Options:
-      -r, --run <RUN>                  TASK/RUN, or a unique prefix of a run's id; left out:
-                                       RUNJOURNAL_RUN
+      -r, --run <RUN>         TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
+          --payload <JSON>    What happened, as JSON; `-`: standard input, which is read only with `-`
+                              or --lines
+          --stream <KIND/ID>  The stream it belongs to; the run's unless given
+          --key <KEY>         An idempotency key: a second append with it changes nothing; with --lines,
+                              batch N of the input has KEY:N
+          --command-id <ID>   The command that the event answers
+          --durable           Return once it is on the disk: it survives a power cut
+          --lines             Each line of standard input is a payload; appended in batches of at most
+                              1,024, each whole or not at all
+      -h, --help              Print help
+
+    Global options:
           --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
                                        from the current directory
           --format <table|json|jsonl>  How to print: for people, as one JSON document, or as one JSON
                                        object a line [default: table]
-          --payload <JSON>             What happened, as JSON; `-`: standard input
-          --stream <KIND/ID>           The stream it belongs to; the run's unless given
-          --key <KEY>                  An idempotency key: a second append with it changes nothing; with
-                                       --lines, batch N of the input has KEY:N
-          --command-id <ID>            The command that the event answers
-          --durable                    Return once it is on the disk: it survives a power cut
-          --lines                      Each line of standard input is a payload; appended in batches of
-                                       at most 1,024, each whole or not at all
-      -h, --help                       Print help
     "#);
 }
 
@@ -450,6 +464,34 @@ fn a_shell_script_is_a_node() {
     assert_eq!(fs::read_dir(shell.run_file(".tmp")).unwrap().count(), 0);
 }
 
+#[test]
+fn a_step_records_its_program_and_its_inputs() {
+    let shell = Shell::in_run();
+    let run = ["step", "run", "work", "--input", "plan.json", "--input", "more.txt", "--"];
+    let run = [&run[..], &["sh", "-c", "exit 0", "a b"]].concat();
+    shell.feed(&["artifact", "put", "plan.json"], "[1]");
+    assert!(shell.refused(3, &run).contains("its input more.txt is not there"));
+    shell.feed(&["artifact", "put", "more.txt"], "more");
+    shell.ok(&run);
+    let started = &shell.jsonl(&["event", "log", "--type", "step_started"])[0]["payload"];
+    assert_eq!(started["config"], json!({"program": ["sh", "-c", "exit 0", "a b"]}));
+    let inputs = started["inputs"].as_array().unwrap();
+    let inputs: Vec<_> = inputs.iter().map(|i| (&i["path"], &i["digest"])).collect();
+    let digest = |text: &str| json!(Digest::of(text.as_bytes()).to_string());
+    assert_eq!(
+        inputs,
+        [(&json!("plan.json"), &digest("[1]")), (&json!("more.txt"), &digest("more"))]
+    );
+}
+
+#[test]
+fn what_a_program_puts_itself_stays_though_its_step_fails() {
+    let shell = Shell::in_run();
+    let script = "echo now | runjournal artifact put now.txt > /dev/null; exit 1";
+    shell.refused(1, &["step", "run", "work", "--", "sh", "-c", script]);
+    assert_eq!(shell.ok(&["artifact", "cat", "now.txt"]), "now\n");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_program_by_path_is_meant_from_where_the_caller_stands() {
@@ -519,7 +561,12 @@ fn the_environment_is_checked() {
     let mut shell = Shell::in_run();
     let root = shell.path("workspaces").display().to_string();
     shell.variables = vec![("RUNJOURNAL_ROOT", root), ("RUNJOURNAL_RUN", "TASK-1/NONE".into())];
-    shell.refused(3, &["event", "append", "a"]);
+    let told = shell.refused(3, &["event", "append", "a"]);
+    assert!(told.contains("RUNJOURNAL_RUN names no run: there is no TASK-1/NONE in "), "{told}");
+    let root = std::mem::replace(&mut shell.variables[0].1, "nowhere".into());
+    let told = shell.refused(3, &["event", "append", "a"]);
+    assert!(told.contains("RUNJOURNAL_ROOT names no workspace: there is none at "), "{told}");
+    shell.variables[0].1 = root;
     shell.variables[1].1 = "RUN-1".into();
     assert!(shell.refused(2, &["event", "append", "a"]).contains("should be TASK/RUN"));
 
@@ -611,15 +658,42 @@ fn a_run_is_named_by_any_unique_prefix() {
     shell.ok(&["run", "start", "TASK-2", "--run-id", "OTHER"]);
     assert!(shell.ok(&["run", "show", "O"]).contains("TASK-2/OTHER"));
     assert!(shell.ok(&["run", "show", "RUN-1"]).contains("TASK-1/RUN-1\n"), "in full, it wins");
-    insta::assert_snapshot!(shell.refused(2, &["run", "show", "RUN"]), @r#"
-    error: "RUN" fits TASK-1/RUN-1, TASK-1/RUN-10; give more of the id, or TASK/RUN
-    "#);
-    insta::assert_snapshot!(shell.refused(3, &["run", "show", "TASK-2/RUN-1"]), @r#"
-    error: no run's id is "TASK-2/RUN-1" or starts with it; `runjournal run list` shows those there are
-    "#);
-    insta::assert_snapshot!(shell.refused(3, &["run", "show", ""]), @r#"
-    error: no run's id is "" or starts with it; `runjournal run list` shows those there are
-    "#);
+    insta::assert_snapshot!(shell.refused(2, &["run", "show", "RUN"]), @r#"error: "RUN" fits TASK-1/RUN-1, TASK-1/RUN-10; give more of the id, or TASK/RUN"#);
+    insta::assert_snapshot!(shell.refused(3, &["run", "show", "TASK-2/RUN-1"]), @r#"error: no run's id is "TASK-2/RUN-1" or starts with it; `runjournal run list` shows those there are"#);
+    insta::assert_snapshot!(shell.refused(3, &["run", "show", ""]), @r#"error: no run's id is "" or starts with it; `runjournal run list` shows those there are"#);
+}
+
+#[test]
+fn a_run_as_a_whole_is_named_in_both_ways() {
+    let shell = Shell::with_run();
+    assert_eq!(shell.ok(&["run", "show", "-r", "RUN-1"]), shell.ok(&["run", "show", "RUN-1"]));
+    shell.refused(2, &["run", "show", "RUN-1", "-r", "RUN-1"]);
+    shell.ok(&["run", "complete", "-r", "RUN-1", "--status", "failed"]);
+}
+
+#[test]
+fn a_script_may_be_called_twice() {
+    let shell = Shell::empty();
+    let script = |title: &str| {
+        for args in [
+            &["init", "--if-absent"][..],
+            &["task", "create", "TASK-1", "--if-absent", "--title", title],
+            &["run", "start", "TASK-1", "--run-id", "RUN-1", "--if-absent"],
+        ] {
+            shell.ok(args);
+        }
+        shell.ok(&["step", "run", "-r", "RUN-1", "work", "--", "echo", "working"])
+    };
+    assert_eq!(script("first"), "working\nsuccess\n");
+    let workspace = fs::read(shell.path("workspaces/workspace.json")).unwrap();
+    let journal = fs::read(shell.run_file("journal/events.jsonl")).unwrap();
+    assert_eq!(script("second"), "success\n");
+    assert_eq!(fs::read(shell.path("workspaces/workspace.json")).unwrap(), workspace);
+    assert_eq!(fs::read(shell.run_file("journal/events.jsonl")).unwrap(), journal);
+    assert_eq!(shell.json(&["task", "show", "TASK-1"])["title"], "first", "as it was");
+    assert_eq!(shell.json(&["run", "list"])["runs"].as_array().unwrap().len(), 1);
+    shell.refused(2, &["run", "start", "TASK-1", "--if-absent"]);
+    shell.refused(3, &["run", "start", "TASK-9", "--run-id", "RUN-1", "--if-absent"]);
 }
 
 #[test]
@@ -635,6 +709,7 @@ fn refusals_say_what_why_and_what_to_do() {
     refuse(&shell, 4, &["init"]);
     refuse(&shell, 4, &["task", "create", "TASK-1"]);
     refuse(&shell, 3, &["task", "show", "TASK-9"]);
+    refuse(&shell, 3, &["run", "show", "TASK-9/NOPE"]);
     refuse(&shell, 4, &["run", "start", "TASK-1", "--run-id", "RUN-1"]);
     refuse(&shell, 2, &["artifact", "list"]);
     refuse(&shell, 3, &["artifact", "cat", "-r", "RUN-1", "plan.json"]);
@@ -645,8 +720,10 @@ fn refusals_say_what_why_and_what_to_do() {
     refuse(&shell, 2, &["event", "append", "-r", "RUN-1", "a", "--stream", "x"]);
     refuse(&shell, 3, &["event", "show", "-r", "RUN-1", "9"]);
     refuse(&shell, 2, &["step", "run", "-r", "RUN-1", "a b", "--", "true"]);
+    refuse(&shell, 3, &["step", "run", "-r", "RUN-1", "a", "--input", "none.json", "--", "true"]);
     shell.ok(&["run", "complete", "RUN-1", "--status", "success", "--reason", "all green"]);
     refuse(&shell, 4, &["run", "complete", "RUN-1", "--status", "failed"]);
+    refuse(&shell, 4, &["run", "complete", "RUN-1", "--status", "success"]);
     refuse(&shell, 4, &["event", "append", "-r", "RUN-1", "late"]);
     check(&told.join("\n"), |told| {
         insta::assert_snapshot!(told, @r#"
@@ -654,16 +731,24 @@ fn refusals_say_what_why_and_what_to_do() {
         error: there is no workspace at [DIR] or above it; make one with `runjournal init`, or name one with --root
 
         $ init  [4]
-        error: [DIR]/workspaces is a workspace already; open it instead
+        error: [DIR]/workspaces is a workspace already; open it, or choose another path
+          to do: --if-absent uses it as it is
 
         $ task create TASK-1  [4]
-        error: the task TASK-1 exists already; choose another id, or use it as it is
+        error: the task TASK-1 exists already; open it, or choose another id
+          to do: --if-absent uses it as it is
 
         $ task show TASK-9  [3]
-        error: there is no task TASK-9; `runjournal task list` shows those there are
+        error: there is no task TASK-9; create it, or choose one that is there
+          to do: `runjournal task list` shows those there are
+
+        $ run show TASK-9/NOPE  [3]
+        error: there is no task TASK-9; create it, or choose one that is there
+          to do: `runjournal task list` shows those there are
 
         $ run start TASK-1 --run-id RUN-1  [4]
-        error: the run TASK-1/RUN-1 exists already; choose another id, or open it to go on with it
+        error: the run TASK-1/RUN-1 exists already; open it to go on with it, or choose another id
+          to do: --if-absent uses it as it is
 
         $ artifact list  [2]
         error: no run is given; name one with `-r RUN` (`runjournal run list` shows them), or set RUNJOURNAL_RUN
@@ -676,7 +761,7 @@ fn refusals_say_what_why_and_what_to_do() {
           because: No such file or directory (os error 2)
 
         $ artifact cat -r RUN-1 ../x  [2]
-        error: invalid value '../x' for '<NAME>': "../x" cannot name an artifact: a segment starts with a dot; such names belong to the library
+        error: invalid value '../x' for '<NAME>': "../x" cannot name an artifact: `..` leads out of artifacts/
 
         For more information, try '--help'.
 
@@ -699,8 +784,14 @@ fn refusals_say_what_why_and_what_to_do() {
         error: the step cannot start
           because: "a b" is not a step name: only A-Z a-z 0-9 . _ - may stand in it
 
+        $ step run -r RUN-1 a --input none.json -- true  [3]
+        error: step a did not start: its input none.json is not there; run the step that writes it first
+
         $ run complete RUN-1 --status failed  [4]
-        error: TASK-1/RUN-1 ended before, as SUCCESS (all green), and an end is final; start a new run
+        error: TASK-1/RUN-1 ended before, as SUCCESS (all green), and an end is final, with its reason; start a new run
+
+        $ run complete RUN-1 --status success  [4]
+        error: TASK-1/RUN-1 ended before, as SUCCESS too, but the reason was "all green"; give that reason, or start a new run
 
         $ event append -r RUN-1 late  [4]
         error: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl is closed: its execution is complete; start a new run
@@ -726,6 +817,7 @@ fn damage_stops_appends_until_it_is_closed_off() {
     let log = shell.go(&["event", "log"]);
     assert_eq!(log.exit, 1);
     assert!(log.out.contains("before") && log.err.contains("journal_damaged"));
+    assert!(log.err.contains("\n  to do: restore these bytes from a backup"), "{}", log.err);
 
     let bytes = fs::read(&journal).unwrap();
     let plan = shell.go(&["repair"]);
@@ -743,6 +835,51 @@ fn damage_stops_appends_until_it_is_closed_off() {
     assert_eq!(shell.ok(&["repair"]), "nothing to repair\n");
     shell.ok(&["event", "append", "after"]);
     assert_eq!(shell.go(&["status"]).exit, 0);
+}
+
+#[test]
+fn damage_that_repair_cannot_close_off_is_told() {
+    let shell = Shell::in_run();
+    for _ in 0..3 {
+        shell.ok(&["event", "append", "counted"]);
+    }
+    let journal = shell.run_file("journal/events.jsonl");
+    let whole = fs::read(&journal).unwrap();
+    let mut flipped = whole.clone();
+    let second = whole.iter().position(|byte| *byte == b'\n').unwrap() + 60;
+    flipped[second] ^= 1;
+    fs::write(&journal, &flipped).unwrap();
+    let told = shell.go(&["repair"]);
+    assert_eq!((told.exit, told.err.as_str()), (1, ""));
+    check(&told.out, |page| {
+        insta::assert_snapshot!(page, @r#"
+        [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl
+          335 bytes at [OFFSET]: a record that does not follow the one before it
+          cannot be closed off: damage that records follow needs a backup
+        nothing that repair can close off: damage that records follow needs a backup (see `runjournal status`)
+        "#);
+    });
+    let applied = shell.go(&["repair", "--apply"]);
+    assert_eq!((applied.exit, applied.out), (1, told.out));
+    assert_eq!(fs::read(&journal).unwrap(), flipped);
+    assert_eq!(shell.json(&["repair"])["left"][0]["why"], "records_follow");
+
+    // Damage behind the end of a run stays as it is, too.
+    fs::write(&journal, &whole).unwrap();
+    shell.ok(&["run", "complete", "--status", "failed"]);
+    let mut file = fs::OpenOptions::new().append(true).open(&journal).unwrap();
+    file.write_all(b"not a record\n").unwrap();
+    assert_eq!(shell.go(&["status"]).exit, 1);
+    let told = shell.go(&["repair", "--apply"]);
+    assert_eq!(told.exit, 1);
+    check(&told.out, |page| {
+        insta::assert_snapshot!(page, @r#"
+        [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl
+          13 bytes at [OFFSET]: not a record
+          cannot be closed off: the run is complete, so its journal does not grow any more
+        nothing that repair can close off: the run is complete, so its journal does not grow any more (see `runjournal status`)
+        "#);
+    });
 }
 
 #[test]
@@ -775,10 +912,12 @@ fn a_commit_that_cannot_be_put_in_place_is_told() {
         assert!(page.exit == 1 && page.out.contains("commit_not_applied: "), "{}", page.out);
     }
     let complete = ["run", "complete", "--status", "success"];
-    check(
-        &shell.refused(4, &complete),
-        |err| insta::assert_snapshot!(err, @"error: a committed artifact of [DIR]/workspaces/TASK-1/runs/RUN-1 is not in place yet, so the run cannot complete; `runjournal run show` tells which, and what to do"),
-    );
+    check(&shell.refused(4, &complete), |err| {
+        insta::assert_snapshot!(err, @r#"
+        error: a committed artifact of [DIR]/workspaces/TASK-1/runs/RUN-1 is not in place yet, so the run cannot complete; its findings tell which, and what to do
+          to do: `runjournal run show` tells which, and what to do about it
+        "#)
+    });
     shell.ok(&["artifact", "adopt", "x.txt"]);
     shell.ok(&["status"]);
     shell.ok(&complete);
