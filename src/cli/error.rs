@@ -250,6 +250,7 @@ fn of_workspace(error: &WorkspaceError) -> Exit {
         | WorkspaceError::IllegalRunMove { .. }
         | WorkspaceError::IllegalTaskMove { .. }
         | WorkspaceError::NotApplied { .. } => Exit::Conflict,
+        WorkspaceError::Id(_) => Exit::Usage,
         WorkspaceError::GenesisMissing { .. } => Exit::Damage,
         _ => Exit::Internal,
     }
@@ -259,6 +260,7 @@ fn of_artifact(error: &ArtifactError) -> Exit {
     match error {
         ArtifactError::Io(error) => of_io(error),
         ArtifactError::Journal(error) => of_journal(error),
+        ArtifactError::Name(_) => Exit::Usage,
         ArtifactError::NotFound { .. } => Exit::NotFound,
         ArtifactError::Conflict { .. } | ArtifactError::PathConflict { .. } => Exit::Conflict,
         ArtifactError::Changed { .. } => Exit::Findings,
