@@ -24,6 +24,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn own_run() -> Result<RunContext, Box<dyn std::error::Error>> {
     let workspace = Workspace::open_or_create("workspaces")?;
-    let task = workspace.open_or_create_task("GREET".parse()?, TaskOptions::default())?;
+    let task = workspace.open_or_create_task("GREET", TaskOptions::default())?;
     Ok(task.start_run()?)
 }

@@ -1,5 +1,6 @@
 //! Typed ids: tasks, runs, steps, events, and where new ones come from.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,6 +19,13 @@ pub struct IdError {
     pub text: String,
     /// The rule that it breaks.
     pub reason: &'static str,
+}
+
+/// So that what takes an id takes a text as well: an id that is one already cannot fail.
+impl From<Infallible> for IdError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 /// The rule of names that become a directory: safe on every file system and in every shell.
@@ -76,6 +84,19 @@ macro_rules! text_id {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
                 Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = IdError;
+            fn try_from(text: &str) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(id: &$name) -> $name {
+                id.clone()
             }
         }
 

@@ -27,8 +27,8 @@
 //! }
 //!
 //! let task = Workspace::open_or_create(&root)?
-//!     .open_or_create_task("TASK-1".parse()?, TaskOptions::default())?;
-//! let ctx = task.open_or_start_run("RUN-1".parse()?)?; // the next call goes on from here
+//!     .open_or_create_task("TASK-1", TaskOptions::default())?;
+//! let ctx = task.open_or_start_run("RUN-1")?; // the next call goes on from here
 //! if ctx.step("plan", plan)? == "planned" {
 //!     ctx.step("execute", execute)?;
 //! }
@@ -37,6 +37,20 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What for what
+//!
+//! | you want to | with |
+//! | --- | --- |
+//! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
+//! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
+//! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
+//! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
+//! | append events | [`RunContext::append`], [`Event`]; many: [`RunContext::journal`] |
+//! | read events | [`RunContext::events`], [`Record`] |
+//! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
+//! | close off damage at a journal's end | [`RunContext::plan_repair`] |
+//! | test a node | `testing::TestWorkspace` (feature `testing`) |
 //!
 //! # The map
 //!
@@ -53,7 +67,7 @@
 //! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, states, creation, completion |
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
-//! | [`testing`] | a workspace for tests (feature `testing`) |
+//! | `testing` | a workspace for tests (feature `testing`) |
 //!
 //! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`.
 

@@ -111,7 +111,7 @@ fn pipeline(folder: &Utf8Path, run_id: RunId) -> Result<()> {
 fn open(root: &str, run_id: RunId) -> Result<(RunContext, bool)> {
     let workspace = Workspace::open_or_create(root)?;
     let options = TaskOptions { title: "Measure a folder".into(), ..TaskOptions::default() };
-    let task = workspace.open_or_create_task("PIPELINE".parse()?, options)?;
+    let task = workspace.open_or_create_task("PIPELINE", options)?;
     let ctx = task.open_or_start_run(run_id)?;
     let is_new = ctx.events()?.next().is_none();
     Ok((ctx, is_new))

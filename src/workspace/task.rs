@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::create::make_home;
-use super::workspace::ids_with;
+use super::workspace::{checked, ids_with};
 use super::{Run, TaskStatus, WorkspaceError};
 use crate::context::RunContext;
 use crate::genesis::{self, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
-use crate::id::{RunId, TaskId};
+use crate::id::{IdError, RunId, TaskId};
 use crate::io::Dir;
 use crate::journal::{
     Appended, Event, Events, Fold, Home, JournalError, Log, Record, Runtime, types,
@@ -193,8 +193,11 @@ impl Task {
     ///
     /// # Errors
     /// [`WorkspaceError::RunNotFound`] where there is none.
-    pub fn run(&self, id: RunId) -> Result<Run, WorkspaceError> {
-        Run::open(RunContext::new(&self.root, self.id(), &id, &self.runtime))
+    pub fn run(
+        &self,
+        id: impl TryInto<RunId, Error: Into<IdError>>,
+    ) -> Result<Run, WorkspaceError> {
+        Run::open(RunContext::new(&self.root, self.id(), &checked(id)?, &self.runtime))
     }
 
     /// Starts a run with a new id.
@@ -209,8 +212,11 @@ impl Task {
     ///
     /// # Errors
     /// As [`start_run_with`](Task::start_run_with).
-    pub fn start_run_as(&self, id: RunId) -> Result<RunContext, WorkspaceError> {
-        self.start_run_with(RunOptions { run_id: Some(id), ..RunOptions::default() })
+    pub fn start_run_as(
+        &self,
+        id: impl TryInto<RunId, Error: Into<IdError>>,
+    ) -> Result<RunContext, WorkspaceError> {
+        self.start_run_with(RunOptions { run_id: Some(checked(id)?), ..RunOptions::default() })
     }
 
     /// Goes on with a run, or starts it where there is none: what a pipeline that may be called again
@@ -218,8 +224,11 @@ impl Task {
     ///
     /// # Errors
     /// As [`run`](Task::run) and [`start_run_with`](Task::start_run_with).
-    pub fn open_or_start_run(&self, id: RunId) -> Result<RunContext, WorkspaceError> {
-        match self.run(id) {
+    pub fn open_or_start_run(
+        &self,
+        id: impl TryInto<RunId, Error: Into<IdError>>,
+    ) -> Result<RunContext, WorkspaceError> {
+        match self.run(checked::<RunId>(id)?) {
             Ok(run) => {
                 // Told of only once it is sure to stay: its maker may have died before this.
                 let dir = Dir::open(&self.path())?;

@@ -10,7 +10,7 @@ use super::{Task, TaskOptions, WorkspaceError};
 use crate::clock::Clock;
 use crate::context::absolute;
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
-use crate::id::{IdSource, TaskId};
+use crate::id::{IdError, IdSource, TaskId};
 use crate::io::{Dir, Kind};
 use crate::journal::Runtime;
 use crate::layout::{self, FORMAT_VERSION};
@@ -26,7 +26,7 @@ use crate::layout::{self, FORMAT_VERSION};
 /// const PLAN: Artifact<Vec<String>> = Artifact::json("plan.json");
 ///
 /// let workspace = Workspace::create(&root)?;
-/// let task = workspace.create_task("TASK-1".parse()?, TaskOptions::default())?;
+/// let task = workspace.create_task("TASK-1", TaskOptions::default())?;
 /// let ctx = task.start_run()?;
 /// ctx.artifacts().write(PLAN, &vec!["fetch".into(), "build".into()])?;
 /// assert_eq!(ctx.artifacts().read(PLAN)?.len(), 2);
@@ -178,20 +178,27 @@ impl Workspace {
         ids_with(&root, "", layout::TASK)
     }
 
-    /// A task.
+    /// A task, by its id or the text of one.
     ///
     /// # Errors
     /// [`WorkspaceError::TaskNotFound`] where there is none.
-    pub fn task(&self, id: TaskId) -> Result<Task, WorkspaceError> {
-        Task::open(&self.root, id, &self.runtime)
+    pub fn task(
+        &self,
+        id: impl TryInto<TaskId, Error: Into<IdError>>,
+    ) -> Result<Task, WorkspaceError> {
+        Task::open(&self.root, checked(id)?, &self.runtime)
     }
 
     /// Makes a task. Durable; a crash leaves the task or none.
     ///
     /// # Errors
     /// [`WorkspaceError::TaskExists`] where there is one with that id.
-    pub fn create_task(&self, id: TaskId, options: TaskOptions) -> Result<Task, WorkspaceError> {
-        Task::create(&self.root, id, options, &self.runtime)
+    pub fn create_task(
+        &self,
+        id: impl TryInto<TaskId, Error: Into<IdError>>,
+        options: TaskOptions,
+    ) -> Result<Task, WorkspaceError> {
+        Task::create(&self.root, checked(id)?, options, &self.runtime)
     }
 
     /// Opens a task, and makes it where there is none; `options` are for a new one only.
@@ -200,10 +207,10 @@ impl Workspace {
     /// As [`task`](Workspace::task) and [`create_task`](Workspace::create_task).
     pub fn open_or_create_task(
         &self,
-        id: TaskId,
+        id: impl TryInto<TaskId, Error: Into<IdError>>,
         options: TaskOptions,
     ) -> Result<Task, WorkspaceError> {
-        match self.task(id) {
+        match self.task(checked::<TaskId>(id)?) {
             Ok(task) => {
                 // Told of only once it is sure to stay: its maker may have died before this.
                 let dir = Dir::open_root(&self.root)?;
@@ -218,6 +225,13 @@ impl Workspace {
             other => other,
         }
     }
+}
+
+/// An id, from one or from a text.
+pub(super) fn checked<Id>(
+    id: impl TryInto<Id, Error: Into<IdError>>,
+) -> Result<Id, WorkspaceError> {
+    Ok(id.try_into().map_err(Into::into)?)
 }
 
 /// The ids of directories that hold a genesis file.

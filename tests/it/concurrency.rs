@@ -168,9 +168,8 @@ fn one_of_many_starters_wins_a_run() {
     let test = TestWorkspace::new().unwrap();
     let task = test.task();
     let won: usize = std::thread::scope(|scope| {
-        let starters: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| task.start_run_as("RUN-1".parse().unwrap()).is_ok()))
-            .collect();
+        let starters: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| task.start_run_as("RUN-1").is_ok())).collect();
         starters.into_iter().map(|starter| usize::from(starter.join().unwrap())).sum()
     });
     assert_eq!(won, 1);

@@ -341,8 +341,8 @@ fn copy(name: &'static str) -> Copy {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-    let task = Workspace::open(&root).unwrap().task("TASK-1".parse().unwrap()).unwrap();
-    let run = task.run("RUN-1".parse().unwrap());
+    let task = Workspace::open(&root).unwrap().task("TASK-1").unwrap();
+    let run = task.run("RUN-1");
     Copy {
         name,
         expected: serde_json::from_str(&expected).unwrap(),

@@ -19,14 +19,11 @@ fn what_exists_is_found_and_what_does_not_is_named() {
     assert_eq!(workspace.genesis(), test.workspace().genesis());
     assert!(matches!(Workspace::create(test.root()), Err(WorkspaceError::WorkspaceExists { .. })));
     assert_eq!(workspace.tasks().unwrap(), ["TASK-1".parse().unwrap()]);
-    let again = workspace.create_task("TASK-1".parse().unwrap(), TaskOptions::default());
+    let again = workspace.create_task("TASK-1", TaskOptions::default());
     assert!(matches!(again, Err(WorkspaceError::TaskExists { .. } | WorkspaceError::Journal(_))));
-    assert!(matches!(
-        workspace.task("TASK-2".parse().unwrap()),
-        Err(WorkspaceError::TaskNotFound { .. })
-    ));
-    let task = workspace.task("TASK-1".parse().unwrap()).unwrap();
-    assert!(matches!(task.run("R".parse().unwrap()), Err(WorkspaceError::RunNotFound { .. })));
+    assert!(matches!(workspace.task("TASK-2"), Err(WorkspaceError::TaskNotFound { .. })));
+    let task = workspace.task("TASK-1").unwrap();
+    assert!(matches!(task.run("R"), Err(WorkspaceError::RunNotFound { .. })));
     let ctx = task.start_run().unwrap();
     assert!(matches!(
         task.start_run_as(ctx.run_id().clone()),
@@ -38,11 +35,11 @@ fn what_exists_is_found_and_what_does_not_is_named() {
     assert_eq!(task.runs().unwrap(), [ctx.run_id().clone()]);
     let reopened = task.open_or_start_run(ctx.run_id().clone()).unwrap();
     assert_eq!(reopened.run_path(), ctx.run_path());
-    let started = task.open_or_start_run("RUN-2".parse().unwrap()).unwrap();
+    let started = task.open_or_start_run("RUN-2").unwrap();
     started.append(Event::new("x")).unwrap();
     let options = TaskOptions::default();
-    workspace.open_or_create_task("TASK-1".parse().unwrap(), options.clone()).unwrap();
-    workspace.open_or_create_task("TASK-2".parse().unwrap(), options).unwrap().start_run().unwrap();
+    workspace.open_or_create_task("TASK-1", options.clone()).unwrap();
+    workspace.open_or_create_task("TASK-2", options).unwrap().start_run().unwrap();
     let above = test.root().parent().unwrap();
     assert_eq!(Workspace::find(above).unwrap().root(), test.root());
     assert!(matches!(Workspace::open(above), Err(WorkspaceError::NotAWorkspace { .. })));
@@ -82,10 +79,7 @@ fn a_newer_workspace_is_read_only() {
         ctx.artifacts().write_bytes(ArtifactName::from_static("a"), b"x").unwrap_err().to_string(),
         ctx.step("s", |_| unreachable!()).unwrap_err().to_string(),
         test.task().start_run().unwrap_err().to_string(),
-        workspace
-            .create_task("T".parse().unwrap(), TaskOptions::default())
-            .unwrap_err()
-            .to_string(),
+        workspace.create_task("T", TaskOptions::default()).unwrap_err().to_string(),
     ];
     for message in refused.iter().filter(|m| !m.starts_with("step")) {
         assert!(message.contains("version 2") && message.contains("version 1"), "{message}");
@@ -208,4 +202,15 @@ fn a_run_whose_maker_died_is_finished_by_the_same_call() {
     assert_eq!(test.task().events().unwrap().count(), 2, "run_started stands once");
     std::fs::remove_file(ctx.run_path().join("run.json")).unwrap();
     assert!(test.start_run("RUN-1").is_err(), "a journal with records and no run.json is damage");
+}
+
+#[test]
+fn an_id_may_be_given_as_a_text_and_a_bad_one_is_named() {
+    let test = TestWorkspace::new().unwrap();
+    let id: TaskId = "TASK-1".parse().unwrap();
+    assert_eq!(test.workspace().task(&id).unwrap().id(), &id);
+    assert_eq!(test.workspace().task("TASK-1").unwrap().id(), &id);
+    let error = test.workspace().task("../TASK-1").unwrap_err();
+    assert!(matches!(error, WorkspaceError::Id(_)), "{error}");
+    assert!(test.task().start_run_as("CON").is_err());
 }

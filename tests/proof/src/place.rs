@@ -71,7 +71,7 @@ impl Place {
     /// # Errors
     /// Where there is none.
     pub fn task(&self) -> Outcome<Task> {
-        Ok(self.workspace()?.task(TASK.parse()?)?)
+        Ok(self.workspace()?.task(TASK)?)
     }
 
     /// The run.
@@ -79,7 +79,7 @@ impl Place {
     /// # Errors
     /// Where there is none.
     pub fn run(&self) -> Outcome<Run> {
-        Ok(self.task()?.run(RUN.parse()?)?)
+        Ok(self.task()?.run(RUN)?)
     }
 
     /// The run's context.

@@ -77,7 +77,7 @@ fn batch_in_parts(place: &Place, acks: &mut Acks) -> Outcome {
 
 /// A whole run, but out of its place.
 fn put_aside(place: &Place, _: &mut Acks) -> Outcome {
-    place.task()?.start_run_as(RUN.parse()?)?;
+    place.task()?.start_run_as(RUN)?;
     Ok(std::fs::rename(place.run_dir(), place.dir().join("aside"))?)
 }
 

@@ -46,7 +46,7 @@ fn task(place: &Place, acks: &mut Acks) -> Outcome {
     let workspace = place.workspace()?;
     place.begin();
     let options = TaskOptions { title: "A task".into(), objective: "To be made".into() };
-    match workspace.create_task(TASK.parse()?, options) {
+    match workspace.create_task(TASK, options) {
         Ok(_) => {}
         Err(WorkspaceError::TaskExists { .. }) if place.again() => {}
         Err(error) => return Err(error.into()),
@@ -59,7 +59,7 @@ fn task(place: &Place, acks: &mut Acks) -> Outcome {
 fn run(place: &Place, acks: &mut Acks) -> Outcome {
     let task = place.task()?;
     place.begin();
-    match task.start_run_as(RUN.parse()?) {
+    match task.start_run_as(RUN) {
         Ok(_) => {}
         Err(WorkspaceError::RunExists { .. }) if place.again() => {}
         Err(error) => return Err(error.into()),

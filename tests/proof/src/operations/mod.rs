@@ -104,11 +104,11 @@ impl Base {
         if self == Base::Workspace {
             return Ok(());
         }
-        let task = workspace.create_task(TASK.parse()?, TaskOptions::default())?;
+        let task = workspace.create_task(TASK, TaskOptions::default())?;
         if self == Base::Task {
             return Ok(());
         }
-        let ctx = task.start_run_as(RUN.parse()?)?;
+        let ctx = task.start_run_as(RUN)?;
         acks.appended(&ctx.append(runjournal::Event::new("seeded").key("seed"))?)?;
         for (name, content) in [
             ("plan.json", "the first plan"),
