@@ -1,6 +1,11 @@
 //! For tests, ours and yours: a workspace in a temporary directory whose times and ids are the same
 //! in every run. Feature `testing`, which belongs among your dev-dependencies:
 //! `cargo add --dev --path ../runjournal --features testing`.
+//!
+//! What is stable: what one process appends in one order. The clock and the ids do not cross to child
+//! processes, and threads take ids in the order in which they come. In a snapshot keep what a test is
+//! about (type, stream and payload of each record) rather than whole lines, which also change when the
+//! library reads its clock once more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

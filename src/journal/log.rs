@@ -249,7 +249,13 @@ impl<F: Fold> LockedLog<'_, F> {
     fn read_keyed(&mut self, keyed: Keyed) -> Result<Vec<Record>, JournalError> {
         let mut bytes = Vec::new();
         self.log.file.read_at(keyed.offset, keyed.length, &mut bytes)?;
-        Ok(bytes.split_inclusive(|b| *b == b'\n').filter_map(Record::parse).collect())
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        lines.map(Record::parse).collect::<Option<_>>().ok_or_else(|| JournalError::DamagedTail {
+            path: self.log.file.path().to_owned(),
+            offset: keyed.offset,
+            length: keyed.length,
+            reason: "records that were read before are gone",
+        })
     }
 
     /// Refuses to go on behind damage. A closed journal does not go on in any case.
