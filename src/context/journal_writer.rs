@@ -35,12 +35,8 @@ impl JournalWriter {
     /// See [`JournalError`]; unless a variant says otherwise, nothing was appended.
     pub fn append(&self, event: Event) -> Result<Appended, JournalError> {
         event.check_user()?;
-        let bad = event.bad("it was not appended");
-        self.writer
-            .append(std::slice::from_ref(&event), self.durability)?
-            .into_iter()
-            .next()
-            .ok_or(bad)
+        let appended = self.writer.append(std::slice::from_ref(&event), self.durability)?;
+        appended.into_iter().next().ok_or_else(|| event.bad("it was not appended"))
     }
 
     /// Appends several events as one batch: all of them count, or none, whatever crashes. At most
