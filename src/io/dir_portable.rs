@@ -55,6 +55,10 @@ impl Dir {
         action: &'static str,
     ) -> Result<(File, Utf8PathBuf), IoError> {
         let path = self.checked(relative, action)?;
+        // Looked at first: to open a pipe is to wait for its other end.
+        if std::fs::metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+            return Err(IoError::new(action, &path, std::io::Error::other(NOT_REGULAR)));
+        }
         let file = options.open(&path).map_err(IoError::at(action, &path))?;
         if !file.metadata().map_err(IoError::at(action, &path))?.is_file() {
             return Err(IoError::new(action, &path, std::io::Error::other(NOT_REGULAR)));
