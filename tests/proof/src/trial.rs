@@ -86,9 +86,9 @@ pub fn kill_everywhere(operation: &Operation, worker: &Utf8Path) -> Outcome<Repo
     let prepared = bench.prepare()?;
     let mut last = None;
     for call in bench.calls("operate", &prepared, "without a kill")? {
-        bench.try_boundary(&call, last.as_ref(), &prepared)?;
+        let acknowledged = bench.try_boundary(&call, last.as_ref(), &prepared)?;
         if call.changes {
-            last = Some(call);
+            last = Some((call, acknowledged));
         }
     }
     Ok(bench.report)
@@ -137,8 +137,14 @@ impl Bench<'_> {
         strace::inject(Injection::Kill, boundary, self.worker, &arguments)
     }
 
-    /// Kills the operation at a call; `last` is the call before it that changed anything.
-    fn try_boundary(&mut self, call: &Call, last: Option<&Call>, prepared: &Utf8Path) -> Outcome {
+    /// Kills the operation at a call; `last` is the call before it that changed anything, and how much
+    /// was acknowledged when that was killed. Returns how much is now.
+    fn try_boundary(
+        &mut self,
+        call: &Call,
+        last: Option<&(Call, usize)>,
+        prepared: &Utf8Path,
+    ) -> Outcome<usize> {
         let dir = self.copy(prepared, "killed")?;
         let ended = self.kill("operate", &call.boundary, &dir)?;
         match ended {
@@ -146,21 +152,24 @@ impl Bench<'_> {
             Ended::Finished => self.report.not_reached += 1,
         }
         let place = format!("killed at {}", call.boundary);
-        // How often `getrandom` is called differs from run to run, so a kill at its nth may come later
-        // than here, when more was written and acknowledged: then `last` is not what was cut off.
-        let is_here = ended == Ended::Killed && call.boundary.call != "getrandom";
-        if !is_here || !self.shapes.insert(shape(&dir)?) {
+        let acknowledged = Place::new(dir.as_str()).acknowledged()?.len();
+        if !self.shapes.insert(shape(&dir)?) {
             self.check(dir, || place);
-            return Ok(());
+            return Ok(acknowledged);
         }
         self.report.states += 1;
         let state = self.copy(&dir, "state")?;
         self.check(dir, || place.clone());
         self.try_recovery(&place, &state)?;
-        match last.and_then(|last| last.journal.as_ref()) {
-            Some((journal, bytes)) => self.try_torn(&place, &state, journal, *bytes),
-            None => Ok(()),
+        // How often a call is made before can differ from run to run (`getrandom`, threads), and then the
+        // nth of it comes later than it should: a write that was acknowledged cannot have been cut off.
+        if let Some((Call { journal: Some((journal, bytes)), .. }, before)) = last
+            && ended == Ended::Killed
+            && acknowledged == *before
+        {
+            self.try_torn(&place, &state, journal, *bytes)?;
         }
+        Ok(acknowledged)
     }
 
     /// The same state with the last write to a journal cut short, as a kill can cut it.
