@@ -7,13 +7,13 @@ use super::apply::{self, LeftOver};
 use super::catalog::{ArtifactPayload, Catalog, Last};
 use super::transaction::Staged;
 use super::writer::LockedRun;
-use super::{ArtifactError, Expect, Transaction, digest_on_disk};
+use super::{ArtifactError, Transaction, digest_on_disk};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
 use crate::io::Dir;
 use crate::journal::{
-    Appended, Durability, Event, ExpectedVersion, JournalError, check_user_key, types,
+    Appended, Durability, Event, JournalError, check_user_key, types,
 };
 use crate::layout;
 use crate::name::ArtifactName;
@@ -309,11 +309,7 @@ impl Staged {
             step: step.cloned(),
         };
         let event_type = if written { types::ARTIFACT_WRITTEN } else { types::ARTIFACT_REMOVED };
-        let expected = match self.expect {
-            Expect::Version(version) => ExpectedVersion::Exact(version),
-            _ => ExpectedVersion::Any,
-        };
-        payload.event(event_type, self.event_id).expect(expected)
+        payload.event(event_type, self.event_id)
     }
 }
 
