@@ -12,9 +12,7 @@ use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
 use crate::io::Dir;
-use crate::journal::{
-    Appended, Durability, Event, JournalError, check_user_key, types,
-};
+use crate::journal::{Appended, Durability, Event, JournalError, check_user_key, types};
 use crate::layout;
 use crate::name::ArtifactName;
 
