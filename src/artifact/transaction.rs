@@ -26,7 +26,9 @@ pub enum Expect {
     Absent,
     /// Its file, and the journal's last word, must have this digest: compare and swap by content.
     Digest(Digest),
-    /// Its last record must have this version: compare and swap by version.
+    /// Its last record must have this version: compare and swap by version. For new content that is
+    /// made from the old, swap by digest: a version from [`list`](crate::Artifacts::list) may be that
+    /// of a commit whose file is not in place yet, so that the file read with it is the one before.
     Version(u64),
 }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
 use runjournal::testing::TestWorkspace;
-use runjournal::{Artifact, Durability, Event, RunContext, Severity};
+use runjournal::{Artifact, Digest, Durability, Event, RunContext, Severity};
 
 const PROCESSES: usize = 8;
 const THREADS: usize = 4;
@@ -126,13 +126,19 @@ fn swapping_worker() {
     let store = ctx.artifacts().durability(Durability::Buffered);
     for number in 0..20 {
         loop {
-            let before = store.list().unwrap().into_iter().find(|e| e.name == *SHARED.name());
-            let mut log = if before.is_some() { store.read(SHARED).unwrap() } else { Vec::new() };
+            // What is swapped is the content that was read. A version from `list` would not do: it may
+            // be that of a commit whose file is not in place yet.
+            let before = match store.read_bytes(SHARED) {
+                Ok(bytes) => Some(bytes),
+                Err(runjournal::ArtifactError::NotFound { .. }) => None,
+                Err(error) => panic!("{error}"),
+            };
+            let mut log: Vec<String> =
+                before.as_ref().map_or_else(Vec::new, |b| serde_json::from_slice(b).unwrap());
             log.push(format!("p{process}-{number}"));
-            let expect = match before.and_then(|entry| entry.version) {
+            let expect = match &before {
                 None => runjournal::Expect::Absent,
-                // The content may be newer than the version, so the swap fails then, and only then.
-                Some(version) => runjournal::Expect::Version(version),
+                Some(bytes) => runjournal::Expect::Digest(Digest::of(bytes)),
             };
             match store.write_if(SHARED, &log, expect) {
                 Ok(_) => break,
