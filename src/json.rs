@@ -153,11 +153,12 @@ fn write_list<T>(
 }
 
 /// True if both texts are the same JSON value.
-pub(crate) fn same_value(a: Option<&RawValue>, b: Option<&RawValue>) -> bool {
+pub(crate) fn same_value(a: Option<&str>, b: Option<&str>) -> bool {
+    let canonical = |text| serde_json::from_str::<&RawValue>(text).and_then(canonical);
     match (a, b) {
         (None, None) => true,
         (Some(a), Some(b)) => {
-            a.get() == b.get() || matches!((canonical(a), canonical(b)), (Ok(a), Ok(b)) if a == b)
+            a == b || matches!((canonical(a), canonical(b)), (Ok(a), Ok(b)) if a == b)
         }
         _ => false,
     }

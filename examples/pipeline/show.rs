@@ -43,7 +43,8 @@ pub(crate) fn outputs(ctx: &RunContext) -> Result<()> {
     println!("\nThe artifacts ({}/artifacts)", place(ctx));
     for artifact in ctx.artifacts().list()? {
         let writes = ctx.events()?.filter_map(std::result::Result::ok).filter(|record| {
-            record.event_type == "artifact_written" && record.stream_id == artifact.name.as_str()
+            record.event_type() == "artifact_written"
+                && record.stream_id() == artifact.name.as_str()
         });
         let (size, writes) = (artifact.size.unwrap_or(0), writes.count());
         let digest = artifact.digest.ok_or("an artifact that is not in the journal")?;
@@ -68,7 +69,7 @@ pub(crate) fn journal(ctx: &RunContext) -> Result<()> {
     println!("\nThe journal ({}/journal/events.jsonl)", place(ctx));
     for record in ctx.events()? {
         let record = record?;
-        let (seq, event, stream) = (record.seq, &record.event_type, record.stream());
+        let (seq, event, stream) = (record.seq(), record.event_type(), record.stream());
         let line = format!("  {seq:>3}  {event:<20} {stream:<36} {}", note(&record));
         println!("{}", line.trim_end());
     }
@@ -117,7 +118,7 @@ pub(crate) fn flipped_byte(ctx: &RunContext) -> Result<()> {
     }
     let last = ctx.events()?.read_all()?.0.len() as u64;
     let lost: Vec<u64> =
-        (1..=last).filter(|seq| records.iter().all(|record| record.seq != *seq)).collect();
+        (1..=last).filter(|seq| records.iter().all(|record| record.seq() != *seq)).collect();
     println!("  seq {lost:?} do not count; the other {} records do", records.len());
     if findings.is_empty() { Err("the flipped bit was not found".into()) } else { Ok(()) }
 }
@@ -125,8 +126,8 @@ pub(crate) fn flipped_byte(ctx: &RunContext) -> Result<()> {
 /// Flips one bit amid the record of the last step's start, and returns the place of its byte.
 fn flip(copied: &RunContext) -> Result<usize> {
     let (records, _) = copied.events()?.read_all()?;
-    let start = records.iter().rfind(|record| record.event_type == "step_started");
-    let line = format!("{{\"seq\":{},", start.ok_or("no step started")?.seq);
+    let start = records.iter().rfind(|record| record.event_type() == "step_started");
+    let line = format!("{{\"seq\":{},", start.ok_or("no step started")?.seq());
     let mut journal = fs::read(copied.journal_path())?;
     let line = journal.windows(line.len()).position(|bytes| bytes == line.as_bytes());
     let offset = line.ok_or("the record is not in the file")? + 100;

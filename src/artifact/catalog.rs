@@ -56,7 +56,7 @@ pub(crate) struct Catalog {
 
 impl Fold for Catalog {
     fn apply(&mut self, record: &Record) {
-        let staged = match record.event_type.as_str() {
+        let staged = match record.event_type() {
             types::ARTIFACT_WRITTEN | types::ARTIFACT_REMOVED => true,
             types::ARTIFACT_ADOPTED => false,
             _ => return,
@@ -64,12 +64,12 @@ impl Fold for Catalog {
         // A payload of another shape can only come from a newer version: it names no path of ours.
         let Ok(payload) = record.payload::<ArtifactPayload>() else { return };
         let last = Last {
-            event_id: record.event_id,
-            seq: record.seq,
-            version: record.stream_version,
+            event_id: record.event_id(),
+            seq: record.seq(),
+            version: record.stream_version(),
             digest: payload.digest,
             previous: payload.previous,
-            causation: record.causation_event_id,
+            causation: record.causation_event_id(),
             staged,
         };
         if staged {

@@ -171,9 +171,10 @@ impl Lines {
 impl Log {
     fn wants(&self, record: &Record) -> bool {
         let stream = self.stream.as_ref();
-        self.event_type.as_ref().is_none_or(|wanted| *wanted == record.event_type)
-            && stream
-                .is_none_or(|(kind, id)| *kind == record.aggregate_kind && *id == record.stream_id)
+        self.event_type.as_ref().is_none_or(|wanted| wanted == record.event_type())
+            && stream.is_none_or(|(kind, id)| {
+                kind == record.aggregate_kind() && id == record.stream_id()
+            })
     }
 }
 
@@ -213,11 +214,11 @@ fn table(records: &[Record], output: &mut Output) -> Result<(), CliError> {
         .iter()
         .map(|record| {
             [
-                record.seq.to_string(),
-                output.ago(record.occurred_at),
-                record.event_type.clone(),
+                record.seq().to_string(),
+                output.ago(record.occurred_at()),
+                record.event_type().to_owned(),
                 record.stream(),
-                record.payload_json.as_ref().map(|json| cut(json.get())).unwrap_or_default(),
+                record.payload_json().map(cut).unwrap_or_default(),
             ]
         })
         .collect();
@@ -243,8 +244,8 @@ fn show(context: &RunContext, seq: u64, output: &mut Output) -> Result<Exit, Cli
     let mut last = 0;
     for record in context.events()? {
         let record = record?;
-        last = record.seq;
-        if record.seq == seq {
+        last = record.seq();
+        if record.seq() == seq {
             return show_record(&record, output);
         }
     }
@@ -257,27 +258,24 @@ fn show_record(record: &Record, output: &mut Output) -> Result<Exit, CliError> {
         return Ok(Exit::Fine);
     }
     output.one(&OneEvent { event: record }, |output| {
-        let actor = match &record.actor_id {
-            Some(id) => format!("{}/{id}", record.actor_kind),
-            None => record.actor_kind.clone(),
+        let actor = match record.actor_id() {
+            Some(id) => format!("{}/{id}", record.actor_kind()),
+            None => record.actor_kind().to_owned(),
         };
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         output.page(&[
-            ("seq", record.seq.to_string()),
-            ("type", record.event_type.clone()),
-            ("when", format!("{} ({})", record.occurred_at, output.ago(record.occurred_at))),
-            ("stream", format!("{} version {}", record.stream(), record.stream_version)),
+            ("seq", record.seq().to_string()),
+            ("type", record.event_type().to_owned()),
+            ("when", format!("{} ({})", record.occurred_at(), output.ago(record.occurred_at()))),
+            ("stream", format!("{} version {}", record.stream(), record.stream_version())),
             ("actor", actor),
-            ("id", record.event_id.to_string()),
-            ("command", text(&record.command_id)),
-            ("caused by", record.causation_event_id.map(|id| id.to_string()).unwrap_or_default()),
-            ("correlation", text(&record.correlation_id)),
-            ("key", text(&record.idempotency_key)),
-            ("metadata", record.metadata.as_ref().map(|m| m.get().to_owned()).unwrap_or_default()),
-            (
-                "payload",
-                record.payload_json.as_ref().map(|p| p.get().to_owned()).unwrap_or_default(),
-            ),
+            ("id", record.event_id().to_string()),
+            ("command", text(record.command_id())),
+            ("caused by", record.causation_event_id().map(|id| id.to_string()).unwrap_or_default()),
+            ("correlation", text(record.correlation_id())),
+            ("key", text(record.idempotency_key())),
+            ("metadata", text(record.metadata_json())),
+            ("payload", text(record.payload_json())),
         ])
     })?;
     Ok(Exit::Fine)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
+use super::compose::Draft;
 use super::ledger::Fold;
 use super::record::{Garbage, Record};
 use super::scan::{Cursor, Rest};
@@ -53,9 +54,9 @@ impl<F: Fold> LockedLog<'_, F> {
         let appended = records.iter().map(|(record, offset, length)| {
             self.log.take_in(record, *offset, *length);
             Appended {
-                seq: record.seq,
-                event_id: record.event_id,
-                stream_version: record.stream_version,
+                seq: record.seq(),
+                event_id: record.event_id(),
+                stream_version: record.stream_version(),
                 duplicate: false,
             }
         });
@@ -89,37 +90,39 @@ impl<F: Fold> LockedLog<'_, F> {
             let staged = versions.get(&stream).copied();
             let stream_version = staged.or(self.log.ledger.version(&stream)).map_or(Ok(0), next)?;
             versions.insert(stream, stream_version);
-            let mut record = self.record(event, occurred_at);
+            let mut draft = self.draft(event, occurred_at);
             let seq = next(cursor.seq)?;
-            record.seq = seq;
-            record.stream_version = stream_version;
-            record.batch_index = batch_size.map(|_| index);
-            record.batch_size = batch_size;
-            record.garbage = garbage.take();
+            draft.seq = seq;
+            draft.stream_version = stream_version;
+            draft.batch_index = batch_size.map(|_| index);
+            draft.batch_size = batch_size;
+            draft.garbage = garbage.take();
             if index == 0 {
-                record.idempotency_key.clone_from(&event.key);
+                draft.idempotency_key.clone_from(&event.key);
             }
-            let (line, hash) = record
+            let (line, hash) = draft
                 .to_line(cursor.hash)
                 .map_err(|error| event.bad(format!("it is not JSON: {error}")))?;
             let size = line.len();
             check_size(TooLarge::Line, size, MAX_LINE)?;
             bytes.extend_from_slice(&line);
             check_size(TooLarge::BatchBytes, bytes.len(), MAX_BATCH_BYTES)?;
+            let record = Record::parse(&line, hash, cursor.offset)
+                .ok_or_else(|| event.bad("it makes no line that could be read again"))?;
             records.push((record, cursor.offset, size as u64));
             cursor = Cursor { offset: cursor.offset + size as u64, seq, hash };
         }
         Ok((records, cursor))
     }
 
-    fn record(&self, event: &Event, occurred_at: Timestamp) -> Record {
+    fn draft(&self, event: &Event, occurred_at: Timestamp) -> Draft {
         let home = &self.log.home;
         let (kind, id) = home.default_stream();
         let (aggregate_kind, stream_id) =
             event.stream.clone().unwrap_or_else(|| (kind.to_owned(), id.to_owned()));
         let actor = event.actor.as_ref().unwrap_or(&home.actor).clone();
         let step = home.step.as_ref().map(|step| step.started);
-        Record {
+        Draft {
             seq: 0,
             event_id: event.event_id.unwrap_or_else(|| home.runtime.next_event_id()),
             event_type: event.event_type.clone(),
@@ -135,7 +138,7 @@ impl<F: Fold> LockedLog<'_, F> {
             idempotency_key: None,
             batch_index: None,
             batch_size: None,
-            payload_json: event.payload.clone(),
+            payload: event.payload.clone(),
             payload_ref: None,
             metadata: event.metadata.clone().or_else(|| traceparent(home)),
             garbage: None,

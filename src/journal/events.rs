@@ -24,7 +24,7 @@ use crate::layout;
 /// # let ctx = runjournal::RunContext::from_env()?;
 /// for record in ctx.events()?.after(17) {
 ///     let record = record?;
-///     println!("{} {}", record.seq, record.event_type);
+///     println!("{} {}", record.seq(), record.event_type());
 /// }
 /// # Ok(())
 /// # }
@@ -186,7 +186,7 @@ impl Events {
     fn take_in(&mut self, seen: Vec<Seen>, rest: &[Skip]) {
         for item in seen {
             match item {
-                Seen::Record { record, .. } if record.seq > self.after => {
+                Seen::Record { record, .. } if record.seq() > self.after => {
                     self.ready.push_back(record);
                 }
                 Seen::Record { .. } => {}

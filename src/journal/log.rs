@@ -9,7 +9,7 @@ use super::scan::{Cursor, Rest, Seen, SkipKind, scan};
 use super::{Appended, Event, Home, JournalError, types};
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir, LockFile};
-use crate::{json, layout};
+use crate::{json, layout, line};
 
 /// What an append survives once it returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -220,14 +220,14 @@ impl<F: Fold> LockedLog<'_, F> {
         let conflict = |difference| JournalError::KeyConflict {
             path: self.log.file.path().to_owned(),
             key: key.clone(),
-            seq: first.first().map_or(0, |record| record.seq),
+            seq: first.first().map_or(0, |record| record.seq()),
             difference,
         };
         if first.len() != events.len() {
             return Err(conflict("number of events"));
         }
         for (record, event) in first.iter().zip(events) {
-            if record.event_type != event.event_type {
+            if record.event_type() != event.event_type {
                 return Err(conflict("type"));
             }
             if record.stream() != self.stream_of(event) {
@@ -238,9 +238,9 @@ impl<F: Fold> LockedLog<'_, F> {
             }
         }
         let appended = first.iter().map(|record| Appended {
-            seq: record.seq,
-            event_id: record.event_id,
-            stream_version: record.stream_version,
+            seq: record.seq(),
+            event_id: record.event_id(),
+            stream_version: record.stream_version(),
             duplicate: true,
         });
         Ok(Some(appended.collect()))
@@ -249,8 +249,13 @@ impl<F: Fold> LockedLog<'_, F> {
     fn read_keyed(&mut self, keyed: Keyed) -> Result<Vec<Record>, JournalError> {
         let mut bytes = Vec::new();
         self.log.file.read_at(keyed.offset, keyed.length, &mut bytes)?;
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-        lines.map(Record::parse).collect::<Option<_>>().ok_or_else(|| JournalError::DamagedTail {
+        let mut offset = keyed.offset;
+        let records = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
+            let record = Record::parse(line, line::open(line)?.hash, offset);
+            offset += line.len() as u64;
+            record
+        });
+        records.collect::<Option<_>>().ok_or_else(|| JournalError::DamagedTail {
             path: self.log.file.path().to_owned(),
             offset: keyed.offset,
             length: keyed.length,
@@ -330,13 +335,13 @@ impl<F: Fold> LockedLog<'_, F> {
 /// True if payloads mean the same: equal as JSON values, in the library's own events apart from what
 /// it fills in itself.
 fn same_meaning(record: &Record, event: &Event) -> bool {
-    let (first, second) = (record.payload_json.as_deref(), event.payload.as_deref());
+    let (first, second) = (record.payload_json(), event.payload.as_deref().map(RawValue::get));
     if json::same_value(first, second) {
         return true;
     }
-    let meaning = |raw: Option<&RawValue>| {
+    let meaning = |json: Option<&str>| {
         let mut members: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(raw?.get()).ok()?;
+            serde_json::from_str(json?).ok()?;
         members.retain(|name, _| !types::FILLED_IN.contains(&name.as_str()));
         Some(members)
     };

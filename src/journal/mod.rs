@@ -5,12 +5,14 @@
 //! one way to append (`Log`), and reading without a lock ([`Events`]).
 
 mod batch;
+mod compose;
 mod error;
 mod event;
 mod events;
 mod home;
 mod ledger;
 mod log;
+mod parse;
 mod record;
 mod scan;
 

@@ -107,12 +107,9 @@ pub(crate) fn scan(cursor: &mut Cursor, bytes: &[u8], see: &mut dyn FnMut(Seen))
         pending: None,
     };
     let mut start = 0;
-    while let Some(length) =
-        bytes.get(start..).and_then(|rest| rest.iter().position(|b| *b == b'\n'))
-    {
-        let end = start + length + 1;
-        scanner.line(start, end);
-        start = end;
+    for at in memchr::memchr_iter(b'\n', bytes) {
+        scanner.line(start, at + 1);
+        start = at + 1;
     }
     scanner.finish(start)
 }
@@ -141,8 +138,11 @@ struct Pending {
     /// Its last member so far.
     last: Tip,
     size: u32,
-    members: Vec<(Record, usize, usize)>,
+    members: Vec<Member>,
 }
+
+/// A record, and where its line starts and ends within the scanned bytes.
+type Member = (Record, usize, usize);
 
 /// A line since the cursor that did not count and yet is long enough for a record: the records behind
 /// it may chain on what it says its hash is, or on what its hash should have been.
@@ -177,13 +177,12 @@ impl<'b> Scanner<'b, '_> {
     fn line(&mut self, start: usize, end: usize) {
         let line = self.slice(start, end);
         let too_long = line.len() > MAX_LINE;
-        let sealed = if too_long { None } else { line::open(line) };
-        let sealed = sealed.filter(|_| line.ends_with(b"\n"));
+        let sealed = line::open(line).filter(|_| !too_long && line.ends_with(b"\n"));
 
         let joined = self.pending.as_ref().and_then(|pending| {
-            let (record, last) = follow(&pending.last, sealed.as_ref()?, line, end)?;
+            let (record, last) = self.follow(&pending.last, sealed.as_ref()?, start)?;
             let next = u32::try_from(pending.members.len()).ok();
-            let fits = record.batch_size == Some(pending.size) && record.batch_index == next;
+            let fits = record.batch_size() == Some(pending.size) && record.batch_index() == next;
             fits.then_some((record, last))
         });
         if let Some((record, last)) = joined {
@@ -195,17 +194,16 @@ impl<'b> Scanner<'b, '_> {
         for (_, start, end) in given_up.iter().flat_map(|pending| &pending.members) {
             self.remember_ending(*start, *end);
         }
-        let line = self.slice(start, end);
         let followed = sealed.as_ref().and_then(|sealed| {
             self.tips().find_map(|tip| {
-                follow(&tip, sealed, line, end).map(|(record, last)| (tip, record, last))
+                self.follow(&tip, sealed, start).map(|(record, last)| (tip, record, last))
             })
         });
         match followed {
-            Some((parent, record, last)) if record.batch_index.unwrap_or(0) == 0 => {
+            Some((parent, record, last)) if record.batch_index().unwrap_or(0) == 0 => {
                 self.give_up(given_up, SkipKind::Garbage);
-                match record.batch_size {
-                    None => self.count(parent, last, vec![(record, start, end)]),
+                match record.batch_size() {
+                    None => self.count(parent, last, [(record, start, end)]),
                     Some(size) => {
                         let members = vec![(record, start, end)];
                         self.pending = Some(Pending { parent, last, size, members });
@@ -256,6 +254,18 @@ impl<'b> Scanner<'b, '_> {
                 .flatten()
                 .map(move |hash| Tip { hash, seq, end: ending.end, recovered: true })
         }))
+    }
+
+    /// The record on a line, and the tip that it is, if it follows a tip.
+    fn follow(&self, tip: &Tip, sealed: &Sealed<'_>, start: usize) -> Option<(Record, Tip)> {
+        if Digest::chained(tip.hash, sealed.body) != sealed.hash {
+            return None;
+        }
+        let end = start + sealed.body.len() + line::END;
+        let offset = self.base + start as u64;
+        let record = Record::parse(self.slice(start, end), sealed.hash, offset)?;
+        let last = Tip { hash: sealed.hash, seq: record.seq(), end, recovered: false };
+        tip.admits(record.seq()).then_some((record, last))
     }
 
     fn remember_ending(&mut self, start: usize, end: usize) {
@@ -311,13 +321,13 @@ impl<'b> Scanner<'b, '_> {
     }
 
     /// Counts a record, or all of a batch.
-    fn count(&mut self, parent: Tip, last: Tip, members: Vec<(Record, usize, usize)>) {
-        if let Some((first, start, _)) = members.first() {
-            self.close_gap(parent, first.garbage, *start);
-        }
-        for (record, start, end) in members {
-            let offset = self.base + start as u64;
-            (self.see)(Seen::Record { record, offset, length: (end - start) as u64 });
+    fn count(&mut self, parent: Tip, last: Tip, members: impl IntoIterator<Item = Member>) {
+        for (nth, (record, start, end)) in members.into_iter().enumerate() {
+            if nth == 0 {
+                self.close_gap(parent, record.garbage(), start);
+            }
+            let (offset, length) = (record.offset(), (end - start) as u64);
+            (self.see)(Seen::Record { record, offset, length });
         }
         *self.cursor =
             Cursor { offset: self.base + last.end as u64, seq: last.seq, hash: last.hash };
@@ -363,16 +373,6 @@ impl<'b> Scanner<'b, '_> {
         }
         Rest { skips: self.gap }
     }
-}
-
-/// The record on a line, and the tip that it is, if it follows a tip.
-fn follow(tip: &Tip, sealed: &Sealed<'_>, line: &[u8], end: usize) -> Option<(Record, Tip)> {
-    if Digest::chained(tip.hash, sealed.body) != sealed.hash {
-        return None;
-    }
-    let record = Record::parse(line)?;
-    let last = Tip { hash: sealed.hash, seq: record.seq, end, recovered: false };
-    tip.admits(record.seq).then_some((record, last))
 }
 
 /// Where a line goes on behind a byte that is a line break with one bit flipped: a record begins

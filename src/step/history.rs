@@ -80,10 +80,10 @@ impl History {
 
 impl Fold for History {
     fn apply(&mut self, record: &Record) {
-        let (attempt, progress) = match record.event_type.as_str() {
+        let (attempt, progress) = match record.event_type() {
             types::STEP_STARTED => {
                 let Ok(started) = record.payload::<Started>() else { return };
-                (started.attempt, Progress::Open(record.event_id))
+                (started.attempt, Progress::Open(record.event_id()))
             }
             types::STEP_COMPLETED => {
                 let Ok(completed) = record.payload::<Completed>() else { return };
@@ -95,6 +95,6 @@ impl Fold for History {
             }
             _ => return,
         };
-        self.steps.insert(record.stream_id.clone(), (attempt, progress));
+        self.steps.insert(record.stream_id().to_owned(), (attempt, progress));
     }
 }

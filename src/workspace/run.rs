@@ -88,11 +88,11 @@ struct Counts {
 impl Fold for RunState {
     fn apply(&mut self, record: &Record) {
         self.records += 1;
-        self.last_seq = record.seq;
-        self.last_at = Some(record.occurred_at);
-        self.last_type = Some(record.event_type.clone());
-        let step = &record.stream_id;
-        match record.event_type.as_str() {
+        self.last_seq = record.seq();
+        self.last_at = Some(record.occurred_at());
+        self.last_type = Some(record.event_type().to_owned());
+        let step = record.stream_id();
+        match record.event_type() {
             types::RUN_STATUS_CHANGED => {
                 if let Ok(moved) = record.payload::<Moved>() {
                     self.status = moved.to;
@@ -104,8 +104,8 @@ impl Fold for RunState {
                     self.reason = completed.reason;
                 }
             }
-            types::STEP_STARTED if !self.steps_open.contains(step) => {
-                self.steps_open.push(step.clone());
+            types::STEP_STARTED if !self.steps_open.iter().any(|open| open == step) => {
+                self.steps_open.push(step.to_owned());
             }
             types::STEP_COMPLETED => {
                 self.steps_completed += 1;

@@ -56,7 +56,7 @@ struct StatusChange<S> {
 
 impl Fold for TaskFold {
     fn apply(&mut self, record: &Record) {
-        if record.event_type == types::TASK_STATUS_CHANGED
+        if record.event_type() == types::TASK_STATUS_CHANGED
             && let Ok(change) = record.payload::<StatusChange<TaskStatus>>()
         {
             self.status = change.to;

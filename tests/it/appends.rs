@@ -63,7 +63,7 @@ fn integers_of_any_size_and_line_breaks_of_any_kind_are_kept() {
     let records: Vec<_> = ctx.events().unwrap().map(Result::unwrap).collect();
     assert_eq!(records[0].payload::<u128>().unwrap(), u128::MAX);
     assert_eq!(records[1].payload::<String>().unwrap(), text);
-    let json = records[2].payload_json.as_ref().unwrap().get();
+    let json = records[2].payload_json().unwrap();
     assert_eq!(json, "{\"big\":123456789012345678901234567890,\"deep\":[1]}");
     let lines = std::fs::read_to_string(ctx.journal_path()).unwrap();
     assert_eq!(lines.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count(), 4);
@@ -80,10 +80,10 @@ fn what_is_not_set_is_filled_in() {
     ctx.append(Event::new("seen")).unwrap();
     let record = ctx.events().unwrap().next().unwrap().unwrap();
     assert_eq!(record.stream(), "run/RUN-1");
-    assert_eq!((record.actor_kind.as_str(), record.actor_id.as_deref()), ("human", Some("ada")));
-    assert_eq!(record.correlation_id, Some(trace));
-    let metadata = record.metadata.unwrap();
-    assert_eq!(metadata.get(), format!("{{\"traceparent\":\"{traceparent}\"}}"));
+    assert_eq!((record.actor_kind(), record.actor_id()), ("human", Some("ada")));
+    assert_eq!(record.correlation_id(), Some(trace.as_str()));
+    let metadata = record.metadata_json().unwrap();
+    assert_eq!(metadata, format!("{{\"traceparent\":\"{traceparent}\"}}"));
 }
 
 #[test]

@@ -54,8 +54,8 @@ fn a_removal_that_a_crash_cut_short_leaves_no_directory_in_the_way() {
     ctx.artifacts().write_bytes(&name, b"1").unwrap();
     let removed = ctx.artifacts().remove(&name).unwrap();
     // As if the process had died after it removed the file and the directory `a/b`.
-    let record = ctx.events().unwrap().find(|r| r.as_ref().unwrap().seq == removed.seq);
-    let stage = format!(".tmp/{}", record.unwrap().unwrap().event_id);
+    let record = ctx.events().unwrap().find(|r| r.as_ref().unwrap().seq() == removed.seq);
+    let stage = format!(".tmp/{}", record.unwrap().unwrap().event_id());
     std::fs::write(ctx.run_path().join(stage), "").unwrap();
     std::fs::create_dir(ctx.run_path().join("artifacts/a")).unwrap();
 

@@ -79,7 +79,7 @@ fn eight_processes_of_four_threads_lose_nothing() {
                     "{findings:?}"
                 );
                 assert!(records.len() >= seen, "a record that counted is gone");
-                assert!(records.iter().map(|r| r.seq).eq(1..=records.len() as u64));
+                assert!(records.iter().map(|r| r.seq()).eq(1..=records.len() as u64));
                 seen = records.len();
             }
         })
@@ -100,17 +100,17 @@ fn eight_processes_of_four_threads_lose_nothing() {
 
     let (records, findings) = ctx.events().unwrap().read_all().unwrap();
     assert_eq!(findings, []);
-    assert!(records.iter().map(|record| record.seq).eq(1..=records.len() as u64));
+    assert!(records.iter().map(|record| record.seq()).eq(1..=records.len() as u64));
     let mut versions = BTreeMap::<String, u64>::new();
     let mut names = HashSet::new();
     for record in &records {
         let next = versions.entry(record.stream()).or_default();
-        assert_eq!(record.stream_version, *next, "{}", record.stream());
+        assert_eq!(record.stream_version(), *next, "{}", record.stream());
         *next += 1;
-        if record.event_type == "worked" {
+        if record.event_type() == "worked" {
             let payload: serde_json::Value = record.payload().unwrap();
             let name = payload["name"].as_str().unwrap().to_owned();
-            assert_eq!(acknowledged.get(&record.seq), Some(&name));
+            assert_eq!(acknowledged.get(&record.seq()), Some(&name));
             assert!(names.insert(name));
         }
     }
@@ -181,7 +181,7 @@ fn one_of_many_starters_wins_a_run() {
     assert_eq!(won, 1);
     assert_eq!(task.runs().unwrap().len(), 1);
     let started =
-        task.events().unwrap().filter(|r| r.as_ref().unwrap().event_type == "run_started");
+        task.events().unwrap().filter(|r| r.as_ref().unwrap().event_type() == "run_started");
     assert_eq!(started.count(), 1);
 }
 

@@ -367,7 +367,7 @@ fn a_reader_in_small_steps() {
         let reports = lab.read().1;
         for after in 0..=scan.last_seq() + 1 {
             let mut events = lab.ctx.events().unwrap().after(after);
-            let seqs: Vec<u64> = events.by_ref().map(|record| record.unwrap().seq).collect();
+            let seqs: Vec<u64> = events.by_ref().map(|record| record.unwrap().seq()).collect();
             let expected: Vec<u64> = scan.seqs().into_iter().filter(|seq| *seq > after).collect();
             assert_eq!(seqs, expected);
             assert_eq!(events.findings().len(), reports.len());

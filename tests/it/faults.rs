@@ -57,7 +57,8 @@ fn the_first_failed_sync_poisons_the_writer() {
     if !with_failing("fdatasync", &ctx, "faults::poisoned_worker") {
         return;
     }
-    let types: Vec<_> = ctx.events().unwrap().map(|record| record.unwrap().event_type).collect();
+    let types: Vec<_> =
+        ctx.events().unwrap().map(|record| record.unwrap().event_type().to_owned()).collect();
     // Appended events count for every reader, also where the caller was told that they may not last.
     assert_eq!(types, ["first", "by_a_new_writer"]);
 }

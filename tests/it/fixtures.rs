@@ -97,10 +97,10 @@ const FIXTURES: &[Fixture] = &[
         transaction.commit().unwrap();
         // As if the writer had been killed between the append and the renames.
         let (records, _) = lab.read();
-        for record in records.iter().filter(|record| record.seq > before.seq) {
+        for record in records.iter().filter(|record| record.seq() > before.seq) {
             let run = lab.ctx.run_path();
-            let stage = run.join(".tmp").join(record.event_id.to_string());
-            fs::rename(run.join("artifacts").join(&record.stream_id), stage).unwrap();
+            let stage = run.join(".tmp").join(record.event_id().to_string());
+            fs::rename(run.join("artifacts").join(record.stream_id()), stage).unwrap();
         }
         fs::write(lab.ctx.plan_path(), old).unwrap();
         fs::remove_dir(lab.ctx.run_path().join("artifacts/reports")).unwrap();
@@ -375,7 +375,7 @@ fn found(run: Result<&RunContext, &runjournal::WorkspaceError>) -> Expected {
         Ok(_) => {
             let (records, reports) = lab::read(ctx);
             found.artifacts = artifacts(ctx, &records);
-            found.records = records.iter().map(|record| record.seq).collect();
+            found.records = records.iter().map(|record| record.seq()).collect();
             found.reports = reports;
         }
         Err(JournalError::MissingJournal { .. }) => {
@@ -399,8 +399,8 @@ fn found(run: Result<&RunContext, &runjournal::WorkspaceError>) -> Expected {
 fn artifacts(ctx: &RunContext, records: &[runjournal::Record]) -> BTreeMap<String, String> {
     let store = ctx.artifacts();
     let mut states = BTreeMap::new();
-    for record in records.iter().filter(|record| record.aggregate_kind == "artifact") {
-        states.insert(record.stream_id.clone(), ("removed", Some(record.event_id)));
+    for record in records.iter().filter(|record| record.aggregate_kind() == "artifact") {
+        states.insert(record.stream_id().to_owned(), ("removed", Some(record.event_id())));
     }
     for entry in store.list().unwrap() {
         let name = entry.name.to_string();

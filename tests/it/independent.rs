@@ -37,11 +37,11 @@ struct Line {
 impl Line {
     fn of(record: &Record) -> Self {
         Self {
-            seq: record.seq,
-            event_id: record.event_id.to_string(),
-            event_type: record.event_type.clone(),
+            seq: record.seq(),
+            event_id: record.event_id().to_string(),
+            event_type: record.event_type().to_owned(),
             stream: record.stream(),
-            stream_version: record.stream_version,
+            stream_version: record.stream_version(),
         }
     }
 }

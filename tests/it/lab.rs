@@ -128,10 +128,10 @@ impl Lab {
     pub(crate) fn check(&self) -> Scan {
         let scan = self.judge(&self.bytes());
         let (records, reports) = self.read();
-        let ids = records.iter().map(|record| (record.seq, record.event_id.to_string()));
+        let ids = records.iter().map(|record| (record.seq(), record.event_id().to_string()));
         let counted = scan.counted.iter().map(|record| (record.seq, record.event_id.clone()));
         if reports != scan.reports || !ids.eq(counted) {
-            let seqs: Vec<_> = records.iter().map(|record| record.seq).collect();
+            let seqs: Vec<_> = records.iter().map(|record| record.seq()).collect();
             panic!(
                 "the reader has {seqs:?} {reports:?}\nthe oracle has {:?} {:?}",
                 scan.seqs(),

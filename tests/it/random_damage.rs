@@ -195,16 +195,16 @@ impl History {
             return;
         }
         let key = key.map(|key| key.to_string());
-        let first = records.iter().find(|r| key.is_some() && r.idempotency_key == key);
+        let first = records.iter().find(|r| key.is_some() && r.idempotency_key() == key.as_deref());
         if let Some(first) = first {
             self.seen.duplicates += 1;
             match result {
                 Ok(appended) => {
                     assert!(appended[0].duplicate);
-                    assert_eq!(appended[0].seq, first.seq);
+                    assert_eq!(appended[0].seq, first.seq());
                 }
                 // A batch under this key has another number of records, or another stream.
-                Err(JournalError::KeyConflict { seq, .. }) => assert_eq!(seq, first.seq),
+                Err(JournalError::KeyConflict { seq, .. }) => assert_eq!(seq, first.seq()),
                 Err(other) => panic!("{other:?}"),
             }
             assert_eq!(self.lab.bytes(), before);
@@ -220,15 +220,15 @@ impl History {
         assert_eq!(new.len(), events.len());
         let (all, _) = self.lab.read();
         let mut versions: std::collections::BTreeMap<_, _> =
-            records.iter().map(|record| (record.stream(), record.stream_version)).collect();
+            records.iter().map(|record| (record.stream(), record.stream_version())).collect();
         for (n, (appended, record)) in appended.iter().zip(&all[records.len()..]).enumerate() {
             let version = versions.get(&record.stream()).map_or(0, |version| version + 1);
             versions.insert(record.stream(), version);
             assert_eq!(
-                (record.seq, record.stream_version),
+                (record.seq(), record.stream_version()),
                 (old.last_seq() + 1 + n as u64, version)
             );
-            assert_eq!((appended.seq, appended.stream_version), (record.seq, version));
+            assert_eq!((appended.seq, appended.stream_version), (record.seq(), version));
         }
         if kept {
             self.taken_in = bytes;

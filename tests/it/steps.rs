@@ -33,7 +33,7 @@ fn a_step_is_done_once() {
     .unwrap();
     assert_eq!(ctx.artifacts().read(OUT).unwrap(), 8);
     let completed = ctx.events().unwrap().map(Result::unwrap);
-    let completed = completed.filter(|r| r.event_type == "step_completed").last().unwrap();
+    let completed = completed.filter(|r| r.event_type() == "step_completed").last().unwrap();
     let payload: serde_json::Value = completed.payload().unwrap();
     assert_eq!(payload["inputs"][0]["path"], "plan.json");
     assert_eq!(payload["inputs"][0]["version"], 0);
@@ -91,7 +91,7 @@ fn a_late_commit_of_a_superseded_attempt_is_refused() {
     assert_eq!(ctx.artifacts().read(OUT).unwrap(), 2);
     assert_eq!(ctx.step("work", |_| unreachable!()).unwrap(), "second");
     let completed =
-        ctx.events().unwrap().filter(|r| r.as_ref().unwrap().event_type == "step_completed");
+        ctx.events().unwrap().filter(|r| r.as_ref().unwrap().event_type() == "step_completed");
     assert_eq!(completed.count(), 1);
 }
 

@@ -117,7 +117,7 @@ fn what_was_committed_and_not_applied_is_applied_by_the_next_and_never_over_anot
     store.write_bytes(A, b"old").unwrap();
     store.write_bytes(A, b"new").unwrap();
     let last = ctx.events().unwrap().last().unwrap().unwrap();
-    let stage = ctx.run_path().join(".tmp").join(last.event_id.to_string());
+    let stage = ctx.run_path().join(".tmp").join(last.event_id().to_string());
     let undo = |target: &[u8]| {
         std::fs::write(&stage, b"new").unwrap();
         std::fs::write(ctx.artifact_path(&A), target).unwrap();
@@ -141,7 +141,7 @@ fn what_was_committed_and_not_applied_is_applied_by_the_next_and_never_over_anot
     // A removal that was committed and not applied.
     store.remove(A).unwrap();
     let last = ctx.events().unwrap().last().unwrap().unwrap();
-    let stage = ctx.run_path().join(".tmp").join(last.event_id.to_string());
+    let stage = ctx.run_path().join(".tmp").join(last.event_id().to_string());
     std::fs::write(&stage, b"").unwrap();
     std::fs::write(ctx.artifact_path(&A), b"new").unwrap();
     assert_eq!(ctx.catch_up().unwrap(), []);
@@ -151,7 +151,7 @@ fn what_was_committed_and_not_applied_is_applied_by_the_next_and_never_over_anot
     store.write_bytes(A, b"fresh").unwrap();
     let last = ctx.events().unwrap().last().unwrap().unwrap();
     std::fs::remove_file(ctx.artifact_path(&A)).unwrap();
-    std::fs::write(ctx.run_path().join(".tmp").join(last.event_id.to_string()), b"rot").unwrap();
+    std::fs::write(ctx.run_path().join(".tmp").join(last.event_id().to_string()), b"rot").unwrap();
     assert_eq!(ctx.catch_up().unwrap()[0].code, Code::StageDamaged);
 }
 
@@ -341,7 +341,7 @@ fn equal_bytes_of_another_cause_are_another_record() {
     })
     .unwrap();
     let written = ctx.events().unwrap().map(Result::unwrap);
-    assert_eq!(written.filter(|r| r.event_type == "artifact_written").count(), 2);
+    assert_eq!(written.filter(|r| r.event_type() == "artifact_written").count(), 2);
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn one_strange_stage_is_a_finding_and_does_not_stop_the_run() {
     let ctx = test.start_run("RUN-1").unwrap();
     ctx.artifacts().write_bytes(A, b"a").unwrap();
     let last = ctx.events().unwrap().last().unwrap().unwrap();
-    let stage = ctx.run_path().join(".tmp").join(last.event_id.to_string());
+    let stage = ctx.run_path().join(".tmp").join(last.event_id().to_string());
     std::fs::create_dir(&stage).unwrap();
     ctx.append(Event::new("goes_on")).unwrap();
     std::fs::remove_file(ctx.artifact_path(&A)).unwrap();

@@ -111,7 +111,7 @@ fn journal(
     let raw = raw::records(home, genesis)?;
     let same = raw.len() == records.len()
         && raw.iter().zip(&records).all(|(raw, record)| {
-            raw.seq() == record.seq && raw.text("event_id") == record.event_id.to_string()
+            raw.seq() == record.seq() && raw.text("event_id") == record.event_id().to_string()
         });
     ensure(same, || {
         format!("the library reads {} records, the format has {}", records.len(), raw.len())
