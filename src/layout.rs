@@ -1,6 +1,7 @@
 //! Every file name on disk, and nothing else.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use uuid::Uuid;
 
 use crate::id::{EventId, RunId, TaskId};
 
@@ -15,6 +16,7 @@ pub(crate) const ARTIFACTS: &str = "artifacts";
 pub(crate) const JOURNAL_DIR: &str = "journal";
 pub(crate) const JOURNAL: &str = "journal/events.jsonl";
 pub(crate) const LOCK: &str = "journal/.lock";
+pub(crate) const HEAD: &str = "journal/.head";
 pub(crate) const TMP: &str = ".tmp";
 
 pub(crate) fn task_dir(root: &Utf8Path, task: &TaskId) -> Utf8PathBuf {
@@ -28,6 +30,11 @@ pub(crate) fn run_dir(root: &Utf8Path, task: &TaskId, run: &RunId) -> Utf8PathBu
 /// Staged content of the artifact record with this id, relative to the run.
 pub(crate) fn stage(event: EventId) -> String {
     format!("{TMP}/{event}")
+}
+
+/// A table of the head.
+pub(crate) fn head_table(id: Uuid) -> String {
+    format!("{HEAD}.{id}")
 }
 
 /// The liveness file of the attempt that this `step_started` began.

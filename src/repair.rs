@@ -21,8 +21,8 @@ pub struct RepairPlan {
 
 impl RepairPlan {
     fn of(home: Home) -> Result<Self, JournalError> {
-        let mut log = Log::<()>::open(&home)?;
-        let damage = damage(&home, &log.lock()?)?;
+        let mut log = Log::open(&home)?;
+        let damage = damage(&home, &mut log.lock()?)?;
         Ok(Self { home, damage })
     }
 
@@ -44,9 +44,9 @@ impl RepairPlan {
     /// # Errors
     /// As an append.
     pub fn apply(self) -> Result<Option<u64>, JournalError> {
-        let mut log = Log::<()>::open(&self.home)?;
+        let mut log = Log::open(&self.home)?;
         let mut locked = log.lock()?;
-        let damage = damage(&self.home, &locked)?;
+        let damage = damage(&self.home, &mut locked)?;
         if damage.is_empty() {
             return Ok(None);
         }
@@ -69,9 +69,11 @@ impl RepairPlan {
 }
 
 /// Damage behind the last counted record of a journal that can still grow.
-fn damage(home: &Home, locked: &LockedLog<'_, ()>) -> Result<Vec<Finding>, JournalError> {
+fn damage(home: &Home, locked: &mut LockedLog<'_>) -> Result<Vec<Finding>, JournalError> {
+    // What the head covers is looked at as well.
+    locked.start_over()?;
     let skips = locked.rest().skips.iter();
-    if locked.ledger().is_closed() {
+    if locked.is_closed() {
         return Ok(Vec::new());
     }
     let path = journal(home.dir());

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::clock::{Clock, Timestamp};
 use crate::context::RunContext;
 use crate::id::{IdError, IdSource, RunId, TaskId};
-use crate::journal::Runtime;
+use crate::journal::{HeadPolicy, Runtime};
 use crate::workspace::{Task, TaskOptions, Workspace, WorkspaceError};
 
 /// A clock that starts at a fixed time and goes on by a millisecond each time it is read.
@@ -61,6 +61,22 @@ impl IdSource for CountingIds {
     fn next_id(&self, _now: Timestamp) -> Uuid {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         Uuid::from_u128(0x7000_8000_0000_0000_0000 | u128::from(number))
+    }
+}
+
+/// With `RUNJOURNAL_TEST_HEADS=eager` in the environment, journals of tests get a head after every
+/// record, and tables of a few entries: what long journals get, in short ones.
+fn head_policy() -> HeadPolicy {
+    if std::env::var_os("RUNJOURNAL_TEST_HEADS").is_none_or(|value| value != "eager") {
+        return HeadPolicy::default();
+    }
+    HeadPolicy {
+        scanned_records: 1,
+        scanned_bytes: 1,
+        names: 3,
+        bytes: 1,
+        names_scanning: 4,
+        recent: 2,
     }
 }
 
@@ -123,6 +139,7 @@ impl TestWorkspace {
         let runtime = Runtime {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             ids: Arc::new(CountingIds::default()),
+            head: head_policy(),
             ..Runtime::default()
         };
         let workspace = Workspace::create_with(&root, runtime)?;

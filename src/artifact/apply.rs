@@ -1,14 +1,15 @@
 //! Putting committed records in place: by the one who committed them, or by whoever comes next.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
-use super::catalog::{Catalog, Last};
+use super::catalog::Last;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::{Code, Finding, Place};
 use crate::id::EventId;
 use crate::io::{Dir, Kind};
+use crate::journal::{JournalError, LockedLog};
 use crate::layout;
 use crate::name::ArtifactName;
 
@@ -121,23 +122,34 @@ pub(super) fn sync_names<'a>(
 
 /// The committed records that a crash left to be put in place, in the order of the journal: those
 /// whose stage is still there, and which nothing superseded.
-pub(super) fn waiting(dir: &Dir, catalog: &Catalog) -> Result<Vec<(ArtifactName, Last)>, IoError> {
-    let stages: HashSet<String> = match dir.list(layout::TMP) {
-        Ok(entries) => entries.into_iter().map(|(name, _)| name).collect(),
+fn waiting(locked: &mut LockedLog<'_>) -> Result<Vec<(ArtifactName, Last)>, JournalError> {
+    let dir = locked.dir();
+    let stages: Vec<EventId> = match dir.list(layout::TMP) {
+        Ok(entries) => entries.iter().filter_map(|(name, _)| name.parse().ok()).collect(),
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
-    let mut waiting = catalog.unapplied();
-    waiting.retain(|(_, last)| stages.contains(&last.event_id.to_string()));
+    let mut waiting = Vec::new();
+    for id in stages {
+        let Some(record) = locked.artifact_event(id)? else { continue };
+        let Some((name, last)) = Last::of(&record)? else { continue };
+        let newest = Last::read(locked, &name)?;
+        if newest.is_some_and(|newest| newest.event_id == id) {
+            waiting.push((name, last));
+        }
+    }
+    waiting.sort_by_key(|(_, last)| last.seq);
     Ok(waiting)
 }
 
-/// Finishes what a crash left. The journal was synced before: what is put in place must not outlive
+/// Finishes what a crash left. The journal is synced first: what is put in place must not outlive
 /// the record that says so. What must not be put in place is a finding, and both files are kept.
-pub(super) fn recover(
-    dir: &Dir,
-    waiting: Vec<(ArtifactName, Last)>,
-) -> Result<Vec<Finding>, IoError> {
+pub(super) fn recover(locked: &mut LockedLog<'_>) -> Result<Vec<Finding>, JournalError> {
+    let waiting = waiting(locked)?;
+    if !waiting.is_empty() {
+        locked.sync()?;
+    }
+    let dir = locked.dir();
     let mut findings = Vec::new();
     let (mut applied, mut left_over) = (Vec::new(), LeftOver::default());
     for (name, last) in waiting {
@@ -146,7 +158,7 @@ pub(super) fn recover(
             Ok(Some(finding)) => findings.push(finding),
             // One strange object is a finding, and does not stop the run.
             Err(error) if is_strange(&error) => findings.push(strange(error)),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     if !applied.is_empty() {
@@ -155,6 +167,7 @@ pub(super) fn recover(
         // What stays holds only what is in place already.
         let _ = left_over.remove_stages(dir);
     }
+    locked.all_applied();
     Ok(findings)
 }
 

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::id::{EventId, StepName};
-use crate::journal::{Event, Fold, Record, types};
+use crate::journal::{Event, Events, Home, JournalError, LockedLog, Record, types};
 use crate::name::ArtifactName;
+
+/// The kind of the streams of artifacts; their ids are the paths.
+const STREAM: &str = "artifact";
 
 /// The payload of an artifact record, in the order of its members.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,7 +30,7 @@ pub(crate) struct ArtifactPayload {
 
 impl ArtifactPayload {
     pub(crate) fn event(&self, event_type: &str, id: EventId) -> Event {
-        Event::new(event_type).stream("artifact", self.path.as_str()).payload(self).id(id)
+        Event::new(event_type).stream(STREAM, self.path.as_str()).payload(self).id(id)
     }
 }
 
@@ -42,44 +45,77 @@ pub(crate) struct Last {
     /// The digest of the path's record before.
     pub(crate) previous: Option<Digest>,
     pub(crate) causation: Option<EventId>,
-    /// False for an adopted file, which is in place already.
-    pub(crate) staged: bool,
 }
 
-/// The journal's last word about every path.
-#[derive(Debug, Default)]
-pub(crate) struct Catalog {
-    last: BTreeMap<ArtifactName, Last>,
-    /// Paths whose last record may still have to be put in place.
-    unapplied: Vec<ArtifactName>,
-}
-
-impl Fold for Catalog {
-    fn apply(&mut self, record: &Record) {
-        let staged = match record.event_type() {
-            types::ARTIFACT_WRITTEN | types::ARTIFACT_REMOVED => true,
-            types::ARTIFACT_ADOPTED => false,
-            _ => return,
-        };
-        // A payload of another shape can only come from a newer version: it names no path of ours.
-        let Ok(payload) = record.payload::<ArtifactPayload>() else { return };
-        let last = Last {
+impl Last {
+    /// What a record says of an artifact, if it says something.
+    pub(crate) fn of(record: &Record) -> Result<Option<(ArtifactName, Self)>, JournalError> {
+        if ![types::ARTIFACT_WRITTEN, types::ARTIFACT_REMOVED, types::ARTIFACT_ADOPTED]
+            .contains(&record.event_type())
+        {
+            return Ok(None);
+        }
+        let payload: ArtifactPayload = record.payload()?;
+        let last = Self {
             event_id: record.event_id(),
             seq: record.seq(),
             version: record.stream_version(),
             digest: payload.digest,
             previous: payload.previous,
             causation: record.causation_event_id(),
-            staged,
         };
-        if staged {
-            self.unapplied.push(payload.path.clone());
-        }
-        self.last.insert(payload.path, last);
+        Ok(Some((payload.path, last)))
+    }
+
+    /// The journal's last word about a path.
+    pub(crate) fn read(
+        locked: &mut LockedLog<'_>,
+        name: &ArtifactName,
+    ) -> Result<Option<Self>, JournalError> {
+        let Some(record) = locked.last(STREAM, name.as_str())? else { return Ok(None) };
+        Ok(Self::of(&record)?.map(|(_, last)| last))
+    }
+
+    /// The version of a path, if this is the digest that the journal says it has.
+    pub(crate) fn version(
+        locked: &mut LockedLog<'_>,
+        name: &ArtifactName,
+        digest: Digest,
+    ) -> Result<Option<u64>, JournalError> {
+        let last = Self::read(locked, name)?;
+        Ok(last.filter(|last| last.digest == Some(digest)).map(|last| last.version))
     }
 }
 
+/// The journal's last word about many paths.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    last: BTreeMap<ArtifactName, Last>,
+}
+
 impl Catalog {
+    /// About all paths, read without a lock.
+    pub(crate) fn read(home: &Home) -> Result<Self, JournalError> {
+        let mut catalog = Self::default();
+        for record in Events::open(home)? {
+            catalog.last.extend(Last::of(&record?)?);
+        }
+        Ok(catalog)
+    }
+
+    /// About some paths.
+    pub(crate) fn of<'a>(
+        locked: &mut LockedLog<'_>,
+        names: impl Iterator<Item = &'a ArtifactName>,
+    ) -> Result<Self, JournalError> {
+        let mut catalog = Self::default();
+        for name in names {
+            let last = Last::read(locked, name)?;
+            catalog.last.extend(last.map(|last| (name.clone(), last)));
+        }
+        Ok(catalog)
+    }
+
     /// The last record of a path, be it a removal.
     pub(crate) fn last(&self, name: &ArtifactName) -> Option<&Last> {
         self.last.get(name)
@@ -90,36 +126,8 @@ impl Catalog {
         self.last.get(name).and_then(|last| last.digest)
     }
 
-    /// The version of a path, if this is the digest that the journal says it has.
-    pub(crate) fn version(&self, name: &ArtifactName, digest: Digest) -> Option<u64> {
-        self.last.get(name).filter(|last| last.digest == Some(digest)).map(|last| last.version)
-    }
-
-    /// All paths that were ever written, sorted, with their last record.
+    /// Every path, sorted, with its last record.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&ArtifactName, &Last)> {
         self.last.iter()
-    }
-
-    /// Records that may have to be put in place, in the order of the journal; superseded ones left out.
-    pub(crate) fn unapplied(&self) -> Vec<(ArtifactName, Last)> {
-        let mut names = self.unapplied.clone();
-        names.sort();
-        names.dedup();
-        let mut records: Vec<_> = names
-            .into_iter()
-            .filter_map(|name| self.last.get(&name).cloned().map(|last| (name, last)))
-            .filter(|(_, last)| last.staged)
-            .collect();
-        records.sort_by_key(|(_, last)| last.seq);
-        records
-    }
-
-    pub(crate) fn has_unapplied(&self) -> bool {
-        !self.unapplied.is_empty()
-    }
-
-    /// Notes that every record was put in place, or reported.
-    pub(crate) fn all_applied(&mut self) {
-        self.unapplied.clear();
     }
 }

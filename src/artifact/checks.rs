@@ -1,6 +1,6 @@
 //! What a transaction checks under the lock before it commits.
 
-use super::writer::LockedRun;
+use super::catalog::Catalog;
 use super::{ArtifactError, Expect, Transaction, digest_on_disk};
 use crate::digest::Digest;
 use crate::io::{Dir, Kind};
@@ -20,11 +20,12 @@ impl Transaction {
 
     pub(super) fn check_expectations(
         &self,
-        locked: &LockedRun<'_, ()>,
+        dir: &Dir,
+        catalog: &Catalog,
     ) -> Result<(), ArtifactError> {
         for staged in &self.staged {
             let name = &staged.name;
-            let last = locked.fold().0.last(name);
+            let last = catalog.last(name);
             let journaled = last.and_then(|last| last.digest);
             let (met, found) = match staged.expect {
                 Expect::Any => continue,
@@ -36,11 +37,11 @@ impl Transaction {
                     ),
                 ),
                 Expect::Absent => {
-                    let on_disk = locked.dir().stat(&layout::artifact(name.as_str()))?;
+                    let on_disk = dir.stat(&layout::artifact(name.as_str()))?;
                     (journaled.is_none() && on_disk.is_none(), "is there".to_owned())
                 }
                 Expect::Digest(digest) => {
-                    let on_disk = digest_on_disk(locked.dir(), name)?;
+                    let on_disk = digest_on_disk(dir, name)?;
                     let met = on_disk == Some(digest) && journaled == Some(digest);
                     let found = on_disk.or(journaled).filter(|found| *found != digest);
                     (met, describe(found))

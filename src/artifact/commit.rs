@@ -6,13 +6,12 @@ use std::sync::Arc;
 use super::apply::{self, LeftOver};
 use super::catalog::{ArtifactPayload, Catalog, Last};
 use super::transaction::Staged;
-use super::writer::LockedRun;
 use super::{ArtifactError, Transaction, digest_on_disk};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
 use crate::io::Dir;
-use crate::journal::{Appended, Durability, Event, JournalError, check_user_key, types};
+use crate::journal::{Appended, Durability, Event, JournalError, LockedLog, check_user_key, types};
 use crate::layout;
 use crate::name::ArtifactName;
 
@@ -54,14 +53,14 @@ impl Transaction {
     /// stands and the next call in this run puts it in place; [`JournalError::NotDurable`] that it
     /// stands, and a power cut may lose it.
     pub fn commit(self) -> Result<Committed, ArtifactError> {
-        self.commit_with(|_| None)
+        self.commit_with(|_| Ok(None))
     }
 
     /// Commits with an event at the head of the batch that is made once the lock is held, from what
     /// the journal says of artifacts then.
     pub(crate) fn commit_with(
         mut self,
-        head: impl FnOnce(&Catalog) -> Option<Event>,
+        head: impl FnOnce(&mut LockedLog<'_>) -> Result<Option<Event>, JournalError>,
     ) -> Result<Committed, ArtifactError> {
         self.check_user()?;
         let dir = self.writer.dir()?;
@@ -73,7 +72,7 @@ impl Transaction {
         let writer = Arc::clone(&self.writer);
         writer.with_log(|log| {
             let mut locked = log.lock()?;
-            self.head = head(&locked.fold().0);
+            self.head = head(&mut locked)?;
             self.commit_locked(&mut locked)
         })
     }
@@ -90,11 +89,9 @@ impl Transaction {
         key.map_err(|reason| JournalError::BadEvent { event_type: "transaction".into(), reason })
     }
 
-    fn commit_locked(
-        &mut self,
-        locked: &mut LockedRun<'_, ()>,
-    ) -> Result<Committed, ArtifactError> {
-        let mut batch = self.batch(&locked.fold().0);
+    fn commit_locked(&mut self, locked: &mut LockedLog<'_>) -> Result<Committed, ArtifactError> {
+        let catalog = Catalog::of(locked, self.staged.iter().map(|staged| &staged.name))?;
+        let mut batch = self.batch(&catalog);
         locked.check_not_damaged()?;
         if let Some(first) = locked.duplicate_of(&batch)? {
             self.make_durable(locked)?;
@@ -102,9 +99,9 @@ impl Transaction {
         }
         locked.check_admitted()?;
         self.check_removals(locked.dir())?;
-        self.check_expectations(locked)?;
+        self.check_expectations(locked.dir(), &catalog)?;
         self.check_paths(locked.dir())?;
-        let unchanged = self.unchanged(locked)?;
+        let unchanged = self.unchanged(&catalog);
         for staged in self.staged.iter().filter(|staged| staged.digest.is_some()) {
             apply::make_parents(locked.dir(), &staged.name)?;
         }
@@ -133,12 +130,13 @@ impl Transaction {
             }
             Err(NotInPlace::Sync(source)) => Err(locked.poison(source).into()),
         };
+        if result.is_ok() {
+            locked.all_applied();
+        }
         self.staged = staged;
         let committed = self.committed_with(&appended, &unchanged);
         self.staged.clear();
-        result?;
-        locked.fold_mut().0.all_applied();
-        Ok(committed)
+        result.map(|()| committed)
     }
 
     fn sync_stages(&self, dir: &Dir) -> Result<(), IoError> {
@@ -186,17 +184,17 @@ impl Transaction {
 
     /// Writes that need no record: the path's last record has this digest, for the same cause. With
     /// a key none is left out, so that a retry has as many records.
-    fn unchanged(&self, locked: &LockedRun<'_, ()>) -> Result<Vec<(EventId, Last)>, ArtifactError> {
+    fn unchanged(&self, catalog: &Catalog) -> Vec<(EventId, Last)> {
         if self.key.is_some() || self.head.iter().any(|event| event.key.is_some()) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        let causation = locked.home().step.as_ref().map(|step| step.started);
+        let causation = self.writer.home().step.as_ref().map(|step| step.started);
         let same = self.staged.iter().filter_map(|staged| {
-            let last = locked.fold().0.last(&staged.name)?;
+            let last = catalog.last(&staged.name)?;
             let same = last.digest == staged.digest && last.causation == causation;
             same.then(|| (staged.event_id, last.clone()))
         });
-        Ok(same.collect())
+        same.collect()
     }
 
     /// Renames and removes, in order; durable where asked.
@@ -244,7 +242,7 @@ impl Transaction {
     }
 
     /// Makes what an earlier commit with the same key wrote as durable as this caller asks.
-    fn make_durable(&self, locked: &mut LockedRun<'_, ()>) -> Result<(), ArtifactError> {
+    fn make_durable(&self, locked: &mut LockedLog<'_>) -> Result<(), ArtifactError> {
         if self.durability == Durability::Durable {
             locked.sync()?;
             for staged in &self.staged {

@@ -16,11 +16,11 @@ mod transaction;
 mod writer;
 
 pub(crate) use apply::digest_on_disk;
-pub(crate) use catalog::Catalog;
+pub(crate) use catalog::Last;
 pub use commit::{Committed, Stored};
 pub use error::ArtifactError;
 pub use handle::Artifact;
 pub use store::{ArtifactEntry, Artifacts};
 pub(crate) use transaction::to_json;
 pub use transaction::{Expect, Transaction};
-pub(crate) use writer::{LockedRun, RunLog, RunWriter, is_anything_pending};
+pub(crate) use writer::{RunLog, RunWriter};

@@ -6,14 +6,14 @@ use camino::Utf8Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::catalog::{ArtifactPayload, Catalog};
+use super::catalog::{ArtifactPayload, Catalog, Last};
 use super::commit::sync_file;
 use super::transaction::to_json;
-use super::writer::{RunLog, RunWriter};
+use super::writer::RunWriter;
 use super::{Artifact, ArtifactError, Expect, Stored, Transaction, apply};
 use crate::digest::Digest;
 use crate::io::{Dir, Kind};
-use crate::journal::{Durability, Events, Fold, types};
+use crate::journal::{Durability, JournalError, types};
 use crate::layout;
 use crate::name::ArtifactName;
 
@@ -179,7 +179,7 @@ impl Artifacts {
                 file.sync()?;
                 apply::sync_names(locked.dir(), std::iter::once(&name))?;
             }
-            let last = locked.fold().0.last(&name).cloned();
+            let last = Last::read(&mut locked, &name)?;
             let (version, seq, changed) = match last {
                 Some(last) if last.digest == Some(digest) => (last.version, last.seq, false),
                 last => {
@@ -222,10 +222,7 @@ impl Artifacts {
     /// # Errors
     /// Where the tree or the journal cannot be read.
     pub fn list(&self) -> Result<Vec<ArtifactEntry>, ArtifactError> {
-        let mut catalog = Catalog::default();
-        for record in Events::open(self.writer.home())? {
-            catalog.apply(&record?);
-        }
+        let catalog = Catalog::read(self.writer.home())?;
         let mut entries: std::collections::BTreeMap<ArtifactName, ArtifactEntry> = catalog
             .iter()
             .filter(|(_, last)| last.digest.is_some())
@@ -261,10 +258,7 @@ impl Artifacts {
     /// [`ArtifactError::Changed`] names the file and both digests.
     pub fn check(&self, name: impl Into<ArtifactName>) -> Result<Digest, ArtifactError> {
         let name = name.into();
-        let mut catalog = Catalog::default();
-        for record in Events::open(self.writer.home())? {
-            catalog.apply(&record?);
-        }
+        let catalog = Catalog::read(self.writer.home())?;
         let dir = self.writer.dir()?;
         let found = open(&dir, &name)?.digest()?.0;
         match catalog.digest(&name) {
@@ -284,7 +278,7 @@ impl Artifacts {
     pub fn sync(&self, name: impl Into<ArtifactName>) -> Result<(), ArtifactError> {
         let name = name.into();
         let dir = self.writer.dir()?;
-        self.writer.with_log(RunLog::sync)?;
+        self.writer.with_log(|log| Ok::<_, JournalError>(log.unsynced()))?.sync()?;
         sync_file(&dir, &name)?;
         Ok(apply::sync_names(&dir, std::iter::once(&name))?)
     }

@@ -3,43 +3,41 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::apply;
-use super::catalog::Catalog;
 use crate::finding::Finding;
-use crate::io::{Dir, Kind};
-use crate::journal::{Appended, Durability, Event, Fold, Home, JournalError, LockedLog, Log};
-use crate::layout;
+use crate::io::Dir;
+use crate::journal::{Appended, Durability, Event, Home, JournalError, LockedLog, Log, Unsynced};
 
-/// The journal of a run together with what it says of artifacts, and a fold of the caller's.
+/// The journal of a run, whose committed artifacts are put in place by whoever locks it.
 #[derive(Debug)]
-pub(crate) struct RunLog<F: Fold> {
-    log: Log<(Catalog, F)>,
+pub(crate) struct RunLog {
+    log: Log,
     findings: Vec<Finding>,
 }
 
-/// A run whose lock is held, whose state is up to date, and whose committed artifacts are in place.
-pub(crate) type LockedRun<'a, F> = LockedLog<'a, (Catalog, F)>;
-
-impl<F: Fold> RunLog<F> {
+impl RunLog {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
         Ok(Self { log: Log::open(home)?, findings: Vec::new() })
     }
 
     /// Takes the lock, catches up, and puts in place what others committed and did not apply.
-    pub(crate) fn lock(&mut self) -> Result<LockedRun<'_, F>, JournalError> {
-        let mut locked = self.log.lock()?;
-        if locked.fold().0.has_unapplied() {
-            let waiting = apply::waiting(locked.dir(), &locked.fold().0)?;
-            if !waiting.is_empty() {
-                locked.sync()?;
-            }
-            self.findings = apply::recover(locked.dir(), waiting)?;
-            locked.fold_mut().0.all_applied();
-        }
-        Ok(locked)
+    pub(crate) fn lock(&mut self) -> Result<LockedLog<'_>, JournalError> {
+        Ok(self.lock_with_findings()?.0)
     }
 
-    pub(crate) fn sync(&mut self) -> Result<(), JournalError> {
-        self.log.sync()
+    /// [`lock`](RunLog::lock), and what could not be put in place.
+    pub(crate) fn lock_with_findings(
+        &mut self,
+    ) -> Result<(LockedLog<'_>, &[Finding]), JournalError> {
+        let mut locked = self.log.lock()?;
+        if locked.has_unapplied() {
+            self.findings = apply::recover(&mut locked)?;
+        }
+        Ok((locked, &self.findings))
+    }
+
+    /// What makes everything that was appended durable, without the lock.
+    pub(crate) fn unsynced(&self) -> Unsynced {
+        self.log.unsynced()
     }
 }
 
@@ -47,7 +45,7 @@ impl<F: Fold> RunLog<F> {
 #[derive(Debug)]
 pub(crate) struct RunWriter {
     home: Home,
-    log: Mutex<Option<RunLog<()>>>,
+    log: Mutex<Option<RunLog>>,
 }
 
 impl RunWriter {
@@ -67,7 +65,7 @@ impl RunWriter {
     /// Runs something with the log, which no other thread uses meanwhile.
     pub(crate) fn with_log<T, E: From<JournalError>>(
         &self,
-        run: impl FnOnce(&mut RunLog<()>) -> Result<T, E>,
+        run: impl FnOnce(&mut RunLog) -> Result<T, E>,
     ) -> Result<T, E> {
         // A thread that panicked left either the state before its append or the one after it.
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,13 +80,15 @@ impl RunWriter {
         events: &[Event],
         durability: Durability,
     ) -> Result<Vec<Appended>, JournalError> {
-        self.with_log(|log| {
+        let (appended, unsynced) = self.with_log(|log| {
             let appended = log.lock()?.append(events)?;
-            if durability == Durability::Durable {
-                log.sync()?;
-            }
-            Ok(appended)
-        })
+            Ok::<_, JournalError>((appended, log.unsynced()))
+        })?;
+        if durability == Durability::Durable {
+            // Others append meanwhile, and share the next sync.
+            unsynced.sync()?;
+        }
+        Ok(appended)
     }
 
     /// Catches up and finishes what a crash left; returns what could not be put in place.
@@ -98,17 +98,4 @@ impl RunWriter {
             Ok(log.findings.clone())
         })
     }
-}
-
-/// True if a committed record still waits to be put in place.
-pub(crate) fn is_anything_pending<F: Fold>(
-    locked: &LockedRun<'_, F>,
-) -> Result<bool, JournalError> {
-    for (_, last) in locked.fold().0.iter().filter(|(_, last)| last.staged) {
-        let stage = locked.dir().stat(&layout::stage(last.event_id))?;
-        if stage.is_some_and(|entry| entry.kind == Kind::File) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -50,20 +50,32 @@ impl AppendFile {
         Ok(Some(metadata.len()))
     }
 
+    /// What tells this file from others, whatever it is called; `None` where the system does not say.
+    pub(crate) fn identity(&self) -> Result<Option<(u64, u64)>, IoError> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let metadata = self.file.metadata().map_err(IoError::at("look at", &self.path))?;
+            Ok(Some((metadata.dev(), metadata.ino())))
+        }
+        #[cfg(not(unix))]
+        Ok(None)
+    }
+
     /// Appends `len` bytes from `offset` to `buffer`, or as many as there are.
     pub(crate) fn read_at(
-        &mut self,
+        &self,
         offset: u64,
         len: u64,
         buffer: &mut Vec<u8>,
     ) -> Result<(), IoError> {
-        read_at(&mut self.file, &self.path, offset, len, buffer)
+        read_at(&self.file, &self.path, offset, len, buffer)
     }
 
     /// One write at the end of the file. Anything but a whole write is an error, and is not tried
     /// again: what it left is a torn tail, which the next append seals off.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), IoError> {
-        let written = self.file.write(bytes).map_err(IoError::at("append to", &self.path))?;
+    pub(crate) fn append(&self, bytes: &[u8]) -> Result<(), IoError> {
+        let written = (&self.file).write(bytes).map_err(IoError::at("append to", &self.path))?;
         if written == bytes.len() {
             return Ok(());
         }
@@ -128,7 +140,7 @@ impl ReadFile {
         len: u64,
         buffer: &mut Vec<u8>,
     ) -> Result<(), IoError> {
-        read_at(&mut self.file, &self.path, offset, len, buffer)
+        read_at(&self.file, &self.path, offset, len, buffer)
     }
 
     /// The digest of what the file holds, and its length, in flat memory.
@@ -145,8 +157,9 @@ impl ReadFile {
     }
 }
 
+/// The position of a file is its readers' alone: what is appended goes to the end.
 fn read_at(
-    file: &mut File,
+    mut file: &File,
     path: &Utf8Path,
     offset: u64,
     len: u64,

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use super::compose::Draft;
-use super::ledger::Fold;
 use super::record::{Garbage, Record};
 use super::scan::{Cursor, Rest};
+use super::table::Place;
 use super::{
     Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, TooLarge,
 };
@@ -29,7 +29,7 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
-impl<F: Fold> LockedLog<'_, F> {
+impl LockedLog<'_> {
     /// Writes a batch that every check let through.
     pub(super) fn write(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
         if events.is_empty() {
@@ -52,7 +52,7 @@ impl<F: Fold> LockedLog<'_, F> {
         self.log.file.append(&bytes)?;
         self.stale = false;
         let appended = records.iter().map(|(record, offset, length)| {
-            self.log.take_in(record, *offset, *length);
+            self.log.ledger.apply(&record.facts(), Place::new(*offset, *length));
             Appended {
                 seq: record.seq(),
                 event_id: record.event_id(),
@@ -70,7 +70,7 @@ impl<F: Fold> LockedLog<'_, F> {
     /// The records of a batch with their places, their lines in `bytes`, and the cursor behind them.
     #[expect(clippy::type_complexity, reason = "used once, one line below its meaning")]
     fn build(
-        &self,
+        &mut self,
         events: &[Event],
         mut garbage: Option<Garbage>,
         bytes: &mut Vec<u8>,
@@ -79,16 +79,20 @@ impl<F: Fold> LockedLog<'_, F> {
         let batch_size = u32::try_from(events.len()).ok().filter(|size| *size > 1);
         let mut cursor = self.log.cursor;
         cursor.offset += self.tail.len() as u64;
-        let mut versions = HashMap::<String, u64>::new();
+        let mut versions = HashMap::<(String, String), u64>::new();
         let mut records = Vec::with_capacity(events.len());
         for (index, event) in (0_u32..).zip(events) {
-            let stream = self.stream_of(event);
+            let (kind, id) = event.stream_or(self.log.home.default_stream());
+            let stream = (kind.to_owned(), id.to_owned());
             // Only a forged record can have used the numbers up.
             let next = |number: u64| {
                 number.checked_add(1).ok_or_else(|| event.bad("there is no number left for it"))
             };
-            let staged = versions.get(&stream).copied();
-            let stream_version = staged.or(self.log.ledger.version(&stream)).map_or(Ok(0), next)?;
+            let last = match versions.get(&stream) {
+                Some(staged) => Some(*staged),
+                None => self.version(&stream.0, &stream.1)?,
+            };
+            let stream_version = last.map_or(Ok(0), next)?;
             versions.insert(stream, stream_version);
             let mut draft = self.draft(event, occurred_at);
             let seq = next(cursor.seq)?;

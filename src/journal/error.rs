@@ -123,9 +123,11 @@ pub enum JournalError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A sync failed before, so this writer can no longer promise anything.
+    /// A sync failed before, so no writer of this process can promise anything until all that were open
+    /// are closed.
     #[error(
-        "this writer of {path} stopped after a failed sync ({reason}); open a new one and check the disk"
+        "a sync of {path} failed ({reason}), and its writers in this process stopped; check the disk, drop \
+         them all, and open a new one"
     )]
     Poisoned {
         /// The journal.

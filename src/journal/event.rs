@@ -185,6 +185,11 @@ impl Event {
         self.fault.get_or_insert(fault);
     }
 
+    /// Its stream, or the one of events that name none.
+    pub(super) fn stream_or<'a>(&'a self, default: (&'a str, &'a str)) -> (&'a str, &'a str) {
+        self.stream.as_ref().map_or(default, |(kind, id)| (kind, id))
+    }
+
     pub(crate) fn bad(&self, reason: impl Into<String>) -> JournalError {
         JournalError::BadEvent { event_type: self.event_type.clone(), reason: reason.into() }
     }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use camino::Utf8Path;
 
-use super::log::scan_forward;
+use super::forward::Forward;
 use super::record::Record;
 use super::scan::{Cursor, Rest, Seen, Skip, SkipKind, scan};
 use super::{Home, JournalError};
@@ -168,18 +168,21 @@ impl Events {
         self.cursor = before;
         self.buffer.clear();
         let mut seen = Vec::new();
-        let (rest, bytes) = scan_forward(
-            &mut self.cursor,
-            end.unwrap_or(u64::MAX),
-            |offset, count, buffer| self.file.read_at(offset, count, buffer),
-            &mut |item| seen.push(item),
-        )?;
+        let mut forward = Forward::new(before);
+        let rest = loop {
+            let read = |offset, count, buffer: &mut _| self.file.read_at(offset, count, buffer);
+            let end = end.unwrap_or(u64::MAX);
+            if let Some(rest) = forward.step(end, read, &mut |item| seen.push(item))? {
+                break rest;
+            }
+        };
+        self.cursor = forward.cursor;
         if let Some(lock) = &lock {
             lock.unlock();
         }
         self.ended = end.is_none();
         self.take_in(seen, if self.ended { &rest.skips } else { &[] });
-        self.buffer = bytes;
+        self.buffer = forward.into_tail();
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::Actor;
+use super::{Actor, HeadPolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
@@ -20,6 +20,7 @@ pub(crate) struct Runtime {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) lock_timeout: Duration,
+    pub(crate) head: HeadPolicy,
 }
 
 impl Default for Runtime {
@@ -28,6 +29,7 @@ impl Default for Runtime {
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
             lock_timeout: Duration::from_secs(30),
+            head: HeadPolicy::default(),
         }
     }
 }

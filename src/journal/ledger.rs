@@ -1,88 +1,228 @@
-//! What the counted records of a journal add up to, as far as every append needs it.
+//! What the counted records of a journal add up to, as far as every append needs it: where the last
+//! record of each stream and type and the first of each key stand, and whether it is closed.
+//!
+//! What the head knows stays on the disk; in memory is what came since. So memory is flat, and opening
+//! costs the same on a journal of any length.
 
 use std::collections::HashMap;
 
-use super::{Record, types};
-use crate::id::EventId;
+use super::head::Head;
+use super::record::Facts;
+use super::scan::Cursor;
+use super::table::{Entry, Name, Place, Table};
+use super::types;
+use crate::error::IoError;
+use crate::io::{AppendFile, Dir};
 
-/// Something that counted records add up to. Folds of other rooms ride along with the ledger, and
-/// two of them ride as a pair.
-pub(crate) trait Fold: Default {
-    /// Takes in the next counted record.
-    fn apply(&mut self, record: &Record);
+/// When a head is worth its while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeadPolicy {
+    /// What somebody who opened the journal had to scan: records, or bytes.
+    pub(crate) scanned_records: u64,
+    pub(crate) scanned_bytes: u64,
+    /// What a writer keeps in memory, and what it leaves to the next one to scan.
+    pub(crate) names: usize,
+    pub(crate) bytes: u64,
+    /// Names kept in memory while a journal without a head is scanned.
+    pub(crate) names_scanning: usize,
+    /// Entries that stand in the head itself and not in a table.
+    pub(crate) recent: usize,
 }
 
-impl Fold for () {
-    fn apply(&mut self, _: &Record) {}
-}
-
-impl<A: Fold, B: Fold> Fold for (A, B) {
-    fn apply(&mut self, record: &Record) {
-        self.0.apply(record);
-        self.1.apply(record);
+impl Default for HeadPolicy {
+    fn default() -> Self {
+        Self {
+            scanned_records: 32,
+            scanned_bytes: 64 << 10,
+            names: 8192,
+            bytes: 4 << 20,
+            names_scanning: 65_536,
+            recent: 512,
+        }
     }
 }
 
-/// `kind/id`; kinds hold no slash, so this is one stream.
-pub(crate) type StreamKey = String;
-
-/// Where the records that a key stands for are.
+/// A record that a name stands for, and its stream version where that is known.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Keyed {
-    pub(crate) offset: u64,
-    pub(crate) length: u64,
+pub(super) struct Found {
+    pub(super) place: Place,
+    pub(super) version: Option<u64>,
 }
 
-/// Versions, keys, and the two facts that can refuse an append: closed, and superseded.
-#[derive(Debug, Default)]
-pub(crate) struct Ledger {
-    versions: HashMap<StreamKey, u64>,
-    keys: HashMap<String, Keyed>,
-    /// The key of the batch that is being taken in.
-    open_key: Option<String>,
-    starts: HashMap<String, EventId>,
+/// The state of a journal. The cursor that it belongs to is the log's.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    policy: HeadPolicy,
+    head: Head,
+    tables: Vec<Table>,
+    /// What came since the head.
+    since: HashMap<Name, Found>,
     closed: bool,
+    /// True if an artifact record may still have to be put in place. The head does not know: it is
+    /// bound to the journal, and not to the files beside it.
+    unapplied: bool,
+    /// Records taken in since the ledger was made from the head.
+    records: u64,
 }
 
 impl Ledger {
-    /// Takes in a counted record that stands at these bytes.
-    pub(crate) fn apply(&mut self, record: &Record, offset: u64, length: u64) {
-        self.versions.insert(record.stream(), record.stream_version());
-        if record.batch_index().unwrap_or(0) == 0 {
-            self.open_key = record.idempotency_key().map(str::to_owned);
+    pub(super) fn start(cursor: Cursor, policy: HeadPolicy) -> Self {
+        Self::of(Head::start(cursor), policy)
+    }
+
+    /// What the head on the disk knows, if it fits the journal.
+    pub(super) fn from_disk(
+        dir: &Dir,
+        journal: &AppendFile,
+        len: u64,
+        policy: HeadPolicy,
+    ) -> Option<Self> {
+        Head::read(dir, journal, len).map(|head| Self::of(head, policy))
+    }
+
+    fn of(head: Head, policy: HeadPolicy) -> Self {
+        Self {
+            policy,
+            tables: head.tables.iter().map(|info| Table::new(*info)).collect(),
+            closed: head.closed,
+            unapplied: true,
+            head,
+            since: HashMap::new(),
+            records: 0,
         }
-        if let Some(key) = &self.open_key {
-            let first = Keyed { offset, length: 0 };
-            self.keys.entry(key.clone()).or_insert(first).length += length;
+    }
+
+    /// Where the head ends: records from here on were taken in one by one.
+    pub(super) fn base(&self) -> Cursor {
+        self.head.cursor
+    }
+
+    /// Takes in a counted record that stands at this place.
+    pub(super) fn apply(&mut self, record: &Facts<'_>, place: Place) {
+        let version = Some(record.stream_version);
+        let stream = Name::stream(record.aggregate_kind, record.stream_id);
+        self.since.insert(stream, Found { place, version });
+        if record.batch_index.unwrap_or(0) == 0
+            && let Some(key) = record.idempotency_key
+        {
+            self.since.entry(Name::key(key)).or_insert(Found { place, version });
         }
-        match record.event_type() {
-            types::STEP_STARTED => {
-                self.starts.insert(record.stream_id().to_owned(), record.event_id());
-            }
-            // What is left of an attempt that ended has nothing more to say.
-            types::STEP_COMPLETED | types::STEP_FAILED => {
-                self.starts.remove(record.stream_id());
+        match record.event_type {
+            types::ARTIFACT_WRITTEN | types::ARTIFACT_REMOVED => {
+                self.since.insert(Name::event(record.event_id), Found { place, version });
+                self.unapplied = true;
             }
             types::EXECUTION_COMPLETE => self.closed = true,
             _ => {}
         }
+        if types::LAST_IS_ASKED.contains(&record.event_type) {
+            let name = Name::record_type(record.event_type);
+            self.since.insert(name, Found { place, version });
+        }
+        self.records += 1;
     }
 
-    /// The version of a stream's last record.
-    pub(crate) fn version(&self, stream: &str) -> Option<u64> {
-        self.versions.get(stream).copied()
+    /// The record that a name stands for. An error means that the head cannot be used any more.
+    pub(super) fn find(&mut self, dir: &Dir, name: Name) -> Result<Option<Found>, IoError> {
+        if let Some(found) = self.since.get(&name) {
+            return Ok(Some(*found));
+        }
+        let known = |place| Found { place, version: None };
+        if let Ok(at) = self.head.recent.binary_search_by_key(&name, |entry| entry.name) {
+            return Ok(self.head.recent.get(at).map(|entry| known(entry.place)));
+        }
+        // The newest first: it has the last word of a stream. A key is in one table only.
+        for table in self.tables.iter_mut().rev() {
+            if let Some(place) = table.find(dir, name)? {
+                return Ok(Some(known(place)));
+            }
+        }
+        Ok(None)
     }
 
-    pub(crate) fn key(&self, key: &str) -> Option<Keyed> {
-        self.keys.get(key).copied()
-    }
-
-    /// The `step_started` of a step's newest attempt, unless it has ended.
-    pub(crate) fn newest_start(&self, step: &str) -> Option<EventId> {
-        self.starts.get(step).copied()
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// True if an artifact record may still have to be put in place.
+    pub(super) fn has_unapplied(&self) -> bool {
+        self.unapplied
+    }
+
+    /// Notes that all that can be put in place is there.
+    pub(super) fn all_applied(&mut self) {
+        self.unapplied = false;
+    }
+
+    /// Moves names from memory into a table while a long journal is scanned, so that memory stays flat.
+    /// The caller holds the lock.
+    pub(super) fn spill(&mut self, dir: &Dir, cursor: Cursor) -> Result<(), IoError> {
+        if self.since.len() < self.policy.names_scanning {
+            return Ok(());
+        }
+        self.into_head(dir, cursor, true)
+    }
+
+    /// True if whoever opened the journal had so much to scan that a head is worth its while.
+    pub(super) fn scanned_much(&self, cursor: Cursor) -> bool {
+        self.records >= self.policy.scanned_records
+            || cursor.offset - self.base().offset >= self.policy.scanned_bytes
+    }
+
+    /// True if there is more in memory, or for the next one to scan, than there should be.
+    pub(super) fn has_much(&self, cursor: Cursor) -> bool {
+        self.since.len() >= self.policy.names
+            || cursor.offset - self.base().offset >= self.policy.bytes
+    }
+
+    /// Leaves a head for the next one who opens the journal. The caller holds the lock.
+    pub(super) fn leave_head(
+        &mut self,
+        dir: &Dir,
+        journal: &AppendFile,
+        cursor: Cursor,
+    ) -> Result<(), IoError> {
+        self.adopt(dir, journal, cursor);
+        self.into_head(dir, cursor, false)?;
+        self.head.write(dir)?;
+        self.head.remove_others(dir)
+    }
+
+    /// Takes the head on the disk for its base, if it is newer: only what came since is kept in memory.
+    pub(super) fn adopt(&mut self, dir: &Dir, journal: &AppendFile, cursor: Cursor) {
+        if let Some(head) = Head::read(dir, journal, cursor.offset)
+            && head.cursor.offset >= self.base().offset
+        {
+            self.since.retain(|_, found| found.place.offset >= head.cursor.offset);
+            self.rebase(head);
+        }
+    }
+
+    fn into_head(&mut self, dir: &Dir, cursor: Cursor, into_table: bool) -> Result<(), IoError> {
+        let mut entries: Vec<Entry> = self
+            .since
+            .iter()
+            .map(|(name, found)| Entry { name: *name, place: found.place })
+            .collect();
+        entries.sort_by_key(|entry| entry.name);
+        let mut head = self.head.clone();
+        let recent = if into_table { 0 } else { self.policy.recent };
+        head.take_in(dir, &entries, recent)?;
+        head.cursor = cursor;
+        head.closed = self.closed;
+        self.since.clear();
+        self.rebase(head);
+        Ok(())
+    }
+
+    /// Takes another head for its base; tables that both name stay open.
+    fn rebase(&mut self, head: Head) {
+        let mut open = std::mem::take(&mut self.tables);
+        let tables = head.tables.iter().map(|info| {
+            let same = open.iter().position(|table| table.info == *info);
+            same.map_or_else(|| Table::new(*info), |at| open.swap_remove(at))
+        });
+        self.tables = tables.collect();
+        self.head = head;
     }
 }

@@ -1,15 +1,17 @@
-//! The one way to append: lock, catch up, check, write.
+//! The journal, open for appending: lock, catch up, and what a caller then may ask.
 
-use serde_json::value::RawValue;
+use std::sync::Arc;
 
+use super::forward::Forward;
 use super::home::Opened;
-use super::ledger::{Fold, Keyed, Ledger};
-use super::record::Record;
-use super::scan::{Cursor, Rest, Seen, SkipKind, scan};
-use super::{Appended, Event, Home, JournalError, types};
+use super::ledger::Ledger;
+use super::scan::{Cursor, Rest, Seen};
+use super::sync::{SharedSync, not_durable};
+use super::table::Place;
+use super::{Home, JournalError};
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir, LockFile};
-use crate::{json, layout, line};
+use crate::layout;
 
 /// What an append survives once it returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,20 +27,41 @@ pub enum Durability {
 /// A journal, open for appending. Crate-private: callers reach it through a writer that also puts
 /// committed artifacts in place, so that every append finishes what a crash left.
 #[derive(Debug)]
-pub(crate) struct Log<F: Fold> {
+pub(crate) struct Log {
     pub(super) home: Home,
-    dir: Dir,
-    pub(super) file: AppendFile,
+    pub(super) dir: Dir,
+    pub(super) file: Arc<AppendFile>,
     lock: LockFile,
+    sync: Arc<SharedSync>,
     pub(super) correlation: Option<String>,
-    start: Cursor,
+    pub(super) start: Cursor,
     pub(super) cursor: Cursor,
     pub(super) ledger: Ledger,
-    fold: F,
-    poisoned: Option<String>,
+    /// False before the first catch-up.
+    opened: bool,
+    /// True if the next one to open the journal would have as much to scan as this one had.
+    head_is_due: bool,
+    /// The `step_started` that the caller's own attempt was last seen to be the newest of.
+    pub(super) admitted_at: Option<Place>,
 }
 
-impl<F: Fold> Log<F> {
+/// The wish that all written so far be on the disk, to be granted without the journal's lock.
+#[derive(Debug)]
+#[must_use = "nothing is synced before it is waited for"]
+pub(crate) struct Unsynced {
+    file: Arc<AppendFile>,
+    sync: Arc<SharedSync>,
+}
+
+impl Unsynced {
+    /// Waits until everything appended is on the disk. The first failure poisons every writer of this
+    /// journal in this process: a later sync could say OK though the data is gone.
+    pub(crate) fn sync(&self) -> Result<(), JournalError> {
+        self.sync.sync(&self.file)
+    }
+}
+
+impl Log {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
         let Opened { dir, genesis, correlation } = home.open_writable()?;
         let file = dir.open_append(layout::JOURNAL).map_err(|error| {
@@ -53,22 +76,23 @@ impl<F: Fold> Log<F> {
         Ok(Self {
             home: home.clone(),
             dir,
-            file,
+            sync: SharedSync::of(&file)?,
+            file: Arc::new(file),
             lock,
             correlation,
             start,
             cursor: start,
-            ledger: Ledger::default(),
-            fold: F::default(),
-            poisoned: None,
+            ledger: Ledger::start(start, home.runtime.head),
+            opened: false,
+            head_is_due: false,
+            admitted_at: None,
         })
     }
 
     /// Takes the lock and catches up with what others appended.
-    pub(crate) fn lock(&mut self) -> Result<LockedLog<'_, F>, JournalError> {
-        if let Some(reason) = &self.poisoned {
-            let (path, reason) = (self.file.path().to_owned(), reason.clone());
-            return Err(JournalError::Poisoned { path, reason });
+    pub(crate) fn lock(&mut self) -> Result<LockedLog<'_>, JournalError> {
+        if let Some(reason) = self.sync.failed() {
+            return Err(JournalError::Poisoned { path: self.file.path().to_owned(), reason });
         }
         let waited = self.home.runtime.lock_timeout;
         if !self.lock.wait(waited, LockFile::try_exclusive)? {
@@ -81,26 +105,25 @@ impl<F: Fold> Log<F> {
         Ok(locked)
     }
 
-    /// Waits until everything appended is on the disk. The first failure poisons this writer: a
-    /// later sync could say OK though the data is gone.
-    pub(crate) fn sync(&mut self) -> Result<(), JournalError> {
-        self.file.sync().map_err(|source| self.poison(source))
+    /// What makes everything that was appended durable.
+    pub(crate) fn unsynced(&self) -> Unsynced {
+        Unsynced { file: Arc::clone(&self.file), sync: Arc::clone(&self.sync) }
     }
 
-    fn poison(&mut self, source: IoError) -> JournalError {
-        self.poisoned = Some(source.source.to_string());
-        JournalError::NotDurable { path: self.file.path().to_owned(), source }
-    }
-
-    pub(super) fn take_in(&mut self, record: &Record, offset: u64, length: u64) {
-        self.ledger.apply(record, offset, length);
-        self.fold.apply(record);
+    /// Leaves a head for the next one, where that saves more than it costs. It is a cache: where it
+    /// cannot be written, nothing is lost but time.
+    fn leave_head(&mut self) {
+        let Self { dir, file, ledger, cursor, .. } = self;
+        if self.head_is_due || ledger.has_much(*cursor) {
+            self.head_is_due = false;
+            let _ = ledger.leave_head(dir, file, *cursor);
+        }
     }
 }
 
 /// A journal whose lock is held and whose state is up to date. Only through it can be appended.
-pub(crate) struct LockedLog<'a, F: Fold> {
-    pub(super) log: &'a mut Log<F>,
+pub(crate) struct LockedLog<'a> {
+    pub(super) log: &'a mut Log,
     /// What lies behind the last counted record,
     pub(super) rest: Rest,
     /// and its bytes.
@@ -109,13 +132,16 @@ pub(crate) struct LockedLog<'a, F: Fold> {
     pub(super) stale: bool,
 }
 
-impl<F: Fold> Drop for LockedLog<'_, F> {
+impl Drop for LockedLog<'_> {
     fn drop(&mut self) {
+        if !self.stale {
+            self.log.leave_head();
+        }
         self.log.lock.unlock();
     }
 }
 
-impl<F: Fold> LockedLog<'_, F> {
+impl LockedLog<'_> {
     pub(crate) fn dir(&self) -> &Dir {
         &self.log.dir
     }
@@ -124,256 +150,85 @@ impl<F: Fold> LockedLog<'_, F> {
         &self.log.home
     }
 
-    pub(crate) fn ledger(&self) -> &Ledger {
-        &self.log.ledger
-    }
-
-    pub(crate) fn fold(&self) -> &F {
-        &self.log.fold
-    }
-
-    pub(crate) fn fold_mut(&mut self) -> &mut F {
-        &mut self.log.fold
-    }
-
     /// What lies behind the last counted record and does not count.
     pub(crate) fn rest(&self) -> &Rest {
         &self.rest
     }
 
-    /// Poisons this writer after a failed sync of something that the journal names.
+    /// True if `execution_complete` was counted.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.log.ledger.is_closed()
+    }
+
+    /// Poisons every writer of this journal after a failed sync of something that it names.
     pub(crate) fn poison(&mut self, source: IoError) -> JournalError {
-        self.log.poison(source)
+        self.log.sync.fail(&source);
+        not_durable(&self.log.file, source)
     }
 
-    /// [`Log::sync`], with the lock held.
-    pub(crate) fn sync(&mut self) -> Result<(), JournalError> {
-        self.log.sync()
+    /// Waits until everything appended is on the disk, with the lock held.
+    pub(crate) fn sync(&self) -> Result<(), JournalError> {
+        self.log.unsynced().sync()
     }
 
-    fn catch_up(&mut self) -> Result<(), JournalError> {
-        let path = self.log.file.path().to_owned();
-        let len = self.log.file.linked_len()?.ok_or(JournalError::Removed { path })?;
+    pub(super) fn catch_up(&mut self) -> Result<(), JournalError> {
+        let len = self.len()?;
         self.stale = false;
-        if len == self.log.cursor.offset {
+        let Log { home, dir, file, start, cursor, ledger, opened, .. } = &mut *self.log;
+        if *opened && len == cursor.offset {
             return Ok(());
         }
-        let from_start = self.log.cursor == self.log.start;
+        let first = !std::mem::replace(opened, true);
+        if first && let Some(known) = Ledger::from_disk(dir, file, len, home.runtime.head) {
+            *cursor = known.base();
+            *ledger = known;
+        }
+        let from_start = cursor == start;
         let damage = len < self.log.cursor.offset || self.read_forward(len)?;
         if damage && !from_start {
             // The cached state cannot be trusted: what counts is defined by the scan from genesis.
-            self.log.cursor = self.log.start;
-            self.log.ledger = Ledger::default();
-            self.log.fold = F::default();
-            self.read_forward(len)?;
+            self.start_over()?;
         }
+        self.log.head_is_due |= first && self.log.ledger.scanned_much(self.log.cursor);
         Ok(())
+    }
+
+    /// Forgets what is known of the journal, the head included, and scans it from the start.
+    pub(crate) fn start_over(&mut self) -> Result<(), JournalError> {
+        let len = self.len()?;
+        self.log.cursor = self.log.start;
+        self.log.ledger = Ledger::start(self.log.start, self.log.home.runtime.head);
+        self.log.head_is_due = true;
+        self.read_forward(len).map(|_| ())
+    }
+
+    fn len(&self) -> Result<u64, JournalError> {
+        let file = &self.log.file;
+        file.linked_len()?.ok_or_else(|| JournalError::Removed { path: file.path().to_owned() })
     }
 
     /// Scans from the cursor to `len`; true if there was damage.
     fn read_forward(&mut self, len: u64) -> Result<bool, JournalError> {
-        let Log { file, cursor, ledger, fold, .. } = &mut *self.log;
+        let Log { file, dir, cursor, ledger, .. } = &mut *self.log;
+        let mut forward = Forward::new(*cursor);
         let mut damage = false;
-        let mut see = |seen| match seen {
-            Seen::Record { record, offset, length } => {
-                ledger.apply(&record, offset, length);
-                fold.apply(&record);
+        self.rest = loop {
+            let mut see = |seen| match seen {
+                Seen::Record { record, offset, length } => {
+                    ledger.apply(&record.facts(), Place::new(offset, length));
+                }
+                Seen::Skip(skip) => damage |= skip.is_damage(),
+            };
+            let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
+            let ended = forward.step(len, read, &mut see)?;
+            *cursor = forward.cursor;
+            if let Some(rest) = ended {
+                break rest;
             }
-            Seen::Skip(skip) => damage |= skip.is_damage(),
+            // Where the disk has no room for a table, memory has to have it.
+            let _ = ledger.spill(dir, *cursor);
         };
-        let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
-        (self.rest, self.tail) = scan_forward(cursor, len, read, &mut see)?;
+        self.tail = forward.into_tail();
         Ok(damage || self.rest.damage().is_some())
-    }
-
-    /// Appends events as one batch, whole or not at all: buffered, so it survives this process; for
-    /// more, sync afterwards. A key that stands already returns the first events.
-    pub(crate) fn append(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
-        events.iter().try_for_each(Event::check)?;
-        if let Some(event) = events.iter().skip(1).find(|event| event.key.is_some()) {
-            return Err(
-                event.bad("a batch has one key, that of its first event (or the transaction's)")
-            );
-        }
-        if self.stale {
-            self.catch_up()?;
-        }
-        self.check_not_damaged()?;
-        if let Some(first) = self.duplicate_of(events)? {
-            return Ok(first);
-        }
-        self.check_admitted()?;
-        self.check_versions(events)?;
-        self.write(events)
-    }
-
-    /// The first events with the key of these, if they are the same.
-    pub(crate) fn duplicate_of(
-        &mut self,
-        events: &[Event],
-    ) -> Result<Option<Vec<Appended>>, JournalError> {
-        let Some(key) = events.first().and_then(|event| event.key.as_ref()) else {
-            return Ok(None);
-        };
-        let Some(keyed) = self.log.ledger.key(key) else { return Ok(None) };
-        let first = self.read_keyed(keyed)?;
-        let conflict = |difference| JournalError::KeyConflict {
-            path: self.log.file.path().to_owned(),
-            key: key.clone(),
-            seq: first.first().map_or(0, |record| record.seq()),
-            difference,
-        };
-        if first.len() != events.len() {
-            return Err(conflict("number of events"));
-        }
-        for (record, event) in first.iter().zip(events) {
-            if record.event_type() != event.event_type {
-                return Err(conflict("type"));
-            }
-            if record.stream() != self.stream_of(event) {
-                return Err(conflict("stream"));
-            }
-            if !same_meaning(record, event) {
-                return Err(conflict("payload"));
-            }
-        }
-        let appended = first.iter().map(|record| Appended {
-            seq: record.seq(),
-            event_id: record.event_id(),
-            stream_version: record.stream_version(),
-            duplicate: true,
-        });
-        Ok(Some(appended.collect()))
-    }
-
-    fn read_keyed(&mut self, keyed: Keyed) -> Result<Vec<Record>, JournalError> {
-        let mut bytes = Vec::new();
-        self.log.file.read_at(keyed.offset, keyed.length, &mut bytes)?;
-        let mut offset = keyed.offset;
-        let records = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
-            let record = Record::parse(line, line::open(line)?.hash, offset);
-            offset += line.len() as u64;
-            record
-        });
-        records.collect::<Option<_>>().ok_or_else(|| JournalError::DamagedTail {
-            path: self.log.file.path().to_owned(),
-            offset: keyed.offset,
-            length: keyed.length,
-            reason: "records that were read before are gone",
-        })
-    }
-
-    /// Refuses to go on behind damage. A closed journal does not go on in any case.
-    pub(crate) fn check_not_damaged(&self) -> Result<(), JournalError> {
-        match self.rest.damage() {
-            None => Ok(()),
-            Some(_) if self.log.ledger.is_closed() => Ok(()),
-            Some(skip) => Err(JournalError::DamagedTail {
-                path: self.log.file.path().to_owned(),
-                offset: skip.offset,
-                length: skip.length,
-                reason: match skip.kind {
-                    SkipKind::Damage(reason) => reason,
-                    _ => "not a record",
-                },
-            }),
-        }
-    }
-
-    /// Refuses what anybody in a closed run, or an attempt of a step that is over, wants to append.
-    pub(crate) fn check_admitted(&self) -> Result<(), JournalError> {
-        self.check_open()?;
-        let Some(step) = &self.log.home.step else { return Ok(()) };
-        let newest = self.log.ledger.newest_start(step.name.as_str());
-        if newest == Some(step.started) {
-            return Ok(());
-        }
-        Err(JournalError::StepSuperseded {
-            step: step.name.clone(),
-            started: step.started,
-            newest: newest
-                .map_or_else(|| "it ended".to_owned(), |id| format!("superseded by {id}")),
-        })
-    }
-
-    fn check_open(&self) -> Result<(), JournalError> {
-        if self.log.ledger.is_closed() {
-            return Err(JournalError::Closed { path: self.log.file.path().to_owned() });
-        }
-        Ok(())
-    }
-
-    fn check_versions(&self, events: &[Event]) -> Result<(), JournalError> {
-        for event in events {
-            let stream = self.stream_of(event);
-            let found = self.log.ledger.version(&stream);
-            if !event.expected.admits(found) {
-                let expected = event.expected;
-                return Err(JournalError::VersionConflict { stream, expected, found });
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn stream_of(&self, event: &Event) -> String {
-        match &event.stream {
-            Some((kind, id)) => format!("{kind}/{id}"),
-            None => {
-                let (kind, id) = self.log.home.default_stream();
-                format!("{kind}/{id}")
-            }
-        }
-    }
-
-    /// Closes off damage at the end of the file, and only there.
-    pub(crate) fn append_repair(&mut self, event: &Event) -> Result<Vec<Appended>, JournalError> {
-        self.check_open()?;
-        self.write(std::slice::from_ref(event))
-    }
-}
-
-/// True if payloads mean the same: equal as JSON values, in the library's own events apart from what
-/// it fills in itself.
-fn same_meaning(record: &Record, event: &Event) -> bool {
-    let (first, second) = (record.payload_json(), event.payload.as_deref().map(RawValue::get));
-    if json::same_value(first, second) {
-        return true;
-    }
-    let meaning = |json: Option<&str>| {
-        let mut members: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(json?).ok()?;
-        members.retain(|name, _| !types::FILLED_IN.contains(&name.as_str()));
-        Some(members)
-    };
-    types::RESERVED.contains(&event.event_type.as_str())
-        && meaning(first).is_some_and(|first| Some(first) == meaning(second))
-}
-
-/// Bytes read at once; more only while a gap of more does not count.
-const CHUNK: u64 = 1 << 20;
-
-/// Scans a file from the cursor to `len` in flat memory, and returns what lies behind the last
-/// counted record: as skips, and as bytes.
-pub(super) fn scan_forward(
-    cursor: &mut Cursor,
-    len: u64,
-    mut read: impl FnMut(u64, u64, &mut Vec<u8>) -> Result<(), IoError>,
-    see: &mut dyn FnMut(Seen),
-) -> Result<(Rest, Vec<u8>), IoError> {
-    let mut buffer = Vec::new();
-    let mut chunk = CHUNK;
-    loop {
-        let from = cursor.offset;
-        let had = buffer.len() as u64;
-        let wanted = chunk.min(len.saturating_sub(from + had));
-        read(from + had, wanted, &mut buffer)?;
-        let rest = scan(cursor, &buffer, see);
-        let counted = usize::try_from(cursor.offset - from).unwrap_or(usize::MAX);
-        let ended = from + buffer.len() as u64 >= len || buffer.len() as u64 == had;
-        buffer.drain(..counted.min(buffer.len()));
-        if ended {
-            return Ok((rest, buffer));
-        }
-        chunk = if counted == 0 { chunk.saturating_mul(2) } else { CHUNK };
     }
 }

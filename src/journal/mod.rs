@@ -4,17 +4,23 @@
 //! function that decides what counts (`scan`), what the counted records add up to (`Ledger`), the
 //! one way to append (`Log`), and reading without a lock ([`Events`]).
 
+mod append;
 mod batch;
 mod compose;
 mod error;
 mod event;
 mod events;
+mod forward;
+mod head;
 mod home;
 mod ledger;
 mod log;
+mod lookup;
 mod parse;
 mod record;
 mod scan;
+mod sync;
+mod table;
 
 pub use batch::Appended;
 pub use error::{JournalError, TooLarge};
@@ -23,9 +29,9 @@ pub use event::{Actor, Event, ExpectedVersion};
 pub use events::Events;
 pub use home::StepRef;
 pub(crate) use home::{Home, Runtime};
-pub(crate) use ledger::Fold;
+pub(crate) use ledger::HeadPolicy;
 pub use log::Durability;
-pub(crate) use log::{LockedLog, Log};
+pub(crate) use log::{LockedLog, Log, Unsynced};
 pub use record::{Garbage, PayloadRef, Record};
 
 /// The fixed words of the format: see docs/format.md for the whole table.
@@ -82,6 +88,10 @@ pub(crate) mod types {
         "approval_requested",
         "approval_resolved",
     ];
+
+    /// Types of which a journal is asked for the last record.
+    pub(crate) const LAST_IS_ASKED: &[&str] =
+        &[TASK_STATUS_CHANGED, RUN_STATUS_CHANGED, EXECUTION_COMPLETE];
 
     /// Kinds of streams whose versions mean something to the library.
     pub(crate) const RESERVED_KINDS: &[&str] =

@@ -268,6 +268,32 @@ impl Record {
     }
 }
 
+/// What the ledger wants to know of a record, written or read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) event_id: EventId,
+    pub(crate) event_type: &'a str,
+    pub(crate) aggregate_kind: &'a str,
+    pub(crate) stream_id: &'a str,
+    pub(crate) stream_version: u64,
+    pub(crate) idempotency_key: Option<&'a str>,
+    pub(crate) batch_index: Option<u32>,
+}
+
+impl Record {
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        Facts {
+            event_id: self.event_id(),
+            event_type: self.event_type(),
+            aggregate_kind: self.aggregate_kind(),
+            stream_id: self.stream_id(),
+            stream_version: self.stream_version(),
+            idempotency_key: self.idempotency_key(),
+            batch_index: self.batch_index(),
+        }
+    }
+}
+
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (offset, line) = (&self.offset, self.line());

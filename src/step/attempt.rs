@@ -2,15 +2,15 @@
 
 use camino::Utf8PathBuf;
 
-use super::history::{History, Input, Progress, Started};
+use super::history::{Input, LastAttempt, Progress, STREAM, Started};
 use super::{Signal, Step, StepFailure};
-use crate::artifact::{LockedRun, RunLog, digest_on_disk};
+use crate::artifact::{Last, RunLog, digest_on_disk};
 use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
 use crate::io::{Dir, LockFile};
-use crate::journal::{Event, ExpectedVersion, JournalError, StepRef, types};
+use crate::journal::{Event, ExpectedVersion, JournalError, LockedLog, StepRef, types};
 use crate::layout;
 
 /// A running attempt. While it lives, it holds the lock on its liveness file, which the kernel frees
@@ -39,13 +39,14 @@ impl Attempt {
         let name = step.checked_name()?;
         let config = step.rendered_config(&name)?;
         let refused = |source| StepFailure::Journal { step: name.clone(), source };
-        let mut log = RunLog::<History>::open(&ctx.home()).map_err(refused)?;
+        let mut log = RunLog::open(&ctx.home()).map_err(refused)?;
         let mut locked = log.lock().map_err(refused)?;
         let dir = Dir::open(&ctx.run_path()).map_err(|error| refused(error.into()))?;
 
         let mut number = 1;
         let mut superseded = None;
-        match locked.fold().1.of(name.as_str()).cloned() {
+        let last = LastAttempt::read(&mut locked, &name).map_err(refused)?;
+        match last.map(|last| (last.number, last.progress)) {
             None => {}
             Some((_, Progress::Completed(signal))) => {
                 // Told only once it is sure to stay: the one who ended it may have died before this.
@@ -62,7 +63,7 @@ impl Attempt {
                 superseded = Some(started);
             }
         }
-        let inputs = resolve(&locked, &name, step)?;
+        let inputs = resolve(&mut locked, &name, step)?;
         let payload = Started { attempt: number, inputs, config };
         let attempt = Self::record(&mut locked, dir, name.clone(), payload).map_err(refused)?;
         if let Some(started) = superseded {
@@ -73,7 +74,7 @@ impl Attempt {
     }
 
     fn record(
-        locked: &mut LockedRun<'_, History>,
+        locked: &mut LockedLog<'_>,
         dir: Dir,
         step: StepName,
         payload: Started,
@@ -83,7 +84,7 @@ impl Attempt {
         let started = runtime.next_event_id();
         let path = layout::liveness(started);
         dir.create_dir(layout::TMP)?;
-        let expected = match locked.ledger().version(&format!("step/{step}")) {
+        let expected = match locked.version(STREAM, step.as_str())? {
             None => ExpectedVersion::NoStream,
             Some(version) => ExpectedVersion::Exact(version),
         };
@@ -91,7 +92,7 @@ impl Attempt {
         let alive = dir.open_lock(&path)?;
         alive.try_exclusive()?;
         let event = Event::new(types::STEP_STARTED)
-            .stream("step", step.as_str())
+            .stream(STREAM, step.as_str())
             .payload(&payload)
             .expect(expected)
             .id(started);
@@ -142,7 +143,7 @@ fn holder(dir: &Dir, started: EventId) -> Result<Option<String>, IoError> {
 
 /// The declared inputs as they are now.
 fn resolve(
-    locked: &LockedRun<'_, History>,
+    locked: &mut LockedLog<'_>,
     name: &StepName,
     step: &Step,
 ) -> Result<Vec<Input>, StepFailure> {
@@ -152,7 +153,8 @@ fn resolve(
         let digest = digest_on_disk(locked.dir(), path)
             .map_err(|error| StepFailure::Journal { step: name.clone(), source: error.into() })?
             .ok_or_else(missing)?;
-        let version = locked.fold().0.version(path, digest);
+        let version = Last::version(locked, path, digest)
+            .map_err(|source| StepFailure::Journal { step: name.clone(), source })?;
         inputs.push(Input { path: path.clone(), digest, version });
     }
     Ok(inputs)

@@ -1,15 +1,16 @@
 //! What a journal says of steps, and the payloads in which it says it.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Signal;
 use crate::digest::Digest;
-use crate::id::EventId;
-use crate::journal::{Fold, Record, types};
+use crate::id::{EventId, StepName};
+use crate::journal::{JournalError, LockedLog, Record, types};
 use crate::name::ArtifactName;
+
+/// The kind of the streams of steps; their ids are the names.
+pub(super) const STREAM: &str = "step";
 
 /// An artifact that a step read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,35 +67,36 @@ pub(super) enum Progress {
     Failed,
 }
 
-/// Every step of a run: its last attempt, and how that went.
-#[derive(Debug, Default)]
-pub(super) struct History {
-    steps: HashMap<String, (u64, Progress)>,
+/// The last attempt of a step, and how that went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LastAttempt {
+    pub(super) number: u64,
+    pub(super) progress: Progress,
 }
 
-impl History {
-    pub(super) fn of(&self, step: &str) -> Option<&(u64, Progress)> {
-        self.steps.get(step)
-    }
-}
-
-impl Fold for History {
-    fn apply(&mut self, record: &Record) {
-        let (attempt, progress) = match record.event_type() {
+impl LastAttempt {
+    /// What a record says of a step's last attempt, if it says something.
+    pub(super) fn of(record: &Record) -> Result<Option<Self>, JournalError> {
+        let (number, progress) = match record.event_type() {
             types::STEP_STARTED => {
-                let Ok(started) = record.payload::<Started>() else { return };
-                (started.attempt, Progress::Open(record.event_id()))
+                (record.payload::<Started>()?.attempt, Progress::Open(record.event_id()))
             }
             types::STEP_COMPLETED => {
-                let Ok(completed) = record.payload::<Completed>() else { return };
+                let completed: Completed = record.payload()?;
                 (completed.attempt, Progress::Completed(completed.signal))
             }
-            types::STEP_FAILED => {
-                let Ok(failed) = record.payload::<Failed>() else { return };
-                (failed.attempt, Progress::Failed)
-            }
-            _ => return,
+            types::STEP_FAILED => (record.payload::<Failed>()?.attempt, Progress::Failed),
+            _ => return Ok(None),
         };
-        self.steps.insert(record.stream_id().to_owned(), (attempt, progress));
+        Ok(Some(Self { number, progress }))
+    }
+
+    /// That of this step, if it was ever started.
+    pub(super) fn read(
+        locked: &mut LockedLog<'_>,
+        step: &StepName,
+    ) -> Result<Option<Self>, JournalError> {
+        let last = locked.last(STREAM, step.as_str())?;
+        last.map_or(Ok(None), |record| Self::of(&record))
     }
 }

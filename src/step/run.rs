@@ -5,12 +5,12 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::attempt::{Attempt, Begun};
-use super::history::{History, Progress};
+use super::history::{LastAttempt, Progress, STREAM};
 use super::step_context::record_failure;
 use super::{Signal, Step, StepContext, StepFailure, StepResult};
 use crate::artifact::ArtifactError;
 use crate::context::RunContext;
-use crate::journal::{Fold, JournalError};
+use crate::journal::JournalError;
 
 impl RunContext {
     /// Does a piece of work once: disk-in, disk-out.
@@ -86,12 +86,15 @@ impl RunContext {
     /// # Errors
     /// Where the journal cannot be read.
     pub fn signal(&self, step: &str) -> Result<Option<Signal>, JournalError> {
-        let mut history = History::default();
+        let mut last = None;
         for record in self.events()? {
-            history.apply(&record?);
+            let record = record?;
+            if (record.aggregate_kind(), record.stream_id()) == (STREAM, step) {
+                last = LastAttempt::of(&record)?.or(last);
+            }
         }
-        Ok(match history.of(step) {
-            Some((_, Progress::Completed(signal))) => Some(signal.clone()),
+        Ok(match last.map(|last| last.progress) {
+            Some(Progress::Completed(signal)) => Some(signal),
             _ => None,
         })
     }

@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 
 use super::Signal;
 use super::attempt::Attempt;
-use super::history::{Completed, Failed, Input, Output};
-use crate::artifact::{Artifact, ArtifactError, Catalog, Transaction, to_json};
+use super::history::{Completed, Failed, Input, Output, STREAM};
+use crate::artifact::{Artifact, ArtifactError, Last, Transaction, to_json};
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::StepName;
-use crate::journal::{Appended, Durability, Event, JournalError, types};
+use crate::journal::{Appended, Durability, Event, JournalError, LockedLog, types};
 use crate::name::ArtifactName;
 
 /// What the body of a step is handed: it reads artifacts, which are recorded as its inputs, and
@@ -226,12 +226,11 @@ impl Ending {
             duration_ms: duration_ms(&self.context, attempt),
             inputs: self.inputs,
         };
-        let head = |catalog: &Catalog| {
-            for input in &mut completed.inputs {
-                input.version =
-                    input.version.or_else(|| catalog.version(&input.path, input.digest));
+        let head = |locked: &mut LockedLog<'_>| {
+            for input in completed.inputs.iter_mut().filter(|input| input.version.is_none()) {
+                input.version = Last::version(locked, &input.path, input.digest)?;
             }
-            Some(end(attempt, types::STEP_COMPLETED).payload(&completed))
+            Ok(Some(end(attempt, types::STEP_COMPLETED).payload(&completed)))
         };
         self.transaction.commit_with(head).map(|_| ())
     }
@@ -251,7 +250,7 @@ pub(super) fn record_failure(
 }
 
 fn end(attempt: &Attempt, event_type: &str) -> Event {
-    Event::new(event_type).stream("step", attempt.step.as_str()).key(attempt.end_key())
+    Event::new(event_type).stream(STREAM, attempt.step.as_str()).key(attempt.end_key())
 }
 
 fn duration_ms(context: &RunContext, attempt: &Attempt) -> u64 {

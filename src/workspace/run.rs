@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{RunStatus, WorkspaceError};
-use crate::artifact::{RunLog, is_anything_pending};
+use crate::artifact::RunLog;
 use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::finding::Finding;
 use crate::genesis::{self, GenesisError, RunGenesis};
 use crate::io::Dir;
-use crate::journal::{Appended, Event, Fold, JournalError, Record, types};
+use crate::journal::{Appended, Event, JournalError, LockedLog, Record, types};
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,8 +85,9 @@ struct Counts {
     steps_failed: u64,
 }
 
-impl Fold for RunState {
-    fn apply(&mut self, record: &Record) {
+impl RunState {
+    /// Takes in the next counted record.
+    fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
         self.records += 1;
         self.last_seq = record.seq();
         self.last_at = Some(record.occurred_at());
@@ -94,15 +95,12 @@ impl Fold for RunState {
         let step = record.stream_id();
         match record.event_type() {
             types::RUN_STATUS_CHANGED => {
-                if let Ok(moved) = record.payload::<Moved>() {
-                    self.status = moved.to;
-                }
+                self.status = record.payload::<Moved>()?.to;
             }
             types::EXECUTION_COMPLETE => {
-                if let Ok(completed) = record.payload::<Completed>() {
-                    self.status = completed.status.into();
-                    self.reason = completed.reason;
-                }
+                let completed: Completed = record.payload()?;
+                self.status = completed.status.into();
+                self.reason = completed.reason;
             }
             types::STEP_STARTED if !self.steps_open.iter().any(|open| open == step) => {
                 self.steps_open.push(step.to_owned());
@@ -117,6 +115,7 @@ impl Fold for RunState {
             }
             _ => {}
         }
+        Ok(())
     }
 }
 
@@ -156,7 +155,7 @@ impl Run {
         let mut state = RunState::default();
         let mut events = self.context.events()?;
         for record in events.by_ref() {
-            state.apply(&record?);
+            state.apply(&record?)?;
         }
         state.findings = events.findings().to_vec();
         Ok(state)
@@ -168,9 +167,9 @@ impl Run {
     /// [`WorkspaceError::IllegalRunMove`] where there is no such move; final states are reached by
     /// [`complete`](Run::complete).
     pub fn set_status(&self, to: RunStatus, reason: Option<&str>) -> Result<(), WorkspaceError> {
-        let mut log = RunLog::<RunState>::open(&self.context.home())?;
+        let mut log = RunLog::open(&self.context.home())?;
         let mut locked = log.lock()?;
-        let from = locked.fold().1.status;
+        let from = status(&mut locked)?;
         if to.is_final() || !from.next().contains(&to) {
             return Err(WorkspaceError::IllegalRunMove { from, to });
         }
@@ -191,9 +190,10 @@ impl Run {
         outcome: Outcome,
         reason: Option<&str>,
     ) -> Result<Appended, WorkspaceError> {
-        let mut log = RunLog::<RunState>::open(&self.context.home())?;
-        let mut locked = log.lock()?;
-        let state = locked.fold().1.clone();
+        let mut log = RunLog::open(&self.context.home())?;
+        let (mut locked, not_applied) = log.lock_with_findings()?;
+        let mut state = RunState::default();
+        locked.replay(&mut |record| state.apply(record))?;
         let completed = Completed {
             status: outcome,
             reason: reason.map(str::to_owned),
@@ -223,7 +223,7 @@ impl Run {
                     steps: state.steps_open,
                 });
             }
-            if is_anything_pending(&locked)? {
+            if !not_applied.is_empty() {
                 return Err(WorkspaceError::NotApplied { path: self.context.run_path() });
             }
             let from = state.status;
@@ -237,6 +237,15 @@ impl Run {
         let bad = || JournalError::Closed { path: self.context.journal_path() };
         Ok(appended.into_iter().flatten().next().ok_or_else(bad)?)
     }
+}
+
+/// The state that the journal's last word moved the run to.
+fn status(locked: &mut LockedLog<'_>) -> Result<RunStatus, JournalError> {
+    if let Some(record) = locked.last_of_type(types::EXECUTION_COMPLETE)? {
+        return Ok(record.payload::<Completed>()?.status.into());
+    }
+    let last = locked.last_of_type(types::RUN_STATUS_CHANGED)?;
+    last.map_or(Ok(RunStatus::default()), |record| Ok(record.payload::<Moved>()?.to))
 }
 
 fn moved(from: RunStatus, to: RunStatus, reason: Option<String>) -> Event {

@@ -11,9 +11,7 @@ use crate::context::RunContext;
 use crate::genesis::{self, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{IdError, RunId, TaskId};
 use crate::io::Dir;
-use crate::journal::{
-    Appended, Event, Events, Fold, Home, JournalError, Log, Record, Runtime, types,
-};
+use crate::journal::{Appended, Event, Events, Home, JournalError, Log, Record, Runtime, types};
 use crate::layout::{self, FORMAT_VERSION};
 
 /// What a new task is about.
@@ -42,26 +40,15 @@ pub struct Task {
     runtime: Runtime,
 }
 
-/// What a task's journal says of its state.
-#[derive(Debug, Default)]
-struct TaskFold {
-    status: TaskStatus,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 struct StatusChange<S> {
     from: S,
     to: S,
 }
 
-impl Fold for TaskFold {
-    fn apply(&mut self, record: &Record) {
-        if record.event_type() == types::TASK_STATUS_CHANGED
-            && let Ok(change) = record.payload::<StatusChange<TaskStatus>>()
-        {
-            self.status = change.to;
-        }
-    }
+/// The state that a `task_status_changed` moved a task to.
+fn moved_to(record: &Record) -> Result<TaskStatus, JournalError> {
+    record.payload::<StatusChange<TaskStatus>>().map(|change| change.to)
 }
 
 impl Task {
@@ -108,7 +95,7 @@ impl Task {
             Self::open(root, id.clone(), runtime)?
         };
         // Also where the maker of an existing task died before this record.
-        task.open_log::<()>()?.sync()?;
+        task.open_log()?.unsynced().sync()?;
         if made { Ok(task) } else { Err(WorkspaceError::TaskExists { task: id }) }
     }
 
@@ -117,8 +104,8 @@ impl Task {
     }
 
     /// The task's log, which begins with `task_created`.
-    fn open_log<F: Fold>(&self) -> Result<Log<F>, WorkspaceError> {
-        let mut log = Log::<F>::open(&self.home())?;
+    fn open_log(&self) -> Result<Log, WorkspaceError> {
+        let mut log = Log::open(&self.home())?;
         let created = Event::new(types::TASK_CREATED).key("task:create").payload(&json!({
             "title": self.genesis.title,
             "objective": self.genesis.objective,
@@ -158,11 +145,14 @@ impl Task {
     /// # Errors
     /// Where the task's journal cannot be read.
     pub fn status(&self) -> Result<TaskStatus, WorkspaceError> {
-        let mut fold = TaskFold::default();
+        let mut status = TaskStatus::default();
         for record in self.events()? {
-            fold.apply(&record?);
+            let record = record?;
+            if record.event_type() == types::TASK_STATUS_CHANGED {
+                status = moved_to(&record)?;
+            }
         }
-        Ok(fold.status)
+        Ok(status)
     }
 
     /// Moves the task to another state; durable.
@@ -170,9 +160,10 @@ impl Task {
     /// # Errors
     /// [`WorkspaceError::IllegalTaskMove`] where there is no such move.
     pub fn set_status(&self, to: TaskStatus) -> Result<(), WorkspaceError> {
-        let mut log = self.open_log::<TaskFold>()?;
+        let mut log = self.open_log()?;
         let mut locked = log.lock()?;
-        let from = locked.fold().status;
+        let last = locked.last_of_type(types::TASK_STATUS_CHANGED)?;
+        let from = last.map_or(Ok(TaskStatus::default()), |record| moved_to(&record))?;
         if !from.next().contains(&to) {
             return Err(WorkspaceError::IllegalTaskMove { from, to });
         }
@@ -303,13 +294,13 @@ impl Task {
             #[serde(skip_serializing_if = "Option::is_none")]
             parent: Option<&'a str>,
         }
-        let mut log = self.open_log::<()>()?;
+        let mut log = self.open_log()?;
         let started = Event::new(types::RUN_STARTED)
             .stream("run", run.as_str())
             .key(format!("run:{run}"))
             .payload(&Started { run_id: run, parent });
         let appended = log.lock()?.append(std::slice::from_ref(&started))?;
-        log.sync()?;
+        log.unsynced().sync()?;
         Ok(appended)
     }
 }

@@ -47,6 +47,9 @@ fn poisoned_worker() {
         let next = journal.clone().durability(durability).append(Event::new("next"));
         assert!(matches!(next, Err(JournalError::Poisoned { .. })), "{next:?}");
     }
+    let beside = ctx.append(Event::new("by_another_writer"));
+    assert!(matches!(beside, Err(JournalError::Poisoned { .. })), "{beside:?}");
+    drop(journal);
     ctx.append(Event::new("by_a_new_writer")).unwrap();
 }
 

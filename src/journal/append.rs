@@ -1,0 +1,159 @@
+//! The one way to append: check, then write.
+
+use serde_json::value::RawValue;
+
+use super::scan::SkipKind;
+use super::table::Name;
+use super::{Appended, Event, ExpectedVersion, JournalError, LockedLog, Record, types};
+use crate::json;
+
+impl LockedLog<'_> {
+    /// Appends events as one batch, whole or not at all: buffered, so it survives this process; for
+    /// more, sync afterwards. A key that stands already returns the first events.
+    pub(crate) fn append(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
+        events.iter().try_for_each(Event::check)?;
+        if let Some(event) = events.iter().skip(1).find(|event| event.key.is_some()) {
+            return Err(
+                event.bad("a batch has one key, that of its first event (or the transaction's)")
+            );
+        }
+        if self.stale {
+            self.catch_up()?;
+        }
+        self.check_not_damaged()?;
+        if let Some(first) = self.duplicate_of(events)? {
+            return Ok(first);
+        }
+        self.check_admitted()?;
+        self.check_versions(events)?;
+        // To look something up may have been to scan the journal anew.
+        self.check_not_damaged()?;
+        self.write(events)
+    }
+
+    /// The first events with the key of these, if they are the same.
+    pub(crate) fn duplicate_of(
+        &mut self,
+        events: &[Event],
+    ) -> Result<Option<Vec<Appended>>, JournalError> {
+        let Some(key) = events.first().and_then(|event| event.key.as_ref()) else {
+            return Ok(None);
+        };
+        let Some(first) = self.keyed(key)? else { return Ok(None) };
+        let conflict = |difference| JournalError::KeyConflict {
+            path: self.log.file.path().to_owned(),
+            key: key.clone(),
+            seq: first.first().map_or(0, Record::seq),
+            difference,
+        };
+        if first.len() != events.len() {
+            return Err(conflict("number of events"));
+        }
+        for (record, event) in first.iter().zip(events) {
+            if record.event_type() != event.event_type {
+                return Err(conflict("type"));
+            }
+            let (kind, id) = event.stream_or(self.log.home.default_stream());
+            if (record.aggregate_kind(), record.stream_id()) != (kind, id) {
+                return Err(conflict("stream"));
+            }
+            if !same_meaning(record, event) {
+                return Err(conflict("payload"));
+            }
+        }
+        let appended = first.iter().map(|record| Appended {
+            seq: record.seq(),
+            event_id: record.event_id(),
+            stream_version: record.stream_version(),
+            duplicate: true,
+        });
+        Ok(Some(appended.collect()))
+    }
+
+    /// Refuses to go on behind damage. A closed journal does not go on in any case.
+    pub(crate) fn check_not_damaged(&self) -> Result<(), JournalError> {
+        match self.rest.damage() {
+            None => Ok(()),
+            Some(_) if self.log.ledger.is_closed() => Ok(()),
+            Some(skip) => Err(JournalError::DamagedTail {
+                path: self.log.file.path().to_owned(),
+                offset: skip.offset,
+                length: skip.length,
+                reason: match skip.kind {
+                    SkipKind::Damage(reason) => reason,
+                    _ => "not a record",
+                },
+            }),
+        }
+    }
+
+    /// Refuses what anybody in a closed run, or an attempt of a step that is over, wants to append.
+    pub(crate) fn check_admitted(&mut self) -> Result<(), JournalError> {
+        self.check_open()?;
+        let Some(step) = self.log.home.step.clone() else { return Ok(()) };
+        let found = self.find(Name::stream("step", step.name.as_str()))?;
+        let last = found.map(|found| found.place);
+        if last.is_some() && last == self.log.admitted_at {
+            return Ok(());
+        }
+        let last_record = self.last("step", step.name.as_str())?;
+        let newest = last_record.filter(|last| last.event_type() == types::STEP_STARTED);
+        let newest = newest.map(|started| started.event_id());
+        if newest == Some(step.started) {
+            self.log.admitted_at = last;
+            return Ok(());
+        }
+        Err(JournalError::StepSuperseded {
+            step: step.name,
+            started: step.started,
+            newest: newest
+                .map_or_else(|| "it ended".to_owned(), |id| format!("superseded by {id}")),
+        })
+    }
+
+    fn check_open(&self) -> Result<(), JournalError> {
+        if self.log.ledger.is_closed() {
+            return Err(JournalError::Closed { path: self.log.file.path().to_owned() });
+        }
+        Ok(())
+    }
+
+    fn check_versions(&mut self, events: &[Event]) -> Result<(), JournalError> {
+        for event in events {
+            if event.expected == ExpectedVersion::Any {
+                continue;
+            }
+            let (kind, id) = event.stream_or(self.log.home.default_stream());
+            let (kind, id) = (kind.to_owned(), id.to_owned());
+            let found = self.version(&kind, &id)?;
+            if !event.expected.admits(found) {
+                let (stream, expected) = (format!("{kind}/{id}"), event.expected);
+                return Err(JournalError::VersionConflict { stream, expected, found });
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes off damage at the end of the file, and only there.
+    pub(crate) fn append_repair(&mut self, event: &Event) -> Result<Vec<Appended>, JournalError> {
+        self.check_open()?;
+        self.write(std::slice::from_ref(event))
+    }
+}
+
+/// True if payloads mean the same: equal as JSON values, in the library's own events apart from what
+/// it fills in itself.
+fn same_meaning(record: &Record, event: &Event) -> bool {
+    let (first, second) = (record.payload_json(), event.payload.as_deref().map(RawValue::get));
+    if json::same_value(first, second) {
+        return true;
+    }
+    let meaning = |json: Option<&str>| {
+        let mut members: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(json?).ok()?;
+        members.retain(|name, _| !types::FILLED_IN.contains(&name.as_str()));
+        Some(members)
+    };
+    types::RESERVED.contains(&event.event_type.as_str())
+        && meaning(first).is_some_and(|first| Some(first) == meaning(second))
+}

@@ -1,0 +1,187 @@
+//! Asking a journal for a record: by stream, by type, by key. The answer comes from memory or from the
+//! head, and is read from the journal itself and checked before it is believed.
+
+use super::forward::Forward;
+use super::ledger::Found;
+use super::log::Log;
+use super::scan::Seen;
+use super::table::{Name, Place};
+use super::{JournalError, LockedLog, MAX_BATCH_BYTES, Record};
+use crate::digest::Digest;
+use crate::id::EventId;
+use crate::line;
+
+impl LockedLog<'_> {
+    /// The version of a stream's last record.
+    pub(crate) fn version(&mut self, kind: &str, id: &str) -> Result<Option<u64>, JournalError> {
+        match self.find(Name::stream(kind, id))? {
+            None => Ok(None),
+            Some(Found { version: Some(version), .. }) => Ok(Some(version)),
+            Some(_) => Ok(self.last(kind, id)?.map(|record| record.stream_version())),
+        }
+    }
+
+    /// The last record of a stream.
+    pub(crate) fn last(&mut self, kind: &str, id: &str) -> Result<Option<Record>, JournalError> {
+        self.named(Name::stream(kind, id), |record| {
+            record.aggregate_kind() == kind && record.stream_id() == id
+        })
+    }
+
+    /// The last record of a type; only of the types that the ledger keeps.
+    pub(crate) fn last_of_type(
+        &mut self,
+        event_type: &str,
+    ) -> Result<Option<Record>, JournalError> {
+        self.named(Name::record_type(event_type), |record| record.event_type() == event_type)
+    }
+
+    /// The records of the batch whose first has this key.
+    pub(super) fn keyed(&mut self, key: &str) -> Result<Option<Vec<Record>>, JournalError> {
+        let first = self.named(Name::key(key), |record| record.idempotency_key() == Some(key))?;
+        let Some(first) = first else { return Ok(None) };
+        let mut batch = Vec::with_capacity(first.batch_size().unwrap_or(1) as usize);
+        batch.push(first);
+        self.read_rest_of(&mut batch)?;
+        Ok(Some(batch))
+    }
+
+    /// The other members of a batch, which follow its first without a gap.
+    fn read_rest_of(&mut self, batch: &mut Vec<Record>) -> Result<(), JournalError> {
+        let Some(first) = batch.first() else { return Ok(()) };
+        let others = first.batch_size().unwrap_or(1).saturating_sub(1) as usize;
+        let from = first.offset() + first.line().len() as u64 + 1;
+        let mut bytes = Vec::new();
+        while bytes.iter().filter(|byte| **byte == b'\n').count() < others {
+            let had = bytes.len() as u64;
+            self.log.file.read_at(from + had, had.max(64 << 10), &mut bytes)?;
+            if bytes.len() as u64 == had || had > MAX_BATCH_BYTES as u64 {
+                break;
+            }
+        }
+        let mut at = from;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n').take(others) {
+            let record = batch.last().and_then(|last| follows(last.hash(), line, at));
+            batch.push(record.ok_or_else(|| self.gone(at, 0))?);
+            at += line.len() as u64;
+        }
+        if batch.len() == others + 1 { Ok(()) } else { Err(self.gone(at, 0)) }
+    }
+
+    /// The artifact record with this id.
+    pub(crate) fn artifact_event(&mut self, id: EventId) -> Result<Option<Record>, JournalError> {
+        self.named(Name::event(id), |record| record.event_id() == id)
+    }
+
+    /// True if an artifact record may still have to be put in place.
+    pub(crate) fn has_unapplied(&self) -> bool {
+        self.log.ledger.has_unapplied()
+    }
+
+    /// Notes that all that can be put in place is there.
+    pub(crate) fn all_applied(&mut self) {
+        self.log.ledger.all_applied();
+    }
+
+    /// Every counted record, in order, in flat memory.
+    pub(crate) fn replay(
+        &mut self,
+        see: &mut dyn FnMut(&Record) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let file = &self.log.file;
+        let mut forward = Forward::new(self.log.start);
+        let mut failed = Ok(());
+        loop {
+            let mut see = |seen| match seen {
+                Seen::Record { record, .. } if failed.is_ok() => failed = see(&record),
+                _ => {}
+            };
+            let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
+            let ended = forward.step(self.log.cursor.offset, read, &mut see)?;
+            std::mem::replace(&mut failed, Ok(()))?;
+            if ended.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn find(&mut self, name: Name) -> Result<Option<Found>, JournalError> {
+        let Log { dir, ledger, file, cursor, .. } = &mut *self.log;
+        if let Ok(found) = ledger.find(dir, name) {
+            return Ok(found);
+        }
+        // Somebody may have merged the tables that we knew into others.
+        ledger.adopt(dir, file, *cursor);
+        if let Ok(found) = ledger.find(dir, name) {
+            return Ok(found);
+        }
+        self.start_over()?;
+        let Log { dir, ledger, .. } = &mut *self.log;
+        Ok(ledger.find(dir, name)?)
+    }
+
+    /// The record that a name stands for. Where the journal does not have it where it should be, all that
+    /// was known is forgotten, once.
+    fn named(
+        &mut self,
+        name: Name,
+        is: impl Fn(&Record) -> bool,
+    ) -> Result<Option<Record>, JournalError> {
+        let Some(found) = self.find(name)? else { return Ok(None) };
+        if let Some(record) = self.read(found.place)?.filter(&is) {
+            return Ok(Some(record));
+        }
+        self.start_over()?;
+        let Some(found) = self.find(name)? else { return Ok(None) };
+        self.read_scanned(found.place).map(Some)
+    }
+
+    fn gone(&self, offset: u64, length: u32) -> JournalError {
+        JournalError::DamagedTail {
+            path: self.log.file.path().to_owned(),
+            offset,
+            length: length.into(),
+            reason: "records that were read before are gone",
+        }
+    }
+
+    /// The record at a place where the scan counted it just now. What stands before it may be damaged,
+    /// so that only the scan can tell what it follows.
+    fn read_scanned(&self, place: Place) -> Result<Record, JournalError> {
+        let line = self.line(place)?;
+        parse(&line, place.offset).ok_or_else(|| self.gone(place.offset, place.length))
+    }
+
+    fn line(&self, place: Place) -> Result<Vec<u8>, JournalError> {
+        let mut line = Vec::new();
+        self.log.file.read_at(place.offset, place.length.into(), &mut line)?;
+        Ok(line)
+    }
+
+    /// The record at a place, if it stands there and follows what stands before it.
+    fn read(&self, place: Place) -> Result<Option<Record>, JournalError> {
+        let line = self.line(place)?;
+        let Some(record) = parse(&line, place.offset) else { return Ok(None) };
+        let garbage = record.garbage().map_or(0, |garbage| garbage.bytes);
+        let Some(end) = place.offset.checked_sub(garbage) else { return Ok(None) };
+        let mut parent = Vec::new();
+        let from = end.saturating_sub(line::END as u64);
+        self.log.file.read_at(from, end - from, &mut parent)?;
+        let parent = match end {
+            0 => Some(self.log.start.hash),
+            _ => line::open(&parent).map(|sealed| sealed.hash),
+        };
+        Ok(parent.and_then(|parent| follows(parent, &line, place.offset)))
+    }
+}
+
+/// The record on a line, if it follows the record with that hash.
+fn follows(parent: Digest, line: &[u8], offset: u64) -> Option<Record> {
+    let record = parse(line, offset)?;
+    (Digest::chained(parent, line::body(line)?) == record.hash()).then_some(record)
+}
+
+fn parse(line: &[u8], offset: u64) -> Option<Record> {
+    let sealed = line::open(line).filter(|_| line.ends_with(b"\n"))?;
+    Record::parse(line, sealed.hash, offset)
+}

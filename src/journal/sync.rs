@@ -1,0 +1,127 @@
+//! One `fdatasync` for all who want durability at the same time.
+//!
+//! Whoever wants it takes a ticket once its bytes are written. The first becomes the leader and syncs
+//! for every ticket taken before that sync began; the others wait. No lock on the journal is held
+//! meanwhile, so appends go on and gather for the next sync.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::JournalError;
+use crate::error::IoError;
+use crate::io::AppendFile;
+
+/// What the writers of one journal in this process share.
+#[derive(Debug, Default)]
+pub(super) struct SharedSync {
+    state: Mutex<State>,
+    done: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last ticket that was taken.
+    taken: u64,
+    /// The last ticket that a sync covered.
+    covered: u64,
+    /// True while somebody syncs, or is about to.
+    led: bool,
+    /// Tickets that the sync before covered, and how long it took.
+    last_batch: u64,
+    last_took: Duration,
+    /// The first failure: from then on no sync can be believed.
+    failed: Option<String>,
+}
+
+type Key = (u64, u64);
+static ALL: Mutex<Option<HashMap<Key, Weak<SharedSync>>>> = Mutex::new(None);
+
+impl SharedSync {
+    /// That of this journal.
+    pub(super) fn of(file: &AppendFile) -> Result<Arc<Self>, IoError> {
+        let Some(key) = file.identity()? else { return Ok(Arc::default()) };
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = all.get_or_insert_default();
+        if let Some(shared) = all.get(&key).and_then(Weak::upgrade) {
+            return Ok(shared);
+        }
+        all.retain(|_, shared| shared.strong_count() > 0);
+        let shared = Arc::default();
+        all.insert(key, Arc::downgrade(&shared));
+        Ok(shared)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change of the state is one assignment, so a panic leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why no sync can be believed any more, if one failed.
+    pub(super) fn failed(&self) -> Option<String> {
+        self.state().failed.clone()
+    }
+
+    /// Poisons every writer of the journal in this process.
+    pub(super) fn fail(&self, source: &IoError) {
+        self.state().failed.get_or_insert_with(|| source.source.to_string());
+    }
+
+    /// Waits until all that was written to the file before this call is on the disk.
+    pub(super) fn sync(&self, file: &AppendFile) -> Result<(), JournalError> {
+        let mut state = self.state();
+        state.taken += 1;
+        let ticket = state.taken;
+        loop {
+            if state.covered >= ticket {
+                return Ok(());
+            }
+            if let Some(reason) = &state.failed {
+                let error = std::io::Error::other(reason.clone());
+                return Err(not_durable(file, IoError::new("sync", file.path(), error)));
+            }
+            if state.led {
+                state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state.led = true;
+            state = self.gather(state);
+            let covers = state.taken;
+            drop(state);
+            let start = Instant::now();
+            let synced = file.sync();
+            state = self.state();
+            state.led = false;
+            match synced {
+                Ok(()) => {
+                    state.last_batch = covers - state.covered;
+                    state.last_took = start.elapsed();
+                    state.covered = covers;
+                }
+                Err(error) => {
+                    state.failed.get_or_insert_with(|| error.source.to_string());
+                    self.done.notify_all();
+                    return Err(not_durable(file, error));
+                }
+            }
+            self.done.notify_all();
+        }
+    }
+
+    /// Gives those whom the sync before let go the time to come again, so that they are not a sync
+    /// behind for ever: a part of the time that a sync takes, and none where the caller is alone.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let patience = (state.last_took / 4).min(Duration::from_micros(200));
+        let start = Instant::now();
+        while state.taken - state.covered < state.last_batch && start.elapsed() < patience {
+            drop(state);
+            std::thread::yield_now();
+            state = self.state();
+        }
+        state
+    }
+}
+
+pub(super) fn not_durable(file: &AppendFile, source: IoError) -> JournalError {
+    JournalError::NotDurable { path: file.path().to_owned(), source }
+}

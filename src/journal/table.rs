@@ -1,0 +1,334 @@
+//! A table of the head: names to places in the journal, written once and probed in place.
+//!
+//! A table is never changed after it was written. A block whose checksum fits the table's id and the
+//! block's number is the block that was written, whatever was copied, restored, swapped or cut off in
+//! between; any other is an error, and the head
+//! is then built anew from the journal.
+//!
+//! A table is `blocks` times 4 KiB. The blocks divide the range of all names evenly, so a name can be
+//! in one block only. A block: 16 bytes of BLAKE3 over the table's id, the block's number and the rest
+//! of the block; the number of entries (2 bytes); the entries, sorted (16 bytes of name, 8 of place);
+//! zeros. Numbers are little-endian, names big-endian.
+
+use uuid::Uuid;
+
+use crate::error::IoError;
+use crate::id::EventId;
+use crate::io::{Dir, NewFile, ReadFile};
+use crate::layout;
+
+const BLOCK: usize = 4096;
+const BLOCK_BYTES: u64 = BLOCK as u64;
+const CHECKSUM: usize = 16;
+const START: usize = CHECKSUM + 2;
+/// Bytes of an entry.
+pub(super) const ENTRY: usize = 24;
+const CAPACITY: usize = (BLOCK - START) / ENTRY;
+/// Entries that a block has on average: so few that hardly ever one overflows.
+const FILL: u64 = 96;
+
+/// What an entry stands for: a stream, an idempotency key, a type of records, or an artifact record. 128 bits of BLAKE3,
+/// so two texts never share a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Name(u128);
+
+impl Name {
+    /// The last record of a stream.
+    pub(super) fn stream(kind: &str, id: &str) -> Self {
+        Self::of(b's', &[kind, "/", id], 0)
+    }
+
+    /// The last record of a type.
+    pub(super) fn record_type(event_type: &str) -> Self {
+        Self::of(b't', &[event_type], 0)
+    }
+
+    /// The first record with an idempotency key.
+    pub(super) fn key(key: &str) -> Self {
+        Self::of(b'k', &[key], 1)
+    }
+
+    /// An artifact record, by its id.
+    pub(super) fn event(id: EventId) -> Self {
+        Self::of(b'e', &[&id.to_string()], 0)
+    }
+
+    fn of(domain: u8, texts: &[&str], first_wins: u128) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&[domain]);
+        for text in texts {
+            hasher.update(text.as_bytes());
+        }
+        let mut name = [0; 16];
+        hasher.finalize_xof().fill(&mut name);
+        Self(u128::from_be_bytes(name) & !1 | first_wins)
+    }
+
+    /// True for keys, of which the first record counts; of all else it is the last.
+    pub(super) fn first_wins(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    fn block(self, blocks: u64) -> u64 {
+        let top = self.0 >> 64;
+        u64::try_from((top * u128::from(blocks)) >> 64).unwrap_or(0)
+    }
+}
+
+/// Where a record stands: 43 bits of offset (8 TiB) and 21 of length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) offset: u64,
+    pub(super) length: u32,
+}
+
+impl Place {
+    /// Lines are far shorter than the limit of 2 MiB that a place has.
+    pub(super) fn new(offset: u64, length: u64) -> Self {
+        Self { offset, length: u32::try_from(length).unwrap_or(u32::MAX) }
+    }
+
+    fn pack(self) -> u64 {
+        self.offset << 21 | u64::from(self.length)
+    }
+
+    fn unpack(packed: u64) -> Self {
+        let length = u32::try_from(packed & ((1 << 21) - 1)).unwrap_or(0);
+        Self { offset: packed >> 21, length }
+    }
+
+    /// False for a place that an entry cannot hold.
+    pub(super) fn fits(self) -> bool {
+        self.offset >> 43 == 0 && self.length >> 21 == 0
+    }
+}
+
+/// One name and the record that it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: Name,
+    pub(super) place: Place,
+}
+
+impl Entry {
+    pub(super) fn to_bytes(self) -> [u8; ENTRY] {
+        let mut bytes = [0; ENTRY];
+        let (name, place) = bytes.split_at_mut(16);
+        name.copy_from_slice(&self.name.0.to_be_bytes());
+        place.copy_from_slice(&self.place.pack().to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (name, place) = bytes.split_first_chunk::<16>()?;
+        let place = Place::unpack(u64::from_le_bytes(place.try_into().ok()?));
+        Some(Self { name: Name(u128::from_be_bytes(*name)), place })
+    }
+
+    /// Of two entries of one name, the one that stands.
+    pub(super) fn or(self, other: Self) -> Self {
+        let earlier = other.place.offset < self.place.offset;
+        if earlier == self.name.first_wins() { other } else { self }
+    }
+}
+
+/// What the head says of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct TableInfo {
+    pub(super) id: Uuid,
+    pub(super) blocks: u64,
+    pub(super) entries: u64,
+}
+
+/// A table, opened when it is first asked.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) info: TableInfo,
+    file: Option<ReadFile>,
+    block: Vec<u8>,
+}
+
+impl Table {
+    pub(super) fn new(info: TableInfo) -> Self {
+        Self { info, file: None, block: Vec::new() }
+    }
+
+    /// The place of a name, if the table has it.
+    pub(super) fn find(&mut self, dir: &Dir, name: Name) -> Result<Option<Place>, IoError> {
+        let entries = self.read(dir, name.block(self.info.blocks))?;
+        let (mut low, mut high) = (0, entries.len() / ENTRY);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let bytes = entries.get(middle * ENTRY..(middle + 1) * ENTRY).unwrap_or_default();
+            let Some(entry) = Entry::from_bytes(bytes) else { break };
+            match entry.name.cmp(&name) {
+                std::cmp::Ordering::Equal => return Ok(Some(entry.place)),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The entries of a block, once its checksum was seen to fit.
+    fn read(&mut self, dir: &Dir, number: u64) -> Result<&[u8], IoError> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(dir.open_read(&layout::head_table(self.info.id))?),
+        };
+        self.block.clear();
+        file.read_at(number * BLOCK_BYTES, BLOCK_BYTES, &mut self.block)?;
+        entries(&self.block, self.info.id, number).ok_or_else(|| {
+            let source = std::io::Error::other("it is not what was written");
+            IoError::new("read", file.path(), source)
+        })
+    }
+}
+
+fn entries(block: &[u8], id: Uuid, number: u64) -> Option<&[u8]> {
+    let (sum, rest) = block.split_at_checked(CHECKSUM)?;
+    if block.len() != BLOCK || sum != checksum(id, number, rest) {
+        return None;
+    }
+    let (count, entries) = rest.split_first_chunk::<2>()?;
+    entries.get(..usize::from(u16::from_le_bytes(*count)) * ENTRY)
+}
+
+fn checksum(id: Uuid, number: u64, rest: &[u8]) -> [u8; CHECKSUM] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(id.as_bytes()).update(&number.to_le_bytes()).update(rest);
+    let mut sum = [0; CHECKSUM];
+    hasher.finalize_xof().fill(&mut sum);
+    sum
+}
+
+/// Sorted entries being merged: those of a table, a block at a time, or some in memory.
+struct Source {
+    table: Option<(Table, u64)>,
+    ready: std::vec::IntoIter<Entry>,
+}
+
+impl Source {
+    fn new(table: Option<Table>, ready: Vec<Entry>) -> Self {
+        Self { table: table.map(|table| (table, 0)), ready: ready.into_iter() }
+    }
+
+    /// The first entry that was not taken.
+    fn peek(&mut self, dir: &Dir) -> Result<Option<Entry>, IoError> {
+        while self.ready.as_slice().is_empty() {
+            let Some((table, next)) = &mut self.table else { return Ok(None) };
+            if *next == table.info.blocks {
+                return Ok(None);
+            }
+            let block = table.read(dir, *next)?;
+            let entries: Vec<_> = block.chunks_exact(ENTRY).filter_map(Entry::from_bytes).collect();
+            self.ready = entries.into_iter();
+            *next += 1;
+        }
+        Ok(self.ready.as_slice().first().copied())
+    }
+}
+
+/// Writes a new table of the entries of some tables and of `recent` (sorted, each name once), in flat
+/// memory. The old tables stay as they are.
+pub(super) fn merge(
+    dir: &Dir,
+    recent: &[Entry],
+    tables: &[TableInfo],
+) -> Result<TableInfo, IoError> {
+    let at_most = recent.len() as u64 + tables.iter().map(|table| table.entries).sum::<u64>();
+    let mut blocks = at_most.div_ceil(FILL).max(1);
+    loop {
+        let mut sources = vec![Source::new(None, recent.to_vec())];
+        sources.extend(tables.iter().map(|info| Source::new(Some(Table::new(*info)), Vec::new())));
+        let id = Uuid::now_v7();
+        let written =
+            Writer::create(dir, id, blocks).and_then(|writer| writer.write_all(dir, sources));
+        match written {
+            Ok(Some(entries)) => return Ok(TableInfo { id, blocks, entries }),
+            Ok(None) => blocks *= 2,
+            Err(_) => {}
+        }
+        // What stays is named by no head, and goes with the next table.
+        let _ = dir.remove_file(&layout::head_table(id));
+        written?;
+    }
+}
+
+/// A table on its way to the disk.
+struct Writer {
+    file: NewFile,
+    id: Uuid,
+    blocks: u64,
+    /// Whole blocks that wait to be written.
+    buffer: Vec<u8>,
+    block: Vec<Entry>,
+    number: u64,
+}
+
+/// Bytes that are written at once.
+const AT_ONCE: usize = 64 * BLOCK;
+
+impl Writer {
+    fn create(dir: &Dir, id: Uuid, blocks: u64) -> Result<Self, IoError> {
+        let file = dir.create_new(&layout::head_table(id))?;
+        Ok(Self { file, id, blocks, buffer: Vec::new(), block: Vec::new(), number: 0 })
+    }
+
+    /// The number of entries; `None` where a block overflowed.
+    fn write_all(mut self, dir: &Dir, mut sources: Vec<Source>) -> Result<Option<u64>, IoError> {
+        let mut entries = 0;
+        loop {
+            let mut least: Option<Entry> = None;
+            for source in &mut sources {
+                match (source.peek(dir)?, least) {
+                    (Some(entry), Some(other)) if entry.name == other.name => {
+                        least = Some(other.or(entry));
+                    }
+                    (Some(entry), None) => least = Some(entry),
+                    (Some(entry), Some(other)) if entry.name < other.name => least = Some(entry),
+                    _ => {}
+                }
+            }
+            let Some(entry) = least else { break };
+            for source in &mut sources {
+                if source.ready.as_slice().first().is_some_and(|first| first.name == entry.name) {
+                    source.ready.next();
+                }
+            }
+            if !self.push(entry)? {
+                return Ok(None);
+            }
+            entries += 1;
+        }
+        while self.number < self.blocks {
+            self.end_block()?;
+        }
+        self.file.write(&self.buffer)?;
+        Ok(Some(entries))
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<bool, IoError> {
+        while self.number < entry.name.block(self.blocks) {
+            self.end_block()?;
+        }
+        self.block.push(entry);
+        Ok(self.block.len() <= CAPACITY)
+    }
+
+    fn end_block(&mut self) -> Result<(), IoError> {
+        let mut rest = Vec::with_capacity(BLOCK);
+        let count = u16::try_from(self.block.len()).unwrap_or(u16::MAX);
+        rest.extend_from_slice(&count.to_le_bytes());
+        self.block.drain(..).for_each(|entry| rest.extend_from_slice(&entry.to_bytes()));
+        rest.resize(BLOCK - CHECKSUM, 0);
+        self.buffer.extend_from_slice(&checksum(self.id, self.number, &rest));
+        self.buffer.extend_from_slice(&rest);
+        self.number += 1;
+        if self.buffer.len() >= AT_ONCE {
+            self.file.write(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
