@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::record::Facts;
 use super::{Record, types};
 use crate::id::EventId;
 
@@ -46,22 +47,23 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Takes in a counted record that stands at these bytes.
-    pub(crate) fn apply(&mut self, record: &Record, offset: u64, length: u64) {
-        self.versions.insert(record.stream(), record.stream_version());
-        if record.batch_index().unwrap_or(0) == 0 {
-            self.open_key = record.idempotency_key().map(str::to_owned);
+    pub(crate) fn apply(&mut self, record: &Facts<'_>, offset: u64, length: u64) {
+        let stream = format!("{}/{}", record.aggregate_kind, record.stream_id);
+        self.versions.insert(stream, record.stream_version);
+        if record.batch_index.unwrap_or(0) == 0 {
+            self.open_key = record.idempotency_key.map(str::to_owned);
         }
         if let Some(key) = &self.open_key {
             let first = Keyed { offset, length: 0 };
             self.keys.entry(key.clone()).or_insert(first).length += length;
         }
-        match record.event_type() {
+        match record.event_type {
             types::STEP_STARTED => {
-                self.starts.insert(record.stream_id().to_owned(), record.event_id());
+                self.starts.insert(record.stream_id.to_owned(), record.event_id);
             }
             // What is left of an attempt that ended has nothing more to say.
             types::STEP_COMPLETED | types::STEP_FAILED => {
-                self.starts.remove(record.stream_id());
+                self.starts.remove(record.stream_id);
             }
             types::EXECUTION_COMPLETE => self.closed = true,
             _ => {}

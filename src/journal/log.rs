@@ -34,7 +34,9 @@ pub(crate) struct Log<F: Fold> {
     start: Cursor,
     pub(super) cursor: Cursor,
     pub(super) ledger: Ledger,
-    fold: F,
+    pub(super) fold: F,
+    /// The bytes of the last write; kept for its room.
+    pub(super) lines: Vec<u8>,
     poisoned: Option<String>,
 }
 
@@ -60,6 +62,7 @@ impl<F: Fold> Log<F> {
             cursor: start,
             ledger: Ledger::default(),
             fold: F::default(),
+            lines: Vec::new(),
             poisoned: None,
         })
     }
@@ -90,11 +93,6 @@ impl<F: Fold> Log<F> {
     fn poison(&mut self, source: IoError) -> JournalError {
         self.poisoned = Some(source.source.to_string());
         JournalError::NotDurable { path: self.file.path().to_owned(), source }
-    }
-
-    pub(super) fn take_in(&mut self, record: &Record, offset: u64, length: u64) {
-        self.ledger.apply(record, offset, length);
-        self.fold.apply(record);
     }
 }
 
@@ -176,7 +174,7 @@ impl<F: Fold> LockedLog<'_, F> {
         let mut damage = false;
         let mut see = |seen| match seen {
             Seen::Record { record, offset, length } => {
-                ledger.apply(&record, offset, length);
+                ledger.apply(&record.facts(), offset, length);
                 fold.apply(&record);
             }
             Seen::Skip(skip) => damage |= skip.is_damage(),

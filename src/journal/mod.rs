@@ -11,10 +11,12 @@ mod event;
 mod events;
 mod home;
 mod ledger;
+mod lenient;
 mod log;
 mod parse;
 mod record;
 mod scan;
+mod value;
 
 pub use batch::Appended;
 pub use error::{JournalError, TooLarge};
