@@ -184,7 +184,8 @@ pub trait IdSource: Send + Sync + fmt::Debug {
     fn next_id(&self, now: Timestamp) -> Uuid;
 }
 
-/// UUIDv7 with random bits: the source that is used unless another is given.
+/// UUIDv7 with random bits: the source that is used unless another is given. A process that was
+/// forked and did not execute another program may be given the ids of its parent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RandomIds;
 

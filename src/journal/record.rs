@@ -762,6 +762,44 @@ mod tests {
     }
 
     #[test]
+    fn every_odd_value_of_every_member_is_judged_as_serde_json_judges_it() {
+        let id = "0197a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b".parse::<EventId>().unwrap();
+        let raw = || RawValue::from_string("{\"a\":[1]}".to_owned()).ok();
+        let digest = Digest::of(b"a");
+        let record = Oracle {
+            seq: 10,
+            event_id: id,
+            event_type: "a".into(),
+            occurred_at: Timestamp::from_microseconds(1_795_253_400_123_456),
+            aggregate_kind: "run".into(),
+            stream_id: "RUN-1".into(),
+            stream_version: 9,
+            actor_kind: "node".into(),
+            actor_id: Some("b".into()),
+            command_id: Some("c".into()),
+            causation_event_id: Some(id),
+            correlation_id: Some("d".into()),
+            idempotency_key: Some("e".into()),
+            batch_index: Some(1),
+            batch_size: Some(1024),
+            payload: raw(),
+            payload_ref: Some(PayloadRef { digest, size: 1 }),
+            metadata: raw(),
+            garbage: Some(Garbage { bytes: 1, digest }),
+        };
+        assert!(parse::members(&record.body()).is_some(), "nothing is odd so far");
+        let members = members(&record);
+        for at in 0..members.len() {
+            for odd in ODD {
+                let mut members = members.clone();
+                let key = members[at].split_once(':').unwrap().0.to_owned();
+                members[at] = format!("{key}:{odd}");
+                check(format!("{{{}", members.join(",")).as_bytes());
+            }
+        }
+    }
+
+    #[test]
     fn payloads_of_any_depth_are_read() {
         let envelope = "{\"seq\":1,\"event_id\":\"0197a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b\",\"event_type\":\"a\",\
                         \"occurred_at\":\"2026-03-01T09:00:00.000000Z\",\"aggregate_kind\":\"run\",\
