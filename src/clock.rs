@@ -33,6 +33,89 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// From the form that this library writes, in years of four digits; `None` for any other, also
+    /// where it is a time.
+    pub(crate) fn from_canonical(text: &[u8; 27]) -> Option<Self> {
+        let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', rest @ ..] = text else {
+            return None;
+        };
+        let [h1, h2, b':', n1, n2, b':', s1, s2, b'.', f1, f2, f3, f4, f5, f6, b'Z'] = rest else {
+            return None;
+        };
+        let number = |digits: &[&u8]| {
+            digits.iter().try_fold(0, |number, digit| {
+                let digit = digit.wrapping_sub(b'0');
+                (digit < 10).then(|| number * 10 + i64::from(digit))
+            })
+        };
+        let within = |number: i64, limit| (0..limit).contains(&number).then_some(number);
+        let (year, month) = (number(&[y1, y2, y3, y4])?, number(&[m1, m2])?);
+        let day = number(&[d1, d2])? - 1;
+        let days = within(day, days_in(year, month)?)? + days_before(year, month);
+        let hours = within(number(&[h1, h2])?, 24)? + days * 24;
+        let minutes = within(number(&[n1, n2])?, 60)? + hours * 60;
+        let seconds = within(number(&[s1, s2])?, 60)? + minutes * 60;
+        let micros = number(&[f1, f2, f3, f4, f5, f6])? + seconds * 1_000_000;
+        // The last days of 9999 are beyond what a time can be.
+        (1..9999).contains(&year).then(|| Self::from_microseconds(micros))
+    }
+
+    /// Appends its text, as [`Display`](fmt::Display) gives it.
+    pub(crate) fn write_to(self, out: &mut Vec<u8>) {
+        let seconds = self.0.as_second();
+        if seconds < 0 || self.0.subsec_nanosecond() < 0 {
+            // Before 1970, and rarely seen.
+            out.extend_from_slice(self.to_string().as_bytes());
+            return;
+        }
+        let digit = |number: i64| b'0' + (number % 10) as u8;
+        let two = |number: i64| [digit(number / 10), digit(number)];
+        let (year, month, day) = date(seconds / 86_400);
+        let [y1, y2] = two(year / 100);
+        let [y3, y4] = two(year);
+        let ([m1, m2], [d1, d2]) = (two(month), two(day));
+        let ([h1, h2], [n1, n2]) = (two(seconds / 3600 % 24), two(seconds / 60 % 60));
+        let [s1, s2] = two(seconds % 60);
+        let micros = i64::from(self.0.subsec_nanosecond() / 1000);
+        let ([f1, f2], [f3, f4], [f5, f6]) = (two(micros / 10_000), two(micros / 100), two(micros));
+        out.extend_from_slice(&[
+            y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2,
+            b'.', f1, f2, f3, f4, f5, f6, b'Z',
+        ]);
+    }
+}
+
+/// The inverse of [`days_before`], down to the day: year, month, day.
+fn date(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + i64::from(month < 3), month, day)
+}
+
+fn days_in(year: i64, month: i64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => Some(31),
+        4 | 6 | 9 | 11 => Some(30),
+        2 => Some(if leap { 29 } else { 28 }),
+        _ => None,
+    }
+}
+
+/// Days from 1970-01-01 to the first of a month, by years that begin in March, so that the leap day is
+/// the last one. Year 1 or later.
+fn days_before(year: i64, month: i64) -> i64 {
+    let year = if month < 3 { year - 1 } else { year };
+    let months = (month + 9) % 12;
+    year * 365 + year / 4 - year / 100 + year / 400 + (months * 153 + 2) / 5 - 719_468
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.6}", self.0)

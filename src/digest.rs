@@ -50,11 +50,30 @@ impl Digest {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
 
+    /// Appends the 64 hex digits.
+    pub(crate) fn write_hex_to(self, out: &mut Vec<u8>) {
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        out.extend_from_slice(&hex);
+    }
+
     /// From exactly 64 lowercase hex digits.
-    pub(crate) fn from_hex(hex: &[u8]) -> Option<Self> {
-        let lowercase = hex.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let hash = blake3::Hash::from_hex(hex).ok()?;
-        lowercase.then_some(Self(*hash.as_bytes()))
+    pub(crate) fn from_hex(hex: &[u8; 64]) -> Option<Self> {
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - (b'a' - 10),
+            _ => 0xff,
+        };
+        let (mut bytes, mut seen) = ([0; 32], 0);
+        for (byte, pair) in bytes.iter_mut().zip(hex.as_chunks::<2>().0) {
+            let [high, low] = pair.map(value);
+            *byte = high << 4 | low & 15;
+            seen |= high | low;
+        }
+        (seen < 16).then_some(Self(bytes))
     }
 }
 
@@ -74,7 +93,7 @@ impl FromStr for Digest {
     type Err = DigestError;
     fn from_str(text: &str) -> Result<Self, DigestError> {
         text.strip_prefix("blake3:")
-            .and_then(|hex| Self::from_hex(hex.as_bytes()))
+            .and_then(|hex| Self::from_hex(hex.as_bytes().try_into().ok()?))
             .ok_or_else(|| DigestError { text: text.to_owned() })
     }
 }

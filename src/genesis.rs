@@ -178,7 +178,7 @@ pub(crate) fn create<G: Genesis>(dir: &Dir, value: &G, unique: Uuid) -> Result<(
         path: dir.path().join(G::FILE),
         reason: error.to_string(),
     })?;
-    let (bytes, _) = line::seal(json, Digest::of);
+    let (bytes, _) = line::seal(&json, Digest::of);
     let temporary = format!(".{}.{unique}", G::FILE);
     let mut file = dir.create_new(&temporary)?;
     let linked = file

@@ -142,6 +142,19 @@ impl From<Uuid> for RunId {
 #[serde(transparent)]
 pub struct EventId(Uuid);
 
+impl EventId {
+    /// From `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`; no other form of a UUID is as long.
+    pub(crate) fn from_hyphenated(text: &[u8; 36]) -> Option<Self> {
+        Uuid::try_parse_ascii(text).ok().map(Self)
+    }
+
+    /// Appends it in that form.
+    pub(crate) fn write_to(self, out: &mut Vec<u8>) {
+        let mut buffer = Uuid::encode_buffer();
+        out.extend_from_slice(self.0.hyphenated().encode_lower(&mut buffer).as_bytes());
+    }
+}
+
 impl From<Uuid> for EventId {
     fn from(uuid: Uuid) -> Self {
         Self(uuid)
@@ -171,7 +184,8 @@ pub trait IdSource: Send + Sync + fmt::Debug {
     fn next_id(&self, now: Timestamp) -> Uuid;
 }
 
-/// UUIDv7 with random bits: the source that is used unless another is given.
+/// UUIDv7 with random bits: the source that is used unless another is given. A process that was
+/// forked and did not execute another program may be given the ids of its parent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RandomIds;
 

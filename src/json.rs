@@ -4,7 +4,7 @@
 //! matters, so integers of any size stay exact; a `serde_json::Value` would round them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -50,24 +50,56 @@ fn compact(json: &str) -> String {
     out
 }
 
-/// Escapes what JSON lets stand raw but some readers take for the end of a line, or for control:
-/// U+007F to U+009F, U+2028, U+2029. Such characters can only stand inside strings.
-pub(crate) fn escape_line(json: String) -> String {
-    let unsafe_in_line = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}');
-    // Nearly every line is plain ASCII, and that is quick to see.
-    if json.bytes().all(|byte| byte < 0x7f) || !json.contains(unsafe_in_line) {
-        return json;
+/// Characters that JSON lets stand raw but some readers take for the end of a line, or for control.
+fn breaks_lines(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Appends JSON with such characters escaped. They can only stand inside strings.
+pub(crate) fn write_on_line(out: &mut Vec<u8>, json: &str) {
+    // Nearly all text is plain ASCII, and that is quick to see.
+    if json.bytes().fold(true, |plain, byte| plain & (byte < 0x7f)) {
+        out.extend_from_slice(json.as_bytes());
+    } else {
+        write_escaped(out, json, |_| None);
     }
-    let mut out = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        if unsafe_in_line(c) {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "\\u{:04x}", u32::from(c));
-        } else {
-            out.push(c);
-        }
+}
+
+/// Appends a text as a JSON string, escaped as serde_json does and for a line.
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+    let plain = |byte| matches!(byte, 0x20..0x7f) & (byte != b'"') & (byte != b'\\');
+    out.push(b'"');
+    if text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        write_escaped(out, text, |c| match c {
+            '"' => Some('"'),
+            '\\' => Some('\\'),
+            '\u{8}' => Some('b'),
+            '\t' => Some('t'),
+            '\n' => Some('n'),
+            '\u{c}' => Some('f'),
+            '\r' => Some('r'),
+            '\0'..'\u{20}' => Some('u'),
+            _ => None,
+        });
     }
-    out
+    out.push(b'"');
+}
+
+/// Appends text, with a backslash and the letter that `escape` gives in place of a character; `u` stands
+/// for its number.
+fn write_escaped(out: &mut Vec<u8>, text: &str, escape: impl Fn(char) -> Option<char>) {
+    for c in text.chars() {
+        let written = match escape(c) {
+            None if breaks_lines(c) => write!(out, "\\u{:04x}", u32::from(c)),
+            Some('u') => write!(out, "\\u{:04x}", u32::from(c)),
+            Some(letter) => write!(out, "\\{letter}"),
+            None => out.write_all(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        };
+        // Writing to a Vec cannot fail.
+        debug_assert!(written.is_ok());
+    }
 }
 
 /// The canonical form: keys sorted, two-space indent, shortest round-trip numbers, integers of any
@@ -195,7 +227,9 @@ mod tests {
 
     #[test]
     fn one_line_for_every_reader() {
-        assert_eq!(escape_line("\"a\u{2028}\u{85}\u{7f}ü\"".into()), "\"a\\u2028\\u0085\\u007fü\"");
+        let mut line = Vec::new();
+        write_on_line(&mut line, "\"a\u{2028}\u{85}\u{7f}ü\"");
+        assert_eq!(line, "\"a\\u2028\\u0085\\u007fü\"".as_bytes());
         assert_eq!(compact("{ \"a b\" :\n [1,\t\"\\\" \"] }"), r#"{"a b":[1,"\" "]}"#);
     }
 }

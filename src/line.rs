@@ -4,6 +4,7 @@
 //! is found. The end has a fixed length: `,"hash":"<64 hex>"}` and a line break, 76 bytes.
 
 use crate::digest::Digest;
+use crate::json;
 
 /// Bytes of the fixed end, the line break included.
 pub(crate) const END: usize = 76;
@@ -27,20 +28,31 @@ pub(crate) fn body(line: &[u8]) -> Option<&[u8]> {
 pub(crate) fn open(line: &[u8]) -> Option<Sealed<'_>> {
     let (body, end) = line.split_at_checked(line.len().checked_sub(END)?)?;
     let hex = end.strip_prefix(KEY)?.split_last()?.1.strip_suffix(CLOSE)?;
-    Some(Sealed { body, hash: Digest::from_hex(hex)? })
+    Some(Sealed { body, hash: Digest::from_hex(hex.try_into().ok()?)? })
 }
 
-/// Finishes a line: `json` is an object without its hash; `hash` is computed from what is hashed.
+/// A line of its own from `json`, an object without its hash, which is computed from what is hashed.
 /// Returns the line and its hash.
-pub(crate) fn seal(json: String, hash: impl FnOnce(&[u8]) -> Digest) -> (Vec<u8>, Digest) {
-    let mut line = crate::json::escape_line(json).into_bytes();
+pub(crate) fn seal(json: &str, hash: impl FnOnce(&[u8]) -> Digest) -> (Vec<u8>, Digest) {
+    let mut line = Vec::with_capacity(json.len() + END);
+    json::write_on_line(&mut line, json);
     line.pop();
-    let hash = hash(&line);
+    let hash = finish(&mut line, 0, hash);
+    (line, hash)
+}
+
+/// Appends the fixed end to the body that starts at `start`, and returns its hash.
+pub(crate) fn finish(
+    line: &mut Vec<u8>,
+    start: usize,
+    hash: impl FnOnce(&[u8]) -> Digest,
+) -> Digest {
+    let hash = hash(line.get(start..).unwrap_or_default());
     line.extend_from_slice(KEY);
-    line.extend_from_slice(hash.to_hex().as_bytes());
+    hash.write_hex_to(line);
     line.extend_from_slice(CLOSE);
     line.push(b'\n');
-    (line, hash)
+    hash
 }
 
 #[cfg(test)]
@@ -49,7 +61,7 @@ mod tests {
 
     #[test]
     fn sealed_lines_open_and_bits_are_found() {
-        let (line, hash) = seal(r#"{"a":1}"#.into(), Digest::of);
+        let (line, hash) = seal(r#"{"a":1}"#, Digest::of);
         assert_eq!(line.len(), r#"{"a":1"#.len() + END);
         let sealed = open(&line).unwrap();
         assert_eq!((sealed.hash, Digest::of(sealed.body)), (hash, hash));

@@ -1,13 +1,13 @@
-//! A batch on its way to the file: events become records, records become lines, lines one write.
+//! A batch on its way to the file: events become lines, lines one write.
 
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
 use super::compose::Draft;
-use super::record::{Garbage, Record};
+use super::record::{Facts, Garbage};
 use super::scan::{Cursor, Rest};
-use super::table::Place;
+use super::table::{Name, Place};
 use super::{
     Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, TooLarge,
 };
@@ -39,119 +39,153 @@ impl LockedLog<'_> {
             let (size, limit) = (events.len(), MAX_BATCH_RECORDS);
             return Err(JournalError::TooLarge { what: TooLarge::BatchRecords, size, limit });
         }
+        let streams = self.next_versions(events)?;
         let torn = !self.tail.is_empty() && !self.tail.ends_with(b"\n");
         let seal: &[u8] = if torn { b"#\n" } else { b"" };
         self.tail.extend_from_slice(seal);
         let garbage = Garbage::of(&self.tail);
-        let mut bytes = seal.to_vec();
-        let built = self.build(events, garbage, &mut bytes);
+        let mut cursor = self.log.cursor;
+        cursor.offset += self.tail.len() as u64;
         self.tail.truncate(self.tail.len() - seal.len());
-        let (records, cursor) = built?;
+
+        let log = &mut *self.log;
+        log.lines.clear();
+        log.lines.shrink_to(MAX_LINE);
+        log.lines.extend_from_slice(seal);
+        let context = Context::new(&log.home, log.correlation.as_deref());
+        let lines = context.lines(events, &streams, garbage, &mut cursor, &mut log.lines)?;
 
         self.stale = true;
-        self.log.file.append(&bytes)?;
+        log.file.append(&log.lines)?;
         self.stale = false;
-        let appended = records.iter().map(|(record, offset, length)| {
-            self.log.ledger.apply(&record.facts(), Place::new(*offset, *length));
-            Appended {
-                seq: record.seq(),
-                event_id: record.event_id(),
-                stream_version: record.stream_version(),
+        let mut appended = Vec::with_capacity(lines.len());
+        for (Line { facts, place }, (stream, _)) in lines.into_iter().zip(streams) {
+            log.ledger.apply(&facts, stream, place);
+            appended.push(Appended {
+                seq: facts.seq,
+                event_id: facts.event_id,
+                stream_version: facts.stream_version,
                 duplicate: false,
-            }
-        });
-        let appended = appended.collect();
-        self.log.cursor = cursor;
+            });
+        }
+        log.cursor = cursor;
         self.rest = Rest::default();
         self.tail.clear();
         Ok(appended)
     }
 
-    /// The records of a batch with their places, their lines in `bytes`, and the cursor behind them.
-    #[expect(clippy::type_complexity, reason = "used once, one line below its meaning")]
-    fn build(
-        &mut self,
-        events: &[Event],
-        mut garbage: Option<Garbage>,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(Vec<(Record, u64, u64)>, Cursor), JournalError> {
-        let occurred_at = self.log.home.runtime.clock.now();
-        let batch_size = u32::try_from(events.len()).ok().filter(|size| *size > 1);
-        let mut cursor = self.log.cursor;
-        cursor.offset += self.tail.len() as u64;
-        let mut versions = HashMap::<(String, String), u64>::new();
-        let mut records = Vec::with_capacity(events.len());
-        for (index, event) in (0_u32..).zip(events) {
-            let (kind, id) = event.stream_or(self.log.home.default_stream());
-            let stream = (kind.to_owned(), id.to_owned());
-            // Only a forged record can have used the numbers up.
-            let next = |number: u64| {
-                number.checked_add(1).ok_or_else(|| event.bad("there is no number left for it"))
+    /// The stream of each event, and the version that its record will have.
+    fn next_versions(&mut self, events: &[Event]) -> Result<Vec<(Name, u64)>, JournalError> {
+        let mut staged = HashMap::new();
+        let mut streams = Vec::with_capacity(events.len());
+        for event in events {
+            let stream = match &event.stream {
+                None => self.log.default_stream,
+                Some((kind, id)) => Name::stream(kind, id),
             };
-            let last = match versions.get(&stream) {
-                Some(staged) => Some(*staged),
-                None => self.version(&stream.0, &stream.1)?,
+            let last = match staged.get(&stream) {
+                Some(version) => Some(*version),
+                None => self.version_of(stream)?,
             };
-            let stream_version = last.map_or(Ok(0), next)?;
-            versions.insert(stream, stream_version);
-            let mut draft = self.draft(event, occurred_at);
-            let seq = next(cursor.seq)?;
-            draft.seq = seq;
-            draft.stream_version = stream_version;
-            draft.batch_index = batch_size.map(|_| index);
-            draft.batch_size = batch_size;
-            draft.garbage = garbage.take();
-            if index == 0 {
-                draft.idempotency_key.clone_from(&event.key);
+            let version = last.map_or(Ok(0), |last| next(last, event))?;
+            if events.len() > 1 {
+                staged.insert(stream, version);
             }
-            let (line, hash) = draft
-                .to_line(cursor.hash)
-                .map_err(|error| event.bad(format!("it is not JSON: {error}")))?;
-            let size = line.len();
-            check_size(TooLarge::Line, size, MAX_LINE)?;
-            bytes.extend_from_slice(&line);
-            check_size(TooLarge::BatchBytes, bytes.len(), MAX_BATCH_BYTES)?;
-            let record = Record::parse(&line, hash, cursor.offset)
-                .ok_or_else(|| event.bad("it makes no line that could be read again"))?;
-            records.push((record, cursor.offset, size as u64));
-            cursor = Cursor { offset: cursor.offset + size as u64, seq, hash };
+            streams.push((stream, version));
         }
-        Ok((records, cursor))
-    }
-
-    fn draft(&self, event: &Event, occurred_at: Timestamp) -> Draft {
-        let home = &self.log.home;
-        let (kind, id) = home.default_stream();
-        let (aggregate_kind, stream_id) =
-            event.stream.clone().unwrap_or_else(|| (kind.to_owned(), id.to_owned()));
-        let actor = event.actor.as_ref().unwrap_or(&home.actor).clone();
-        let step = home.step.as_ref().map(|step| step.started);
-        Draft {
-            seq: 0,
-            event_id: event.event_id.unwrap_or_else(|| home.runtime.next_event_id()),
-            event_type: event.event_type.clone(),
-            occurred_at,
-            aggregate_kind,
-            stream_id,
-            stream_version: 0,
-            actor_kind: actor.kind,
-            actor_id: actor.id,
-            command_id: event.command_id.clone(),
-            causation_event_id: event.causation.or(step),
-            correlation_id: event.correlation.clone().or_else(|| self.log.correlation.clone()),
-            idempotency_key: None,
-            batch_index: None,
-            batch_size: None,
-            payload: event.payload.clone(),
-            payload_ref: None,
-            metadata: event.metadata.clone().or_else(|| traceparent(home)),
-            garbage: None,
-        }
+        Ok(streams)
     }
 }
 
-fn traceparent(home: &Home) -> Option<Box<RawValue>> {
-    json::to_raw(&serde_json::json!({ "traceparent": home.traceparent.as_ref()? })).ok()
+/// Only a forged record can have used the numbers up.
+fn next(number: u64, event: &Event) -> Result<u64, JournalError> {
+    number.checked_add(1).ok_or_else(|| event.bad("there is no number left for it"))
+}
+
+/// A line that was composed.
+struct Line<'a> {
+    facts: Facts<'a>,
+    place: Place,
+}
+
+/// What is filled into events that do not say it themselves.
+struct Context<'a> {
+    home: &'a Home,
+    correlation: Option<&'a str>,
+    occurred_at: Timestamp,
+    metadata: Option<Box<RawValue>>,
+}
+
+impl<'a> Context<'a> {
+    fn new(home: &'a Home, correlation: Option<&'a str>) -> Self {
+        let occurred_at = home.runtime.clock.now();
+        let traceparent = home.traceparent.as_ref();
+        let metadata = traceparent
+            .and_then(|text| json::to_raw(&serde_json::json!({ "traceparent": text })).ok());
+        Self { home, correlation, occurred_at, metadata }
+    }
+
+    /// Appends the lines of a batch to `out`, and moves the cursor behind them.
+    fn lines(
+        &'a self,
+        events: &'a [Event],
+        streams: &[(Name, u64)],
+        mut garbage: Option<Garbage>,
+        cursor: &mut Cursor,
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<Line<'a>>, JournalError> {
+        let batch_size = u32::try_from(events.len()).ok().filter(|size| *size > 1);
+        let mut lines = Vec::with_capacity(events.len());
+        for ((index, event), (_, version)) in (0_u32..).zip(events).zip(streams) {
+            let mut draft = self.draft(event);
+            draft.stream_version = *version;
+            draft.seq = next(cursor.seq, event)?;
+            draft.batch = batch_size.map(|size| (index, size));
+            draft.garbage = garbage.take();
+            if index == 0 {
+                draft.idempotency_key = event.key.as_deref();
+            }
+            let start = out.len();
+            let hash = draft.write(cursor.hash, out);
+            let length = out.len() - start;
+            check_size(TooLarge::Line, length, MAX_LINE)?;
+            check_size(TooLarge::BatchBytes, out.len(), MAX_BATCH_BYTES)?;
+            let place = Place::new(cursor.offset, length as u64);
+            *cursor = Cursor { offset: cursor.offset + length as u64, seq: draft.seq, hash };
+            lines.push(Line { facts: draft.facts(), place });
+        }
+        Ok(lines)
+    }
+
+    /// The event as a record without its numbers.
+    fn draft(&'a self, event: &'a Event) -> Draft<'a> {
+        let home = self.home;
+        let stream = event.stream.as_ref().map(|(kind, id)| (kind.as_str(), id.as_str()));
+        let (aggregate_kind, stream_id) = stream.unwrap_or_else(|| home.default_stream());
+        let actor = event.actor.as_ref().unwrap_or(&home.actor);
+        let step = home.step.as_ref().map(|step| step.started);
+        let metadata = event.metadata.as_deref().or(self.metadata.as_deref());
+        Draft {
+            seq: 0,
+            event_id: event.event_id.unwrap_or_else(|| home.runtime.next_event_id()),
+            event_type: &event.event_type,
+            occurred_at: self.occurred_at,
+            aggregate_kind,
+            stream_id,
+            stream_version: 0,
+            actor_kind: &actor.kind,
+            actor_id: actor.id.as_deref(),
+            command_id: event.command_id.as_deref(),
+            causation_event_id: event.causation.or(step),
+            correlation_id: event.correlation.as_deref().or(self.correlation),
+            idempotency_key: None,
+            batch: None,
+            payload: event.payload.as_deref().map(RawValue::get),
+            payload_ref: None,
+            metadata: metadata.map(RawValue::get),
+            garbage: None,
+        }
+    }
 }
 
 fn check_size(what: TooLarge, size: usize, limit: usize) -> Result<(), JournalError> {

@@ -1,53 +1,146 @@
-//! Writing a line: an event, what its context fills in, and its place in the journal.
+//! Writing a line: the members of a record in their order, then its end.
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-
-use super::record::{Garbage, PayloadRef};
+use super::record::{Facts, Garbage, PayloadRef};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::id::EventId;
-use crate::line;
+use crate::{json, line};
 
-/// The members of a record, in the order in which they stand in its line.
-#[derive(Debug, Serialize)]
-pub(super) struct Draft {
+/// What the members of a record are to say; JSON where a member is JSON.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draft<'a> {
     pub(super) seq: u64,
     pub(super) event_id: EventId,
-    pub(super) event_type: String,
+    pub(super) event_type: &'a str,
     pub(super) occurred_at: Timestamp,
-    pub(super) aggregate_kind: String,
-    pub(super) stream_id: String,
+    pub(super) aggregate_kind: &'a str,
+    pub(super) stream_id: &'a str,
     pub(super) stream_version: u64,
-    pub(super) actor_kind: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) actor_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) command_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) actor_kind: &'a str,
+    pub(super) actor_id: Option<&'a str>,
+    pub(super) command_id: Option<&'a str>,
     pub(super) causation_event_id: Option<EventId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) correlation_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) idempotency_key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) batch_index: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) batch_size: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) payload: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) correlation_id: Option<&'a str>,
+    pub(super) idempotency_key: Option<&'a str>,
+    /// Index and size.
+    pub(super) batch: Option<(u32, u32)>,
+    pub(super) payload: Option<&'a str>,
     pub(super) payload_ref: Option<PayloadRef>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) metadata: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metadata: Option<&'a str>,
     pub(super) garbage: Option<Garbage>,
 }
 
-impl Draft {
-    /// The line of this record behind its parent, and its hash.
-    pub(super) fn to_line(&self, parent: Digest) -> Result<(Vec<u8>, Digest), serde_json::Error> {
-        let json = serde_json::to_string(self)?;
-        Ok(line::seal(json, |body| Digest::chained(parent, body)))
+impl<'a> Draft<'a> {
+    /// Appends the line of this record behind its parent to `out`, and returns its hash.
+    pub(super) fn write(&self, parent: Digest, out: &mut Vec<u8>) -> Digest {
+        let start = out.len();
+        self.write_body(&mut Body { out });
+        line::finish(out, start, |body| Digest::chained(parent, body))
+    }
+
+    fn write_body(&self, body: &mut Body<'_>) {
+        body.number("{\"seq\":", self.seq);
+        body.id(",\"event_id\":\"", self.event_id);
+        body.text(",\"event_type\":", self.event_type);
+        body.raw(",\"occurred_at\":\"");
+        self.occurred_at.write_to(body.out);
+        body.text("\",\"aggregate_kind\":", self.aggregate_kind);
+        body.text(",\"stream_id\":", self.stream_id);
+        body.number(",\"stream_version\":", self.stream_version);
+        body.text(",\"actor_kind\":", self.actor_kind);
+        body.some_text(",\"actor_id\":", self.actor_id);
+        body.some_text(",\"command_id\":", self.command_id);
+        if let Some(causation) = self.causation_event_id {
+            body.id(",\"causation_event_id\":\"", causation);
+        }
+        body.some_text(",\"correlation_id\":", self.correlation_id);
+        body.some_text(",\"idempotency_key\":", self.idempotency_key);
+        if let Some((index, size)) = self.batch {
+            body.number(",\"batch_index\":", index.into());
+            body.number(",\"batch_size\":", size.into());
+        }
+        body.some_json(",\"payload\":", self.payload);
+        if let Some(PayloadRef { digest, size }) = self.payload_ref {
+            body.digest(",\"payload_ref\":{\"digest\":\"", digest);
+            body.number(",\"size\":", size);
+            body.raw("}");
+        }
+        body.some_json(",\"metadata\":", self.metadata);
+        if let Some(Garbage { bytes, digest }) = self.garbage {
+            body.number(",\"garbage\":{\"bytes\":", bytes);
+            body.digest(",\"digest\":\"", digest);
+            body.raw("}");
+        }
+    }
+
+    /// What the ledger wants to know of it.
+    pub(super) fn facts(&self) -> Facts<'a> {
+        Facts {
+            seq: self.seq,
+            event_id: self.event_id,
+            event_type: self.event_type,
+            aggregate_kind: self.aggregate_kind,
+            stream_id: self.stream_id,
+            stream_version: self.stream_version,
+            idempotency_key: self.idempotency_key,
+            batch_index: self.batch.map(|(index, _)| index),
+            batch_size: self.batch.map(|(_, size)| size),
+        }
+    }
+}
+
+/// The body of a line that is being written. What is handed in as `key` stands as it is; of a text in
+/// quotes that hold nothing to escape, the key brings the opening one.
+struct Body<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl Body<'_> {
+    fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn number(&mut self, key: &str, mut number: u64) {
+        self.raw(key);
+        let start = self.out.len();
+        loop {
+            self.out.push(b'0' + (number % 10) as u8);
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.out.get_mut(start..).unwrap_or_default().reverse();
+    }
+
+    fn id(&mut self, key: &str, id: EventId) {
+        self.raw(key);
+        id.write_to(self.out);
+        self.raw("\"");
+    }
+
+    fn digest(&mut self, key: &str, digest: Digest) {
+        self.raw(key);
+        self.raw("blake3:");
+        digest.write_hex_to(self.out);
+        self.raw("\"");
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        self.raw(key);
+        json::write_string(self.out, text);
+    }
+
+    fn some_text(&mut self, key: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(key, text);
+        }
+    }
+
+    fn some_json(&mut self, key: &str, json: Option<&str>) {
+        if let Some(json) = json {
+            self.raw(key);
+            json::write_on_line(self.out, json);
+        }
     }
 }

@@ -138,7 +138,7 @@ impl Head {
         };
         let fail = |error| IoError::new("write", &dir.path().join(layout::HEAD), error);
         let json = serde_json::to_string(&line).map_err(|error| fail(error.into()))?;
-        let (mut bytes, _) = line::seal(json, Digest::of);
+        let (mut bytes, _) = line::seal(&json, Digest::of);
         bytes.extend_from_slice(&entries);
         let temporary = layout::head_table(Uuid::now_v7());
         let mut file = dir.create_new(&temporary)?;

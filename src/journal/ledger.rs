@@ -97,10 +97,9 @@ impl Ledger {
         self.head.cursor
     }
 
-    /// Takes in a counted record that stands at this place.
-    pub(super) fn apply(&mut self, record: &Facts<'_>, place: Place) {
+    /// Takes in a counted record of a stream that stands at this place.
+    pub(super) fn apply(&mut self, record: &Facts<'_>, stream: Name, place: Place) {
         let version = Some(record.stream_version);
-        let stream = Name::stream(record.aggregate_kind, record.stream_id);
         self.since.insert(stream, Found { place, version });
         if record.batch_index.unwrap_or(0) == 0
             && let Some(key) = record.idempotency_key

@@ -7,7 +7,7 @@ use super::home::Opened;
 use super::ledger::Ledger;
 use super::scan::{Cursor, Rest, Seen};
 use super::sync::{SharedSync, not_durable};
-use super::table::Place;
+use super::table::{Name, Place};
 use super::{Home, JournalError};
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir, LockFile};
@@ -34,6 +34,8 @@ pub(crate) struct Log {
     lock: LockFile,
     sync: Arc<SharedSync>,
     pub(super) correlation: Option<String>,
+    /// The stream of events that name none.
+    pub(super) default_stream: Name,
     pub(super) start: Cursor,
     pub(super) cursor: Cursor,
     pub(super) ledger: Ledger,
@@ -43,6 +45,8 @@ pub(crate) struct Log {
     head_is_due: bool,
     /// The `step_started` that the caller's own attempt was last seen to be the newest of.
     pub(super) admitted_at: Option<Place>,
+    /// The bytes of the last write; kept for its room.
+    pub(super) lines: Vec<u8>,
 }
 
 /// The wish that all written so far be on the disk, to be granted without the journal's lock.
@@ -73,6 +77,8 @@ impl Log {
         })?;
         let lock = dir.open_lock(layout::LOCK)?;
         let start = Cursor::start(genesis);
+        let (kind, id) = home.default_stream();
+        let default_stream = Name::stream(kind, id);
         Ok(Self {
             home: home.clone(),
             dir,
@@ -80,6 +86,8 @@ impl Log {
             file: Arc::new(file),
             lock,
             correlation,
+            default_stream,
+            lines: Vec::new(),
             start,
             cursor: start,
             ledger: Ledger::start(start, home.runtime.head),
@@ -215,7 +223,8 @@ impl LockedLog<'_> {
         self.rest = loop {
             let mut see = |seen| match seen {
                 Seen::Record { record, offset, length } => {
-                    ledger.apply(&record.facts(), Place::new(offset, length));
+                    let stream = Name::stream(record.aggregate_kind(), record.stream_id());
+                    ledger.apply(&record.facts(), stream, Place::new(offset, length));
                 }
                 Seen::Skip(skip) => damage |= skip.is_damage(),
             };

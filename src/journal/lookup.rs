@@ -14,17 +14,25 @@ use crate::line;
 impl LockedLog<'_> {
     /// The version of a stream's last record.
     pub(crate) fn version(&mut self, kind: &str, id: &str) -> Result<Option<u64>, JournalError> {
-        match self.find(Name::stream(kind, id))? {
+        self.version_of(Name::stream(kind, id))
+    }
+
+    pub(super) fn version_of(&mut self, stream: Name) -> Result<Option<u64>, JournalError> {
+        match self.find(stream)? {
             None => Ok(None),
             Some(Found { version: Some(version), .. }) => Ok(Some(version)),
-            Some(_) => Ok(self.last(kind, id)?.map(|record| record.stream_version())),
+            Some(_) => Ok(self.last_of(stream)?.map(|record| record.stream_version())),
         }
     }
 
     /// The last record of a stream.
     pub(crate) fn last(&mut self, kind: &str, id: &str) -> Result<Option<Record>, JournalError> {
-        self.named(Name::stream(kind, id), |record| {
-            record.aggregate_kind() == kind && record.stream_id() == id
+        self.last_of(Name::stream(kind, id))
+    }
+
+    fn last_of(&mut self, stream: Name) -> Result<Option<Record>, JournalError> {
+        self.named(stream, |record| {
+            Name::stream(record.aggregate_kind(), record.stream_id()) == stream
         })
     }
 

@@ -14,6 +14,7 @@ mod forward;
 mod head;
 mod home;
 mod ledger;
+mod lenient;
 mod log;
 mod lookup;
 mod parse;
@@ -21,6 +22,7 @@ mod record;
 mod scan;
 mod sync;
 mod table;
+mod value;
 
 pub use batch::Appended;
 pub use error::{JournalError, TooLarge};

@@ -1,7 +1,6 @@
 //! A run whose journal is hurt byte by byte, and held against the oracle after every blow.
 
 use std::fs;
-use std::io::Write as _;
 
 use runjournal::testing::TestWorkspace;
 use runjournal::{Artifact, Code, Event, JournalError, Record, RunContext};
