@@ -181,6 +181,9 @@ impl Ledger {
         journal: &AppendFile,
         cursor: Cursor,
     ) -> Result<(), IoError> {
+        if cursor.seq == 0 {
+            return Ok(());
+        }
         self.adopt(dir, journal, cursor);
         self.into_head(dir, cursor, false)?;
         self.head.write(dir)?;

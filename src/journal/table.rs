@@ -26,6 +26,8 @@ pub(super) const ENTRY: usize = 24;
 const CAPACITY: usize = (BLOCK - START) / ENTRY;
 /// Entries that a block has on average: so few that hardly ever one overflows.
 const FILL: u64 = 96;
+/// How many times as many blocks may be tried where one overflows.
+const MOST_TRIES: u64 = 16;
 
 /// What an entry stands for: a stream, an idempotency key, a type of records, or an artifact record. 128 bits of BLAKE3,
 /// so two texts never share a name.
@@ -237,16 +239,23 @@ pub(super) fn merge(
     tables: &[TableInfo],
 ) -> Result<TableInfo, IoError> {
     let at_most = recent.len() as u64 + tables.iter().map(|table| table.entries).sum::<u64>();
-    let mut blocks = at_most.div_ceil(FILL).max(1);
+    let first = at_most.div_ceil(FILL).max(1);
+    let mut blocks = first;
     loop {
         let mut sources = vec![Source::new(None, recent.to_vec())];
         sources.extend(tables.iter().map(|info| Source::new(Some(Table::new(*info)), Vec::new())));
         let id = Uuid::now_v7();
-        let written =
+        let mut written =
             Writer::create(dir, id, blocks).and_then(|writer| writer.write_all(dir, sources));
         match written {
             Ok(Some(entries)) => return Ok(TableInfo { id, blocks, entries }),
-            Ok(None) => blocks *= 2,
+            Ok(None) if blocks < first * MOST_TRIES => blocks *= 2,
+            // So unevenly no digests are spread, unless somebody chose them.
+            Ok(None) => {
+                let path = dir.path().join(layout::head_table(id));
+                let source = std::io::Error::other("its names are spread too unevenly");
+                written = Err(IoError::new("write", &path, source));
+            }
             Err(_) => {}
         }
         // What stays is named by no head, and goes with the next table.
@@ -330,5 +339,113 @@ impl Writer {
             self.buffer.clear();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use camino::Utf8Path;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn dir() -> (tempfile::TempDir, Dir) {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = Dir::open(Utf8Path::from_path(temporary.path()).unwrap()).unwrap();
+        dir.create_dir(layout::JOURNAL_DIR).unwrap();
+        (temporary, dir)
+    }
+
+    fn name(number: u64) -> Name {
+        if number % 3 == 0 {
+            Name::key(&number.to_string())
+        } else {
+            Name::stream("s", &number.to_string())
+        }
+    }
+
+    /// Sorted entries of these numbers, each name once, at places that grow from `from`.
+    fn entries(numbers: impl IntoIterator<Item = u64>, from: u64) -> Vec<Entry> {
+        let at = |(n, number)| Entry { name: name(number), place: Place::new(from + n * 100, 77) };
+        let all: BTreeMap<Name, Entry> =
+            (0_u64..).zip(numbers).map(at).map(|entry| (entry.name, entry)).collect();
+        all.into_values().collect()
+    }
+
+    fn find(dir: &Dir, info: TableInfo, name: Name) -> Option<Place> {
+        Table::new(info).find(dir, name).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+        #[test]
+        fn merged_tables_answer_as_a_map_would(
+            runs in prop::collection::vec(prop::collection::vec(0..400_u64, 0..300), 1..5),
+        ) {
+            let (_keep, dir) = dir();
+            let mut oracle = BTreeMap::<Name, Place>::new();
+            let mut tables = Vec::new();
+            for (n, numbers) in (0_u64..).zip(runs) {
+                let entries = entries(numbers, n * 1_000_000);
+                for entry in &entries {
+                    let first = oracle.get(&entry.name).filter(|_| entry.name.first_wins());
+                    oracle.insert(entry.name, first.copied().unwrap_or(entry.place));
+                }
+                tables.push(merge(&dir, &entries, &[]).unwrap());
+            }
+            let all = merge(&dir, &[], &tables).unwrap();
+            prop_assert_eq!(all.entries, oracle.len() as u64);
+            for number in 0..450 {
+                prop_assert_eq!(find(&dir, all, name(number)), oracle.get(&name(number)).copied());
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_table_and_one_whose_blocks_overflow() {
+        let (_keep, dir) = dir();
+        let many = entries(0..50_000, 0);
+        let info = merge(&dir, &many, &[]).unwrap();
+        assert_eq!(info.entries, 50_000);
+        for number in (0..60_000).step_by(997) {
+            assert_eq!(find(&dir, info, name(number)).is_some(), number < 50_000);
+        }
+        // All in the first of two blocks, and too many for it.
+        let close = (0..CAPACITY as u128 + 1).map(|n| Name(n << 119));
+        let close: Vec<_> = close.map(|name| Entry { name, place: Place::new(1, 77) }).collect();
+        let info = merge(&dir, &close, &[]).unwrap();
+        assert!(info.blocks > 2, "{info:?}");
+        assert_eq!(find(&dir, info, close[9].name), Some(close[9].place));
+    }
+
+    #[test]
+    fn a_block_that_is_not_what_was_written_is_an_error() {
+        let (_keep, dir) = dir();
+        let info = merge(&dir, &entries(0..500, 0), &[]).unwrap();
+        let other = merge(&dir, &entries(0..500, 7), &[]).unwrap();
+        let path = dir.path().join(layout::head_table(info.id));
+        let good = std::fs::read(&path).unwrap();
+        let found = (0..500).map(|n| find(&dir, info, name(n)).unwrap()).collect::<Vec<_>>();
+        assert_eq!(found.len(), 500);
+        let wrong = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            (0..500).any(|n| Table::new(info).find(&dir, name(n)).is_err())
+        };
+        for at in (0..good.len()).step_by(61) {
+            let mut bytes = good.clone();
+            bytes[at] ^= 4;
+            assert!(wrong(&bytes), "byte {at}");
+        }
+        assert!(wrong(&good[..good.len() - 1]));
+        assert!(wrong(&vec![0; good.len()]));
+        assert!(wrong(&std::fs::read(dir.path().join(layout::head_table(other.id))).unwrap()));
+        let mut swapped = good.clone();
+        swapped.rotate_left(BLOCK);
+        assert!(wrong(&swapped));
+        assert!(!wrong(&good));
+        std::fs::remove_file(&path).unwrap();
+        assert!(Table::new(info).find(&dir, name(1)).is_err());
     }
 }
