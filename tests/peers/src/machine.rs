@@ -1,11 +1,13 @@
 //! What it was measured on: figures mean nothing without it.
 
-use std::fs::read_to_string;
+use std::fs::{File, read_to_string};
 use std::process::Command;
+use std::time::Instant;
 
 use camino::Utf8Path;
 use runjournal::{Clock, SystemClock};
 
+use crate::Result;
 use crate::args::Args;
 
 pub(crate) type Header = Vec<(&'static str, String)>;
@@ -19,6 +21,7 @@ pub(crate) fn describe(dir: &Utf8Path, args: &Args) -> Header {
         ("load", read("/proc/loadavg")),
         ("kernel", format!("{} {}", std::env::consts::OS, read("/proc/sys/kernel/osrelease"))),
         ("file system", mount(dir).map_or_else(|| "unknown".into(), |mount| mount.words)),
+        ("a new file", creation(dir).unwrap_or_else(|error| error.to_string())),
         (
             "runjournal",
             said("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]),
@@ -54,6 +57,19 @@ fn said(program: &str, arguments: &[&str]) -> String {
         Ok(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         Err(error) => format!("none ({error})"),
     }
+}
+
+/// What an empty file costs. Where files were removed within the last minute, some file systems take ten times as
+/// long, and the rows of artifacts mean little.
+fn creation(dir: &Utf8Path) -> Result<String> {
+    const FILES: u32 = 200;
+    let dir = dir.join("creation");
+    std::fs::create_dir(&dir)?;
+    let start = Instant::now();
+    for number in 0..FILES {
+        File::create_new(dir.join(number.to_string()))?;
+    }
+    Ok(format!("{:.1} us", start.elapsed().as_secs_f64() * 1e6 / f64::from(FILES)))
 }
 
 /// The file system that a directory is on.
