@@ -18,7 +18,7 @@ pub(crate) fn describe(dir: &Utf8Path, args: &Args) -> Header {
     vec![
         ("date", SystemClock.now().to_string()),
         ("machine", format!("{}, {cores} cores, {memory}", processor())),
-        ("load", read("/proc/loadavg")),
+        ("load", load()),
         ("kernel", format!("{} {}", std::env::consts::OS, read("/proc/sys/kernel/osrelease"))),
         ("file system", mount(dir).map_or_else(|| "unknown".into(), |mount| mount.words)),
         ("a new file", creation(dir).unwrap_or_else(|error| error.to_string())),
@@ -31,6 +31,11 @@ pub(crate) fn describe(dir: &Utf8Path, args: &Args) -> Header {
         ("python", said("python3", &["--version"])),
         ("plan", format!("{rounds} rounds{}", if args.plan.quick { ", --quick" } else { "" })),
     ]
+}
+
+/// How much else went on: figures of a busy machine mean little.
+pub(crate) fn load() -> String {
+    read("/proc/loadavg")
 }
 
 fn read(path: &str) -> String {

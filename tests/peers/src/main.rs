@@ -64,7 +64,8 @@ fn measure(args: &Args) -> Result<()> {
         eprintln!("row {}: {:.1} s", row.name, since.elapsed().as_secs_f64());
     }
     println!("\n{}", report::table(&entries));
-    println!("measured in {:.0} s", start.elapsed().as_secs_f64());
+    let (seconds, load) = (start.elapsed().as_secs_f64(), machine::load());
+    println!("measured in {seconds:.0} s; load in the end: {load}");
     match &args.json {
         Some(path) => Ok(std::fs::write(path, report::json(&header, &entries)?)?),
         None => Ok(()),

@@ -19,12 +19,13 @@ const PROCESSES: u64 = 4;
 /// knows the next number). Not the same: ours serializes, hashes, numbers and locks. The time is from the word that starts
 /// the four to the word of the last that it is done, through pipes.
 pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
-    let each = plan.size(2000, 5000);
+    // Long enough that the four run at once, and not one after another.
+    let each = plan.size(8000, 20_000);
     let contenders = [
         Contender::new(OURS, move |dir| journal(dir, each)),
         Contender::new(WRITE, move |dir| raw(dir, each)),
     ];
-    let series = interleave(lab, plan, Laps { warm: 1, counted: 5 }, &contenders)?;
+    let series = interleave(lab, plan, Laps { warm: 1, counted: 2 }, &contenders)?;
     let goal = Goal::AtMost(3.0, 1.5);
     let work = format!("{PROCESSES} processes on one journal, per event");
     Ok(vec![Entry::compare("3", work, &series, OURS, WRITE, goal)])
