@@ -1,5 +1,7 @@
 //! The one way to append: lock, catch up, check, write.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use super::home::Opened;
@@ -27,7 +29,7 @@ pub enum Durability {
 #[derive(Debug)]
 pub(crate) struct Log<F: Fold> {
     pub(super) home: Home,
-    dir: Dir,
+    dir: Arc<Dir>,
     pub(super) file: AppendFile,
     lock: LockFile,
     pub(super) correlation: Option<String>,
@@ -40,7 +42,12 @@ pub(crate) struct Log<F: Fold> {
 
 impl<F: Fold> Log<F> {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
-        let Opened { dir, genesis, correlation } = home.open_writable()?;
+        Self::open_in(home, home.open_writable()?)
+    }
+
+    /// The same in a directory that was opened for writing before.
+    pub(crate) fn open_in(home: &Home, opened: Opened) -> Result<Self, JournalError> {
+        let Opened { dir, genesis, correlation } = opened;
         let file = dir.open_append(layout::JOURNAL).map_err(|error| {
             if error.is_not_found() {
                 JournalError::MissingJournal { path: dir.path().join(layout::JOURNAL) }
