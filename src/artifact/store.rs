@@ -167,7 +167,7 @@ impl Artifacts {
         content: impl Read,
     ) -> Result<Stored, ArtifactError> {
         let mut file = self.create(name)?;
-        file.fill_from(content)?;
+        file.write_from(content)?;
         file.commit()
     }
 

@@ -62,9 +62,12 @@ impl ArtifactWriter {
         import(&mut self.stage, source.as_ref())
     }
 
-    /// Takes in all that a reader holds.
-    pub(super) fn fill_from(&mut self, reader: impl Read) -> Result<(), IoError> {
-        fill(&mut self.stage, &self.name, reader)
+    /// Adds all that a reader still holds, and returns how much that was.
+    ///
+    /// # Errors
+    /// Where the reader fails, or the disk refuses. Then nothing can be committed.
+    pub fn write_from(&mut self, content: impl Read) -> Result<u64, ArtifactError> {
+        fill(&mut self.stage, &self.name, content)
     }
 
     /// Commits what was written: the artifact is whole, or as it was.
@@ -119,9 +122,12 @@ impl<'a> StagedWriter<'a> {
         import(&mut self.stage, source.as_ref())
     }
 
-    /// Takes in all that a reader holds.
-    pub(crate) fn fill_from(&mut self, reader: impl Read) -> Result<(), IoError> {
-        fill(&mut self.stage, &self.name, reader)
+    /// Adds all that a reader still holds, and returns how much that was.
+    ///
+    /// # Errors
+    /// Where the reader fails, or the disk refuses. Then nothing can be staged.
+    pub fn write_from(&mut self, content: impl Read) -> Result<u64, ArtifactError> {
+        fill(&mut self.stage, &self.name, content)
     }
 
     /// Stages what was written. The last write of a path wins.
@@ -162,11 +168,14 @@ impl Write for StagedWriter<'_> {
     }
 }
 
-fn fill(stage: &mut Stage, name: &ArtifactName, mut reader: impl Read) -> Result<(), IoError> {
+fn fill(
+    stage: &mut Stage,
+    name: &ArtifactName,
+    mut content: impl Read,
+) -> Result<u64, ArtifactError> {
     let path = layout::artifact(name.as_str());
     let describe = |error| IoError::new("read what is to be", path.as_str().into(), error);
-    stage.read_from(&mut reader, describe)?;
-    Ok(())
+    Ok(stage.read_from(&mut content, describe)?)
 }
 
 fn import(stage: &mut Stage, source: &Utf8Path) -> Result<u64, ArtifactError> {

@@ -211,7 +211,7 @@ impl Transaction {
         content: impl Read,
     ) -> Result<(), ArtifactError> {
         let mut file = self.create(name)?;
-        file.fill_from(content)?;
+        file.write_from(content)?;
         file.finish()
     }
 

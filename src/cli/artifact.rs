@@ -56,7 +56,7 @@ fn put(
 ) -> Result<Exit, CliError> {
     let mut new = context.artifacts().create(name)?.expect(expect);
     if is_standard(file) {
-        io::copy(&mut io::stdin().lock(), &mut new).map_err(|source| CliError::Input { source })?;
+        new.write_from(io::stdin().lock())?;
     } else {
         new.import(file)?;
     }

@@ -204,7 +204,7 @@ impl StepContext {
         content: impl Read,
     ) -> Result<(), ArtifactError> {
         let mut file = self.create(name)?;
-        file.fill_from(content)?;
+        file.write_from(content)?;
         file.finish()
     }
 
