@@ -45,6 +45,7 @@
 //! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
+//! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
 //! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
 //! | append events | [`RunContext::append`], [`Event`]; many: [`RunContext::journal`] |
 //! | read events | [`RunContext::events`], [`Record`] |
@@ -106,7 +107,8 @@ pub mod testing;
 mod readme {}
 
 pub use artifact::{
-    Artifact, ArtifactEntry, ArtifactError, Artifacts, Committed, Expect, Stored, Transaction,
+    Artifact, ArtifactEntry, ArtifactError, ArtifactReader, ArtifactWriter, Artifacts, Committed,
+    Expect, StagedWriter, Stored, Transaction,
 };
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
 pub use context::{ContextError, JournalWriter, RunContext};

@@ -260,7 +260,7 @@ fn of_artifact(error: &ArtifactError) -> Exit {
     match error {
         ArtifactError::Io(error) => of_io(error),
         ArtifactError::Journal(error) => of_journal(error),
-        ArtifactError::Name(_) => Exit::Usage,
+        ArtifactError::Name(_) | ArtifactError::NotAFile { .. } => Exit::Usage,
         ArtifactError::NotFound { .. } => Exit::NotFound,
         ArtifactError::Conflict { .. } | ArtifactError::PathConflict { .. } => Exit::Conflict,
         ArtifactError::Changed { .. } => Exit::Findings,

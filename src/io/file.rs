@@ -105,6 +105,23 @@ impl NewFile {
         self.file.write_all(bytes).map_err(IoError::at("write", &self.path))
     }
 
+    /// Makes this file, which must be empty, a copy of another that shares its blocks; false where
+    /// the disk cannot, and then it is still empty.
+    pub(crate) fn share_blocks(&mut self, source: &ReadFile) -> Result<bool, IoError> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            let fail = IoError::at("write", &self.path);
+            if rustix::fs::ioctl_ficlone(&self.file, &source.file).is_ok() {
+                self.file.seek(SeekFrom::End(0)).map_err(&fail)?;
+                return Ok(true);
+            }
+            // A copy that failed half way must not leave its part.
+            self.file.set_len(0).map_err(&fail)?;
+        }
+        let _ = source;
+        Ok(false)
+    }
+
     /// Waits until its content is on the disk; its name needs a sync of its directory as well.
     pub(crate) fn sync(&self) -> Result<(), IoError> {
         self.file.sync_all().map_err(IoError::at("sync", &self.path))
@@ -127,6 +144,29 @@ impl ReadFile {
         &self.path
     }
 
+    /// Opens a file that the user names, wherever it is, links followed; `None` if it is not a regular
+    /// file. It is looked at first: to open a pipe or a device can change it.
+    pub(crate) fn anywhere(path: &Utf8Path) -> Result<Option<Self>, IoError> {
+        let fail = IoError::at("open", path);
+        if !std::fs::metadata(path).map_err(&fail)?.is_file() {
+            return Ok(None);
+        }
+        let mut options = std::fs::OpenOptions::new();
+        #[cfg(unix)]
+        {
+            let no_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, no_waiting);
+        }
+        let file = options.read(true).open(path).map_err(&fail)?;
+        let is_file = file.metadata().map_err(&fail)?.is_file();
+        Ok(is_file.then(|| Self::new(file, path.to_owned())))
+    }
+
+    /// Its length now.
+    pub(crate) fn len(&self) -> Result<u64, IoError> {
+        Ok(self.file.metadata().map_err(IoError::at("look at", &self.path))?.len())
+    }
+
     pub(crate) fn read_all(&mut self) -> Result<Vec<u8>, IoError> {
         let mut bytes = Vec::new();
         self.file.read_to_end(&mut bytes).map_err(IoError::at("read", &self.path))?;
@@ -143,6 +183,18 @@ impl ReadFile {
         read_at(&self.file, &self.path, offset, len, buffer)
     }
 
+    /// Does something that reads elsewhere, and comes back to where reading had got.
+    pub(crate) fn keeping_position<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, IoError>,
+    ) -> Result<T, IoError> {
+        let position = self.file.stream_position().map_err(IoError::at("read", &self.path))?;
+        let done = work(self);
+        let back = self.file.seek(SeekFrom::Start(position));
+        back.map_err(IoError::at("read", &self.path))?;
+        done
+    }
+
     /// The digest of what the file holds, and its length, in flat memory.
     pub(crate) fn digest(&mut self) -> Result<(Digest, u64), IoError> {
         let fail = IoError::at("read", &self.path);
@@ -154,6 +206,18 @@ impl ReadFile {
 
     pub(crate) fn sync(&self) -> Result<(), IoError> {
         self.file.sync_all().map_err(IoError::at("sync", &self.path))
+    }
+}
+
+impl Read for ReadFile {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Seek for ReadFile {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

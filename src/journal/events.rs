@@ -1,5 +1,7 @@
 //! Reading a journal, without a lock.
 
+use std::sync::Arc;
+
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
@@ -32,7 +34,7 @@ use crate::layout;
 #[derive(Debug)]
 pub struct Events {
     home: Home,
-    dir: Dir,
+    dir: Arc<Dir>,
     file: ReadFile,
     cursor: Cursor,
     /// Bytes behind the cursor that were read and do not count so far.

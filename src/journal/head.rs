@@ -142,7 +142,7 @@ impl Head {
         bytes.extend_from_slice(&entries);
         let temporary = layout::head_table(Uuid::now_v7());
         let mut file = dir.create_new(&temporary)?;
-        let replaced = file.write(&bytes).and_then(|()| dir.rename(&temporary, layout::HEAD));
+        let replaced = file.write(&bytes).and_then(|()| dir.rename(&temporary, dir, layout::HEAD));
         if replaced.is_err() {
             let _ = dir.remove_file(&temporary);
         }

@@ -29,7 +29,7 @@ pub enum Durability {
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(super) home: Home,
-    pub(super) dir: Dir,
+    pub(super) dir: Arc<Dir>,
     pub(super) file: Arc<AppendFile>,
     lock: LockFile,
     sync: Arc<SharedSync>,
@@ -67,7 +67,12 @@ impl Unsynced {
 
 impl Log {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
-        let Opened { dir, genesis, correlation } = home.open_writable()?;
+        Self::open_in(home, home.open_writable()?)
+    }
+
+    /// The same in a directory that was opened for writing before.
+    pub(crate) fn open_in(home: &Home, opened: Opened) -> Result<Self, JournalError> {
+        let Opened { dir, genesis, correlation } = opened;
         let file = dir.open_append(layout::JOURNAL).map_err(|error| {
             if error.is_not_found() {
                 JournalError::MissingJournal { path: dir.path().join(layout::JOURNAL) }

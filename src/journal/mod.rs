@@ -30,7 +30,7 @@ pub(crate) use event::check_user_key;
 pub use event::{Actor, Event, ExpectedVersion};
 pub use events::Events;
 pub use home::StepRef;
-pub(crate) use home::{Home, Runtime};
+pub(crate) use home::{Home, Opened, Runtime};
 pub(crate) use ledger::HeadPolicy;
 pub use log::Durability;
 pub(crate) use log::{LockedLog, Log, Unsynced};

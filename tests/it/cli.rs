@@ -757,7 +757,7 @@ fn refusals_say_what_why_and_what_to_do() {
         error: there is no artifact plan.json in [DIR]/workspaces/TASK-1/runs/RUN-1; `runjournal artifact list` shows those there are
 
         $ artifact put -r RUN-1 plan.json no-such-file  [3]
-        error: cannot read no-such-file
+        error: cannot open no-such-file
           because: No such file or directory (os error 2)
 
         $ artifact cat -r RUN-1 ../x  [2]
@@ -964,16 +964,24 @@ fn a_newer_format_is_read_and_not_written() {
     assert!(shell.refused(6, &["task", "create", "TASK-2"]).contains("use a newer runjournal"));
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_system_error_names_the_path() {
     let shell = Shell::in_run();
-    fs::create_dir(shell.path("folder")).unwrap();
-    let err = shell.refused(10, &["artifact", "put", "a", "folder"]);
+    // A regular file, whose first page cannot be read.
+    let err = shell.refused(10, &["artifact", "put", "a", "/proc/self/mem"]);
     insta::assert_snapshot!(err, @r#"
-    error: cannot read folder
-      because: Is a directory (os error 21)
+    error: cannot read /proc/self/mem
+      because: Input/output error (os error 5)
     "#);
+}
+
+#[test]
+fn only_a_file_is_put() {
+    let shell = Shell::in_run();
+    fs::create_dir(shell.path("folder")).unwrap();
+    let err = shell.refused(2, &["artifact", "put", "a", "folder"]);
+    insta::assert_snapshot!(err, @"error: folder is a directory, a pipe or a device; only a regular file can be imported");
 }
 
 #[test]

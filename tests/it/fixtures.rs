@@ -299,6 +299,11 @@ fn folder(name: &str) -> Utf8PathBuf {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
+/// A head is derived, and may be there or not.
+fn is_head(name: &str) -> bool {
+    name == ".head" || name.starts_with(".head.")
+}
+
 /// All files below a directory, as far as git keeps them, with their contents.
 fn files(dir: &Utf8Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
@@ -308,7 +313,7 @@ fn files(dir: &Utf8Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().into_path();
             if path.is_dir() {
                 dirs.push(path);
-            } else if path.file_name() != Some(".lock") {
+            } else if path.file_name().is_some_and(|name| name != ".lock" && !is_head(name)) {
                 let relative = path.strip_prefix(dir).unwrap().as_str().replace('\\', "/");
                 files.insert(relative, fs::read(&path).unwrap());
             }

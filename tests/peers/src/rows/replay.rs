@@ -67,7 +67,7 @@ fn replay(ctx: &RunContext, payload: bool) -> Result<u64> {
     let mut sum = 0;
     for record in ctx.events()? {
         let record = record?;
-        sum += if payload { record.payload::<Call>()?.call } else { record.seq };
+        sum += if payload { record.payload::<Call>()?.call } else { record.seq() };
     }
     Ok(sum)
 }
