@@ -41,12 +41,17 @@ impl AppendFile {
     }
 
     /// Its length, or `None` once its last name was removed.
+    #[cfg(unix)]
+    pub(crate) fn linked_len(&self) -> Result<Option<u64>, IoError> {
+        let fail = |errno: rustix::io::Errno| IoError::new("look at", &self.path, errno.into());
+        let stat = rustix::fs::fstat(&self.file).map_err(fail)?;
+        Ok((stat.st_nlink > 0).then(|| u64::try_from(stat.st_size).unwrap_or(0)))
+    }
+
+    /// Its length; where names cannot be counted, it is taken to have one.
+    #[cfg(not(unix))]
     pub(crate) fn linked_len(&self) -> Result<Option<u64>, IoError> {
         let metadata = self.file.metadata().map_err(IoError::at("look at", &self.path))?;
-        #[cfg(unix)]
-        if std::os::unix::fs::MetadataExt::nlink(&metadata) == 0 {
-            return Ok(None);
-        }
         Ok(Some(metadata.len()))
     }
 

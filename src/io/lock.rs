@@ -16,6 +16,9 @@ pub(crate) struct LockFile {
     path: Utf8PathBuf,
 }
 
+/// How long a waiter yields before it sleeps: a sleep is never shorter than several appends of others.
+const YIELDING: Duration = Duration::from_micros(500);
+
 impl LockFile {
     pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
         Self { file, path }
@@ -49,26 +52,26 @@ impl LockFile {
     }
 
     /// Tries until `timeout` is over: at first at once, for the usual holder is done within
-    /// microseconds, then with pauses that grow to two milliseconds.
+    /// microseconds, then letting others run, then with pauses that grow to two milliseconds.
     pub(crate) fn wait(
         &self,
         timeout: Duration,
         mut attempt: impl FnMut(&Self) -> Result<bool, IoError>,
     ) -> Result<bool, IoError> {
+        if attempt(self)? {
+            return Ok(true);
+        }
         let start = Instant::now();
-        let mut pause = Duration::from_micros(10);
-        for tries in 0_u32.. {
-            if attempt(self)? {
-                return Ok(true);
-            }
-            if start.elapsed() >= timeout {
-                break;
-            }
-            if tries < 32 {
+        let mut pause = Duration::from_micros(50);
+        while start.elapsed() < timeout {
+            if start.elapsed() < YIELDING {
                 std::thread::yield_now();
             } else {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_millis(2));
+            }
+            if attempt(self)? {
+                return Ok(true);
             }
         }
         Ok(false)

@@ -2,8 +2,8 @@
 
 use serde_json::value::RawValue;
 
+use super::entry::Name;
 use super::scan::SkipKind;
-use super::table::Name;
 use super::{Appended, Event, ExpectedVersion, JournalError, LockedLog, Record, types};
 use crate::json;
 

@@ -1,13 +1,11 @@
 //! A batch on its way to the file: events become lines, lines one write.
 
-use std::collections::HashMap;
-
 use serde_json::value::RawValue;
 
 use super::compose::Draft;
+use super::entry::{Name, Names, Place};
 use super::record::{Facts, Garbage};
 use super::scan::{Cursor, Rest};
-use super::table::{Name, Place};
 use super::{
     Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, TooLarge,
 };
@@ -76,7 +74,7 @@ impl LockedLog<'_> {
 
     /// The stream of each event, and the version that its record will have.
     fn next_versions(&mut self, events: &[Event]) -> Result<Vec<(Name, u64)>, JournalError> {
-        let mut staged = HashMap::new();
+        let mut staged = Names::default();
         let mut streams = Vec::with_capacity(events.len());
         for event in events {
             let stream = match &event.stream {

@@ -9,8 +9,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::entry::{ENTRY, Entry};
 use super::scan::Cursor;
-use super::table::{self, ENTRY, Entry, TableInfo};
+use super::table::{self, TableInfo};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir};

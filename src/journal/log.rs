@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::entry::{Name, Place};
 use super::forward::Forward;
 use super::home::Opened;
 use super::ledger::Ledger;
 use super::scan::{Cursor, Rest, Seen};
 use super::sync::{SharedSync, not_durable};
-use super::table::{Name, Place};
 use super::{Home, JournalError};
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir, LockFile};

@@ -7,6 +7,7 @@
 mod append;
 mod batch;
 mod compose;
+mod entry;
 mod error;
 mod event;
 mod events;

@@ -5,6 +5,7 @@
 //! meanwhile, so appends go on and gather for the next sync.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use crate::io::AppendFile;
 /// What the writers of one journal in this process share.
 #[derive(Debug, Default)]
 pub(super) struct SharedSync {
+    /// True once a sync failed; why, the state says.
+    has_failed: AtomicBool,
     state: Mutex<State>,
     done: Condvar,
 }
@@ -59,12 +62,13 @@ impl SharedSync {
 
     /// Why no sync can be believed any more, if one failed.
     pub(super) fn failed(&self) -> Option<String> {
-        self.state().failed.clone()
+        if self.has_failed.load(Ordering::Acquire) { self.state().failed.clone() } else { None }
     }
 
     /// Poisons every writer of the journal in this process.
     pub(super) fn fail(&self, source: &IoError) {
         self.state().failed.get_or_insert_with(|| source.source.to_string());
+        self.has_failed.store(true, Ordering::Release);
     }
 
     /// Waits until all that was written to the file before this call is on the disk.
@@ -99,7 +103,8 @@ impl SharedSync {
                     state.covered = covers;
                 }
                 Err(error) => {
-                    state.failed.get_or_insert_with(|| error.source.to_string());
+                    drop(state);
+                    self.fail(&error);
                     self.done.notify_all();
                     return Err(not_durable(file, error));
                 }

@@ -2,8 +2,7 @@
 //!
 //! A table is never changed after it was written. A block whose checksum fits the table's id and the
 //! block's number is the block that was written, whatever was copied, restored, swapped or cut off in
-//! between; any other is an error, and the head
-//! is then built anew from the journal.
+//! between; any other is an error, and the head is then built anew from the journal.
 //!
 //! A table is `blocks` times 4 KiB. The blocks divide the range of all names evenly, so a name can be
 //! in one block only. A block: 16 bytes of BLAKE3 over the table's id, the block's number and the rest
@@ -12,8 +11,8 @@
 
 use uuid::Uuid;
 
+use super::entry::{ENTRY, Entry, Name, Place};
 use crate::error::IoError;
-use crate::id::EventId;
 use crate::io::{Dir, NewFile, ReadFile};
 use crate::layout;
 
@@ -21,118 +20,11 @@ const BLOCK: usize = 4096;
 const BLOCK_BYTES: u64 = BLOCK as u64;
 const CHECKSUM: usize = 16;
 const START: usize = CHECKSUM + 2;
-/// Bytes of an entry.
-pub(super) const ENTRY: usize = 24;
 const CAPACITY: usize = (BLOCK - START) / ENTRY;
 /// Entries that a block has on average: so few that hardly ever one overflows.
 const FILL: u64 = 96;
 /// How many times as many blocks may be tried where one overflows.
 const MOST_TRIES: u64 = 16;
-
-/// What an entry stands for: a stream, an idempotency key, a type of records, or an artifact record. 128 bits of BLAKE3,
-/// so two texts never share a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Name(u128);
-
-impl Name {
-    /// The last record of a stream.
-    pub(super) fn stream(kind: &str, id: &str) -> Self {
-        Self::of(b's', &[kind, "/", id], 0)
-    }
-
-    /// The last record of a type.
-    pub(super) fn record_type(event_type: &str) -> Self {
-        Self::of(b't', &[event_type], 0)
-    }
-
-    /// The first record with an idempotency key.
-    pub(super) fn key(key: &str) -> Self {
-        Self::of(b'k', &[key], 1)
-    }
-
-    /// An artifact record, by its id.
-    pub(super) fn event(id: EventId) -> Self {
-        Self::of(b'e', &[&id.to_string()], 0)
-    }
-
-    fn of(domain: u8, texts: &[&str], first_wins: u128) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&[domain]);
-        for text in texts {
-            hasher.update(text.as_bytes());
-        }
-        let mut name = [0; 16];
-        hasher.finalize_xof().fill(&mut name);
-        Self(u128::from_be_bytes(name) & !1 | first_wins)
-    }
-
-    /// True for keys, of which the first record counts; of all else it is the last.
-    pub(super) fn first_wins(self) -> bool {
-        self.0 & 1 == 1
-    }
-
-    fn block(self, blocks: u64) -> u64 {
-        let top = self.0 >> 64;
-        u64::try_from((top * u128::from(blocks)) >> 64).unwrap_or(0)
-    }
-}
-
-/// Where a record stands: 43 bits of offset (8 TiB) and 21 of length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) offset: u64,
-    pub(super) length: u32,
-}
-
-impl Place {
-    /// Lines are far shorter than the limit of 2 MiB that a place has.
-    pub(super) fn new(offset: u64, length: u64) -> Self {
-        Self { offset, length: u32::try_from(length).unwrap_or(u32::MAX) }
-    }
-
-    fn pack(self) -> u64 {
-        self.offset << 21 | u64::from(self.length)
-    }
-
-    fn unpack(packed: u64) -> Self {
-        let length = u32::try_from(packed & ((1 << 21) - 1)).unwrap_or(0);
-        Self { offset: packed >> 21, length }
-    }
-
-    /// False for a place that an entry cannot hold.
-    pub(super) fn fits(self) -> bool {
-        self.offset >> 43 == 0 && self.length >> 21 == 0
-    }
-}
-
-/// One name and the record that it stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) name: Name,
-    pub(super) place: Place,
-}
-
-impl Entry {
-    pub(super) fn to_bytes(self) -> [u8; ENTRY] {
-        let mut bytes = [0; ENTRY];
-        let (name, place) = bytes.split_at_mut(16);
-        name.copy_from_slice(&self.name.0.to_be_bytes());
-        place.copy_from_slice(&self.place.pack().to_le_bytes());
-        bytes
-    }
-
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (name, place) = bytes.split_first_chunk::<16>()?;
-        let place = Place::unpack(u64::from_le_bytes(place.try_into().ok()?));
-        Some(Self { name: Name(u128::from_be_bytes(*name)), place })
-    }
-
-    /// Of two entries of one name, the one that stands.
-    pub(super) fn or(self, other: Self) -> Self {
-        let earlier = other.place.offset < self.place.offset;
-        if earlier == self.name.first_wins() { other } else { self }
-    }
-}
 
 /// What the head says of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -148,11 +40,13 @@ pub(super) struct Table {
     pub(super) info: TableInfo,
     file: Option<ReadFile>,
     block: Vec<u8>,
+    /// Blocks whose checksum was seen to fit: nobody writes to them any more.
+    checked: Blocks,
 }
 
 impl Table {
     pub(super) fn new(info: TableInfo) -> Self {
-        Self { info, file: None, block: Vec::new() }
+        Self { info, file: None, block: Vec::new(), checked: Blocks::default() }
     }
 
     /// The place of a name, if the table has it.
@@ -180,20 +74,54 @@ impl Table {
         };
         self.block.clear();
         file.read_at(number * BLOCK_BYTES, BLOCK_BYTES, &mut self.block)?;
-        entries(&self.block, self.info.id, number).ok_or_else(|| {
-            let source = std::io::Error::other("it is not what was written");
-            IoError::new("read", file.path(), source)
-        })
+        let was_whole = self.checked.contains(number);
+        let whole = was_whole || is_whole(&self.block, self.info.id, number);
+        match entries(&self.block).filter(|_| whole) {
+            Some(entries) => {
+                if !was_whole {
+                    self.checked.insert(number);
+                }
+                Ok(entries)
+            }
+            None => {
+                let source = std::io::Error::other("it is not what was written");
+                Err(IoError::new("read", file.path(), source))
+            }
+        }
     }
 }
 
-fn entries(block: &[u8], id: Uuid, number: u64) -> Option<&[u8]> {
-    let (sum, rest) = block.split_at_checked(CHECKSUM)?;
-    if block.len() != BLOCK || sum != checksum(id, number, rest) {
-        return None;
-    }
-    let (count, entries) = rest.split_first_chunk::<2>()?;
+fn is_whole(block: &[u8], id: Uuid, number: u64) -> bool {
+    let Some((sum, rest)) = block.split_at_checked(CHECKSUM) else { return false };
+    block.len() == BLOCK && sum == checksum(id, number, rest)
+}
+
+fn entries(block: &[u8]) -> Option<&[u8]> {
+    let (count, entries) = block.get(CHECKSUM..)?.split_first_chunk::<2>()?;
     entries.get(..usize::from(u16::from_le_bytes(*count)) * ENTRY)
+}
+
+/// A set of numbers of blocks, a bit each.
+#[derive(Debug, Default)]
+struct Blocks(Vec<u64>);
+
+impl Blocks {
+    fn at(number: u64) -> (usize, u64) {
+        (usize::try_from(number / 64).unwrap_or(usize::MAX), 1 << (number % 64))
+    }
+
+    fn contains(&self, number: u64) -> bool {
+        let (word, bit) = Self::at(number);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn insert(&mut self, number: u64) {
+        let (word, bit) = Self::at(number);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0.iter_mut().skip(word).take(1).for_each(|word| *word |= bit);
+    }
 }
 
 fn checksum(id: Uuid, number: u64, rest: &[u8]) -> [u8; CHECKSUM] {
