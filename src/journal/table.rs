@@ -9,6 +9,8 @@
 //! of the block; the number of entries (2 bytes); the entries, sorted (16 bytes of name, 8 of place);
 //! zeros. Numbers are little-endian, names big-endian.
 
+use std::collections::{HashMap, hash_map};
+
 use uuid::Uuid;
 
 use super::entry::{ENTRY, Entry, Name, Place};
@@ -23,6 +25,8 @@ const START: usize = CHECKSUM + 2;
 const CAPACITY: usize = (BLOCK - START) / ENTRY;
 /// Entries that a block has on average: so few that hardly ever one overflows.
 const FILL: u64 = 96;
+/// Blocks of a table that are kept in memory: 1 MiB.
+const KEPT: usize = 256;
 /// How many times as many blocks may be tried where one overflows.
 const MOST_TRIES: u64 = 16;
 
@@ -39,14 +43,13 @@ pub(super) struct TableInfo {
 pub(super) struct Table {
     pub(super) info: TableInfo,
     file: Option<ReadFile>,
-    block: Vec<u8>,
-    /// Blocks whose checksum was seen to fit: nobody writes to them any more.
-    checked: Blocks,
+    /// Blocks that were read, and whose checksum was seen to fit.
+    blocks: HashMap<u64, Vec<u8>>,
 }
 
 impl Table {
     pub(super) fn new(info: TableInfo) -> Self {
-        Self { info, file: None, block: Vec::new(), checked: Blocks::default() }
+        Self { info, file: None, blocks: HashMap::new() }
     }
 
     /// The place of a name, if the table has it.
@@ -68,26 +71,26 @@ impl Table {
 
     /// The entries of a block, once its checksum was seen to fit.
     fn read(&mut self, dir: &Dir, number: u64) -> Result<&[u8], IoError> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(dir.open_read(&layout::head_table(self.info.id))?),
-        };
-        self.block.clear();
-        file.read_at(number * BLOCK_BYTES, BLOCK_BYTES, &mut self.block)?;
-        let was_whole = self.checked.contains(number);
-        let whole = was_whole || is_whole(&self.block, self.info.id, number);
-        match entries(&self.block).filter(|_| whole) {
-            Some(entries) => {
-                if !was_whole {
-                    self.checked.insert(number);
-                }
-                Ok(entries)
-            }
-            None => {
-                let source = std::io::Error::other("it is not what was written");
-                Err(IoError::new("read", file.path(), source))
-            }
+        if self.blocks.len() >= KEPT && !self.blocks.contains_key(&number) {
+            self.blocks.clear();
         }
+        let block = match self.blocks.entry(number) {
+            hash_map::Entry::Occupied(kept) => kept.into_mut(),
+            hash_map::Entry::Vacant(free) => {
+                let file = match &mut self.file {
+                    Some(file) => file,
+                    none => none.insert(dir.open_read(&layout::head_table(self.info.id))?),
+                };
+                let mut block = Vec::new();
+                file.read_at(number * BLOCK_BYTES, BLOCK_BYTES, &mut block)?;
+                if !is_whole(&block, self.info.id, number) {
+                    let source = std::io::Error::other("it is not what was written");
+                    return Err(IoError::new("read", file.path(), source));
+                }
+                free.insert(block)
+            }
+        };
+        Ok(entries(block).unwrap_or_default())
     }
 }
 
@@ -99,29 +102,6 @@ fn is_whole(block: &[u8], id: Uuid, number: u64) -> bool {
 fn entries(block: &[u8]) -> Option<&[u8]> {
     let (count, entries) = block.get(CHECKSUM..)?.split_first_chunk::<2>()?;
     entries.get(..usize::from(u16::from_le_bytes(*count)) * ENTRY)
-}
-
-/// A set of numbers of blocks, a bit each.
-#[derive(Debug, Default)]
-struct Blocks(Vec<u64>);
-
-impl Blocks {
-    fn at(number: u64) -> (usize, u64) {
-        (usize::try_from(number / 64).unwrap_or(usize::MAX), 1 << (number % 64))
-    }
-
-    fn contains(&self, number: u64) -> bool {
-        let (word, bit) = Self::at(number);
-        self.0.get(word).is_some_and(|word| word & bit != 0)
-    }
-
-    fn insert(&mut self, number: u64) {
-        let (word, bit) = Self::at(number);
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        self.0.iter_mut().skip(word).take(1).for_each(|word| *word |= bit);
-    }
 }
 
 fn checksum(id: Uuid, number: u64, rest: &[u8]) -> [u8; CHECKSUM] {

@@ -18,6 +18,8 @@ mod fixtures;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
+mod heads;
+#[cfg(test)]
 mod independent;
 #[cfg(test)]
 mod lab;
