@@ -1,7 +1,7 @@
 //! A lock between processes and threads, freed by the kernel when its holder dies.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -75,6 +75,20 @@ impl LockFile {
             }
         }
         Ok(false)
+    }
+
+    /// What stands in the file, as far as `note` has room; the number of bytes.
+    pub(crate) fn read_note(&self, note: &mut [u8]) -> Result<usize, IoError> {
+        let fail = IoError::at("read", &self.path);
+        (&self.file).rewind().map_err(&fail)?;
+        (&self.file).read(note).map_err(&fail)
+    }
+
+    /// Leaves something in the file for others who take the lock, or wait for it.
+    pub(crate) fn write_note(&self, note: &[u8]) -> Result<(), IoError> {
+        let fail = IoError::at("write", &self.path);
+        (&self.file).rewind().map_err(&fail)?;
+        (&self.file).write_all(note).map_err(&fail)
     }
 
     pub(crate) fn unlock(&self) {

@@ -22,6 +22,7 @@ mod parse;
 mod record;
 mod scan;
 mod sync;
+mod sync_between;
 mod table;
 mod value;
 
