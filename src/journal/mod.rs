@@ -2,25 +2,35 @@
 //!
 //! In reading order: what a caller hands in ([`Event`]), what stands on disk ([`Record`]), the pure
 //! function that decides what counts (`scan`), what the counted records add up to (`Ledger`), the
-//! one way to append (`Log`), and reading without a lock ([`Events`]).
+//! one way to append (`Log`), and reading without a lock: `Reader`, a piece at a time, under
+//! [`Events`], which ends where the file ends, and [`Follow`], which stays.
 
+mod back;
 mod batch;
 mod compose;
+mod cursor;
+mod decode;
 mod error;
 mod event;
 mod events;
+mod filter;
+mod follow;
+mod forward;
 mod home;
 mod ledger;
 mod log;
 mod parse;
+mod reader;
 mod record;
 mod scan;
 
 pub use batch::Appended;
+pub use cursor::{Cursor, CursorError};
 pub use error::{JournalError, TooLarge};
 pub(crate) use event::check_user_key;
 pub use event::{Actor, Event, ExpectedVersion};
 pub use events::Events;
+pub use follow::{Follow, Followed};
 pub use home::StepRef;
 pub(crate) use home::{Home, Runtime};
 pub(crate) use ledger::Fold;

@@ -1,0 +1,58 @@
+//! Scanning a file forward, a chunk at a time.
+
+use super::cursor::Cursor;
+use super::scan::{Rest, Seen, scan};
+use crate::error::IoError;
+
+/// Bytes read at once; more only while a gap of more does not count.
+const CHUNK: u64 = 1 << 20;
+
+/// A scan on its way through a journal, in flat memory.
+#[derive(Debug)]
+pub(super) struct Forward {
+    pub(super) cursor: Cursor,
+    /// Bytes behind the cursor that were read and do not count so far.
+    buffer: Vec<u8>,
+    chunk: u64,
+    /// The end of what was read.
+    reached: u64,
+}
+
+impl Forward {
+    pub(super) fn new(cursor: Cursor) -> Self {
+        Self { cursor, buffer: Vec::new(), chunk: CHUNK, reached: cursor.offset }
+    }
+
+    /// The same from this cursor again, where the first step reads at least as far as the last did.
+    pub(super) fn again(&self, cursor: Cursor) -> Self {
+        let chunk = CHUNK.max(self.reached.saturating_sub(cursor.offset));
+        Self { chunk, ..Self::new(cursor) }
+    }
+
+    /// Reads and scans the next bytes before `len`. At the end, what lies behind the last counted
+    /// record; `None` while there is more to read.
+    pub(super) fn step(
+        &mut self,
+        len: u64,
+        read: impl FnOnce(u64, u64, &mut Vec<u8>) -> Result<(), IoError>,
+        see: &mut dyn FnMut(Seen),
+    ) -> Result<Option<Rest>, IoError> {
+        let from = self.cursor.offset;
+        let had = self.buffer.len() as u64;
+        let wanted = self.chunk.min(len.saturating_sub(from + had));
+        read(from + had, wanted, &mut self.buffer)?;
+        let read = self.buffer.len() as u64;
+        self.reached = from + read;
+        let rest = scan(&mut self.cursor, &self.buffer, see);
+        let counted = usize::try_from(self.cursor.offset - from).unwrap_or(usize::MAX);
+        self.buffer.drain(..counted.min(self.buffer.len()));
+        let ended = from + read >= len || read - had < wanted;
+        self.chunk = if counted == 0 && !ended { self.chunk.saturating_mul(2) } else { CHUNK };
+        Ok(ended.then_some(rest))
+    }
+
+    /// The end of what was read.
+    pub(super) fn reached(&self) -> u64 {
+        self.reached
+    }
+}
