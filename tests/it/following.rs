@@ -108,6 +108,10 @@ fn what_does_not_count_is_waited_out() {
         // It was shown whole only for a moment in which nobody looked.
         assert!(tail.try_next().unwrap().is_none());
     }
+    // A network disk tells of the length first.
+    let unseen = [&before[..], &vec![0; whole.len() - before.len()]].concat();
+    lab.put(&unseen);
+    expect_nothing(&mut tail);
     lab.put(&whole);
     expect(&mut tail, &[9]);
     // Damage stays, and is told of, until a repair comes.

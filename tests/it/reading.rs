@@ -287,6 +287,33 @@ fn the_last_records_are_those_of_the_full_scan() {
     }
 }
 
+/// A record chains to a damaged one over so much garbage that the full scan does not find its parent.
+/// A scan that begins between the two would.
+#[test]
+fn a_search_begins_only_directly_before_a_record() {
+    let lab = Lab::new();
+    for _ in 0..2 {
+        lab.ctx.append(Event::new("large").payload(&"x".repeat(60_000))).unwrap();
+    }
+    let damaged = lab.bytes().len();
+    lab.ctx.append(Event::new("damaged").payload(&"damaged")).unwrap();
+    let before = lab.bytes().len();
+    lab.batch(&(0..20).map(|_| Event::new("void").payload(&"y".repeat(100))).collect::<Vec<_>>());
+    let written = lab.bytes();
+    let last = lines(&written[before..]).last().unwrap().len();
+    lab.put(&written[..written.len() - last]);
+    lab.batch(&notes(1));
+    lab.batch(&notes(1));
+    let mut bytes = lab.bytes();
+    assert!(bytes.len() - damaged < 60_000);
+    let at = bytes.windows(9).rposition(|word| word == b"\"damaged\"").unwrap();
+    bytes[at + 1] ^= 1;
+    lab.put(&bytes);
+    let seqs: Vec<u64> = all(&lab.ctx).iter().map(Record::seq).collect();
+    assert_eq!(seqs, [1, 2, 5]);
+    check_last(&lab.ctx);
+}
+
 /// The last records of a long journal cost what they cost in a short one.
 #[test]
 fn the_last_records_are_found_without_reading_the_journal() {
