@@ -23,9 +23,10 @@ impl Forward {
         Self { cursor, buffer: Vec::new(), chunk: CHUNK, reached: cursor.offset }
     }
 
-    /// The same from this cursor again, where the first step reads at least as far as the last did.
+    /// The same from this cursor again, where the first step reads farther than the last did: so it
+    /// sees the end of the file where that saw it.
     pub(super) fn again(&self, cursor: Cursor) -> Self {
-        let chunk = CHUNK.max(self.reached.saturating_sub(cursor.offset));
+        let chunk = self.reached.saturating_sub(cursor.offset).saturating_add(CHUNK);
         Self { chunk, ..Self::new(cursor) }
     }
 
