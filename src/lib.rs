@@ -48,7 +48,9 @@
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
 //! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
 //! | append events | [`RunContext::append`], [`Event`]; many: [`RunContext::journal`] |
-//! | read events | [`RunContext::events`], [`Record`] |
+//! | read events: all, filtered, the last few, from a cursor | [`RunContext::events`], [`Events`], [`Record`], [`Cursor`] |
+//! | read them as a type of yours | [`Record::decode`] |
+//! | see them as they come | [`Events::follow`], [`Follow`] |
 //! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |
@@ -118,8 +120,9 @@ pub use finding::{Code, Finding, Place, Severity};
 pub use genesis::{GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
 pub use journal::{
-    Actor, Appended, Durability, Event, Events, ExpectedVersion, Garbage, JournalError,
-    MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, PayloadRef, Record, StepRef, TooLarge,
+    Actor, Appended, Cursor, CursorError, Durability, Event, Events, ExpectedVersion, Follow,
+    Followed, Garbage, JournalError, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, PayloadRef,
+    Record, StepRef, TooLarge,
 };
 pub use name::{ArtifactName, NameError};
 pub use repair::RepairPlan;

@@ -167,11 +167,6 @@ impl ReadFile {
         Ok(is_file.then(|| Self::new(file, path.to_owned())))
     }
 
-    /// Its length now.
-    pub(crate) fn len(&self) -> Result<u64, IoError> {
-        Ok(self.file.metadata().map_err(IoError::at("look at", &self.path))?.len())
-    }
-
     pub(crate) fn read_all(&mut self) -> Result<Vec<u8>, IoError> {
         let mut bytes = Vec::new();
         self.file.read_to_end(&mut bytes).map_err(IoError::at("read", &self.path))?;
@@ -198,6 +193,39 @@ impl ReadFile {
         let back = self.file.seek(SeekFrom::Start(position));
         back.map_err(IoError::at("read", &self.path))?;
         done
+    }
+
+    /// Bytes in it now.
+    pub(crate) fn len(&self) -> Result<u64, IoError> {
+        Ok(self.metadata()?.len())
+    }
+
+    /// False once its last name was removed. Where the system does not tell, it is taken to be there.
+    pub(crate) fn is_linked(&self) -> Result<bool, IoError> {
+        #[cfg(unix)]
+        if std::os::unix::fs::MetadataExt::nlink(&self.metadata()?) == 0 {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// True if both are the same file of the system. Where that does not tell, they are taken to be:
+    /// it also does not let an open file be replaced.
+    pub(crate) fn is_same(&self, other: &Self) -> Result<bool, IoError> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let (this, other) = (self.metadata()?, other.metadata()?);
+            if (this.dev(), this.ino()) != (other.dev(), other.ino()) {
+                return Ok(false);
+            }
+        }
+        let _ = other;
+        Ok(true)
+    }
+
+    fn metadata(&self) -> Result<std::fs::Metadata, IoError> {
+        self.file.metadata().map_err(IoError::at("look at", &self.path))
     }
 
     /// The digest of what the file holds, and its length, in flat memory.

@@ -28,7 +28,9 @@ pub enum JournalError {
         path: Utf8PathBuf,
     },
     /// The run was removed while it was in use.
-    #[error("{path} was removed while in use; nothing can be appended to it any more")]
+    #[error(
+        "{path} was removed while in use; nothing can be appended to it, or read from it, any more"
+    )]
     Removed {
         /// The journal that is gone.
         path: Utf8PathBuf,
@@ -146,6 +148,19 @@ pub enum JournalError {
         path: Utf8PathBuf,
         /// Why the sync failed.
         source: IoError,
+    },
+    /// A cursor does not fit the journal.
+    #[error(
+        "{path} does not fit the cursor behind seq {seq}, byte {offset}: it is another journal, or lost its \
+         tail; read it from the first record"
+    )]
+    CursorMismatch {
+        /// The journal.
+        path: Utf8PathBuf,
+        /// The cursor's offset.
+        offset: u64,
+        /// The cursor's seq.
+        seq: u64,
     },
     /// A payload does not have the shape that the reader asked for.
     #[error("the payload of seq {seq} ({event_type}) does not read as asked")]

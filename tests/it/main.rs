@@ -16,6 +16,8 @@ mod faults;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod following;
+#[cfg(test)]
 mod forged;
 #[cfg(test)]
 mod heads;
@@ -29,6 +31,8 @@ mod large_files;
 mod oracle;
 #[cfg(test)]
 mod random_damage;
+#[cfg(test)]
+mod reading;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
