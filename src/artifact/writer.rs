@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::apply;
 use crate::finding::Finding;
 use crate::io::Dir;
-use crate::journal::{Appended, Durability, Event, Home, JournalError, LockedLog, Log, Unsynced};
+use crate::journal::{
+    Appended, Durability, Event, Home, JournalError, LockedLog, Log, Unsynced, spill,
+};
 
 /// The journal of a run, whose committed artifacts are put in place by whoever locks it.
 #[derive(Debug)]
@@ -80,8 +82,9 @@ impl RunWriter {
         events: &[Event],
         durability: Durability,
     ) -> Result<Vec<Appended>, JournalError> {
+        let events = spill(&self.home, events)?;
         let (appended, unsynced) = self.with_log(|log| {
-            let appended = log.lock()?.append(events)?;
+            let appended = log.lock()?.append(&events)?;
             Ok::<_, JournalError>((appended, log.unsynced()))
         })?;
         if durability == Durability::Durable {

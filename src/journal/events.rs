@@ -190,7 +190,7 @@ impl Events {
         for item in seen {
             match item {
                 Seen::Record { record, .. } if record.seq() > self.after => {
-                    self.ready.push_back(record);
+                    self.ready.push_back(record.in_dir(self.dir.path()));
                 }
                 Seen::Record { .. } => {}
                 Seen::Skip(skip) => self.findings.push(Self::finding(self.file.path(), &skip)),

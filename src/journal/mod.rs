@@ -17,6 +17,7 @@ mod ledger;
 mod lenient;
 mod log;
 mod lookup;
+mod objects;
 mod parse;
 mod record;
 mod scan;
@@ -34,6 +35,7 @@ pub(crate) use home::{Home, Runtime};
 pub(crate) use ledger::HeadPolicy;
 pub use log::Durability;
 pub(crate) use log::{LockedLog, Log, Unsynced};
+pub(crate) use objects::spill;
 pub use record::{Garbage, PayloadRef, Record};
 
 /// The fixed words of the format: see docs/format.md for the whole table.

@@ -22,6 +22,8 @@ mod independent;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod random_damage;
