@@ -17,6 +17,13 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
     Operation {
+        name: "step_with_large_events",
+        operate: |place, acks| step(place, acks, LARGE),
+        holds: all_or_none,
+        done: complete,
+        ..plain()
+    },
+    Operation {
         name: "step_taking_over",
         prepare: die_within,
         operate: step,
