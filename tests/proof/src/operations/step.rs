@@ -1,6 +1,8 @@
 //! Steps.
 
-use runjournal::{ArtifactName, Event, Signal, StepContext, StepError, StepFailure, StepResult};
+use runjournal::{
+    ArtifactName, Event, Signal, Step, StepContext, StepError, StepFailure, StepResult,
+};
 
 use super::{Operation, Seen, plain};
 use crate::{Acks, Outcome, Place, Violation, ensure};
@@ -17,8 +19,8 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
     Operation {
-        name: "step_with_large_events",
-        operate: |place, acks| step(place, acks, LARGE),
+        name: "step_saying_much",
+        operate: saying_much,
         holds: all_or_none,
         done: complete,
         ..plain()
@@ -52,6 +54,23 @@ fn step(place: &Place, acks: &mut Acks) -> Outcome {
         Ok(Signal::new("done"))
     })?;
     ensure(signal == "done", || format!("the step signalled {signal}"))?;
+    acks.tell("step work")?;
+    place.end();
+    Ok(())
+}
+
+/// A step whose start, end and event have payloads that are too large for a line.
+fn saying_much(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    let much = "much ".repeat(20_000);
+    place.begin();
+    let signal = ctx.step(Step::new("work").config(&much), |step| -> StepResult {
+        step.write_bytes(ArtifactName::new("out/one.txt")?, b"by attempt")?;
+        step.write_bytes(ArtifactName::new("two.txt")?, b"by attempt")?;
+        step.append(Event::new("noted").payload(&format!("so {much}")))?;
+        Ok(Signal::new(much.as_str()))
+    })?;
+    ensure(signal == much.as_str(), || "the step signalled something else".into())?;
     acks.tell("step work")?;
     place.end();
     Ok(())
