@@ -417,3 +417,36 @@ fn a_run_that_was_moved_takes_its_objects_along() {
     let ctx = ctx.run("RUN-2").unwrap().context().clone();
     assert_eq!(last(&ctx).payload::<String>().unwrap(), large('a'));
 }
+
+#[test]
+fn objects_are_made_before_the_lock_is_taken() {
+    let (_test, ctx) = start();
+    let lock = fs::File::open(ctx.run_path().join("journal/.lock")).unwrap();
+    lock.lock().unwrap();
+    let patient = ctx.clone().with_lock_timeout(std::time::Duration::from_millis(20));
+    let refused = patient.append(event(&large('a')));
+    assert!(matches!(refused, Err(JournalError::LockTimeout { .. })), "{refused:?}");
+    let mut transaction = patient.transaction();
+    transaction.append(event(&large('b')));
+    assert!(transaction.commit().is_err());
+    assert_eq!(objects(&ctx.run_path()).len(), 2);
+    lock.unlock().unwrap();
+    patient.append(event(&large('a'))).unwrap();
+}
+
+#[test]
+fn an_object_is_where_its_record_is_though_the_run_was_moved_meanwhile() {
+    let (_test, ctx) = start();
+    let journal = ctx.journal().unwrap();
+    journal.append(event("small")).unwrap();
+    let moved = ctx.run_path().parent().unwrap().join("RUN-2");
+    fs::rename(ctx.run_path(), &moved).unwrap();
+    fs::create_dir_all(ctx.run_path().join("journal")).unwrap();
+    fs::copy(moved.join("run.json"), ctx.run_path().join("run.json")).unwrap();
+    fs::write(ctx.journal_path(), "").unwrap();
+    journal.append(event(&large('a'))).unwrap();
+    let ctx = Workspace::open(ctx.root()).unwrap().task("TASK-1").unwrap();
+    let ctx = ctx.run("RUN-2").unwrap().context().clone();
+    assert_eq!(records(&ctx).len(), 2);
+    assert_eq!(last(&ctx).payload::<String>().unwrap(), large('a'));
+}
