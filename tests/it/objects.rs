@@ -149,6 +149,9 @@ fn what_cannot_be_appended_leaves_no_objects() {
     fs::write(&path, format!("{body},\"hash\":\"{hash}\"}}\n")).unwrap();
     let newer = ctx.append(event(&large('a')));
     assert!(matches!(newer, Err(JournalError::Genesis(GenesisError::NewerFormat { .. }))));
+    let mut transaction = ctx.transaction();
+    transaction.append(event(&large('a')));
+    assert!(transaction.commit().is_err());
     assert!(!ctx.run_path().join("objects").exists());
 }
 
@@ -184,13 +187,29 @@ fn a_duplicate_is_told_by_meaning() {
         let refused = ctx.append(other.key("k"));
         assert!(matches!(refused, Err(JournalError::KeyConflict { difference: "payload", .. })));
     }
+    let batch = [event("small").key("b"), event(&large('b')), event(&large('c'))];
+    let journal = ctx.journal().unwrap();
+    journal.append_batch(&batch).unwrap();
+    assert!(journal.append_batch(&batch).unwrap().iter().all(|appended| appended.duplicate));
     let mut transaction = ctx.transaction().key("t");
     transaction.append(event(&large('c')));
     transaction.commit().unwrap();
     let mut again = ctx.transaction().key("t");
     again.append(event(&large('c')));
     assert!(again.commit().unwrap().duplicate);
-    assert_eq!(records(&ctx).len(), 2);
+    assert_eq!(records(&ctx).len(), 5);
+}
+
+#[test]
+fn a_duplicate_behind_damage_is_told_by_meaning() {
+    let (_test, ctx) = start();
+    ctx.append(event("small")).unwrap();
+    ctx.append(event(&large('a')).key("k")).unwrap();
+    let mut journal = fs::read(ctx.journal_path()).unwrap();
+    let first_hash = journal.iter().position(|byte| *byte == b'\n').unwrap() - 10;
+    journal[first_hash] ^= 1;
+    fs::write(ctx.journal_path(), journal).unwrap();
+    assert!(ctx.append(event(&large('a')).key("k")).unwrap().duplicate);
 }
 
 #[test]
@@ -360,6 +379,7 @@ fn what_the_library_itself_says_at_length_is_read_by_it() {
     })
     .unwrap_err();
     let reason = large('r');
+    ctx.run().unwrap().set_status(RunStatus::Executing, Some(&large('s'))).unwrap();
     ctx.run().unwrap().complete(Outcome::Failed, Some(&reason)).unwrap();
     assert_eq!(ctx.run().unwrap().state().unwrap().reason.as_deref(), Some(reason.as_str()));
 
