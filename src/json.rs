@@ -55,6 +55,12 @@ fn breaks_lines(c: char) -> bool {
     matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}')
 }
 
+/// The bytes that [`write_on_line`] appends.
+pub(crate) fn len_on_line(json: &str) -> usize {
+    let escapes = json.chars().filter(|c| breaks_lines(*c));
+    json.len() + escapes.map(|c| "\\u0000".len() - c.len_utf8()).sum::<usize>()
+}
+
 /// Appends JSON with such characters escaped. They can only stand inside strings.
 pub(crate) fn write_on_line(out: &mut Vec<u8>, json: &str) {
     // Nearly all text is plain ASCII, and that is quick to see.

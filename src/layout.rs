@@ -3,6 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use uuid::Uuid;
 
+use crate::digest::Digest;
 use crate::id::{EventId, RunId, TaskId};
 
 /// The version of the format that this code writes.
@@ -19,6 +20,7 @@ pub(crate) const LOCK: &str = "journal/.lock";
 pub(crate) const SYNC: &str = "journal/.sync";
 pub(crate) const HEAD: &str = "journal/.head";
 pub(crate) const TMP: &str = ".tmp";
+pub(crate) const OBJECTS: &str = "objects";
 
 pub(crate) fn task_dir(root: &Utf8Path, task: &TaskId) -> Utf8PathBuf {
     root.join(task.as_str())
@@ -31,6 +33,22 @@ pub(crate) fn run_dir(root: &Utf8Path, task: &TaskId, run: &RunId) -> Utf8PathBu
 /// Staged content of the artifact record with this id, relative to the run.
 pub(crate) fn stage(event: EventId) -> String {
     format!("{TMP}/{event}")
+}
+
+/// An object on its way into its place.
+pub(crate) fn new_object(id: EventId) -> String {
+    format!("{TMP}/{id}.object")
+}
+
+/// The directory of the object with this digest.
+pub(crate) fn object_dir(digest: Digest) -> String {
+    format!("{OBJECTS}/{:.2}", digest.to_hex())
+}
+
+/// The object with this digest, relative to the run or the task.
+pub(crate) fn object(digest: Digest) -> String {
+    let hex = digest.to_hex();
+    format!("{OBJECTS}/{hex:.2}/{}", hex.get(2..).unwrap_or_default())
 }
 
 /// A table of the head.

@@ -340,8 +340,20 @@ def artifact_states(run, records):
             states.setdefault(path, "unjournaled")
     return dict(sorted(states.items()))
 
+def object_states(home, records):
+    """Section 4: each object that a counted record names, against the disk."""
+    states = {}
+    for rec in records:
+        ref = rec.json.get("payload_ref")
+        if isinstance(ref, dict) and DIGEST.fullmatch(str(ref.get("digest"))):
+            name = ref["digest"][len("blake3:"):]
+            content = read(home, "objects/" + name[:2] + "/" + name[2:])
+            sound = content is not None and len(content) == number(ref.get("size")) and digest(content) == ref["digest"]
+            states[ref["digest"]] = "missing" if content is None else "ok" if sound else "changed"
+    return dict(sorted(states.items()))
+
 def look(directory):
-    result = {"dir": directory, "genesis": "missing", "records": [], "reports": [], "artifacts": {}}
+    result = {"dir": directory, "genesis": "missing", "records": [], "reports": [], "artifacts": {}, "objects": {}}
     run, task = read(directory, "run.json"), read(directory, "task.json")
     genesis = task if run is None else run
     if genesis is None:
@@ -357,6 +369,7 @@ def look(directory):
                           "stream": r.json["aggregate_kind"] + "/" + r.json["stream_id"],
                           "stream_version": r.stream_version} for r in scan.counted]
     result["reports"] = [{"offset": a, "length": b - a, "kind": kind} for a, b, kind in scan.reports]
+    result["objects"] = object_states(directory, scan.counted)
     if run is not None:
         result["artifacts"] = artifact_states(directory, scan.counted)
     return result

@@ -1,5 +1,6 @@
 //! The commit of a transaction: the record first, then its application.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -11,7 +12,9 @@ use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
 use crate::io::Dir;
-use crate::journal::{Appended, Durability, Event, JournalError, LockedLog, check_user_key, types};
+use crate::journal::{
+    Appended, Durability, Event, JournalError, LockedLog, check_user_key, spill, types,
+};
 use crate::layout;
 use crate::name::ArtifactName;
 
@@ -63,6 +66,9 @@ impl Transaction {
         head: impl FnOnce(&mut LockedLog<'_>) -> Result<Option<Event>, JournalError>,
     ) -> Result<Committed, ArtifactError> {
         self.check_user()?;
+        if let Cow::Owned(spilled) = spill(self.writer.home(), &self.events)? {
+            self.events = spilled;
+        }
         let writer = Arc::clone(&self.writer);
         if self.durability == Durability::Durable {
             // All that the records will name is on the disk before them.
@@ -103,6 +109,7 @@ impl Transaction {
         let places = self.check_places(locked.dir())?;
         let unchanged = self.unchanged(&catalog);
         batch.retain(|event| event.event_id.is_none_or(|id| !unchanged.iter().any(|u| u.0 == id)));
+        let batch = locked.spill(&batch)?;
 
         // From here on the stages belong to the records: a crash, or a failure, leaves them in place.
         let staged = std::mem::take(&mut self.staged);

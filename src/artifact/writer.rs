@@ -6,7 +6,7 @@ use super::apply;
 use crate::finding::Finding;
 use crate::io::Dir;
 use crate::journal::{
-    Appended, Durability, Event, Home, JournalError, LockedLog, Log, Opened, Unsynced,
+    Appended, Durability, Event, Home, JournalError, LockedLog, Log, Opened, Unsynced, spill,
 };
 
 /// The journal of a run, whose committed artifacts are put in place by whoever locks it.
@@ -104,8 +104,9 @@ impl RunWriter {
         events: &[Event],
         durability: Durability,
     ) -> Result<Vec<Appended>, JournalError> {
+        let events = spill(&self.home, events)?;
         let (appended, unsynced) = self.with_log(|log| {
-            let appended = log.lock()?.append(events)?;
+            let appended = log.lock()?.append(&events)?;
             Ok::<_, JournalError>((appended, log.unsynced()))
         })?;
         if durability == Durability::Durable {

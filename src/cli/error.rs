@@ -225,7 +225,10 @@ fn of_journal(error: &JournalError) -> Exit {
     match error {
         JournalError::Io(error) => of_io(error),
         JournalError::Genesis(error) => of_genesis(error),
-        JournalError::MissingJournal { .. } | JournalError::DamagedTail { .. } => Exit::Damage,
+        JournalError::MissingJournal { .. }
+        | JournalError::DamagedTail { .. }
+        | JournalError::ObjectMissing { .. }
+        | JournalError::ObjectChanged { .. } => Exit::Damage,
         JournalError::Removed { .. } => Exit::NotFound,
         JournalError::LockTimeout { .. }
         | JournalError::Closed { .. }

@@ -255,7 +255,7 @@ fn live_line(record: &Record, output: &mut Output) -> Result<(), CliError> {
     if output.format() == Format::Jsonl {
         return output.json_line(record);
     }
-    let payload = record.payload_json().map(cut).unwrap_or_default();
+    let payload = payload_cell(record)?;
     let (seq, when, event_type) = (record.seq(), record.occurred_at(), record.event_type());
     output.line(format!("{seq}  {when}  {event_type}  {}  {payload}", record.stream()).trim_end())
 }
@@ -265,19 +265,25 @@ fn table(records: &[Record], output: &mut Output) -> Result<(), CliError> {
         hint("no such events");
         return Ok(());
     }
-    let rows: Vec<_> = records
-        .iter()
-        .map(|record| {
-            [
-                record.seq().to_string(),
-                output.ago(record.occurred_at()),
-                record.event_type().to_owned(),
-                record.stream(),
-                record.payload_json().map(cut).unwrap_or_default(),
-            ]
-        })
-        .collect();
+    let mut rows = Vec::with_capacity(records.len());
+    for record in records {
+        rows.push([
+            record.seq().to_string(),
+            output.ago(record.occurred_at()),
+            record.event_type().to_owned(),
+            record.stream(),
+            payload_cell(record)?,
+        ]);
+    }
     output.table(["SEQ", "WHEN", "TYPE", "STREAM", "PAYLOAD"], &rows)
+}
+
+/// What the table shows of a payload: of one that is in an object, where it is. A list opens no objects.
+fn payload_cell(record: &Record) -> Result<String, CliError> {
+    match record.payload_ref() {
+        Some(object) => Ok(format!("{} bytes in object {}", object.size, object.digest)),
+        None => Ok(record.payload_json()?.as_deref().map(cut).unwrap_or_default()),
+    }
 }
 
 /// The beginning of a payload: a table is to be looked over; `event show` has all of it.
@@ -313,6 +319,7 @@ fn show_record(record: &Record, output: &mut Output) -> Result<Exit, CliError> {
         return Ok(Exit::Fine);
     }
     output.one(&OneEvent { event: record }, |output| {
+        let payload = record.payload_json()?;
         let actor = match record.actor_id() {
             Some(id) => format!("{}/{id}", record.actor_kind()),
             None => record.actor_kind().to_owned(),
@@ -330,7 +337,7 @@ fn show_record(record: &Record, output: &mut Output) -> Result<Exit, CliError> {
             ("correlation", text(record.correlation_id())),
             ("key", text(record.idempotency_key())),
             ("metadata", text(record.metadata_json())),
-            ("payload", text(record.payload_json())),
+            ("payload", text(payload.as_deref())),
         ])
     })?;
     Ok(Exit::Fine)

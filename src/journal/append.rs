@@ -4,19 +4,17 @@ use serde_json::value::RawValue;
 
 use super::entry::Name;
 use super::scan::SkipKind;
-use super::{Appended, Event, ExpectedVersion, JournalError, LockedLog, Record, types};
+use super::{
+    Appended, Event, ExpectedVersion, JournalError, LockedLog, MAX_BATCH_RECORDS, Record, TooLarge,
+    types,
+};
 use crate::json;
 
 impl LockedLog<'_> {
     /// Appends events as one batch, whole or not at all: buffered, so it survives this process; for
     /// more, sync afterwards. A key that stands already returns the first events.
     pub(crate) fn append(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
-        events.iter().try_for_each(Event::check)?;
-        if let Some(event) = events.iter().skip(1).find(|event| event.key.is_some()) {
-            return Err(
-                event.bad("a batch has one key, that of its first event (or the transaction's)")
-            );
-        }
+        check(events)?;
         if self.stale {
             self.catch_up()?;
         }
@@ -57,7 +55,7 @@ impl LockedLog<'_> {
             if (record.aggregate_kind(), record.stream_id()) != (kind, id) {
                 return Err(conflict("stream"));
             }
-            if !same_meaning(record, event) {
+            if !same_meaning(record, event)? {
                 return Err(conflict("payload"));
             }
         }
@@ -141,12 +139,28 @@ impl LockedLog<'_> {
     }
 }
 
+/// Checks what can be told of a batch without the journal.
+pub(super) fn check(events: &[Event]) -> Result<(), JournalError> {
+    events.iter().try_for_each(Event::check)?;
+    if let Some(event) = events.iter().skip(1).find(|event| event.key.is_some()) {
+        return Err(
+            event.bad("a batch has one key, that of its first event (or the transaction's)")
+        );
+    }
+    let (size, limit) = (events.len(), MAX_BATCH_RECORDS);
+    if size > limit {
+        return Err(JournalError::TooLarge { what: TooLarge::BatchRecords, size, limit });
+    }
+    Ok(())
+}
+
 /// True if payloads mean the same: equal as JSON values, in the library's own events apart from what
 /// it fills in itself.
-fn same_meaning(record: &Record, event: &Event) -> bool {
-    let (first, second) = (record.payload_json(), event.payload.as_deref().map(RawValue::get));
+fn same_meaning(record: &Record, event: &Event) -> Result<bool, JournalError> {
+    let first = record.payload_json()?;
+    let (first, second) = (first.as_deref(), event.payload.as_deref().map(RawValue::get));
     if json::same_value(first, second) {
-        return true;
+        return Ok(true);
     }
     let meaning = |json: Option<&str>| {
         let mut members: serde_json::Map<String, serde_json::Value> =
@@ -154,6 +168,6 @@ fn same_meaning(record: &Record, event: &Event) -> bool {
         members.retain(|name, _| !types::FILLED_IN.contains(&name.as_str()));
         Some(members)
     };
-    types::RESERVED.contains(&event.event_type.as_str())
-        && meaning(first).is_some_and(|first| Some(first) == meaning(second))
+    Ok(types::RESERVED.contains(&event.event_type.as_str())
+        && meaning(first).is_some_and(|first| Some(first) == meaning(second)))
 }

@@ -6,9 +6,7 @@ use super::compose::Draft;
 use super::entry::{Name, Names, Place};
 use super::record::{Facts, Garbage};
 use super::scan::{Cursor, Rest};
-use super::{
-    Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, TooLarge,
-};
+use super::{Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_LINE, TooLarge};
 use crate::clock::Timestamp;
 use crate::id::EventId;
 use crate::json;
@@ -33,10 +31,7 @@ impl LockedLog<'_> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        if events.len() > MAX_BATCH_RECORDS {
-            let (size, limit) = (events.len(), MAX_BATCH_RECORDS);
-            return Err(JournalError::TooLarge { what: TooLarge::BatchRecords, size, limit });
-        }
+        let events = &*self.spill(events)?;
         let streams = self.next_versions(events)?;
         let torn = !self.tail.is_empty() && !self.tail.ends_with(b"\n");
         let seal: &[u8] = if torn { b"#\n" } else { b"" };
@@ -163,6 +158,7 @@ impl<'a> Context<'a> {
         let actor = event.actor.as_ref().unwrap_or(&home.actor);
         let step = home.step.as_ref().map(|step| step.started);
         let metadata = event.metadata.as_deref().or(self.metadata.as_deref());
+        let payload = event.payload.as_deref().filter(|_| event.payload_ref.is_none());
         Draft {
             seq: 0,
             event_id: event.event_id.unwrap_or_else(|| home.runtime.next_event_id()),
@@ -178,8 +174,8 @@ impl<'a> Context<'a> {
             correlation_id: event.correlation.as_deref().or(self.correlation),
             idempotency_key: None,
             batch: None,
-            payload: event.payload.as_deref().map(RawValue::get),
-            payload_ref: None,
+            payload: payload.map(RawValue::get),
+            payload_ref: event.payload_ref,
             metadata: metadata.map(RawValue::get),
             garbage: None,
         }

@@ -1,5 +1,6 @@
 //! A record as a value of the caller's own type: an enum with a variant for each event type.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt::Display;
 
@@ -7,7 +8,6 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::de::StrRead;
-use serde_json::value::RawValue;
 
 use super::JournalError;
 use super::record::Record;
@@ -91,7 +91,7 @@ impl serde::de::Error for Refusal {
 struct EventDeserializer<'de> {
     record: &'de Record,
     /// A payload that does not stand in the line, once it was read.
-    elsewhere: &'de OnceCell<Box<RawValue>>,
+    elsewhere: &'de OnceCell<String>,
 }
 
 impl<'de> EventDeserializer<'de> {
@@ -100,12 +100,10 @@ impl<'de> EventDeserializer<'de> {
         self,
         read: impl FnOnce(&mut serde_json::Deserializer<StrRead<'de>>) -> serde_json::Result<T>,
     ) -> Result<T, Refusal> {
-        let json = match self.record.payload_ref() {
-            None => self.record.payload_json().unwrap_or("null"),
-            Some(_) => {
-                let payload = self.record.payload().map_err(Refusal::Journal)?;
-                self.elsewhere.get_or_init(|| payload).get()
-            }
+        let json = match self.record.payload_json().map_err(Refusal::Journal)? {
+            None => "null",
+            Some(Cow::Borrowed(json)) => json,
+            Some(Cow::Owned(json)) => self.elsewhere.get_or_init(|| json),
         };
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let value = read(&mut deserializer)?;

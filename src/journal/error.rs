@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::digest::Digest;
 use crate::error::IoError;
 use crate::genesis::GenesisError;
 use crate::id::{EventId, StepName};
@@ -162,6 +163,39 @@ pub enum JournalError {
         /// The cursor's seq.
         seq: u64,
     },
+    /// The object that holds a payload is gone.
+    #[error(
+        "the payload of seq {seq} is not there: {path} (digest {expected}) is missing; restore it from a \
+         backup, or append the same payload again, which puts it back"
+    )]
+    ObjectMissing {
+        /// Where the object should be.
+        path: Utf8PathBuf,
+        /// The record that names it.
+        seq: u64,
+        /// The digest that it should have.
+        expected: Digest,
+    },
+    /// The object that holds a payload is not what the record names.
+    #[error(
+        "the payload of seq {seq} was changed: {path} has the digest {found} ({found_size} bytes), and \
+         {expected} ({expected_size} bytes) was expected; restore it from a backup, or append the same \
+         payload again, which puts it back"
+    )]
+    ObjectChanged {
+        /// The object.
+        path: Utf8PathBuf,
+        /// The record that names it.
+        seq: u64,
+        /// What the record says.
+        expected: Digest,
+        /// Bytes, as the record says.
+        expected_size: u64,
+        /// What the file has.
+        found: Digest,
+        /// Bytes of the file.
+        found_size: u64,
+    },
     /// A payload does not have the shape that the reader asked for.
     #[error("the payload of seq {seq} ({event_type}) does not read as asked")]
     Payload {
@@ -189,7 +223,7 @@ pub enum TooLarge {
 impl TooLarge {
     fn advice(self) -> &'static str {
         match self {
-            TooLarge::Line => "write the content as an artifact and name it in the payload",
+            TooLarge::Line => "put what is large into the payload, or into an artifact",
             TooLarge::BatchBytes | TooLarge::BatchRecords => "commit it in parts",
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{JournalError, types};
+use super::{JournalError, PayloadRef, types};
 use crate::id::EventId;
 use crate::json;
 
@@ -89,6 +89,8 @@ pub struct Event {
     pub(crate) key: Option<String>,
     pub(crate) expected: ExpectedVersion,
     pub(crate) payload: Option<Box<RawValue>>,
+    /// The object that the payload was put into, because it is too large for a line.
+    pub(super) payload_ref: Option<PayloadRef>,
     pub(crate) metadata: Option<Box<RawValue>>,
     /// The first thing that went wrong while the event was put together; told when it is appended.
     pub(crate) fault: Option<String>,
@@ -108,12 +110,14 @@ impl Event {
             key: None,
             expected: ExpectedVersion::Any,
             payload: None,
+            payload_ref: None,
             metadata: None,
             fault: None,
         }
     }
 
-    /// What happened, as JSON. It stands in the journal as native JSON, integers of any size exact.
+    /// What happened, as JSON. It stands in the journal as native JSON, integers of any size exact; where
+    /// it is over 64 KiB, in an object beside it, which is always durable, and reads the same.
     pub fn payload<T: Serialize + ?Sized>(mut self, payload: &T) -> Self {
         match json::to_raw(payload) {
             Ok(raw) => self.payload = (raw.get() != "null").then_some(raw),

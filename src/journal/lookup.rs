@@ -70,7 +70,8 @@ impl LockedLog<'_> {
         let mut at = from;
         for line in bytes.split_inclusive(|byte| *byte == b'\n').take(others) {
             let record = batch.last().and_then(|last| follows(last.hash(), line, at));
-            batch.push(record.ok_or_else(|| self.gone(at, 0))?);
+            let record = record.ok_or_else(|| self.gone(at, 0))?;
+            batch.push(record.in_dir(self.log.dir.path()));
             at += line.len() as u64;
         }
         if batch.len() == others + 1 { Ok(()) } else { Err(self.gone(at, 0)) }
@@ -96,12 +97,12 @@ impl LockedLog<'_> {
         &mut self,
         see: &mut dyn FnMut(&Record) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        let file = &self.log.file;
+        let (file, dir) = (&self.log.file, self.log.dir.path());
         let mut forward = Forward::new(self.log.start);
         let mut failed = Ok(());
         loop {
             let mut see = |seen| match seen {
-                Seen::Record { record, .. } if failed.is_ok() => failed = see(&record),
+                Seen::Record { record, .. } if failed.is_ok() => failed = see(&record.in_dir(dir)),
                 _ => {}
             };
             let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
@@ -157,7 +158,9 @@ impl LockedLog<'_> {
     /// so that only the scan can tell what it follows.
     fn read_scanned(&self, place: Place) -> Result<Record, JournalError> {
         let line = self.line(place)?;
-        parse(&line, place.offset).ok_or_else(|| self.gone(place.offset, place.length))
+        let record = parse(&line, place.offset);
+        let record = record.ok_or_else(|| self.gone(place.offset, place.length))?;
+        Ok(record.in_dir(self.log.dir.path()))
     }
 
     fn line(&self, place: Place) -> Result<Vec<u8>, JournalError> {
@@ -179,7 +182,8 @@ impl LockedLog<'_> {
             0 => Some(self.log.start.hash),
             _ => line::open(&parent).map(|sealed| sealed.hash),
         };
-        Ok(parent.and_then(|parent| follows(parent, &line, place.offset)))
+        let record = parent.and_then(|parent| follows(parent, &line, place.offset));
+        Ok(record.map(|record| record.in_dir(self.log.dir.path())))
     }
 }
 

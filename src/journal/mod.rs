@@ -24,6 +24,7 @@ mod ledger;
 mod lenient;
 mod log;
 mod lookup;
+mod objects;
 mod parse;
 mod reader;
 mod record;
@@ -45,6 +46,7 @@ pub(crate) use home::{Home, Opened, Runtime};
 pub(crate) use ledger::HeadPolicy;
 pub use log::Durability;
 pub(crate) use log::{LockedLog, Log, Unsynced};
+pub(crate) use objects::spill;
 pub use record::{Garbage, PayloadRef, Record};
 
 /// The fixed words of the format: see docs/format.md for the whole table.

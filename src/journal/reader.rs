@@ -133,9 +133,9 @@ impl Reader {
 
     /// The next piece, of which only what counts is certain: the rest may be in flight.
     pub(super) fn glance(&mut self) -> Result<Piece, IoError> {
-        let (mut seen, file) = (Vec::new(), &mut self.file);
+        let (mut seen, dir, file) = (Vec::new(), self.dir.path(), &mut self.file);
         let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
-        let rest = self.forward.step(u64::MAX, read, &mut |item| seen.push(item))?;
+        let rest = self.forward.step(u64::MAX, read, &mut |item| seen.push(item.in_dir(dir)))?;
         Ok(Piece { seen, rest })
     }
 

@@ -1,13 +1,15 @@
 //! A record: one line of a journal.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 
+use camino::Utf8Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{JournalError, lenient, parse};
+use super::{JournalError, lenient, objects, parse};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::id::EventId;
@@ -25,6 +27,8 @@ pub struct Record {
     offset: u64,
     hash: Digest,
     members: Members,
+    /// The directory of its run or task, if it needs that to find its payload.
+    dir: Option<Box<Utf8Path>>,
 }
 
 /// What the members of a line say; texts as places in it.
@@ -187,27 +191,55 @@ impl Record {
         self.members.batch.map(|(_, size)| size)
     }
 
-    /// The payload as a type; `null` where the event has none.
+    /// The payload as a type; `null` where the event has none. It is in the line, or in an object, which
+    /// is read and checked each time.
     ///
     /// # Errors
-    /// [`JournalError::Payload`] where the payload does not have that shape.
+    /// [`JournalError::Payload`] where the payload does not have that shape;
+    /// [`JournalError::ObjectMissing`] and [`JournalError::ObjectChanged`] where its object is gone or
+    /// is not what the record names.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, JournalError> {
-        let payload = match self.payload_ref() {
-            None => serde_json::from_str(self.payload_json().unwrap_or("null")),
-            Some(_) => Err(serde::de::Error::custom(
-                "it is kept as an object, which this version does not read",
-            )),
+        let payload = match self.object()? {
+            None => serde_json::from_str(self.payload_in_line().unwrap_or("null")),
+            Some(content) => serde_json::from_slice(&content),
         };
         payload.map_err(|source| self.unreadable(source))
     }
 
-    /// The event's data as JSON, as it stands in the line.
-    #[must_use]
-    pub fn payload_json(&self) -> Option<&str> {
+    /// The payload as JSON; `None` where the event has none. It is in the line, or in an object, which is
+    /// read and checked each time.
+    ///
+    /// # Errors
+    /// As [`payload`](Record::payload).
+    pub fn payload_json(&self) -> Result<Option<Cow<'_, str>>, JournalError> {
+        let Some(content) = self.object()? else {
+            return Ok(self.payload_in_line().map(Cow::Borrowed));
+        };
+        // Only a forged record can name an object that is no JSON.
+        let json: Box<RawValue> =
+            serde_json::from_slice(&content).map_err(|source| self.unreadable(source))?;
+        Ok(Some(Cow::Owned(Box::<str>::from(json).into_string())))
+    }
+
+    fn payload_in_line(&self) -> Option<&str> {
         self.members.payload.map(|span| self.text(span))
     }
 
-    /// Where the event's data is, if it is too large for a line.
+    fn object(&self) -> Result<Option<Vec<u8>>, JournalError> {
+        let Some(named) = self.payload_ref() else { return Ok(None) };
+        // Every journal's records are told their directory; without one, nothing opens.
+        let dir = self.dir.as_deref().unwrap_or(Utf8Path::new(""));
+        objects::read(dir, self.seq(), named).map(Some)
+    }
+
+    /// The record, as one of the run or the task in this directory.
+    pub(super) fn in_dir(mut self, dir: &Utf8Path) -> Self {
+        self.dir = self.payload_ref().map(|_| dir.into());
+        self
+    }
+
+    /// The object that holds the payload, if that is too large for a line: it is in the directory of the
+    /// run, or of the task, under `objects/` and the digits of its digest, the first two a directory.
     #[must_use]
     pub fn payload_ref(&self) -> Option<PayloadRef> {
         self.members.payload_ref.as_deref().copied()
@@ -283,7 +315,8 @@ impl Record {
             Some(members) => (line.into(), members),
             None => lenient::members(line)?,
         };
-        Some(Self { text, line: u32::try_from(line.len()).ok()?, offset, hash, members })
+        let line = u32::try_from(line.len()).ok()?;
+        Some(Self { text, line, offset, hash, members, dir: None })
     }
 }
 
@@ -393,7 +426,7 @@ mod tests {
                 idempotency_key: text(record.idempotency_key()),
                 batch_index: record.batch_index(),
                 batch_size: record.batch_size(),
-                payload: raw(record.payload_json()),
+                payload: raw(record.payload_in_line()),
                 payload_ref: record.payload_ref(),
                 metadata: raw(record.metadata_json()),
                 garbage: record.garbage(),

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use camino::Utf8Path;
+
 use super::MAX_LINE;
 pub(super) use super::cursor::Cursor;
 use super::record::{Garbage, Record};
@@ -55,6 +57,18 @@ impl Skip {
 pub(crate) enum Seen {
     Record { record: Record, offset: u64, length: u64 },
     Skip(Skip),
+}
+
+impl Seen {
+    /// The same, seen in the journal of the run or the task in this directory.
+    pub(super) fn in_dir(self, dir: &Utf8Path) -> Self {
+        match self {
+            Seen::Record { record, offset, length } => {
+                Seen::Record { record: record.in_dir(dir), offset, length }
+            }
+            skip => skip,
+        }
+    }
 }
 
 /// What lies behind the last counted record, if the bytes end where the file ends.

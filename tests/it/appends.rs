@@ -64,7 +64,7 @@ fn integers_of_any_size_and_line_breaks_of_any_kind_are_kept() {
     assert_eq!(records[0].payload::<u128>().unwrap(), u128::MAX);
     assert_eq!(records[1].payload::<String>().unwrap(), text);
     let json = records[2].payload_json().unwrap();
-    assert_eq!(json, "{\"big\":123456789012345678901234567890,\"deep\":[1]}");
+    assert_eq!(json.unwrap(), "{\"big\":123456789012345678901234567890,\"deep\":[1]}");
     let lines = std::fs::read_to_string(ctx.journal_path()).unwrap();
     assert_eq!(lines.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count(), 4);
 }

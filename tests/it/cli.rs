@@ -464,6 +464,30 @@ fn a_log_is_followed_until_the_run_is_complete() {
 }
 
 #[test]
+fn a_payload_in_an_object_is_shown_and_listed_without_it() {
+    let shell = Shell::in_run();
+    let payload = format!("\"{}\"", "x".repeat(70_000));
+    assert_eq!(shell.feed(&["event", "append", "said", "--payload", "-"], &payload).exit, 0);
+    let digest = Digest::of(payload.as_bytes());
+    let named = json!({"digest": digest.to_string(), "size": 70_002});
+    assert_eq!(shell.jsonl(&["event", "log"])[0]["payload_ref"], named);
+    assert_eq!(shell.json(&["event", "show", "1"])["event"]["payload_ref"], named);
+    assert!(shell.ok(&["event", "show", "1"]).contains(&payload));
+    let listed = format!("70002 bytes in object {digest}\n");
+    assert!(shell.ok(&["event", "log"]).contains(&listed));
+
+    let hex = digest.to_hex();
+    let object = shell.run_file(&format!("objects/{}/{}", &hex[..2], &hex[2..]));
+    fs::write(&object, "\"rot\"").unwrap();
+    let refused = shell.refused(5, &["event", "show", "1"]);
+    assert!(refused.contains(&digest.to_string()) && refused.contains("restore"), "{refused}");
+    assert!(refused.contains(&Digest::of(b"\"rot\"").to_string()), "{refused}");
+    fs::remove_file(&object).unwrap();
+    assert!(shell.refused(5, &["event", "show", "1"]).contains("is missing"));
+    assert!(shell.ok(&["event", "log"]).contains(&listed), "a list opens no objects");
+}
+
+#[test]
 fn lines_are_appended_in_batches() {
     let shell = Shell::in_run();
     let input: String = (1..=1500).map(|n| format!("{{\"n\":{n}}}\n")).collect();

@@ -3,7 +3,7 @@
 //! byte what is committed: who changes the format sees it here. `RUNJOURNAL_BLESS=1` rewrites them.
 //!
 //! A fixture is `fixtures/<good|damaged>/<name>/` with `expected.json` and `workspace/`, as far as git
-//! keeps it: lock files and empty directories are not there.
+//! keeps it: lock files, heads and empty directories are not there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,6 +33,9 @@ pub(crate) struct Expected {
     pub(crate) records: Vec<u64>,
     pub(crate) reports: Vec<Report>,
     pub(crate) artifacts: BTreeMap<String, String>,
+    /// The state of each object that a record names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) objects: BTreeMap<String, String>,
     /// `goes on`, or why it is refused.
     pub(crate) append: String,
 }
@@ -140,6 +143,17 @@ const FIXTURES: &[Fixture] = &[
             Event::new("note_taken").stream("talk", odd).metadata(&json!({"\u{2028}": odd}));
         lab.ctx.append(event.payload(&json!([odd, nested])).key(odd)).unwrap();
     }),
+    fixture("good/spilled_payload", |lab| {
+        note(lab, "hello");
+        spilled(lab);
+        note(lab, "again");
+    }),
+    fixture("damaged/objects", |lab| {
+        let [changed, missing] = spilled(lab);
+        fs::write(changed, "\"shorter than it was\"").unwrap();
+        fs::remove_file(missing).unwrap();
+        note(lab, "hello");
+    }),
     fixture("damaged/bit_flipped_in_a_body", |lab| flip(lab, 1, |line| line / 2, 2)),
     fixture("damaged/bit_flipped_in_a_batch", |lab| flip(lab, 3, |line| line / 2, 2)),
     fixture("damaged/bit_flipped_in_a_hash", |lab| flip(lab, 1, |line| line - 10, 0)),
@@ -246,6 +260,19 @@ fn note(lab: &Lab, text: &str) {
     lab.ctx.append(Event::new("note_taken").payload(&json!({"text": text}))).unwrap();
 }
 
+/// Appends two payloads that are too large for a line, as it is written there; returns their objects.
+fn spilled(lab: &Lab) -> [Utf8PathBuf; 2] {
+    let lines = "\u{2028}".repeat(11_000);
+    let events = [lines, "y".repeat((64 << 10) - 1)].map(|text| Event::new("said").payload(&text));
+    lab.batch(&events);
+    let (records, _) = lab.read();
+    let objects = records.iter().filter_map(runjournal::Record::payload_ref).map(|object| {
+        let hex = object.digest.to_hex();
+        lab.ctx.run_path().join("objects").join(&hex[..2]).join(&hex[2..])
+    });
+    objects.collect::<Vec<_>>().try_into().unwrap()
+}
+
 /// Lines 0 and 1: records; 2 to 4: a batch; 5: three bytes of a killed writer and their seal; 6 and
 /// 7: records.
 fn some(lab: &Lab) {
@@ -299,9 +326,8 @@ fn folder(name: &str) -> Utf8PathBuf {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// A head is derived, and may be there or not.
-fn is_head(name: &str) -> bool {
-    name == ".head" || name.starts_with(".head.")
+fn is_left_out(name: &str) -> bool {
+    name == ".lock" || name.starts_with(".head")
 }
 
 /// All files below a directory, as far as git keeps them, with their contents.
@@ -313,7 +339,7 @@ fn files(dir: &Utf8Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().into_path();
             if path.is_dir() {
                 dirs.push(path);
-            } else if path.file_name().is_some_and(|name| name != ".lock" && !is_head(name)) {
+            } else if !path.file_name().is_some_and(is_left_out) {
                 let relative = path.strip_prefix(dir).unwrap().as_str().replace('\\', "/");
                 files.insert(relative, fs::read(&path).unwrap());
             }
@@ -365,6 +391,7 @@ fn found(run: Result<&RunContext, &runjournal::WorkspaceError>) -> Expected {
         records: Vec::new(),
         reports: Vec::new(),
         artifacts: BTreeMap::new(),
+        objects: BTreeMap::new(),
         append: String::new(),
     };
     let ctx = match run {
@@ -380,6 +407,7 @@ fn found(run: Result<&RunContext, &runjournal::WorkspaceError>) -> Expected {
         Ok(_) => {
             let (records, reports) = lab::read(ctx);
             found.artifacts = artifacts(ctx, &records);
+            found.objects = objects(&records);
             found.records = records.iter().map(|record| record.seq()).collect();
             found.reports = reports;
         }
@@ -398,6 +426,18 @@ fn found(run: Result<&RunContext, &runjournal::WorkspaceError>) -> Expected {
     }
     .to_owned();
     found
+}
+
+/// The state of each object that a record names.
+fn objects(records: &[runjournal::Record]) -> BTreeMap<String, String> {
+    let state = |record: &runjournal::Record| match record.payload_json() {
+        Ok(_) => "ok",
+        Err(JournalError::ObjectMissing { .. }) => "missing",
+        Err(JournalError::ObjectChanged { .. }) => "changed",
+        Err(other) => panic!("{other:?}"),
+    };
+    let named = records.iter().filter_map(|record| Some((record.payload_ref()?, record)));
+    named.map(|(object, record)| (object.digest.to_string(), state(record).to_owned())).collect()
 }
 
 /// The state of each artifact, in the independent reader's words.

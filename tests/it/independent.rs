@@ -23,6 +23,7 @@ struct Told {
     records: Vec<Line>,
     reports: Vec<Report>,
     artifacts: BTreeMap<String, String>,
+    objects: BTreeMap<String, String>,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -86,6 +87,7 @@ fn it_reads_the_fixtures_as_we_do() {
         assert_eq!(seqs, expected.records, "{name}");
         assert_eq!(run.reports, expected.reports, "{name}");
         assert_eq!(run.artifacts, expected.artifacts, "{name}");
+        assert_eq!(run.objects, expected.objects, "{name}");
         if let Some(events) = copy.ctx.as_ref().ok().and_then(|ctx| ctx.events().ok()) {
             let (records, _) = events.read_all().unwrap();
             assert_eq!(run.records, records.iter().map(Line::of).collect::<Vec<_>>(), "{name}");

@@ -28,6 +28,8 @@ mod lab;
 #[cfg(test)]
 mod large_files;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod random_damage;

@@ -42,7 +42,11 @@ fn traced(ctx: &RunContext, worker: &str) -> Option<Vec<String>> {
         let place = match place.strip_prefix(".tmp/") {
             Some(name) if name.ends_with(".live") => return None,
             Some(_) => "stage",
-            None => place,
+            None => match place.strip_prefix("objects/").map(str::len) {
+                Some(2) => "objects/..",
+                Some(_) => "object",
+                None => place,
+            },
         };
         match call {
             "renameat" | "renameat2" => Some("rename".to_owned()),
@@ -164,6 +168,27 @@ fn what_a_crash_left_is_put_in_place_only_after_its_record_and_content_were_sync
             "fsync .tmp",
         ]
     );
+}
+
+#[test]
+fn large_payload_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        ctx.append(Event::new("said").payload(&"x".repeat(100_000))).unwrap();
+    }
+}
+
+#[test]
+fn an_object_and_its_names_are_synced_before_the_record_that_names_it() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let made = ["write stage", "fsync stage", "rename"];
+    let found = ["fsync object"];
+    let then = ["fsync objects/..", "fsync objects", "fsync ", "write journal/events.jsonl"];
+    for first in [&made[..], &found[..]] {
+        let Some(calls) = traced(&ctx, "sync_order::large_payload_worker") else { return };
+        assert_eq!(calls, [first, &then[..]].concat());
+    }
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn limits_are_typed_errors() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     let journal = ctx.journal().unwrap();
-    let large = Event::new("large").payload(&"x".repeat(MAX_LINE));
+    let large = Event::new("large").metadata(&serde_json::json!({"x": "x".repeat(MAX_LINE)}));
     assert!(matches!(
         journal.append(large),
         Err(JournalError::TooLarge { what: TooLarge::Line, .. })
@@ -213,7 +213,7 @@ fn limits_are_typed_errors() {
         journal.append_batch(&many),
         Err(JournalError::TooLarge { what: TooLarge::BatchRecords, .. })
     ));
-    let heavy = vec![Event::new("heavy").payload(&"x".repeat(900_000)); 20];
+    let heavy = vec![Event::new("heavy").payload(&"x".repeat(60_000)); 300];
     assert!(matches!(
         journal.append_batch(&heavy),
         Err(JournalError::TooLarge { what: TooLarge::BatchBytes, .. })

@@ -16,6 +16,7 @@ pub const ALL: &[Operation] = &[
         done: |seen| ensure(seen.count("noted") == 1, || "it stands twice".into()),
         ..plain()
     },
+    Operation { name: "planted_i1_object_after_record", operate: object_after_record, ..plain() },
     Operation { name: "planted_i4_file_before_record", operate: file_before_record, ..plain() },
     Operation {
         name: "planted_i4_batch_in_parts",
@@ -33,6 +34,20 @@ pub const ALL: &[Operation] = &[
         ..plain()
     },
 ];
+
+fn object_after_record(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    place.begin();
+    let text = "x".repeat(100_000);
+    let appended = ctx.append(Event::new("noted").payload(&text))?;
+    let content = format!("\"{text}\"");
+    let hex = runjournal::Digest::of(content.as_bytes()).to_hex();
+    let object = format!("objects/{hex:.2}/{}", hex.get(2..).unwrap_or_default());
+    std::fs::write(place.run_dir().join(object), content)?;
+    acks.appended(&appended)?;
+    place.end();
+    Ok(())
+}
 
 fn told_too_early(place: &Place, acks: &mut Acks) -> Outcome {
     let ctx = place.ctx()?;

@@ -32,6 +32,25 @@ impl RawRecord {
         self.number("seq").unwrap_or_default()
     }
 
+    /// Reads the payload from the object that the record names, which has to be there and right.
+    fn read_payload(&mut self, home: &Utf8Path) -> Outcome {
+        let Some(named) = self.0.get("payload_ref").cloned() else { return Ok(()) };
+        let digest = named.get("digest").and_then(Value::as_str).unwrap_or_default();
+        let hex = digest.strip_prefix("blake3:").unwrap_or_default();
+        let name = format!("objects/{:.2}/{}", hex, hex.get(2..).unwrap_or_default());
+        let wrong =
+            |what: &str| Violation::new(format!("{what} {name}, which seq {} names", self.seq()));
+        let content = std::fs::read(home.join(&name)).map_err(|_| wrong("there is no"))?;
+        let right = Digest::of(&content).to_string() == digest
+            && named.get("size").and_then(Value::as_u64) == Some(content.len() as u64);
+        let payload = serde_json::from_slice(&content).ok().filter(|_| right);
+        let payload: Value = payload.ok_or_else(|| wrong("wrong content in"))?;
+        if let Some(members) = self.0.as_object_mut() {
+            members.insert("payload".into(), payload);
+        }
+        Ok(())
+    }
+
     /// A member of the payload.
     #[must_use]
     pub fn payload(&self, member: &str) -> Option<&Value> {
@@ -80,7 +99,10 @@ pub(crate) fn records(home: &Utf8Path, genesis: &str) -> Outcome<Vec<RawRecord>>
         pending.push((record, own));
         if pending.len() as u64 == size {
             hash = own;
-            counted.extend(pending.drain(..).map(|(record, _)| record));
+            for (mut record, _) in pending.drain(..) {
+                record.read_payload(home)?;
+                counted.push(record);
+            }
         }
     }
     Ok(counted)

@@ -17,6 +17,21 @@ pub(super) const ALL: &[Operation] = &[
         done: whole_once,
         ..plain()
     },
+    Operation { name: "append_large", operate: large, done: at_least_one, ..plain() },
+    Operation {
+        name: "append_large_again",
+        prepare: large,
+        operate: large,
+        done: at_least_one,
+        ..plain()
+    },
+    Operation {
+        name: "append_large_batch",
+        operate: large_batch,
+        holds: whole,
+        done: whole_once,
+        ..plain()
+    },
 ];
 
 fn note(number: u32) -> Event {
@@ -55,6 +70,24 @@ fn keyed_batch(place: &Place, acks: &mut Acks) -> Outcome {
     let mut events: Vec<_> = (1..5).map(note).collect();
     events.insert(0, note(0).key("notes"));
     append_batch(place, acks, events)
+}
+
+/// An event whose payload is too large for a line.
+fn large_note(number: u32) -> Event {
+    Event::new("noted").payload(&format!("{number}").repeat(70_000))
+}
+
+fn large(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    place.begin();
+    acks.appended(&ctx.append(large_note(1))?)?;
+    place.end();
+    Ok(())
+}
+
+fn large_batch(place: &Place, acks: &mut Acks) -> Outcome {
+    let large = [large_note(1).key("notes"), large_note(2)];
+    append_batch(place, acks, large.into_iter().chain((2..5).map(note)).collect())
 }
 
 fn append_batch(place: &Place, acks: &mut Acks, events: Vec<Event>) -> Outcome {

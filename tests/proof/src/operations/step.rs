@@ -17,6 +17,13 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
     Operation {
+        name: "step_saying_much",
+        operate: saying_much,
+        holds: all_or_none,
+        done: complete,
+        ..plain()
+    },
+    Operation {
         name: "step_taking_over",
         prepare: die_within,
         operate: step,
@@ -45,6 +52,23 @@ fn step(place: &Place, acks: &mut Acks) -> Outcome {
         Ok(Signal::new("done"))
     })?;
     ensure(signal == "done", || format!("the step signalled {signal}"))?;
+    acks.tell("step work")?;
+    place.end();
+    Ok(())
+}
+
+/// A step whose end has a payload that is too large for a line.
+fn saying_much(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    let much = "much ".repeat(20_000);
+    place.begin();
+    let signal = ctx.step("work", |step| -> StepResult {
+        step.write_bytes(ArtifactName::new("out/one.txt")?, b"by attempt")?;
+        step.write_bytes(ArtifactName::new("two.txt")?, b"by attempt")?;
+        step.append(Event::new("noted"))?;
+        Ok(Signal::new(much.as_str()))
+    })?;
+    ensure(signal == much.as_str(), || "the step signalled something else".into())?;
     acks.tell("step work")?;
     place.end();
     Ok(())
