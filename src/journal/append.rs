@@ -1,7 +1,5 @@
 //! The one way to append: check, then write.
 
-use serde_json::value::RawValue;
-
 use super::entry::Name;
 use super::scan::SkipKind;
 use super::{
@@ -158,7 +156,7 @@ pub(super) fn check(events: &[Event]) -> Result<(), JournalError> {
 /// it fills in itself.
 fn same_meaning(record: &Record, event: &Event) -> Result<bool, JournalError> {
     let first = record.payload_json()?;
-    let (first, second) = (first.as_deref(), event.payload.as_deref().map(RawValue::get));
+    let (first, second) = (first.as_deref(), event.payload.as_deref());
     if json::same_value(first, second) {
         return Ok(true);
     }
