@@ -1,7 +1,10 @@
 //! Digests: BLAKE3, written `blake3:<64 hex>`.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -29,6 +32,31 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The digest of all that a reader still holds, in flat memory.
+    ///
+    /// # Errors
+    /// Where the reader fails.
+    pub fn of_reader(reader: impl io::Read) -> io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(Self::from_hasher(&hasher))
+    }
+
+    /// The digest of these bytes, and what `work` returns, which is done meanwhile.
+    pub(crate) fn beside<T>(bytes: &[u8], work: impl FnOnce() -> T) -> (Self, T) {
+        if bytes.len() < SECOND_THREAD {
+            let done = work();
+            return (Self::of(bytes), done);
+        }
+        thread::scope(|scope| {
+            let helper = thread::Builder::new().spawn_scoped(scope, || Self::of(bytes));
+            let done = work();
+            // Where no thread is to be had, this one does the work.
+            let digest = helper.ok().and_then(|helper| helper.join().ok());
+            (digest.unwrap_or_else(|| Self::of(bytes)), done)
+        })
     }
 
     /// The digest of what a hasher was given.
@@ -77,6 +105,103 @@ impl Digest {
     }
 }
 
+/// From this many bytes on it pays to hash on a second thread.
+const SECOND_THREAD: usize = 1 << 20;
+/// What a stream is hashed in.
+pub(crate) const PIECE: usize = 256 << 10;
+/// How many pieces may wait for the second thread.
+const WAITING: usize = 3;
+
+/// Hashes a stream piece by piece while its owner writes the next one: on a second thread once the
+/// stream is long, at once where it is short or no thread is to be had. Its memory is a few pieces,
+/// which go round. Dropped, it ends its thread.
+#[derive(Debug, Default)]
+pub(crate) struct StreamHasher {
+    here: blake3::Hasher,
+    length: usize,
+    helper: Option<Helper>,
+    /// False once no thread was to be had.
+    alone: bool,
+}
+
+#[derive(Debug)]
+struct Helper {
+    full: SyncSender<Vec<u8>>,
+    empty: Receiver<Vec<u8>>,
+    /// How many buffers may still be made.
+    spare: usize,
+    thread: JoinHandle<blake3::Hasher>,
+}
+
+impl StreamHasher {
+    /// Takes a piece, and hands back an empty buffer for the next.
+    pub(crate) fn take(&mut self, mut piece: Vec<u8>) -> Vec<u8> {
+        self.length = self.length.saturating_add(piece.len());
+        if self.helper.is_none() && !self.alone && self.length >= SECOND_THREAD {
+            self.helper = Helper::start(self.here.clone());
+            self.alone = self.helper.is_none();
+        }
+        match &mut self.helper {
+            Some(helper) => helper.take(piece),
+            None => {
+                self.here.update(&piece);
+                piece.clear();
+                piece
+            }
+        }
+    }
+
+    /// The digest of all pieces; `None` if the second thread panicked.
+    pub(crate) fn finish(mut self) -> Option<Digest> {
+        match self.helper.take() {
+            Some(helper) => helper.end().map(|hasher| Digest::from_hasher(&hasher)),
+            None => Some(Digest::from_hasher(&self.here)),
+        }
+    }
+}
+
+impl Drop for StreamHasher {
+    fn drop(&mut self) {
+        self.helper.take().map(Helper::end);
+    }
+}
+
+impl Helper {
+    fn start(mut hasher: blake3::Hasher) -> Option<Self> {
+        let (full, pieces) = mpsc::sync_channel::<Vec<u8>>(WAITING);
+        let (used, empty) = mpsc::channel();
+        let hash = move || {
+            for mut piece in pieces {
+                hasher.update(&piece);
+                piece.clear();
+                // Nobody waits for it once the stream has ended.
+                let _ = used.send(piece);
+            }
+            hasher
+        };
+        let thread = thread::Builder::new().spawn(hash).ok()?;
+        Some(Self { full, empty, spare: WAITING, thread })
+    }
+
+    fn take(&mut self, piece: Vec<u8>) -> Vec<u8> {
+        // A thread that panicked takes nothing any more, and its end tells.
+        let _ = self.full.send(piece);
+        if let Ok(used) = self.empty.try_recv() {
+            return used;
+        }
+        if self.spare > 0 {
+            self.spare -= 1;
+            return Vec::new();
+        }
+        self.empty.recv().unwrap_or_default()
+    }
+
+    fn end(self) -> Option<blake3::Hasher> {
+        drop(self.full);
+        self.thread.join().ok()
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("blake3:{}", self.to_hex()))
@@ -108,5 +233,30 @@ impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_has_the_digest_of_its_bytes_however_it_is_cut() {
+        let bytes: Vec<u8> = (0..3_000_001_u32).map(|i| (i / 7) as u8).collect();
+        for (length, piece) in
+            [(0, 1), (1, 1), (70_000, 999), (SECOND_THREAD, PIECE), (3_000_001, 77_777)]
+        {
+            let bytes = &bytes[..length];
+            let mut hasher = StreamHasher::default();
+            let mut buffer = Vec::new();
+            for piece in bytes.chunks(piece) {
+                buffer.extend_from_slice(piece);
+                buffer = hasher.take(buffer);
+                assert!(buffer.is_empty());
+            }
+            assert_eq!(hasher.finish(), Some(Digest::of(bytes)), "{length} in pieces of {piece}");
+            assert_eq!(Digest::beside(bytes, || 7), (Digest::of(bytes), 7));
+            assert_eq!(Digest::of_reader(bytes).unwrap(), Digest::of(bytes));
+        }
     }
 }

@@ -10,14 +10,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// The value as JSON on one line.
-pub(crate) fn to_raw<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, serde_json::Error> {
+pub(crate) fn on_one_line<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let text = serde_json::to_string(value)?;
     // A value may itself hold raw JSON with line breaks, as a file read by the tool does.
-    let text = if text.contains(['\n', '\r', '\t']) { compact(&text) } else { text };
+    let has_breaks = memchr::memchr3(b'\n', b'\r', b'\t', text.as_bytes()).is_some();
+    let text = if has_breaks { compact(&text) } else { text };
     if nests_too_deep(&text) {
         return Err(too_deep());
     }
-    RawValue::from_string(text)
+    Ok(text)
 }
 
 /// As deep as serde_json, and most other readers, will follow.
@@ -28,8 +29,8 @@ fn too_deep() -> serde_json::Error {
 }
 
 fn nests_too_deep(json: &str) -> bool {
-    let opens = json.bytes().filter(|b| matches!(b, b'{' | b'[')).count();
-    opens > MAX_DEPTH && serde_json::from_str::<serde_json::Value>(json).is_err()
+    let opens_many = memchr::memchr2_iter(b'{', b'[', json.as_bytes()).nth(MAX_DEPTH).is_some();
+    opens_many && serde_json::from_str::<serde_json::Value>(json).is_err()
 }
 
 /// Takes the white space between tokens out of JSON text.

@@ -17,6 +17,7 @@ pub(crate) const ARTIFACTS: &str = "artifacts";
 pub(crate) const JOURNAL_DIR: &str = "journal";
 pub(crate) const JOURNAL: &str = "journal/events.jsonl";
 pub(crate) const LOCK: &str = "journal/.lock";
+pub(crate) const SYNC: &str = "journal/.sync";
 pub(crate) const HEAD: &str = "journal/.head";
 pub(crate) const TMP: &str = ".tmp";
 pub(crate) const OBJECTS: &str = "objects";

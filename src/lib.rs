@@ -45,9 +45,12 @@
 //! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
+//! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
 //! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
 //! | append events | [`RunContext::append`], [`Event`]; many: [`RunContext::journal`] |
-//! | read events | [`RunContext::events`], [`Record`] |
+//! | read events: all, filtered, the last few, from a cursor | [`RunContext::events`], [`Events`], [`Record`], [`Cursor`] |
+//! | read them as a type of yours | [`Record::decode`] |
+//! | see them as they come | [`Events::follow`], [`Follow`] |
 //! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |
@@ -106,7 +109,8 @@ pub mod testing;
 mod readme {}
 
 pub use artifact::{
-    Artifact, ArtifactEntry, ArtifactError, Artifacts, Committed, Expect, Stored, Transaction,
+    Artifact, ArtifactEntry, ArtifactError, ArtifactReader, ArtifactWriter, Artifacts, Committed,
+    Expect, StagedWriter, Stored, Transaction,
 };
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
 pub use context::{ContextError, JournalWriter, RunContext};
@@ -116,8 +120,9 @@ pub use finding::{Code, Finding, Place, Severity};
 pub use genesis::{GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
 pub use journal::{
-    Actor, Appended, Durability, Event, Events, ExpectedVersion, Garbage, JournalError,
-    MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, PayloadRef, Record, StepRef, TooLarge,
+    Actor, Appended, Cursor, CursorError, Durability, Event, Events, ExpectedVersion, Follow,
+    Followed, Garbage, JournalError, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, PayloadRef,
+    Record, StepRef, TooLarge,
 };
 pub use name::{ArtifactName, NameError};
 pub use repair::RepairPlan;

@@ -64,21 +64,24 @@ impl IdSource for CountingIds {
     }
 }
 
-/// With `RUNJOURNAL_TEST_HEADS=eager` in the environment, journals of tests get a head after every
-/// record, and tables of a few entries: what long journals get, in short ones.
+/// With `RUNJOURNAL_TEST_HEADS=eager` in the environment, all test workspaces are as
+/// [`TestWorkspace::with_eager_heads`] makes them.
 fn head_policy() -> HeadPolicy {
-    if std::env::var_os("RUNJOURNAL_TEST_HEADS").is_none_or(|value| value != "eager") {
-        return HeadPolicy::default();
-    }
-    HeadPolicy {
-        scanned_records: 1,
-        scanned_bytes: 1,
-        names: 3,
-        bytes: 1,
-        names_scanning: 4,
-        recent: 2,
+    if std::env::var_os("RUNJOURNAL_TEST_HEADS").is_some_and(|value| value == "eager") {
+        EAGER_HEADS
+    } else {
+        HeadPolicy::default()
     }
 }
+
+const EAGER_HEADS: HeadPolicy = HeadPolicy {
+    scanned_records: 1,
+    scanned_bytes: 1,
+    names: 3,
+    bytes: 1,
+    names_scanning: 4,
+    recent: 2,
+};
 
 /// A test could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +135,19 @@ impl TestWorkspace {
     /// # Errors
     /// Where the temporary directory, or the workspace in it, cannot be made.
     pub fn new() -> Result<Self, TestError> {
+        Self::with(head_policy())
+    }
+
+    /// A new workspace whose journals get a head after every record, and tables of a few entries: what
+    /// long journals get, in short ones.
+    ///
+    /// # Errors
+    /// As [`new`](TestWorkspace::new).
+    pub fn with_eager_heads() -> Result<Self, TestError> {
+        Self::with(EAGER_HEADS)
+    }
+
+    fn with(head: HeadPolicy) -> Result<Self, TestError> {
         let dir = tempfile::tempdir()?;
         let root = Utf8PathBuf::from_path_buf(dir.path().join("workspaces"))
             .map_err(|_| std::io::Error::other("its path is not UTF-8"))?;
@@ -139,7 +155,7 @@ impl TestWorkspace {
         let runtime = Runtime {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             ids: Arc::new(CountingIds::default()),
-            head: head_policy(),
+            head,
             ..Runtime::default()
         };
         let workspace = Workspace::create_with(&root, runtime)?;

@@ -51,19 +51,41 @@ impl LeftOver {
     }
 }
 
+/// `.tmp/` and `artifacts/`, opened for one commit, with the lock held, from the run's directory and
+/// without following a link. What the commit checks there is what it puts in place, and where the
+/// next one looks after a crash: a directory that was swapped since its stage was made is found out.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) tmp: Dir,
+    pub(super) artifacts: Dir,
+}
+
+impl Places {
+    /// Opens `artifacts/` as well; it is made where it is missing.
+    pub(super) fn open(dir: &Dir, tmp: Dir) -> Result<Self, IoError> {
+        let artifacts = match dir.open_dir(layout::ARTIFACTS) {
+            Err(error) if error.is_not_found() => {
+                dir.create_dir(layout::ARTIFACTS)?;
+                dir.open_dir(layout::ARTIFACTS)?
+            }
+            other => other?,
+        };
+        Ok(Self { tmp, artifacts })
+    }
+}
+
 /// Puts staged content in place, or removes what a removal names; the caller knows that it may.
 pub(super) fn put(
-    dir: &Dir,
+    places: &Places,
     name: &ArtifactName,
     event_id: EventId,
     digest: Option<Digest>,
     left_over: &mut LeftOver,
 ) -> Result<(), IoError> {
-    let (stage, target) = (layout::stage(event_id), layout::artifact(name.as_str()));
     if digest.is_some() {
-        return dir.rename(&stage, &target);
+        return places.tmp.rename(&event_id.to_string(), &places.artifacts, name.as_str());
     }
-    match dir.remove_file(&target) {
+    match places.artifacts.remove_file(name.as_str()) {
         Err(error) if !error.is_not_found() => return Err(error),
         _ => {}
     }
@@ -88,11 +110,9 @@ fn remove_empty_parents(dir: &Dir, name: &ArtifactName) {
 }
 
 /// Makes the directories above an artifact.
-pub(super) fn make_parents(dir: &Dir, name: &ArtifactName) -> Result<(), IoError> {
-    dir.create_dir(layout::ARTIFACTS)?;
+pub(super) fn make_parents(places: &Places, name: &ArtifactName) -> Result<(), IoError> {
     for (at, _) in name.as_str().match_indices('/') {
-        let parent = name.as_str().get(..at).unwrap_or_default();
-        dir.create_dir(&layout::artifact(parent))?;
+        places.artifacts.create_dir(name.as_str().get(..at).unwrap_or_default())?;
     }
     Ok(())
 }
@@ -203,10 +223,11 @@ fn recover_one(
             format!("the file there is neither that of seq {} nor the one before", last.seq);
         return Ok(Some(not_applied(dir, &target, &reason)));
     }
+    let places = Places::open(dir, dir.open_dir(layout::TMP)?)?;
     if last.digest.is_some() {
         // It may replace content that was durable, so it has to be on the disk first.
         stage_file.sync()?;
-        match make_parents(dir, name) {
+        match make_parents(&places, name) {
             Err(error) if error.kind() == ErrorKind::NotADirectory => {
                 let reason = "a file stands where a directory is needed";
                 return Ok(Some(not_applied(dir, &target, reason)));
@@ -214,7 +235,7 @@ fn recover_one(
             other => other?,
         }
     }
-    put(dir, name, last.event_id, last.digest, left_over)?;
+    put(&places, name, last.event_id, last.digest, left_over)?;
     Ok(None)
 }
 

@@ -1,5 +1,6 @@
 //! What a transaction checks under the lock before it commits.
 
+use super::apply::Places;
 use super::catalog::Catalog;
 use super::{ArtifactError, Expect, Transaction, digest_on_disk};
 use crate::digest::Digest;
@@ -56,12 +57,12 @@ impl Transaction {
     }
 
     /// Checks that each stage is still there, and that nothing stands in a path's way.
-    pub(super) fn check_paths(&self, dir: &Dir) -> Result<(), ArtifactError> {
+    pub(super) fn check_paths(&self, places: &Places) -> Result<(), ArtifactError> {
         for staged in &self.staged {
             let name = &staged.name;
-            let stage = layout::stage(staged.event_id);
-            if dir.stat(&stage)?.is_none() {
-                let path = dir.path().join(stage);
+            let stage = staged.event_id.to_string();
+            if places.tmp.stat(&stage)?.is_none() {
+                let path = places.tmp.path().join(stage);
                 return Err(ArtifactError::StageLost { name: name.clone(), path });
             }
             let conflict = |reason, other: &str| ArtifactError::PathConflict {
@@ -69,7 +70,7 @@ impl Transaction {
                 reason,
                 other: other.to_owned(),
             };
-            match dir.stat(&layout::artifact(name.as_str()))?.map(|entry| entry.kind) {
+            match places.artifacts.stat(name.as_str())?.map(|entry| entry.kind) {
                 None | Some(Kind::File) => {}
                 Some(Kind::Dir) => return Err(conflict("a directory stands", name.as_str())),
                 Some(Kind::Other) => {
@@ -82,7 +83,7 @@ impl Transaction {
                     .staged
                     .iter()
                     .any(|other| other.name.as_str() == parent && other.digest.is_some());
-                match dir.stat(&layout::artifact(parent))?.map(|entry| entry.kind) {
+                match places.artifacts.stat(parent)?.map(|entry| entry.kind) {
                     Some(Kind::Dir) | None if !beside => {}
                     Some(Kind::Other) => {
                         return Err(conflict("a link or a special file stands", parent));

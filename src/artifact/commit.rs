@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::apply::{self, LeftOver};
+use super::apply::{self, LeftOver, Places};
 use super::catalog::{ArtifactPayload, Catalog, Last};
 use super::transaction::Staged;
 use super::{ArtifactError, Transaction, digest_on_disk};
@@ -69,13 +69,13 @@ impl Transaction {
         if let Cow::Owned(spilled) = spill(self.writer.home(), &self.events)? {
             self.events = spilled;
         }
-        let dir = self.writer.dir()?;
+        let writer = Arc::clone(&self.writer);
         if self.durability == Durability::Durable {
             // All that the records will name is on the disk before them.
-            self.sync_stages(&dir)?;
-            self.sync_others(&dir)?;
+            let dir = &writer.opened()?.dir;
+            self.sync_stages(dir)?;
+            self.sync_others(dir)?;
         }
-        let writer = Arc::clone(&self.writer);
         writer.with_log(|log| {
             let mut locked = log.lock()?;
             self.head = head(&mut locked)?;
@@ -106,13 +106,10 @@ impl Transaction {
         locked.check_admitted()?;
         self.check_removals(locked.dir())?;
         self.check_expectations(locked.dir(), &catalog)?;
-        self.check_paths(locked.dir())?;
+        let places = self.check_places(locked.dir())?;
         let unchanged = self.unchanged(&catalog);
         batch.retain(|event| event.event_id.is_none_or(|id| !unchanged.iter().any(|u| u.0 == id)));
         let batch = locked.spill(&batch)?;
-        for staged in self.staged.iter().filter(|staged| staged.digest.is_some()) {
-            apply::make_parents(locked.dir(), &staged.name)?;
-        }
 
         // From here on the stages belong to the records: a crash, or a failure, leaves them in place.
         let staged = std::mem::take(&mut self.staged);
@@ -130,7 +127,8 @@ impl Transaction {
             locked.sync()?;
         }
         let seq = appended.first().map_or(0, |first| first.seq);
-        let result = match self.put_in_place(locked.dir(), &staged) {
+        let put = places.map_or(Ok(()), |places| self.put_in_place(locked.dir(), &places, &staged));
+        let result = match put {
             Ok(()) => Ok(()),
             Err(NotInPlace::Apply(name, source)) => {
                 Err(ArtifactError::CommittedNotApplied { name, seq, source })
@@ -146,13 +144,13 @@ impl Transaction {
         result.map(|()| committed)
     }
 
-    fn sync_stages(&self, dir: &Dir) -> Result<(), IoError> {
-        if self.staged.is_empty() {
-            return Ok(());
-        }
+    fn sync_stages(&self, dir: &Dir) -> Result<(), ArtifactError> {
+        let Some(first) = self.staged.first() else { return Ok(()) };
+        let tmp = dir.open_dir(layout::TMP).map_err(|error| first.or_lost(dir, error))?;
         let sync = |part: &[Staged]| {
-            let stage = |staged: &Staged| dir.open_read(&layout::stage(staged.event_id))?.sync();
-            part.iter().try_for_each(stage)
+            let synced = |staged: &Staged| tmp.open_read(&staged.event_id.to_string())?.sync();
+            part.iter()
+                .try_for_each(|staged| synced(staged).map_err(|error| staged.or_lost(dir, error)))
         };
         let mut parts = self.staged.chunks(self.staged.len().div_ceil(SYNC_THREADS));
         let first = parts.next().unwrap_or_default();
@@ -169,11 +167,11 @@ impl Transaction {
             workers.into_iter().try_for_each(|worker| {
                 worker.join().unwrap_or_else(|_| {
                     let source = std::io::Error::other("a thread that syncs panicked");
-                    Err(IoError::new("sync", &dir.path().join(layout::TMP), source))
+                    Err(IoError::new("sync", tmp.path(), source).into())
                 })
             })
         })?;
-        dir.sync(layout::TMP)
+        Ok(tmp.sync("")?)
     }
 
     /// All records of this commit, in order.
@@ -204,14 +202,32 @@ impl Transaction {
         same.collect()
     }
 
+    /// Where the stages are and where they go, once nothing is in the way of them; `None` if there
+    /// are none.
+    fn check_places(&self, dir: &Dir) -> Result<Option<Places>, ArtifactError> {
+        let Some(first) = self.staged.first() else { return Ok(None) };
+        let tmp = dir.open_dir(layout::TMP).map_err(|error| first.or_lost(dir, error))?;
+        let places = Places::open(dir, tmp)?;
+        self.check_paths(&places)?;
+        for staged in self.staged.iter().filter(|staged| staged.digest.is_some()) {
+            apply::make_parents(&places, &staged.name)?;
+        }
+        Ok(Some(places))
+    }
+
     /// Renames and removes, in order; durable where asked.
-    fn put_in_place(&self, dir: &Dir, staged: &[Staged]) -> Result<(), NotInPlace> {
+    fn put_in_place(
+        &self,
+        dir: &Dir,
+        places: &Places,
+        staged: &[Staged],
+    ) -> Result<(), NotInPlace> {
         let mut left_over = LeftOver::default();
         for staged in staged {
             let fail = |error| NotInPlace::Apply(staged.name.clone(), error);
             let same_on_disk = match staged.digest {
                 // Only a file of the same length can have the same digest.
-                Some(_) => match dir.stat(&layout::artifact(staged.name.as_str())) {
+                Some(_) => match places.artifacts.stat(staged.name.as_str()) {
                     Ok(Some(entry)) if entry.size == staged.size => {
                         digest_on_disk(dir, &staged.name).map_err(fail)? == staged.digest
                     }
@@ -226,7 +242,7 @@ impl Transaction {
                 left_over.stage(staged.event_id);
             } else {
                 let Staged { name, event_id, digest, .. } = staged;
-                apply::put(dir, name, *event_id, *digest, &mut left_over).map_err(fail)?;
+                apply::put(places, name, *event_id, *digest, &mut left_over).map_err(fail)?;
             }
         }
         left_over.remove_directories(dir);
@@ -301,6 +317,15 @@ enum NotInPlace {
 const SYNC_THREADS: usize = 8;
 
 impl Staged {
+    /// Puts an error that says that the stage is gone into words.
+    fn or_lost(&self, dir: &Dir, error: IoError) -> ArtifactError {
+        if error.kind() != ErrorKind::NotFound {
+            return error.into();
+        }
+        let path = dir.path().join(layout::stage(self.event_id));
+        ArtifactError::StageLost { name: self.name.clone(), path }
+    }
+
     fn event(&self, catalog: &Catalog, step: Option<&StepName>) -> Event {
         let written = self.digest.is_some();
         let payload = ArtifactPayload {

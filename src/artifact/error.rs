@@ -84,6 +84,26 @@ pub enum ArtifactError {
         /// What does not fit.
         source: serde_json::Error,
     },
+    /// Only a regular file can be imported.
+    #[error("{path} is a directory, a pipe or a device; only a regular file can be imported")]
+    NotAFile {
+        /// What was to be imported.
+        path: Utf8PathBuf,
+    },
+    /// A range that reaches over the end of an artifact.
+    #[error(
+        "the artifact {name} has {size} bytes, and {length} from {offset} were asked for; ask for less"
+    )]
+    OutOfRange {
+        /// Its name.
+        name: ArtifactName,
+        /// Where the range begins.
+        offset: u64,
+        /// Its length.
+        length: u64,
+        /// The length of the open file.
+        size: u64,
+    },
     /// The value cannot be written as JSON.
     #[error("the value for {name} cannot be written as JSON")]
     NotJson {

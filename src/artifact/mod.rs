@@ -3,7 +3,8 @@
 //! **The record is the commit, the rename is its application.** In reading order: what a caller
 //! names ([`Artifact`]), what the journal says of each path (`Catalog`), how a committed record is
 //! put in place and what a crash left is finished (`apply`), the writer that joins journal and
-//! recovery (`RunWriter`), and the two ways to write: [`Transaction`] and [`Artifacts`].
+//! recovery (`RunWriter`), content on its way (`Stage`), and the two ways to write: [`Transaction`] and
+//! [`Artifacts`], each with a writer for what does not fit in memory.
 
 mod apply;
 mod catalog;
@@ -11,7 +12,10 @@ mod checks;
 mod commit;
 mod error;
 mod handle;
+mod reader;
+mod stage;
 mod store;
+mod stream;
 mod transaction;
 mod writer;
 
@@ -20,7 +24,9 @@ pub(crate) use catalog::Last;
 pub use commit::{Committed, Stored};
 pub use error::ArtifactError;
 pub use handle::Artifact;
+pub use reader::ArtifactReader;
 pub use store::{ArtifactEntry, Artifacts};
+pub use stream::{ArtifactWriter, StagedWriter};
 pub(crate) use transaction::to_json;
 pub use transaction::{Expect, Transaction};
 pub(crate) use writer::{RunLog, RunWriter};

@@ -1,5 +1,6 @@
 //! The store: artifacts one at a time.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use camino::Utf8Path;
@@ -10,9 +11,11 @@ use super::catalog::{ArtifactPayload, Catalog, Last};
 use super::commit::sync_file;
 use super::transaction::to_json;
 use super::writer::RunWriter;
-use super::{Artifact, ArtifactError, Expect, Stored, Transaction, apply};
+use super::{
+    Artifact, ArtifactError, ArtifactReader, ArtifactWriter, Expect, Stored, Transaction, apply,
+};
 use crate::digest::Digest;
-use crate::io::{Dir, Kind};
+use crate::io::{Dir, Kind, ReadFile};
 use crate::journal::{Durability, JournalError, types};
 use crate::layout;
 use crate::name::ArtifactName;
@@ -47,6 +50,10 @@ impl Artifacts {
         Self { writer, durability: Durability::Durable }
     }
 
+    pub(super) fn writer(&self) -> &RunWriter {
+        &self.writer
+    }
+
     /// What each write survives once it returned; `Durable` unless said otherwise.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
@@ -73,7 +80,17 @@ impl Artifacts {
     /// # Errors
     /// Where the artifact is not there.
     pub fn read_bytes(&self, name: impl Into<ArtifactName>) -> Result<Vec<u8>, ArtifactError> {
-        read(&self.writer.dir()?, &name.into())
+        Ok(open(&self.writer.dir()?, &name.into())?.read_all()?)
+    }
+
+    /// Opens an artifact to read it piece by piece: the old content or the new one, never a mix.
+    ///
+    /// # Errors
+    /// Where the artifact is not there.
+    pub fn open(&self, name: impl Into<ArtifactName>) -> Result<ArtifactReader, ArtifactError> {
+        let name = name.into();
+        let file = open(&self.writer.dir()?, &name)?;
+        Ok(ArtifactReader::new(&self.writer, name, file, None))
     }
 
     /// Writes a value as canonical JSON, replacing what is there.
@@ -131,6 +148,47 @@ impl Artifacts {
         self.commit_one(transaction, name)
     }
 
+    /// A writer for content of any size, in flat memory; nothing is seen of it before its
+    /// [`commit`](ArtifactWriter::commit).
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn create(&self, name: impl Into<ArtifactName>) -> Result<ArtifactWriter, ArtifactError> {
+        ArtifactWriter::new(self, name.into())
+    }
+
+    /// Writes all that a reader holds, in flat memory, replacing what is there.
+    ///
+    /// # Errors
+    /// Where the reader fails; otherwise as [`Transaction::commit`]. Nothing is changed then.
+    pub fn write_from(
+        &self,
+        name: impl Into<ArtifactName>,
+        content: impl Read,
+    ) -> Result<Stored, ArtifactError> {
+        let mut file = self.create(name)?;
+        file.write_from(content)?;
+        file.commit()
+    }
+
+    /// Writes the content of a file that lies anywhere, replacing what is there: where the disk can
+    /// (btrfs, xfs), the artifact shares its blocks, else it is copied, in flat memory. A symbolic
+    /// link is followed. If the file changes meanwhile, what was stored is what the digest says. To
+    /// expect something of the artifact, use [`create`](Artifacts::create).
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotAFile`] where it is no regular file, [`ArtifactError::Io`] where it cannot
+    /// be read; otherwise as [`Transaction::commit`].
+    pub fn import(
+        &self,
+        name: impl Into<ArtifactName>,
+        source: impl AsRef<Utf8Path>,
+    ) -> Result<Stored, ArtifactError> {
+        let mut file = self.create(name)?;
+        file.import(source)?;
+        file.commit()
+    }
+
     /// Removes an artifact.
     ///
     /// # Errors
@@ -154,7 +212,7 @@ impl Artifacts {
         self.commit_one(transaction, name)
     }
 
-    fn commit_one(
+    pub(super) fn commit_one(
         &self,
         transaction: Transaction,
         name: ArtifactName,
@@ -284,7 +342,7 @@ impl Artifacts {
     }
 }
 
-fn open(dir: &Dir, name: &ArtifactName) -> Result<crate::io::ReadFile, ArtifactError> {
+pub(super) fn open(dir: &Dir, name: &ArtifactName) -> Result<ReadFile, ArtifactError> {
     dir.open_read(&layout::artifact(name.as_str())).map_err(|error| {
         if error.is_not_found() {
             ArtifactError::NotFound { name: name.clone(), run: dir.path().to_owned() }
@@ -292,10 +350,6 @@ fn open(dir: &Dir, name: &ArtifactName) -> Result<crate::io::ReadFile, ArtifactE
             error.into()
         }
     })
-}
-
-pub(super) fn read(dir: &Dir, name: &ArtifactName) -> Result<Vec<u8>, ArtifactError> {
-    Ok(open(dir, name)?.read_all()?)
 }
 
 pub(super) fn parse<T: DeserializeOwned>(

@@ -1,14 +1,18 @@
 //! A transaction: any number of writes, removals and events, committed whole or not at all.
 
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 
+use camino::Utf8Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::store::{parse, read};
+use super::stage::{Content, Stage};
+use super::store::{open, parse};
+use super::stream::StagedWriter;
 use super::writer::RunWriter;
-use super::{Artifact, ArtifactError};
+use super::{Artifact, ArtifactError, ArtifactReader};
 use crate::digest::Digest;
 use crate::id::EventId;
 use crate::journal::{Durability, Event};
@@ -78,8 +82,6 @@ pub(super) struct Staged {
 pub struct Transaction {
     pub(super) writer: Arc<RunWriter>,
     pub(super) durability: Durability,
-    /// That the run may be written to.
-    pub(super) checked: bool,
     pub(super) key: Option<String>,
     pub(super) staged: Vec<Staged>,
     /// What is to be removed and was not there when that was staged.
@@ -96,7 +98,6 @@ impl Transaction {
         Self {
             writer,
             durability: Durability::Durable,
-            checked: false,
             key: None,
             staged: Vec::new(),
             to_be_found: Vec::new(),
@@ -140,7 +141,7 @@ impl Transaction {
         name: impl Into<ArtifactName>,
         bytes: &[u8],
     ) -> Result<(), ArtifactError> {
-        self.stage(name.into(), Some(bytes), Expect::Any)
+        self.write_bytes_if(name, bytes, Expect::Any)
     }
 
     /// Stages bytes that are written only if the artifact is what is expected at the commit.
@@ -153,7 +154,8 @@ impl Transaction {
         bytes: &[u8],
         expect: Expect,
     ) -> Result<(), ArtifactError> {
-        self.stage(name.into(), Some(bytes), expect)
+        let content = Stage::of_bytes(&self.writer, bytes)?;
+        self.add(name.into(), content, expect)
     }
 
     /// Stages a value that is written only if the artifact is what is expected at the commit.
@@ -168,7 +170,65 @@ impl Transaction {
     ) -> Result<(), ArtifactError> {
         let name = artifact.into();
         let json = to_json(&name, value)?;
-        self.stage(name, Some(json.as_bytes()), expect)
+        self.write_bytes_if(name, json.as_bytes(), expect)
+    }
+
+    /// A writer for content of any size, which is staged once the writer is finished.
+    ///
+    /// ```no_run
+    /// # use runjournal::{ArtifactName, RunContext};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ctx = RunContext::from_env()?;
+    /// # let rows: [Vec<u8>; 0] = [];
+    /// const ROWS: ArtifactName = ArtifactName::from_static("rows.csv");
+    /// let mut tx = ctx.transaction();
+    /// let mut file = tx.create(ROWS)?;
+    /// for row in rows {
+    ///     std::io::Write::write_all(&mut file, &row)?;
+    /// }
+    /// file.finish()?;
+    /// tx.commit()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn create(
+        &mut self,
+        name: impl Into<ArtifactName>,
+    ) -> Result<StagedWriter<'_>, ArtifactError> {
+        let writer = Arc::clone(&self.writer);
+        let add = move |name, content, expect| self.add(name, content, expect);
+        StagedWriter::create(&writer, name.into(), add)
+    }
+
+    /// Stages all that a reader holds, in flat memory.
+    ///
+    /// # Errors
+    /// Where the reader fails, or the disk refuses; then nothing of it is staged.
+    pub fn write_from(
+        &mut self,
+        name: impl Into<ArtifactName>,
+        content: impl Read,
+    ) -> Result<(), ArtifactError> {
+        let mut file = self.create(name)?;
+        file.write_from(content)?;
+        file.finish()
+    }
+
+    /// Stages the content of a file, as [`Artifacts::import`](super::Artifacts::import) does.
+    ///
+    /// # Errors
+    /// As [`Artifacts::import`](super::Artifacts::import); then nothing of it is staged.
+    pub fn import(
+        &mut self,
+        name: impl Into<ArtifactName>,
+        source: impl AsRef<Utf8Path>,
+    ) -> Result<(), ArtifactError> {
+        let mut file = self.create(name)?;
+        file.import(source)?;
+        file.finish()
     }
 
     /// Stages a removal.
@@ -198,7 +258,8 @@ impl Transaction {
         if !there && self.key.is_none() {
             return Err(ArtifactError::NotFound { name, run: dir.path().to_owned() });
         }
-        self.stage(name.clone(), None, expect)?;
+        let content = Stage::of_removal(&self.writer)?;
+        self.add(name.clone(), content, expect)?;
         if !there {
             self.to_be_found.push(name);
         }
@@ -224,15 +285,25 @@ impl Transaction {
     /// # Errors
     /// Where the artifact is not there.
     pub fn read_bytes(&self, name: impl Into<ArtifactName>) -> Result<Vec<u8>, ArtifactError> {
+        Ok(self.open(name)?.read_all()?)
+    }
+
+    /// Opens an artifact as this transaction would leave it.
+    ///
+    /// # Errors
+    /// Where the artifact is not there.
+    pub fn open(&self, name: impl Into<ArtifactName>) -> Result<ArtifactReader, ArtifactError> {
         let name = name.into();
         let dir = self.writer.dir()?;
-        match self.staged.iter().find(|staged| staged.name == name) {
-            None => read(&dir, &name),
+        let file = match self.staged.iter().find(|staged| staged.name == name) {
+            None => open(&dir, &name)?,
             Some(Staged { digest: Some(_), event_id, .. }) => {
-                Ok(dir.open_read(&layout::stage(*event_id))?.read_all()?)
+                dir.open_read(&layout::stage(*event_id))?
             }
-            Some(_) => Err(ArtifactError::NotFound { name, run: dir.path().to_owned() }),
-        }
+            Some(_) => return Err(ArtifactError::NotFound { name, run: dir.path().to_owned() }),
+        };
+        let staged = self.staged(&name).flatten();
+        Ok(ArtifactReader::new(&self.writer, name, file, staged))
     }
 
     /// What is staged for a path: its digest, or `None` for a removal.
@@ -250,45 +321,24 @@ impl Transaction {
         self.also_sync.push(name);
     }
 
-    fn stage(
+    /// Takes in finished content. The last write of a path wins.
+    pub(crate) fn add(
         &mut self,
         name: ArtifactName,
-        content: Option<&[u8]>,
+        content: Content,
         expect: Expect,
     ) -> Result<(), ArtifactError> {
-        if !self.checked {
-            // Not a byte goes beside a run that newer code made.
-            self.writer.home().open_writable()?;
-            self.checked = true;
-        }
-        let dir = self.writer.dir()?;
-        let event_id = self.writer.home().runtime.next_event_id();
-        let path = layout::stage(event_id);
-        let mut file = match dir.create_new(&path) {
-            Err(error) if error.is_not_found() => {
-                dir.create_dir(layout::TMP)?;
-                dir.create_new(&path)?
-            }
-            other => other?,
-        };
-        let bytes = content.unwrap_or_default();
-        if let Err(error) = file.write(bytes) {
-            // The caller hears of the failed write; a half stage is nobody's, and prune takes it.
-            let _ = dir.remove_file(&path);
-            return Err(error.into());
-        }
-        let digest = content.map(Digest::of);
-        let staged = Staged { name, event_id, digest, size: bytes.len() as u64, expect };
+        let Content { event_id, digest, size } = content;
+        let mut staged = Staged { name, event_id, digest, size, expect };
         match self.staged.iter_mut().find(|earlier| earlier.name == staged.name) {
             None => self.staged.push(staged),
             Some(earlier) => {
-                let mut staged = staged;
                 if staged.expect == Expect::Any {
                     // What an earlier write of the path expects still has to hold.
                     staged.expect = earlier.expect;
                 }
                 let replaced = std::mem::replace(earlier, staged);
-                dir.remove_file(&layout::stage(replaced.event_id))?;
+                self.writer.opened()?.dir.remove_file(&layout::stage(replaced.event_id))?;
             }
         }
         Ok(())
@@ -297,10 +347,13 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if let (false, Ok(dir)) = (self.staged.is_empty(), self.writer.dir()) {
+        if self.staged.is_empty() {
+            return;
+        }
+        if let Ok(opened) = self.writer.opened() {
             for staged in &self.staged {
                 // What stays is unnamed, and prune takes it.
-                let _ = dir.remove_file(&layout::stage(staged.event_id));
+                let _ = opened.dir.remove_file(&layout::stage(staged.event_id));
             }
         }
     }

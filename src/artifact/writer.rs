@@ -1,12 +1,12 @@
 //! The writer that joins journal and recovery, so that every append finishes what a crash left.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::apply;
 use crate::finding::Finding;
 use crate::io::Dir;
 use crate::journal::{
-    Appended, Durability, Event, Home, JournalError, LockedLog, Log, Unsynced, spill,
+    Appended, Durability, Event, Home, JournalError, LockedLog, Log, Opened, Unsynced, spill,
 };
 
 /// The journal of a run, whose committed artifacts are put in place by whoever locks it.
@@ -18,7 +18,11 @@ pub(crate) struct RunLog {
 
 impl RunLog {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
-        Ok(Self { log: Log::open(home)?, findings: Vec::new() })
+        Ok(Self::new(Log::open(home)?))
+    }
+
+    fn new(log: Log) -> Self {
+        Self { log, findings: Vec::new() }
     }
 
     /// Takes the lock, catches up, and puts in place what others committed and did not apply.
@@ -44,15 +48,20 @@ impl RunLog {
 }
 
 /// A run's log, opened by the first that needs it and then shared by threads.
+///
+/// The run's directory stays open with it, so that stages and journal are of one run whatever becomes
+/// of its path. Nothing below it stays open between two commits: each opens `.tmp/` and `artifacts/`
+/// anew under the lock, without following a link, and works on these two alone.
 #[derive(Debug)]
 pub(crate) struct RunWriter {
     home: Home,
+    opened: OnceLock<Opened>,
     log: Mutex<Option<RunLog>>,
 }
 
 impl RunWriter {
     pub(crate) fn new(home: Home) -> Arc<Self> {
-        Arc::new(Self { home, log: Mutex::new(None) })
+        Arc::new(Self { home, opened: OnceLock::new(), log: Mutex::new(None) })
     }
 
     pub(crate) fn home(&self) -> &Home {
@@ -64,6 +73,16 @@ impl RunWriter {
         Ok(Dir::open(self.home.dir())?)
     }
 
+    /// The run's directory, for writing: that no newer code made it was checked.
+    pub(super) fn opened(&self) -> Result<&Opened, JournalError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let opened = self.home.open_writable()?;
+        // Of two threads that come at once, both use what the first one opened.
+        Ok(self.opened.get_or_init(|| opened))
+    }
+
     /// Runs something with the log, which no other thread uses meanwhile.
     pub(crate) fn with_log<T, E: From<JournalError>>(
         &self,
@@ -73,7 +92,10 @@ impl RunWriter {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *log {
             Some(log) => run(log),
-            closed => run(closed.insert(RunLog::open(&self.home)?)),
+            closed => {
+                let log = Log::open_in(&self.home, self.opened()?.clone())?;
+                run(closed.insert(RunLog::new(log)))
+            }
         }
     }
 

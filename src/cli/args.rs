@@ -305,9 +305,15 @@ pub(crate) struct Log {
     /// Only events of this stream
     #[arg(long, value_name = "KIND/ID", value_parser = stream)]
     pub(crate) stream: Option<(String, String)>,
-    /// Only the last N of them
-    #[arg(long, value_name = "N")]
+    /// Only events with this correlation id
+    #[arg(long, value_name = "ID")]
+    pub(crate) correlation: Option<String>,
+    /// Only the last N of them; the journal is read, and checked, only as far back as they are
+    #[arg(short = 'n', long, value_name = "N")]
     pub(crate) last: Option<usize>,
+    /// Stay, and print events as they come, until the run is complete
+    #[arg(short, long)]
+    pub(crate) follow: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,10 +1,10 @@
 //! `artifact`: writes, reads, lists, removes and adopts the artifacts of a run.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Seek as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use runjournal::{ArtifactEntry, ArtifactName, Digest, Expect, RunContext, Stored};
+use runjournal::{ArtifactEntry, ArtifactName, ArtifactReader, Digest, Expect, RunContext, Stored};
 use serde::Serialize;
 
 use super::args::ArtifactVerb;
@@ -54,20 +54,17 @@ fn put(
     expect: Expect,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let bytes = if is_standard(file) {
-        let mut bytes = Vec::new();
-        let read = io::stdin().lock().read_to_end(&mut bytes);
-        read.map_err(|source| CliError::Input { source })?;
-        bytes
+    let mut new = context.artifacts().create(name)?.expect(expect);
+    if is_standard(file) {
+        new.write_from(io::stdin().lock())?;
     } else {
-        fs::read(file).map_err(CliError::file("read", file))?
-    };
-    let stored = context.artifacts().write_bytes_if(name, &bytes, expect)?;
-    tell(&stored, output)
+        new.import(file)?;
+    }
+    tell(&new.commit()?, output)
 }
 
 fn cat(context: &RunContext, name: ArtifactName, output: &mut Output) -> Result<Exit, CliError> {
-    output.bytes(&context.artifacts().read_bytes(name)?)?;
+    output.copy(&mut context.artifacts().open(name)?)?;
     Ok(Exit::Fine)
 }
 
@@ -75,8 +72,8 @@ fn cat(context: &RunContext, name: ArtifactName, output: &mut Output) -> Result<
 struct Copied<'a> {
     name: &'a ArtifactName,
     file: Utf8PathBuf,
-    size: usize,
-    digest: String,
+    size: u64,
+    digest: Digest,
 }
 
 fn get(
@@ -89,26 +86,29 @@ fn get(
     if is_standard(file) {
         return cat(context, name, output);
     }
-    let bytes = context.artifacts().read_bytes(&name)?;
+    let mut content = context.artifacts().open(&name)?;
     if force {
-        replace(file, &bytes)?;
+        replace(file, &mut content)?;
     } else {
-        create(file, &bytes)?;
+        create(file, &mut content)?;
     }
-    let (size, digest) = (bytes.len(), Digest::of(&bytes).to_string());
+    // The open file holds what was copied, whatever was committed since.
+    let size = content.size()?;
+    let digest = content.rewind().and_then(|()| Digest::of_reader(&mut content));
+    let digest = digest.map_err(CliError::file("read", &context.artifact_path(&name)))?;
     let copied = Copied { name: &name, file: in_full(file), size, digest };
     output.one(&copied, |_| Ok(()))?;
     Ok(Exit::Fine)
 }
 
 /// Writes a file that was not there: neither a file nor a link in its place is written to.
-fn create(file: &Utf8Path, bytes: &[u8]) -> Result<(), CliError> {
+fn create(file: &Utf8Path, content: &mut ArtifactReader) -> Result<(), CliError> {
     let opened = OpenOptions::new().write(true).create_new(true).open(file);
     let mut new = opened.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => CliError::FileExists { path: file.to_owned() },
         _ => CliError::file("create", file)(error),
     })?;
-    new.write_all(bytes).map_err(|error| {
+    io::copy(content, &mut new).map(|_| ()).map_err(|error| {
         // Half a copy is none; if it cannot be removed either, the error tells enough.
         let _ = fs::remove_file(file);
         CliError::file("write", file)(error)
@@ -116,10 +116,10 @@ fn create(file: &Utf8Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 /// Puts a new file in the place of whatever is there; a link is replaced, never written through.
-fn replace(file: &Utf8Path, bytes: &[u8]) -> Result<(), CliError> {
+fn replace(file: &Utf8Path, content: &mut ArtifactReader) -> Result<(), CliError> {
     let name = file.file_name().unwrap_or("artifact");
     let new = file.with_file_name(format!(".{name}.{}.new", std::process::id()));
-    create(&new, bytes)?;
+    create(&new, content)?;
     fs::rename(&new, file).map_err(|error| {
         let _ = fs::remove_file(&new);
         CliError::file("replace", file)(error)

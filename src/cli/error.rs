@@ -71,6 +71,8 @@ pub(crate) enum CliError {
     BadBatch { line: u64, before: u64, source: Box<JournalError> },
     #[error("there is no seq {seq} in {run}; {}", last_seq(*.last))]
     NoRecord { seq: u64, run: String, last: u64 },
+    #[error("--follow has no end to close a document at; give --format jsonl")]
+    EndlessDocument,
     #[error("{path} exists already; give --force to replace it, or choose another file")]
     FileExists { path: Utf8PathBuf },
     #[error("{run} ended before, as {status} too, but {}; give that reason, or start a new run", reason_of(.reason))]
@@ -178,6 +180,7 @@ impl CliError {
             Self::TwoPlaces { .. }
             | Self::NoRun
             | Self::AmbiguousRun { .. }
+            | Self::EndlessDocument
             | Self::BadPayload { .. } => Exit::Usage,
             Self::NoWorkspace { .. } | Self::RunNotFound { .. } | Self::NoRecord { .. } => {
                 Exit::NotFound
@@ -263,7 +266,7 @@ fn of_artifact(error: &ArtifactError) -> Exit {
     match error {
         ArtifactError::Io(error) => of_io(error),
         ArtifactError::Journal(error) => of_journal(error),
-        ArtifactError::Name(_) => Exit::Usage,
+        ArtifactError::Name(_) | ArtifactError::NotAFile { .. } => Exit::Usage,
         ArtifactError::NotFound { .. } => Exit::NotFound,
         ArtifactError::Conflict { .. } | ArtifactError::PathConflict { .. } => Exit::Conflict,
         ArtifactError::Changed { .. } => Exit::Findings,

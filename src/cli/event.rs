@@ -1,11 +1,10 @@
 //! `event`: appends to a run's journal, and reads it.
 
-use std::collections::VecDeque;
 use std::io::{self, BufRead as _, Read as _};
 
 use runjournal::{
-    Appended, Durability, Event, EventId, JournalWriter, MAX_BATCH_BYTES, MAX_BATCH_RECORDS,
-    Record, RunContext,
+    Appended, Durability, Event, EventId, Events, Finding, Followed, JournalWriter,
+    MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Record, RunContext,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -169,40 +168,96 @@ impl Lines {
 }
 
 impl Log {
-    fn wants(&self, record: &Record) -> bool {
-        let stream = self.stream.as_ref();
-        self.event_type.as_ref().is_none_or(|wanted| wanted == record.event_type())
-            && stream.is_none_or(|(kind, id)| {
-                kind == record.aggregate_kind() && id == record.stream_id()
-            })
+    /// The events that are asked for.
+    fn events(&self, context: &RunContext) -> Result<Events, CliError> {
+        let mut events = context.events()?.after(self.after);
+        if let Some(event_type) = &self.event_type {
+            events = events.of_type(event_type);
+        }
+        if let Some((kind, id)) = &self.stream {
+            events = events.in_stream(kind, id);
+        }
+        if let Some(correlation) = &self.correlation {
+            events = events.correlated(correlation);
+        }
+        Ok(events)
     }
 }
 
 fn log(context: &RunContext, args: &Log, output: &mut Output) -> Result<Exit, CliError> {
-    let mut events = context.events()?.after(args.after);
-    let mut kept = VecDeque::new();
+    if args.follow {
+        return follow(context, args, output);
+    }
+    let mut events = args.events(context)?;
+    if let Some(count) = args.last {
+        let last = events.last(count)?;
+        output.many("events", &last, |output| table(&last, output))?;
+        return Ok(Exit::Fine);
+    }
+    let mut kept = Vec::new();
     for record in events.by_ref() {
         let record = record?;
-        if !args.wants(&record) {
-            continue;
-        }
-        if output.format() == Format::Jsonl && args.last.is_none() {
+        if output.format() == Format::Jsonl {
             // A long journal streams through.
             output.json_line(&record)?;
-            continue;
-        }
-        kept.push_back(record);
-        if args.last.is_some_and(|last| kept.len() > last) {
-            kept.pop_front();
+        } else {
+            kept.push(record);
         }
     }
-    let findings = events.findings();
-    let kept: Vec<Record> = kept.into();
     output.many("events", &kept, |output| table(&kept, output))?;
     output.flush()?;
+    tell(events.findings());
+    Ok(exit_for(events.findings()))
+}
+
+/// Findings that are not as it should be, on standard error.
+fn tell(findings: &[Finding]) {
     let serious = findings.iter().filter(|finding| exit_for([*finding]) != Exit::Fine);
     serious.flat_map(told).for_each(|line| hint(&line));
-    Ok(exit_for(findings))
+}
+
+fn follow(context: &RunContext, args: &Log, output: &mut Output) -> Result<Exit, CliError> {
+    if output.format() == Format::Json {
+        return Err(CliError::EndlessDocument);
+    }
+    let mut events = args.events(context)?;
+    if let Some(count) = args.last {
+        // Asked for first, so that nothing that comes meanwhile is passed over.
+        let end = context.events()?.last(1)?;
+        let last = args.events(context)?.last(count)?;
+        last.iter().try_for_each(|record| live_line(record, output))?;
+        if let Some(seen) = last.last().or(end.first()) {
+            events = events.from(seen.cursor())?;
+        }
+    }
+    let mut tail = events.follow();
+    loop {
+        let item = match tail.try_next()? {
+            Some(item) => item,
+            None => {
+                output.flush()?;
+                let Some(item) = tail.next().transpose()? else { break };
+                item
+            }
+        };
+        match item {
+            Followed::Record(record) => live_line(&record, output)?,
+            _ => hint("the journal is not the one that was read before; all its events follow"),
+        }
+    }
+    output.flush()?;
+    tell(tail.findings());
+    Ok(exit_for(tail.findings()))
+}
+
+/// One event on a line of its own: others will come, so there is no table to align it in.
+fn live_line(record: &Record, output: &mut Output) -> Result<(), CliError> {
+    if output.format() == Format::Jsonl {
+        return output.json_line(record);
+    }
+    let payload = payload_cell(record)?;
+    let (seq, when, event_type) = (record.seq(), record.occurred_at(), record.event_type());
+    output.line(format!("{seq}  {when}  {event_type}  {}  {payload}", record.stream()).trim_end())
 }
 
 fn table(records: &[Record], output: &mut Output) -> Result<(), CliError> {

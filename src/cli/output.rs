@@ -72,9 +72,10 @@ impl Output {
         Ok(writeln!(self.out, "{}", visible(text))?)
     }
 
-    /// Bytes as they are.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        Ok(self.out.write_all(bytes)?)
+    /// All that a reader holds, as it is.
+    pub(crate) fn copy(&mut self, content: &mut impl io::Read) -> Result<(), CliError> {
+        io::copy(content, &mut self.out)?;
+        Ok(())
     }
 
     /// Rows in aligned columns.

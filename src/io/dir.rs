@@ -148,10 +148,11 @@ impl Dir {
         Ok(made)
     }
 
-    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), IoError> {
+    /// Renames a file of this directory to a name in another.
+    pub(crate) fn rename(&self, from: &str, into: &Self, to: &str) -> Result<(), IoError> {
         let (from_parent, from_name) = self.parent(from, "rename")?;
         let from_at = from_parent.as_ref().unwrap_or(&self.fd);
-        self.on(to, "rename a staged file to", |at, name| {
+        into.on(to, "rename a staged file to", |at, name| {
             rustix::fs::renameat(from_at, from_name, at, name)
         })
     }

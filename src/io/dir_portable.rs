@@ -109,8 +109,9 @@ impl Dir {
         }
     }
 
-    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), IoError> {
-        let (from, to) = (self.checked(from, "rename")?, self.checked(to, "rename")?);
+    /// Renames a file of this directory to a name in another.
+    pub(crate) fn rename(&self, from: &str, into: &Self, to: &str) -> Result<(), IoError> {
+        let (from, to) = (self.checked(from, "rename")?, into.checked(to, "rename")?);
         std::fs::rename(from, &to).map_err(IoError::at("rename a staged file to", &to))
     }
 

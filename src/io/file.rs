@@ -41,12 +41,17 @@ impl AppendFile {
     }
 
     /// Its length, or `None` once its last name was removed.
+    #[cfg(unix)]
+    pub(crate) fn linked_len(&self) -> Result<Option<u64>, IoError> {
+        let fail = |errno: rustix::io::Errno| IoError::new("look at", &self.path, errno.into());
+        let stat = rustix::fs::fstat(&self.file).map_err(fail)?;
+        Ok((stat.st_nlink > 0).then(|| u64::try_from(stat.st_size).unwrap_or(0)))
+    }
+
+    /// Its length; where names cannot be counted, it is taken to have one.
+    #[cfg(not(unix))]
     pub(crate) fn linked_len(&self) -> Result<Option<u64>, IoError> {
         let metadata = self.file.metadata().map_err(IoError::at("look at", &self.path))?;
-        #[cfg(unix)]
-        if std::os::unix::fs::MetadataExt::nlink(&metadata) == 0 {
-            return Ok(None);
-        }
         Ok(Some(metadata.len()))
     }
 
@@ -105,6 +110,23 @@ impl NewFile {
         self.file.write_all(bytes).map_err(IoError::at("write", &self.path))
     }
 
+    /// Makes this file, which must be empty, a copy of another that shares its blocks; false where
+    /// the disk cannot, and then it is still empty.
+    pub(crate) fn share_blocks(&mut self, source: &ReadFile) -> Result<bool, IoError> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            let fail = IoError::at("write", &self.path);
+            if rustix::fs::ioctl_ficlone(&self.file, &source.file).is_ok() {
+                self.file.seek(SeekFrom::End(0)).map_err(&fail)?;
+                return Ok(true);
+            }
+            // A copy that failed half way must not leave its part.
+            self.file.set_len(0).map_err(&fail)?;
+        }
+        let _ = source;
+        Ok(false)
+    }
+
     /// Waits until its content is on the disk; its name needs a sync of its directory as well.
     pub(crate) fn sync(&self) -> Result<(), IoError> {
         self.file.sync_all().map_err(IoError::at("sync", &self.path))
@@ -127,6 +149,24 @@ impl ReadFile {
         &self.path
     }
 
+    /// Opens a file that the user names, wherever it is, links followed; `None` if it is not a regular
+    /// file. It is looked at first: to open a pipe or a device can change it.
+    pub(crate) fn anywhere(path: &Utf8Path) -> Result<Option<Self>, IoError> {
+        let fail = IoError::at("open", path);
+        if !std::fs::metadata(path).map_err(&fail)?.is_file() {
+            return Ok(None);
+        }
+        let mut options = std::fs::OpenOptions::new();
+        #[cfg(unix)]
+        {
+            let no_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, no_waiting);
+        }
+        let file = options.read(true).open(path).map_err(&fail)?;
+        let is_file = file.metadata().map_err(&fail)?.is_file();
+        Ok(is_file.then(|| Self::new(file, path.to_owned())))
+    }
+
     pub(crate) fn read_all(&mut self) -> Result<Vec<u8>, IoError> {
         let mut bytes = Vec::new();
         self.file.read_to_end(&mut bytes).map_err(IoError::at("read", &self.path))?;
@@ -143,6 +183,51 @@ impl ReadFile {
         read_at(&self.file, &self.path, offset, len, buffer)
     }
 
+    /// Does something that reads elsewhere, and comes back to where reading had got.
+    pub(crate) fn keeping_position<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, IoError>,
+    ) -> Result<T, IoError> {
+        let position = self.file.stream_position().map_err(IoError::at("read", &self.path))?;
+        let done = work(self);
+        let back = self.file.seek(SeekFrom::Start(position));
+        back.map_err(IoError::at("read", &self.path))?;
+        done
+    }
+
+    /// Bytes in it now.
+    pub(crate) fn len(&self) -> Result<u64, IoError> {
+        Ok(self.metadata()?.len())
+    }
+
+    /// False once its last name was removed. Where the system does not tell, it is taken to be there.
+    pub(crate) fn is_linked(&self) -> Result<bool, IoError> {
+        #[cfg(unix)]
+        if std::os::unix::fs::MetadataExt::nlink(&self.metadata()?) == 0 {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// True if both are the same file of the system. Where that does not tell, they are taken to be:
+    /// it also does not let an open file be replaced.
+    pub(crate) fn is_same(&self, other: &Self) -> Result<bool, IoError> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let (this, other) = (self.metadata()?, other.metadata()?);
+            if (this.dev(), this.ino()) != (other.dev(), other.ino()) {
+                return Ok(false);
+            }
+        }
+        let _ = other;
+        Ok(true)
+    }
+
+    fn metadata(&self) -> Result<std::fs::Metadata, IoError> {
+        self.file.metadata().map_err(IoError::at("look at", &self.path))
+    }
+
     /// The digest of what the file holds, and its length, in flat memory.
     pub(crate) fn digest(&mut self) -> Result<(Digest, u64), IoError> {
         let fail = IoError::at("read", &self.path);
@@ -154,6 +239,18 @@ impl ReadFile {
 
     pub(crate) fn sync(&self) -> Result<(), IoError> {
         self.file.sync_all().map_err(IoError::at("sync", &self.path))
+    }
+}
+
+impl Read for ReadFile {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Seek for ReadFile {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A lock between processes and threads, freed by the kernel when its holder dies.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -15,6 +15,9 @@ pub(crate) struct LockFile {
     file: File,
     path: Utf8PathBuf,
 }
+
+/// How long a waiter yields before it sleeps: a sleep is never shorter than several appends of others.
+const YIELDING: Duration = Duration::from_micros(500);
 
 impl LockFile {
     pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
@@ -49,29 +52,43 @@ impl LockFile {
     }
 
     /// Tries until `timeout` is over: at first at once, for the usual holder is done within
-    /// microseconds, then with pauses that grow to two milliseconds.
+    /// microseconds, then letting others run, then with pauses that grow to two milliseconds.
     pub(crate) fn wait(
         &self,
         timeout: Duration,
         mut attempt: impl FnMut(&Self) -> Result<bool, IoError>,
     ) -> Result<bool, IoError> {
+        if attempt(self)? {
+            return Ok(true);
+        }
         let start = Instant::now();
-        let mut pause = Duration::from_micros(10);
-        for tries in 0_u32.. {
-            if attempt(self)? {
-                return Ok(true);
-            }
-            if start.elapsed() >= timeout {
-                break;
-            }
-            if tries < 32 {
+        let mut pause = Duration::from_micros(50);
+        while start.elapsed() < timeout {
+            if start.elapsed() < YIELDING {
                 std::thread::yield_now();
             } else {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_millis(2));
             }
+            if attempt(self)? {
+                return Ok(true);
+            }
         }
         Ok(false)
+    }
+
+    /// What stands in the file, as far as `note` has room; the number of bytes.
+    pub(crate) fn read_note(&self, note: &mut [u8]) -> Result<usize, IoError> {
+        let fail = IoError::at("read", &self.path);
+        (&self.file).rewind().map_err(&fail)?;
+        (&self.file).read(note).map_err(&fail)
+    }
+
+    /// Leaves something in the file for others who take the lock, or wait for it.
+    pub(crate) fn write_note(&self, note: &[u8]) -> Result<(), IoError> {
+        let fail = IoError::at("write", &self.path);
+        (&self.file).rewind().map_err(&fail)?;
+        (&self.file).write_all(note).map_err(&fail)
     }
 
     pub(crate) fn unlock(&self) {

@@ -1,9 +1,7 @@
 //! The one way to append: check, then write.
 
-use serde_json::value::RawValue;
-
+use super::entry::Name;
 use super::scan::SkipKind;
-use super::table::Name;
 use super::{
     Appended, Event, ExpectedVersion, JournalError, LockedLog, MAX_BATCH_RECORDS, Record, TooLarge,
     types,
@@ -158,7 +156,7 @@ pub(super) fn check(events: &[Event]) -> Result<(), JournalError> {
 /// it fills in itself.
 fn same_meaning(record: &Record, event: &Event) -> Result<bool, JournalError> {
     let first = record.payload_json()?;
-    let (first, second) = (first.as_deref(), event.payload.as_deref().map(RawValue::get));
+    let (first, second) = (first.as_deref(), event.payload.as_deref());
     if json::same_value(first, second) {
         return Ok(true);
     }

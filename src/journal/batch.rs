@@ -1,13 +1,9 @@
 //! A batch on its way to the file: events become lines, lines one write.
 
-use std::collections::HashMap;
-
-use serde_json::value::RawValue;
-
 use super::compose::Draft;
+use super::entry::{Name, Names, Place};
 use super::record::{Facts, Garbage};
 use super::scan::{Cursor, Rest};
-use super::table::{Name, Place};
 use super::{Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_LINE, TooLarge};
 use crate::clock::Timestamp;
 use crate::id::EventId;
@@ -71,7 +67,7 @@ impl LockedLog<'_> {
 
     /// The stream of each event, and the version that its record will have.
     fn next_versions(&mut self, events: &[Event]) -> Result<Vec<(Name, u64)>, JournalError> {
-        let mut staged = HashMap::new();
+        let mut staged = Names::default();
         let mut streams = Vec::with_capacity(events.len());
         for event in events {
             let stream = match &event.stream {
@@ -108,7 +104,7 @@ struct Context<'a> {
     home: &'a Home,
     correlation: Option<&'a str>,
     occurred_at: Timestamp,
-    metadata: Option<Box<RawValue>>,
+    metadata: Option<String>,
 }
 
 impl<'a> Context<'a> {
@@ -116,7 +112,7 @@ impl<'a> Context<'a> {
         let occurred_at = home.runtime.clock.now();
         let traceparent = home.traceparent.as_ref();
         let metadata = traceparent
-            .and_then(|text| json::to_raw(&serde_json::json!({ "traceparent": text })).ok());
+            .and_then(|text| json::on_one_line(&serde_json::json!({ "traceparent": text })).ok());
         Self { home, correlation, occurred_at, metadata }
     }
 
@@ -176,9 +172,9 @@ impl<'a> Context<'a> {
             correlation_id: event.correlation.as_deref().or(self.correlation),
             idempotency_key: None,
             batch: None,
-            payload: payload.map(RawValue::get),
+            payload,
             payload_ref: event.payload_ref,
-            metadata: metadata.map(RawValue::get),
+            metadata,
             garbage: None,
         }
     }

@@ -29,7 +29,9 @@ pub enum JournalError {
         path: Utf8PathBuf,
     },
     /// The run was removed while it was in use.
-    #[error("{path} was removed while in use; nothing can be appended to it any more")]
+    #[error(
+        "{path} was removed while in use; nothing can be appended to it, or read from it, any more"
+    )]
     Removed {
         /// The journal that is gone.
         path: Utf8PathBuf,
@@ -147,6 +149,19 @@ pub enum JournalError {
         path: Utf8PathBuf,
         /// Why the sync failed.
         source: IoError,
+    },
+    /// A cursor does not fit the journal.
+    #[error(
+        "{path} does not fit the cursor behind seq {seq}, byte {offset}: it is another journal, or lost its \
+         tail; read it from the first record"
+    )]
+    CursorMismatch {
+        /// The journal.
+        path: Utf8PathBuf,
+        /// The cursor's offset.
+        offset: u64,
+        /// The cursor's seq.
+        seq: u64,
     },
     /// The object that holds a payload is gone.
     #[error(

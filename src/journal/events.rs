@@ -1,29 +1,31 @@
-//! Reading a journal, without a lock.
+//! Reading a journal to its end, without a lock.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 
 use camino::Utf8Path;
 
-use super::forward::Forward;
+use super::filter::Filter;
+use super::reader::{Piece, Reader};
 use super::record::Record;
-use super::scan::{Cursor, Rest, Seen, Skip, SkipKind, scan};
-use super::{Home, JournalError};
+use super::scan::{Seen, Skip, SkipKind};
+use super::{Cursor, Follow, Home, JournalError};
 use crate::finding::{Code, Finding, Place};
-use crate::io::{Dir, LockFile, ReadFile};
-use crate::layout;
 
-/// The counted records of a journal, in order: an iterator that reads as it goes.
+/// The counted records of a journal, in order: an iterator that reads as it goes, in flat memory.
 ///
-/// It takes no lock, waits for nobody, and ends where the file ended when it got there. What does not
-/// count is passed over; [`Events::findings`] tells of it once the iterator has ended. Only what looks
-/// like damage is read again under the lock before it is believed, and that may have to wait.
+/// It takes no lock, waits for nobody, and ends where the file ended when it got there;
+/// [`follow`](Events::follow) stays. What does not count is passed over; [`Events::findings`] tells of
+/// it once the iterator has ended. Only what looks like damage is read again under the lock before it
+/// is believed, and that may have to wait.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let ctx = runjournal::RunContext::from_env()?;
-/// for record in ctx.events()?.after(17) {
+/// for record in ctx.events()?.of_type("tool_called").in_stream("session", "S-1") {
 ///     let record = record?;
+///     println!("{} {}", record.seq(), record.payload_json().unwrap_or("null"));
+/// }
+/// for record in ctx.events()?.last(20)? {
 ///     println!("{} {}", record.seq(), record.event_type());
 /// }
 /// # Ok(())
@@ -31,48 +33,149 @@ use crate::layout;
 /// ```
 #[derive(Debug)]
 pub struct Events {
-    home: Home,
-    dir: Dir,
-    file: ReadFile,
-    cursor: Cursor,
-    /// Bytes behind the cursor that were read and do not count so far.
-    buffer: Vec<u8>,
-    ready: VecDeque<Record>,
-    findings: Vec<Finding>,
-    after: u64,
+    pub(super) reader: Reader,
+    pub(super) filter: Filter,
+    pub(super) ready: VecDeque<Record>,
+    pub(super) findings: Vec<Finding>,
+    /// How many of the findings stay, whatever is appended.
+    pub(super) lasting: usize,
     ended: bool,
 }
 
-const CHUNK: u64 = 1 << 20;
+/// How far back the search for the last records begins; it goes on twice as far each time.
+const WINDOW: u64 = 64 << 10;
 
 impl Events {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
-        let opened = home.open()?;
-        let file = opened.dir.open_read(layout::JOURNAL).map_err(|error| {
-            if error.is_not_found() {
-                JournalError::MissingJournal { path: opened.dir.path().join(layout::JOURNAL) }
-            } else {
-                error.into()
-            }
-        })?;
         Ok(Self {
-            home: home.clone(),
-            dir: opened.dir,
-            file,
-            cursor: Cursor::start(opened.genesis),
-            buffer: Vec::new(),
+            reader: Reader::open(home)?,
+            filter: Filter::default(),
             ready: VecDeque::new(),
             findings: Vec::new(),
-            after: 0,
+            lasting: 0,
             ended: false,
         })
     }
 
-    /// Only records with a greater seq.
+    /// Only records with a greater seq. They are found by reading those before them;
+    /// [`from`](Events::from) need not.
     #[must_use]
     pub fn after(mut self, seq: u64) -> Self {
-        self.after = seq;
+        self.filter.after = seq;
         self
+    }
+
+    /// Only records of this type.
+    #[must_use]
+    pub fn of_type(mut self, event_type: impl Into<String>) -> Self {
+        self.filter.event_type = Some(event_type.into());
+        self
+    }
+
+    /// Only records of this stream.
+    #[must_use]
+    pub fn in_stream(mut self, kind: impl Into<String>, id: impl Into<String>) -> Self {
+        self.filter.stream = Some((kind.into(), id.into()));
+        self
+    }
+
+    /// Only records with this correlation id.
+    #[must_use]
+    pub fn correlated(mut self, correlation_id: impl Into<String>) -> Self {
+        self.filter.correlation = Some(correlation_id.into());
+        self
+    }
+
+    /// Goes on behind a record that was read before: only what follows it is read, so it costs the
+    /// same in a journal of any length.
+    ///
+    /// # Errors
+    /// [`JournalError::CursorMismatch`] where no line ends at the cursor with its hash: then the journal
+    /// is another one, or lost its tail. While reading, the same where damage shows that the record
+    /// at the cursor does not count any more.
+    pub fn from(mut self, cursor: Cursor) -> Result<Self, JournalError> {
+        if !self.reader.go_to(cursor)? {
+            return Err(self.reader.mismatch(cursor));
+        }
+        self.filter.from = cursor.offset;
+        self.ready.clear();
+        self.findings.clear();
+        self.lasting = 0;
+        self.ended = false;
+        Ok(self)
+    }
+
+    /// The last records, at most `count`, in the order of the journal: those that reading all of it
+    /// would end with. It reads backwards from the end, only as far as it has to; where there is
+    /// damage on the way, it reads everything.
+    ///
+    /// What lies further back than it read is not checked. So a line that somebody copied to another
+    /// place of the file, which no crash does, can go unnoticed.
+    ///
+    /// # Errors
+    /// As the iterator's.
+    pub fn last(mut self, count: usize) -> Result<Vec<Record>, JournalError> {
+        let begin = self.reader.cursor();
+        let len = self.reader.file.len()?;
+        let mut window = WINDOW;
+        while let Some(from) = len.checked_sub(window).filter(|from| *from > begin.offset) {
+            let until = len - window / 2;
+            let place = super::back::place_between(&mut self.reader.file, from, until)?;
+            if let Some(place) = place
+                && let Some(newest) = self.last_behind(place, count)?
+            {
+                return Ok(newest.into());
+            }
+            window = window.saturating_mul(2);
+        }
+        self.reader.set_cursor(begin);
+        self.ended = false;
+        let mut newest = Newest { count, records: VecDeque::new() };
+        for record in self {
+            newest.push(record?);
+        }
+        Ok(newest.records.into())
+    }
+
+    /// The last records, if they stand behind a place, and the scan from there is the scan of the
+    /// whole journal: see `back`.
+    fn last_behind(
+        &mut self,
+        place: Cursor,
+        count: usize,
+    ) -> Result<Option<VecDeque<Record>>, JournalError> {
+        self.reader.set_cursor(place);
+        let mut newest = Newest { count, records: VecDeque::new() };
+        let mut chained = false;
+        loop {
+            let piece = self.reader.glance()?;
+            let ended = piece.rest.is_some();
+            chained = chained
+                || match piece.seen.first() {
+                    Some(Seen::Record { offset, .. }) => *offset == place.offset,
+                    _ => false,
+                };
+            if piece.has_damage() || (!chained && (ended || !piece.seen.is_empty())) {
+                return Ok(None);
+            }
+            for item in piece.seen {
+                if let Seen::Record { record, .. } = item
+                    && self.filter.wants(&record)
+                {
+                    newest.push(record);
+                }
+            }
+            if ended {
+                let all = newest.records.len() == count || place.seq <= self.filter.after;
+                return Ok(all.then_some(newest.records));
+            }
+        }
+    }
+
+    /// Stays at the end of the journal and yields records as they come, from where this stands.
+    #[must_use]
+    pub fn follow(self) -> Follow {
+        Follow::new(self)
     }
 
     /// What did not count, with its place, as far as the iterator has come: all of it, once it ended.
@@ -107,96 +210,23 @@ impl Events {
         Finding { code, place, reason: reason.to_owned() }
     }
 
-    /// Reads and scans the next bytes.
     fn advance(&mut self) -> Result<(), JournalError> {
-        let before = self.cursor;
-        let had = self.buffer.len() as u64;
-        let wanted = CHUNK.max(had);
-        self.file.read_at(before.offset + had, wanted, &mut self.buffer)?;
-        let length = self.buffer.len() as u64;
-        let at_end = length < had + wanted;
-
-        let mut seen = Vec::new();
-        let rest = scan(&mut self.cursor, &self.buffer, &mut |item| seen.push(item));
-        let damaged = seen.iter().any(|item| matches!(item, Seen::Skip(skip) if skip.is_damage()));
-        if damaged || (at_end && !rest.skips.is_empty()) {
-            let end = if at_end { None } else { Some(before.offset + length) };
-            return self.confirm(before, end, (seen, rest));
-        }
-        let counted = usize::try_from(self.cursor.offset - before.offset).unwrap_or(usize::MAX);
-        self.buffer.drain(..counted.min(self.buffer.len()));
-        self.take_in(seen, &[]);
-        self.ended = at_end;
-        Ok(())
-    }
-
-    /// Reads the bytes again under the lock, which no writer holds then: what still does not count
-    /// is not in flight. `end` is `None` for the end of the file.
-    fn confirm(
-        &mut self,
-        before: Cursor,
-        end: Option<u64>,
-        unsure: (Vec<Seen>, Rest),
-    ) -> Result<(), JournalError> {
-        let torn_at_most = |seen: &[Seen], rest: &Rest| {
-            !seen.iter().any(|item| matches!(item, Seen::Skip(skip) if skip.is_damage()))
-                && rest.damage().is_none()
-        };
-        // A tree that is read-only, or lost its lock file, has no writer either.
-        let lock = match self.dir.open_lock_shared(layout::LOCK) {
-            Ok(lock) => Some(lock),
-            Err(error) if error.is_not_found() || error.kind() == ErrorKind::PermissionDenied => {
-                None
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(lock) = &lock {
-            let (seen, rest) = unsure;
-            if torn_at_most(&seen, &rest) && !lock.try_shared()? {
-                let skips = rest.skips.into_iter();
-                let certain: Vec<_> = skips.filter(|skip| skip.kind != SkipKind::Torn).collect();
-                self.take_in(seen, &certain);
-                self.ended = true;
-                return Ok(());
-            }
-            let waited = self.home.runtime.lock_timeout;
-            if !lock.wait(waited, LockFile::try_shared)? {
-                let (path, holder) = (lock.path().to_owned(), lock.holder());
-                return Err(JournalError::LockTimeout { path, holder, waited });
-            }
-        }
-        self.cursor = before;
-        self.buffer.clear();
-        let mut seen = Vec::new();
-        let mut forward = Forward::new(before);
-        let rest = loop {
-            let read = |offset, count, buffer: &mut _| self.file.read_at(offset, count, buffer);
-            let end = end.unwrap_or(u64::MAX);
-            if let Some(rest) = forward.step(end, read, &mut |item| seen.push(item))? {
-                break rest;
-            }
-        };
-        self.cursor = forward.cursor;
-        if let Some(lock) = &lock {
-            lock.unlock();
-        }
-        self.ended = end.is_none();
-        self.take_in(seen, if self.ended { &rest.skips } else { &[] });
-        self.buffer = forward.into_tail();
-        Ok(())
-    }
-
-    fn take_in(&mut self, seen: Vec<Seen>, rest: &[Skip]) {
+        let Piece { seen, rest } = self.reader.next_piece()?;
+        let journal = self.reader.file.path();
         for item in seen {
             match item {
-                Seen::Record { record, .. } if record.seq() > self.after => {
-                    self.ready.push_back(record.in_dir(self.dir.path()));
+                Seen::Record { record, .. } if self.filter.wants(&record) => {
+                    self.ready.push_back(record);
                 }
                 Seen::Record { .. } => {}
-                Seen::Skip(skip) => self.findings.push(Self::finding(self.file.path(), &skip)),
+                Seen::Skip(skip) => self.findings.push(Self::finding(journal, &skip)),
             }
         }
-        self.findings.extend(rest.iter().map(|skip| Self::finding(self.file.path(), skip)));
+        self.lasting = self.findings.len();
+        self.ended = rest.is_some();
+        let rest = rest.unwrap_or_default().skips;
+        self.findings.extend(rest.iter().map(|skip| Self::finding(journal, skip)));
+        Ok(())
     }
 }
 
@@ -211,5 +241,20 @@ impl Iterator for Events {
             }
         }
         self.ready.pop_front().map(Ok)
+    }
+}
+
+/// The newest of the records that it was given.
+struct Newest {
+    count: usize,
+    records: VecDeque<Record>,
+}
+
+impl Newest {
+    fn push(&mut self, record: Record) {
+        self.records.push_back(record);
+        if self.records.len() > self.count {
+            self.records.pop_front();
+        }
     }
 }

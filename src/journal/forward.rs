@@ -1,6 +1,7 @@
 //! Scanning a file forward, a chunk at a time.
 
-use super::scan::{Cursor, Rest, Seen, scan};
+use super::cursor::Cursor;
+use super::scan::{Rest, Seen, scan};
 use crate::error::IoError;
 
 /// Bytes read at once; more only while a gap of more does not count.
@@ -13,11 +14,20 @@ pub(super) struct Forward {
     /// Bytes behind the cursor that were read and do not count so far.
     buffer: Vec<u8>,
     chunk: u64,
+    /// The end of what was read.
+    reached: u64,
 }
 
 impl Forward {
     pub(super) fn new(cursor: Cursor) -> Self {
-        Self { cursor, buffer: Vec::new(), chunk: CHUNK }
+        Self { cursor, buffer: Vec::new(), chunk: CHUNK, reached: cursor.offset }
+    }
+
+    /// The same from this cursor again, where the first step reads farther than the last did: so it
+    /// sees the end of the file where that saw it.
+    pub(super) fn again(&self, cursor: Cursor) -> Self {
+        let chunk = self.reached.saturating_sub(cursor.offset).saturating_add(CHUNK);
+        Self { chunk, ..Self::new(cursor) }
     }
 
     /// Reads and scans the next bytes before `len`. At the end, what lies behind the last counted
@@ -33,12 +43,18 @@ impl Forward {
         let wanted = self.chunk.min(len.saturating_sub(from + had));
         read(from + had, wanted, &mut self.buffer)?;
         let read = self.buffer.len() as u64;
+        self.reached = from + read;
         let rest = scan(&mut self.cursor, &self.buffer, see);
         let counted = usize::try_from(self.cursor.offset - from).unwrap_or(usize::MAX);
         self.buffer.drain(..counted.min(self.buffer.len()));
-        self.chunk = if counted == 0 { self.chunk.saturating_mul(2) } else { CHUNK };
         let ended = from + read >= len || read - had < wanted;
+        self.chunk = if counted == 0 && !ended { self.chunk.saturating_mul(2) } else { CHUNK };
         Ok(ended.then_some(rest))
+    }
+
+    /// The end of what was read.
+    pub(super) fn reached(&self) -> u64 {
+        self.reached
     }
 
     /// The bytes behind the cursor.

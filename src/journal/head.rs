@@ -9,8 +9,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::entry::{ENTRY, Entry};
 use super::scan::Cursor;
-use super::table::{self, ENTRY, Entry, TableInfo};
+use super::table::{self, TableInfo};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir};
@@ -142,7 +143,7 @@ impl Head {
         bytes.extend_from_slice(&entries);
         let temporary = layout::head_table(Uuid::now_v7());
         let mut file = dir.create_new(&temporary)?;
-        let replaced = file.write(&bytes).and_then(|()| dir.rename(&temporary, layout::HEAD));
+        let replaced = file.write(&bytes).and_then(|()| dir.rename(&temporary, dir, layout::HEAD));
         if replaced.is_err() {
             let _ = dir.remove_file(&temporary);
         }

@@ -90,8 +90,9 @@ pub(crate) struct Home {
 }
 
 /// What opening a home yields: its directory, and what its genesis file says.
+#[derive(Debug, Clone)]
 pub(crate) struct Opened {
-    pub(crate) dir: Dir,
+    pub(crate) dir: Arc<Dir>,
     /// Where the chain begins.
     pub(crate) genesis: Digest,
     pub(crate) correlation: Option<String>,
@@ -157,7 +158,7 @@ impl Home {
     }
 
     fn opened_as<G: Genesis>(&self, writable: bool) -> Result<Opened, GenesisError> {
-        let dir = Dir::open(&self.dir)?;
+        let dir = Arc::new(Dir::open(&self.dir)?);
         let read = genesis::read::<G>(&dir)?;
         if writable {
             read.writable(&self.dir)?;

@@ -4,12 +4,11 @@
 //! What the head knows stays on the disk; in memory is what came since. So memory is flat, and opening
 //! costs the same on a journal of any length.
 
-use std::collections::HashMap;
-
+use super::entry::{Entry, Name, Names, Place};
 use super::head::Head;
 use super::record::Facts;
 use super::scan::Cursor;
-use super::table::{Entry, Name, Place, Table};
+use super::table::Table;
 use super::types;
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir};
@@ -56,7 +55,7 @@ pub(super) struct Ledger {
     head: Head,
     tables: Vec<Table>,
     /// What came since the head.
-    since: HashMap<Name, Found>,
+    since: Names<Found>,
     closed: bool,
     /// True if an artifact record may still have to be put in place. The head does not know: it is
     /// bound to the journal, and not to the files beside it.
@@ -87,7 +86,7 @@ impl Ledger {
             closed: head.closed,
             unapplied: true,
             head,
-            since: HashMap::new(),
+            since: Names::default(),
             records: 0,
         }
     }
@@ -181,6 +180,9 @@ impl Ledger {
         journal: &AppendFile,
         cursor: Cursor,
     ) -> Result<(), IoError> {
+        if cursor.seq == 0 {
+            return Ok(());
+        }
         self.adopt(dir, journal, cursor);
         self.into_head(dir, cursor, false)?;
         self.head.write(dir)?;

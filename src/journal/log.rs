@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::entry::{Name, Place};
 use super::forward::Forward;
 use super::home::Opened;
 use super::ledger::Ledger;
 use super::scan::{Cursor, Rest, Seen};
 use super::sync::{SharedSync, not_durable};
-use super::table::{Name, Place};
 use super::{Home, JournalError};
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir, LockFile};
@@ -29,7 +29,7 @@ pub enum Durability {
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(super) home: Home,
-    pub(super) dir: Dir,
+    pub(super) dir: Arc<Dir>,
     pub(super) file: Arc<AppendFile>,
     lock: LockFile,
     sync: Arc<SharedSync>,
@@ -53,6 +53,7 @@ pub(crate) struct Log {
 #[derive(Debug)]
 #[must_use = "nothing is synced before it is waited for"]
 pub(crate) struct Unsynced {
+    dir: Arc<Dir>,
     file: Arc<AppendFile>,
     sync: Arc<SharedSync>,
 }
@@ -61,13 +62,18 @@ impl Unsynced {
     /// Waits until everything appended is on the disk. The first failure poisons every writer of this
     /// journal in this process: a later sync could say OK though the data is gone.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
-        self.sync.sync(&self.file)
+        self.sync.sync(&self.file, &self.dir)
     }
 }
 
 impl Log {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
-        let Opened { dir, genesis, correlation } = home.open_writable()?;
+        Self::open_in(home, home.open_writable()?)
+    }
+
+    /// The same in a directory that was opened for writing before.
+    pub(crate) fn open_in(home: &Home, opened: Opened) -> Result<Self, JournalError> {
+        let Opened { dir, genesis, correlation } = opened;
         let file = dir.open_append(layout::JOURNAL).map_err(|error| {
             if error.is_not_found() {
                 JournalError::MissingJournal { path: dir.path().join(layout::JOURNAL) }
@@ -115,7 +121,8 @@ impl Log {
 
     /// What makes everything that was appended durable.
     pub(crate) fn unsynced(&self) -> Unsynced {
-        Unsynced { file: Arc::clone(&self.file), sync: Arc::clone(&self.sync) }
+        let Self { dir, file, sync, .. } = self;
+        Unsynced { dir: Arc::clone(dir), file: Arc::clone(file), sync: Arc::clone(sync) }
     }
 
     /// Leaves a head for the next one, where that saves more than it costs. It is a cache: where it
@@ -182,11 +189,14 @@ impl LockedLog<'_> {
     pub(super) fn catch_up(&mut self) -> Result<(), JournalError> {
         let len = self.len()?;
         self.stale = false;
-        let Log { home, dir, file, start, cursor, ledger, opened, .. } = &mut *self.log;
+        let Log { home, dir, file, sync, start, cursor, ledger, opened, .. } = &mut *self.log;
         if *opened && len == cursor.offset {
             return Ok(());
         }
         let first = !std::mem::replace(opened, true);
+        if !first {
+            sync.saw_others();
+        }
         if first && let Some(known) = Ledger::from_disk(dir, file, len, home.runtime.head) {
             *cursor = known.base();
             *ledger = known;

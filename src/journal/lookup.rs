@@ -1,11 +1,11 @@
 //! Asking a journal for a record: by stream, by type, by key. The answer comes from memory or from the
 //! head, and is read from the journal itself and checked before it is believed.
 
+use super::entry::{Name, Place};
 use super::forward::Forward;
 use super::ledger::Found;
 use super::log::Log;
 use super::scan::Seen;
-use super::table::{Name, Place};
 use super::{JournalError, LockedLog, MAX_BATCH_BYTES, Record};
 use crate::digest::Digest;
 use crate::id::EventId;

@@ -2,14 +2,21 @@
 //!
 //! In reading order: what a caller hands in ([`Event`]), what stands on disk ([`Record`]), the pure
 //! function that decides what counts (`scan`), what the counted records add up to (`Ledger`), the
-//! one way to append (`Log`), and reading without a lock ([`Events`]).
+//! one way to append (`Log`), and reading without a lock: `Reader`, a piece at a time, under
+//! [`Events`], which ends where the file ends, and [`Follow`], which stays.
 
 mod append;
+mod back;
 mod batch;
 mod compose;
+mod cursor;
+mod decode;
+mod entry;
 mod error;
 mod event;
 mod events;
+mod filter;
+mod follow;
 mod forward;
 mod head;
 mod home;
@@ -19,19 +26,23 @@ mod log;
 mod lookup;
 mod objects;
 mod parse;
+mod reader;
 mod record;
 mod scan;
 mod sync;
+mod sync_between;
 mod table;
 mod value;
 
 pub use batch::Appended;
+pub use cursor::{Cursor, CursorError};
 pub use error::{JournalError, TooLarge};
 pub(crate) use event::check_user_key;
 pub use event::{Actor, Event, ExpectedVersion};
 pub use events::Events;
+pub use follow::{Follow, Followed};
 pub use home::StepRef;
-pub(crate) use home::{Home, Runtime};
+pub(crate) use home::{Home, Opened, Runtime};
 pub(crate) use ledger::HeadPolicy;
 pub use log::Durability;
 pub(crate) use log::{LockedLog, Log, Unsynced};

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use camino::Utf8Path;
-use serde_json::value::RawValue;
 
 use super::{Event, Home, JournalError, LockedLog, PayloadRef, Runtime, append};
 use crate::digest::Digest;
@@ -63,7 +62,7 @@ pub(super) fn read(dir: &Utf8Path, seq: u64, named: PayloadRef) -> Result<Vec<u8
 
 /// True if the payload, as it would stand in the line, is too large for it.
 fn is_large(event: &Event) -> bool {
-    event.payload.as_deref().map(RawValue::get).is_some_and(|json| {
+    event.payload.as_deref().is_some_and(|json| {
         // Nearly all are so small that no escapes could make them large: each is six bytes at most.
         json.len() > MAX_IN_LINE / 6 && json::len_on_line(json) > MAX_IN_LINE
     })
@@ -101,9 +100,9 @@ fn is_there(dir: &Dir, object: Option<PayloadRef>) -> Result<bool, IoError> {
 
 /// Makes sure that a payload's object stands in its place and its content is on the disk; its name is
 /// not yet.
-fn keep(dir: &Dir, runtime: &Runtime, payload: &RawValue) -> Result<PayloadRef, IoError> {
-    let mut content = Vec::with_capacity(payload.get().len());
-    json::write_on_line(&mut content, payload.get());
+fn keep(dir: &Dir, runtime: &Runtime, payload: &str) -> Result<PayloadRef, IoError> {
+    let mut content = Vec::with_capacity(payload.len());
+    json::write_on_line(&mut content, payload);
     let (digest, size) = (Digest::of(&content), content.len() as u64);
     let object = layout::object(digest);
     let there = match dir.open_read(&object) {
@@ -133,5 +132,5 @@ fn put(dir: &Dir, temporary: &str, content: &[u8], object: &str) -> Result<(), I
     let mut file = dir.create_new(temporary)?;
     file.write(content)?;
     file.sync()?;
-    dir.rename(temporary, object)
+    dir.rename(temporary, dir, object)
 }

@@ -6,27 +6,13 @@
 
 use std::collections::VecDeque;
 
+use camino::Utf8Path;
+
 use super::MAX_LINE;
+pub(super) use super::cursor::Cursor;
 use super::record::{Garbage, Record};
 use crate::digest::Digest;
 use crate::line::{self, Sealed};
-
-/// Where a scan stands: always at the end of a counted record, or at the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    /// Bytes before it.
-    pub(crate) offset: u64,
-    /// The seq of the last counted record; 0 at the start.
-    pub(crate) seq: u64,
-    /// Its hash; at the start, the digest of the genesis file.
-    pub(crate) hash: Digest,
-}
-
-impl Cursor {
-    pub(crate) fn start(genesis: Digest) -> Self {
-        Self { offset: 0, seq: 0, hash: genesis }
-    }
-}
 
 /// Why bytes do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +57,18 @@ impl Skip {
 pub(crate) enum Seen {
     Record { record: Record, offset: u64, length: u64 },
     Skip(Skip),
+}
+
+impl Seen {
+    /// The same, seen in the journal of the run or the task in this directory.
+    pub(super) fn in_dir(self, dir: &Utf8Path) -> Self {
+        match self {
+            Seen::Record { record, offset, length } => {
+                Seen::Record { record: record.in_dir(dir), offset, length }
+            }
+            skip => skip,
+        }
+    }
 }
 
 /// What lies behind the last counted record, if the bytes end where the file ends.

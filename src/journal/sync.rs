@@ -5,16 +5,21 @@
 //! meanwhile, so appends go on and gather for the next sync.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::JournalError;
+use super::{JournalError, sync_between};
 use crate::error::IoError;
-use crate::io::AppendFile;
+use crate::io::{AppendFile, Dir};
 
 /// What the writers of one journal in this process share.
 #[derive(Debug, Default)]
 pub(super) struct SharedSync {
+    /// True once a sync failed; why, the state says.
+    has_failed: AtomicBool,
+    /// Syncs that are still to be shared with other processes.
+    others: AtomicU32,
     state: Mutex<State>,
     done: Condvar,
 }
@@ -33,6 +38,9 @@ struct State {
     /// The first failure: from then on no sync can be believed.
     failed: Option<String>,
 }
+
+/// Syncs that are shared with other processes since one of them was seen to append.
+const SHARED_WITH_OTHERS: u32 = 64;
 
 type Key = (u64, u64);
 static ALL: Mutex<Option<HashMap<Key, Weak<SharedSync>>>> = Mutex::new(None);
@@ -59,16 +67,32 @@ impl SharedSync {
 
     /// Why no sync can be believed any more, if one failed.
     pub(super) fn failed(&self) -> Option<String> {
-        self.state().failed.clone()
+        if self.has_failed.load(Ordering::Acquire) { self.state().failed.clone() } else { None }
     }
 
     /// Poisons every writer of the journal in this process.
     pub(super) fn fail(&self, source: &IoError) {
         self.state().failed.get_or_insert_with(|| source.source.to_string());
+        self.has_failed.store(true, Ordering::Release);
+    }
+
+    /// Notes that other processes append as well, so that for a while syncs are shared with them.
+    pub(super) fn saw_others(&self) {
+        self.others.store(SHARED_WITH_OTHERS, Ordering::Relaxed);
+    }
+
+    /// One `fdatasync`, of this process or of another that does one at the same time.
+    fn sync_file(&self, file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
+        let others = self.others.load(Ordering::Relaxed);
+        if others == 0 {
+            return file.sync();
+        }
+        self.others.store(others - 1, Ordering::Relaxed);
+        sync_between::sync(file, dir)
     }
 
     /// Waits until all that was written to the file before this call is on the disk.
-    pub(super) fn sync(&self, file: &AppendFile) -> Result<(), JournalError> {
+    pub(super) fn sync(&self, file: &AppendFile, dir: &Dir) -> Result<(), JournalError> {
         let mut state = self.state();
         state.taken += 1;
         let ticket = state.taken;
@@ -89,7 +113,7 @@ impl SharedSync {
             let covers = state.taken;
             drop(state);
             let start = Instant::now();
-            let synced = file.sync();
+            let synced = self.sync_file(file, dir);
             state = self.state();
             state.led = false;
             match synced {
@@ -99,7 +123,9 @@ impl SharedSync {
                     state.covered = covers;
                 }
                 Err(error) => {
-                    state.failed.get_or_insert_with(|| error.source.to_string());
+                    drop(state);
+                    self.fail(&error);
+                    sync_between::failed(file, dir);
                     self.done.notify_all();
                     return Err(not_durable(file, error));
                 }

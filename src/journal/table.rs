@@ -2,18 +2,19 @@
 //!
 //! A table is never changed after it was written. A block whose checksum fits the table's id and the
 //! block's number is the block that was written, whatever was copied, restored, swapped or cut off in
-//! between; any other is an error, and the head
-//! is then built anew from the journal.
+//! between; any other is an error, and the head is then built anew from the journal.
 //!
 //! A table is `blocks` times 4 KiB. The blocks divide the range of all names evenly, so a name can be
 //! in one block only. A block: 16 bytes of BLAKE3 over the table's id, the block's number and the rest
 //! of the block; the number of entries (2 bytes); the entries, sorted (16 bytes of name, 8 of place);
 //! zeros. Numbers are little-endian, names big-endian.
 
+use std::collections::{HashMap, hash_map};
+
 use uuid::Uuid;
 
+use super::entry::{ENTRY, Entry, Name, Place};
 use crate::error::IoError;
-use crate::id::EventId;
 use crate::io::{Dir, NewFile, ReadFile};
 use crate::layout;
 
@@ -21,116 +22,13 @@ const BLOCK: usize = 4096;
 const BLOCK_BYTES: u64 = BLOCK as u64;
 const CHECKSUM: usize = 16;
 const START: usize = CHECKSUM + 2;
-/// Bytes of an entry.
-pub(super) const ENTRY: usize = 24;
 const CAPACITY: usize = (BLOCK - START) / ENTRY;
 /// Entries that a block has on average: so few that hardly ever one overflows.
 const FILL: u64 = 96;
-
-/// What an entry stands for: a stream, an idempotency key, a type of records, or an artifact record. 128 bits of BLAKE3,
-/// so two texts never share a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Name(u128);
-
-impl Name {
-    /// The last record of a stream.
-    pub(super) fn stream(kind: &str, id: &str) -> Self {
-        Self::of(b's', &[kind, "/", id], 0)
-    }
-
-    /// The last record of a type.
-    pub(super) fn record_type(event_type: &str) -> Self {
-        Self::of(b't', &[event_type], 0)
-    }
-
-    /// The first record with an idempotency key.
-    pub(super) fn key(key: &str) -> Self {
-        Self::of(b'k', &[key], 1)
-    }
-
-    /// An artifact record, by its id.
-    pub(super) fn event(id: EventId) -> Self {
-        Self::of(b'e', &[&id.to_string()], 0)
-    }
-
-    fn of(domain: u8, texts: &[&str], first_wins: u128) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&[domain]);
-        for text in texts {
-            hasher.update(text.as_bytes());
-        }
-        let mut name = [0; 16];
-        hasher.finalize_xof().fill(&mut name);
-        Self(u128::from_be_bytes(name) & !1 | first_wins)
-    }
-
-    /// True for keys, of which the first record counts; of all else it is the last.
-    pub(super) fn first_wins(self) -> bool {
-        self.0 & 1 == 1
-    }
-
-    fn block(self, blocks: u64) -> u64 {
-        let top = self.0 >> 64;
-        u64::try_from((top * u128::from(blocks)) >> 64).unwrap_or(0)
-    }
-}
-
-/// Where a record stands: 43 bits of offset (8 TiB) and 21 of length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) offset: u64,
-    pub(super) length: u32,
-}
-
-impl Place {
-    /// Lines are far shorter than the limit of 2 MiB that a place has.
-    pub(super) fn new(offset: u64, length: u64) -> Self {
-        Self { offset, length: u32::try_from(length).unwrap_or(u32::MAX) }
-    }
-
-    fn pack(self) -> u64 {
-        self.offset << 21 | u64::from(self.length)
-    }
-
-    fn unpack(packed: u64) -> Self {
-        let length = u32::try_from(packed & ((1 << 21) - 1)).unwrap_or(0);
-        Self { offset: packed >> 21, length }
-    }
-
-    /// False for a place that an entry cannot hold.
-    pub(super) fn fits(self) -> bool {
-        self.offset >> 43 == 0 && self.length >> 21 == 0
-    }
-}
-
-/// One name and the record that it stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) name: Name,
-    pub(super) place: Place,
-}
-
-impl Entry {
-    pub(super) fn to_bytes(self) -> [u8; ENTRY] {
-        let mut bytes = [0; ENTRY];
-        let (name, place) = bytes.split_at_mut(16);
-        name.copy_from_slice(&self.name.0.to_be_bytes());
-        place.copy_from_slice(&self.place.pack().to_le_bytes());
-        bytes
-    }
-
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (name, place) = bytes.split_first_chunk::<16>()?;
-        let place = Place::unpack(u64::from_le_bytes(place.try_into().ok()?));
-        Some(Self { name: Name(u128::from_be_bytes(*name)), place })
-    }
-
-    /// Of two entries of one name, the one that stands.
-    pub(super) fn or(self, other: Self) -> Self {
-        let earlier = other.place.offset < self.place.offset;
-        if earlier == self.name.first_wins() { other } else { self }
-    }
-}
+/// Blocks of a table that are kept in memory: 1 MiB.
+const KEPT: usize = 256;
+/// How many times as many blocks may be tried where one overflows.
+const MOST_TRIES: u64 = 16;
 
 /// What the head says of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -145,12 +43,13 @@ pub(super) struct TableInfo {
 pub(super) struct Table {
     pub(super) info: TableInfo,
     file: Option<ReadFile>,
-    block: Vec<u8>,
+    /// Blocks that were read, and whose checksum was seen to fit.
+    blocks: HashMap<u64, Vec<u8>>,
 }
 
 impl Table {
     pub(super) fn new(info: TableInfo) -> Self {
-        Self { info, file: None, block: Vec::new() }
+        Self { info, file: None, blocks: HashMap::new() }
     }
 
     /// The place of a name, if the table has it.
@@ -172,25 +71,36 @@ impl Table {
 
     /// The entries of a block, once its checksum was seen to fit.
     fn read(&mut self, dir: &Dir, number: u64) -> Result<&[u8], IoError> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(dir.open_read(&layout::head_table(self.info.id))?),
+        if self.blocks.len() >= KEPT && !self.blocks.contains_key(&number) {
+            self.blocks.clear();
+        }
+        let block = match self.blocks.entry(number) {
+            hash_map::Entry::Occupied(kept) => kept.into_mut(),
+            hash_map::Entry::Vacant(free) => {
+                let file = match &mut self.file {
+                    Some(file) => file,
+                    none => none.insert(dir.open_read(&layout::head_table(self.info.id))?),
+                };
+                let mut block = Vec::new();
+                file.read_at(number * BLOCK_BYTES, BLOCK_BYTES, &mut block)?;
+                if !is_whole(&block, self.info.id, number) {
+                    let source = std::io::Error::other("it is not what was written");
+                    return Err(IoError::new("read", file.path(), source));
+                }
+                free.insert(block)
+            }
         };
-        self.block.clear();
-        file.read_at(number * BLOCK_BYTES, BLOCK_BYTES, &mut self.block)?;
-        entries(&self.block, self.info.id, number).ok_or_else(|| {
-            let source = std::io::Error::other("it is not what was written");
-            IoError::new("read", file.path(), source)
-        })
+        Ok(entries(block).unwrap_or_default())
     }
 }
 
-fn entries(block: &[u8], id: Uuid, number: u64) -> Option<&[u8]> {
-    let (sum, rest) = block.split_at_checked(CHECKSUM)?;
-    if block.len() != BLOCK || sum != checksum(id, number, rest) {
-        return None;
-    }
-    let (count, entries) = rest.split_first_chunk::<2>()?;
+fn is_whole(block: &[u8], id: Uuid, number: u64) -> bool {
+    let Some((sum, rest)) = block.split_at_checked(CHECKSUM) else { return false };
+    block.len() == BLOCK && sum == checksum(id, number, rest)
+}
+
+fn entries(block: &[u8]) -> Option<&[u8]> {
+    let (count, entries) = block.get(CHECKSUM..)?.split_first_chunk::<2>()?;
     entries.get(..usize::from(u16::from_le_bytes(*count)) * ENTRY)
 }
 
@@ -237,16 +147,23 @@ pub(super) fn merge(
     tables: &[TableInfo],
 ) -> Result<TableInfo, IoError> {
     let at_most = recent.len() as u64 + tables.iter().map(|table| table.entries).sum::<u64>();
-    let mut blocks = at_most.div_ceil(FILL).max(1);
+    let first = at_most.div_ceil(FILL).max(1);
+    let mut blocks = first;
     loop {
         let mut sources = vec![Source::new(None, recent.to_vec())];
         sources.extend(tables.iter().map(|info| Source::new(Some(Table::new(*info)), Vec::new())));
         let id = Uuid::now_v7();
-        let written =
+        let mut written =
             Writer::create(dir, id, blocks).and_then(|writer| writer.write_all(dir, sources));
         match written {
             Ok(Some(entries)) => return Ok(TableInfo { id, blocks, entries }),
-            Ok(None) => blocks *= 2,
+            Ok(None) if blocks < first * MOST_TRIES => blocks *= 2,
+            // So unevenly no digests are spread, unless somebody chose them.
+            Ok(None) => {
+                let path = dir.path().join(layout::head_table(id));
+                let source = std::io::Error::other("its names are spread too unevenly");
+                written = Err(IoError::new("write", &path, source));
+            }
             Err(_) => {}
         }
         // What stays is named by no head, and goes with the next table.
@@ -330,5 +247,113 @@ impl Writer {
             self.buffer.clear();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use camino::Utf8Path;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn dir() -> (tempfile::TempDir, Dir) {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = Dir::open(Utf8Path::from_path(temporary.path()).unwrap()).unwrap();
+        dir.create_dir(layout::JOURNAL_DIR).unwrap();
+        (temporary, dir)
+    }
+
+    fn name(number: u64) -> Name {
+        if number % 3 == 0 {
+            Name::key(&number.to_string())
+        } else {
+            Name::stream("s", &number.to_string())
+        }
+    }
+
+    /// Sorted entries of these numbers, each name once, at places that grow from `from`.
+    fn entries(numbers: impl IntoIterator<Item = u64>, from: u64) -> Vec<Entry> {
+        let at = |(n, number)| Entry { name: name(number), place: Place::new(from + n * 100, 77) };
+        let all: BTreeMap<Name, Entry> =
+            (0_u64..).zip(numbers).map(at).map(|entry| (entry.name, entry)).collect();
+        all.into_values().collect()
+    }
+
+    fn find(dir: &Dir, info: TableInfo, name: Name) -> Option<Place> {
+        Table::new(info).find(dir, name).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+        #[test]
+        fn merged_tables_answer_as_a_map_would(
+            runs in prop::collection::vec(prop::collection::vec(0..400_u64, 0..300), 1..5),
+        ) {
+            let (_keep, dir) = dir();
+            let mut oracle = BTreeMap::<Name, Place>::new();
+            let mut tables = Vec::new();
+            for (n, numbers) in (0_u64..).zip(runs) {
+                let entries = entries(numbers, n * 1_000_000);
+                for entry in &entries {
+                    let first = oracle.get(&entry.name).filter(|_| entry.name.first_wins());
+                    oracle.insert(entry.name, first.copied().unwrap_or(entry.place));
+                }
+                tables.push(merge(&dir, &entries, &[]).unwrap());
+            }
+            let all = merge(&dir, &[], &tables).unwrap();
+            prop_assert_eq!(all.entries, oracle.len() as u64);
+            for number in 0..450 {
+                prop_assert_eq!(find(&dir, all, name(number)), oracle.get(&name(number)).copied());
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_table_and_one_whose_blocks_overflow() {
+        let (_keep, dir) = dir();
+        let many = entries(0..50_000, 0);
+        let info = merge(&dir, &many, &[]).unwrap();
+        assert_eq!(info.entries, 50_000);
+        for number in (0..60_000).step_by(997) {
+            assert_eq!(find(&dir, info, name(number)).is_some(), number < 50_000);
+        }
+        // All in the first of two blocks, and too many for it.
+        let close = (0..CAPACITY as u128 + 1).map(|n| Name(n << 119));
+        let close: Vec<_> = close.map(|name| Entry { name, place: Place::new(1, 77) }).collect();
+        let info = merge(&dir, &close, &[]).unwrap();
+        assert!(info.blocks > 2, "{info:?}");
+        assert_eq!(find(&dir, info, close[9].name), Some(close[9].place));
+    }
+
+    #[test]
+    fn a_block_that_is_not_what_was_written_is_an_error() {
+        let (_keep, dir) = dir();
+        let info = merge(&dir, &entries(0..500, 0), &[]).unwrap();
+        let other = merge(&dir, &entries(0..500, 7), &[]).unwrap();
+        let path = dir.path().join(layout::head_table(info.id));
+        let good = std::fs::read(&path).unwrap();
+        let found = (0..500).map(|n| find(&dir, info, name(n)).unwrap()).collect::<Vec<_>>();
+        assert_eq!(found.len(), 500);
+        let wrong = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            (0..500).any(|n| Table::new(info).find(&dir, name(n)).is_err())
+        };
+        for at in (0..good.len()).step_by(61) {
+            let mut bytes = good.clone();
+            bytes[at] ^= 4;
+            assert!(wrong(&bytes), "byte {at}");
+        }
+        assert!(wrong(&good[..good.len() - 1]));
+        assert!(wrong(&vec![0; good.len()]));
+        assert!(wrong(&std::fs::read(dir.path().join(layout::head_table(other.id))).unwrap()));
+        let mut swapped = good.clone();
+        swapped.rotate_left(BLOCK);
+        assert!(wrong(&swapped));
+        assert!(!wrong(&good));
+        std::fs::remove_file(&path).unwrap();
+        assert!(Table::new(info).find(&dir, name(1)).is_err());
     }
 }

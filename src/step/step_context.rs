@@ -1,15 +1,18 @@
 //! What the body of a step is handed.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Signal;
 use super::attempt::Attempt;
 use super::history::{Completed, Failed, Input, Output, STREAM};
-use crate::artifact::{Artifact, ArtifactError, Last, Transaction, to_json};
+use crate::artifact::{
+    Artifact, ArtifactError, ArtifactReader, Last, RunWriter, StagedWriter, Transaction, to_json,
+};
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
@@ -24,6 +27,7 @@ use crate::name::ArtifactName;
 pub struct StepContext {
     context: RunContext,
     attempt: Attempt,
+    writer: Arc<RunWriter>,
     work: Mutex<Work>,
 }
 
@@ -36,9 +40,10 @@ struct Work {
 impl StepContext {
     pub(super) fn new(context: &RunContext, attempt: Attempt) -> Self {
         let context = context.clone().with_step(attempt.step_ref());
-        let transaction = context.transaction();
+        let writer = context.writer();
+        let transaction = Transaction::new(Arc::clone(&writer));
         let inputs = attempt.payload.inputs.clone();
-        Self { context, attempt, work: Mutex::new(Work { transaction, inputs }) }
+        Self { context, attempt, writer, work: Mutex::new(Work { transaction, inputs }) }
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
@@ -97,31 +102,59 @@ impl StepContext {
     /// As [`read`](StepContext::read).
     pub fn read_bytes(&self, name: impl Into<ArtifactName>) -> Result<Vec<u8>, ArtifactError> {
         let name = name.into();
-        let mut work = self.work();
-        if work.transaction.staged(&name).is_some() {
-            return work.transaction.read_bytes(name);
+        let mut file = self.opened(&name)?;
+        let bytes = file.read_all()?;
+        if file.known().is_none() {
+            self.record_input(name, Digest::of(&bytes))?;
         }
+        Ok(bytes)
+    }
+
+    /// Opens an artifact to read it piece by piece, and records it as an input with the digest of what
+    /// was opened: for that the file is read once from its beginning to its end, in flat memory.
+    ///
+    /// # Errors
+    /// As [`read`](StepContext::read).
+    pub fn open(&self, name: impl Into<ArtifactName>) -> Result<ArtifactReader, ArtifactError> {
+        let name = name.into();
+        let mut file = self.opened(&name)?;
+        if file.known().is_none() {
+            self.record_input(name, file.learn()?)?;
+        }
+        Ok(file)
+    }
+
+    /// Opens what the step staged itself, whose digest is known, or an artifact that it may read.
+    fn opened(&self, name: &ArtifactName) -> Result<ArtifactReader, ArtifactError> {
+        let work = self.work();
         let declared = &self.attempt.payload.inputs;
-        let pinned = declared.iter().find(|input| input.path == name);
-        if pinned.is_none() && !declared.is_empty() {
-            return Err(ArtifactError::Undeclared { name, step: self.name().clone() });
+        let pinned = declared.iter().any(|input| input.path == *name);
+        if work.transaction.staged(name).is_none() && !pinned && !declared.is_empty() {
+            return Err(ArtifactError::Undeclared {
+                name: name.clone(),
+                step: self.name().clone(),
+            });
         }
-        let bytes = work.transaction.read_bytes(&name)?;
-        let found = Digest::of(&bytes);
-        match pinned {
-            Some(input) if input.digest != found => {
+        work.transaction.open(name)
+    }
+
+    /// Records that content with this digest was read, which must be what was declared.
+    fn record_input(&self, name: ArtifactName, found: Digest) -> Result<(), ArtifactError> {
+        let mut declared = self.attempt.payload.inputs.iter();
+        match declared.find(|input| input.path == name).map(|input| input.digest) {
+            Some(expected) if expected != found => {
                 let path = self.context.artifact_path(&name);
-                Err(ArtifactError::Changed { path, expected: input.digest, found })
+                return Err(ArtifactError::Changed { path, expected, found });
             }
-            Some(_) => Ok(bytes),
-            None => {
-                let input = Input { path: name, digest: found, version: None };
-                if !work.inputs.contains(&input) {
-                    work.inputs.push(input);
-                }
-                Ok(bytes)
-            }
+            Some(_) => return Ok(()),
+            None => {}
         }
+        let input = Input { path: name, digest: found, version: None };
+        let mut work = self.work();
+        if !work.inputs.contains(&input) {
+            work.inputs.push(input);
+        }
+        Ok(())
     }
 
     /// Stages a value as canonical JSON.
@@ -149,6 +182,44 @@ impl StepContext {
         bytes: &[u8],
     ) -> Result<(), ArtifactError> {
         self.work().transaction.write_bytes(name, bytes)
+    }
+
+    /// A writer for content of any size, in flat memory, which is staged once it is finished.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn create(&self, name: impl Into<ArtifactName>) -> Result<StagedWriter<'_>, ArtifactError> {
+        // The work is free while the body makes the content.
+        let add = |name, content, expect| self.work().transaction.add(name, content, expect);
+        StagedWriter::create(&self.writer, name.into(), add)
+    }
+
+    /// Stages all that a reader holds, in flat memory.
+    ///
+    /// # Errors
+    /// As [`Transaction::write_from`].
+    pub fn write_from(
+        &self,
+        name: impl Into<ArtifactName>,
+        content: impl Read,
+    ) -> Result<(), ArtifactError> {
+        let mut file = self.create(name)?;
+        file.write_from(content)?;
+        file.finish()
+    }
+
+    /// Stages the content of a file, as [`Artifacts::import`](crate::Artifacts::import) does.
+    ///
+    /// # Errors
+    /// As [`Transaction::import`].
+    pub fn import(
+        &self,
+        name: impl Into<ArtifactName>,
+        source: impl AsRef<Utf8Path>,
+    ) -> Result<(), ArtifactError> {
+        let mut file = self.create(name)?;
+        file.import(source)?;
+        file.finish()
     }
 
     /// Stages a removal.

@@ -1,9 +1,10 @@
 //! The tool, as a shell sees it: arguments and environment in; two streams and an exit code out.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use runjournal::Digest;
 use serde_json::{Value, json};
@@ -396,6 +397,8 @@ fn events_are_appended_once_and_printed_as_they_stand() {
     assert_eq!(seqs(&["--type", "counted"]), [1]);
     assert_eq!(seqs(&["--stream", "tool/cc"]), [2]);
     assert_eq!(seqs(&["--last", "1"]), [2]);
+    assert_eq!(seqs(&["-n", "1", "--type", "counted"]), [1]);
+    assert!(seqs(&["--correlation", "elsewhere"]).is_empty());
     assert_eq!(shell.json(&["event", "log"])["events"].as_array().unwrap().len(), 2);
     assert_eq!(shell.json(&["event", "show", "2"])["event"]["command_id"], "c-1");
     check(&shell.ok(&["event", "log"]), |page| {
@@ -418,6 +421,46 @@ fn events_are_appended_once_and_printed_as_they_stand() {
         payload      7
         "#);
     });
+}
+
+#[test]
+fn a_log_is_followed_until_the_run_is_complete() {
+    let shell = Shell::in_run();
+    for n in ["1", "2", "3"] {
+        shell.ok(&["event", "append", "noted", "--payload", n]);
+    }
+    let follow = |args: &[&str]| {
+        let args = [&["event", "log", "--follow", "--format", "jsonl"], args].concat();
+        shell.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let seqs = |lines: &mut dyn Iterator<Item = std::io::Result<String>>, count| -> Vec<u64> {
+        let records = lines.take(count).map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+        records.map(|record: Value| record["seq"].as_u64().unwrap()).collect()
+    };
+    let mut all = follow(&[]);
+    let mut last = follow(&["-n", "2", "--type", "noted"]);
+    // What is there is printed while it waits for more.
+    let mut all_lines = BufReader::new(all.stdout.take().unwrap()).lines();
+    let mut last_lines = BufReader::new(last.stdout.take().unwrap()).lines();
+    assert_eq!(seqs(&mut all_lines, 3), [1, 2, 3]);
+    assert_eq!(seqs(&mut last_lines, 2), [2, 3]);
+    shell.ok(&["event", "append", "noted", "--payload", "4"]);
+    shell.ok(&["run", "complete", "--status", "failed"]);
+    assert_eq!(seqs(&mut last_lines, 9), [4]);
+    let rest: Vec<_> = all_lines.map(Result::unwrap).collect();
+    assert!(rest.last().unwrap().contains("execution_complete"), "{rest:?}");
+    assert!(all.wait().unwrap().success());
+    assert!(last.wait().unwrap().success());
+    assert_eq!(shell.ok(&["event", "log", "-f", "-n", "0"]), "");
+    check(&shell.ok(&["event", "log", "-f", "-n", "3", "--type", "noted"]), |page| {
+        insta::assert_snapshot!(page, @r#"
+        2  [TIME]  noted  run/RUN-1  2
+        3  [TIME]  noted  run/RUN-1  3
+        4  [TIME]  noted  run/RUN-1  4
+        "#);
+    });
+    let err = shell.refused(2, &["event", "log", "-f", "--format", "json"]);
+    assert!(err.contains("--format jsonl"), "{err}");
 }
 
 #[test]
@@ -611,7 +654,7 @@ fn a_step_whose_process_died_is_taken_over() {
     let mut died = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let started = || shell.jsonl(&["event", "log", "--type", "step_started"]).len();
     while started() == 0 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(shell.json(&["run", "show"])["steps_open"], json!(["work"]));
     died.kill().unwrap();
@@ -781,7 +824,7 @@ fn refusals_say_what_why_and_what_to_do() {
         error: there is no artifact plan.json in [DIR]/workspaces/TASK-1/runs/RUN-1; `runjournal artifact list` shows those there are
 
         $ artifact put -r RUN-1 plan.json no-such-file  [3]
-        error: cannot read no-such-file
+        error: cannot open no-such-file
           because: No such file or directory (os error 2)
 
         $ artifact cat -r RUN-1 ../x  [2]
@@ -988,16 +1031,24 @@ fn a_newer_format_is_read_and_not_written() {
     assert!(shell.refused(6, &["task", "create", "TASK-2"]).contains("use a newer runjournal"));
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_system_error_names_the_path() {
     let shell = Shell::in_run();
-    fs::create_dir(shell.path("folder")).unwrap();
-    let err = shell.refused(10, &["artifact", "put", "a", "folder"]);
+    // A regular file, whose first page cannot be read.
+    let err = shell.refused(10, &["artifact", "put", "a", "/proc/self/mem"]);
     insta::assert_snapshot!(err, @r#"
-    error: cannot read folder
-      because: Is a directory (os error 21)
+    error: cannot read /proc/self/mem
+      because: Input/output error (os error 5)
     "#);
+}
+
+#[test]
+fn only_a_file_is_put() {
+    let shell = Shell::in_run();
+    fs::create_dir(shell.path("folder")).unwrap();
+    let err = shell.refused(2, &["artifact", "put", "a", "folder"]);
+    insta::assert_snapshot!(err, @"error: folder is a directory, a pipe or a device; only a regular file can be imported");
 }
 
 #[test]
@@ -1009,6 +1060,7 @@ fn a_closed_pipe_is_no_error() {
         &["event", "log"][..],
         &["event", "log", "--format", "jsonl"],
         &["event", "log", "--format", "json"],
+        &["event", "log", "--follow"],
         &["--help"],
     ] {
         let mut command = shell.command(args);

@@ -16,17 +16,25 @@ mod faults;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod following;
+#[cfg(test)]
 mod forged;
+#[cfg(test)]
+mod heads;
 #[cfg(test)]
 mod independent;
 #[cfg(test)]
 mod lab;
+#[cfg(test)]
+mod large_files;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod random_damage;
+#[cfg(test)]
+mod reading;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Artifacts and transactions.
 
+use std::io::Write as _;
+
 use runjournal::{ArtifactError, ArtifactName, Durability, Event};
 
 use super::{Operation, Seen, plain};
@@ -31,6 +33,33 @@ pub(super) const ALL: &[Operation] = &[
         name: "artifact_nested",
         operate: nested,
         done: |s| has(s, "a/b/c.txt", NEW),
+        ..plain()
+    },
+    Operation {
+        name: "artifact_streamed",
+        operate: streamed,
+        holds: |s| large_or(s, "plan.json", "the first plan"),
+        done: |s| has(s, "plan.json", &large()),
+        ..plain()
+    },
+    Operation {
+        name: "artifact_import",
+        prepare: put_outside,
+        operate: import,
+        holds: |s| large_or(s, "x/imported.txt", ""),
+        done: |s| has(s, "x/imported.txt", &large()),
+        ..plain()
+    },
+    Operation {
+        name: "transaction_streamed",
+        operate: streamed_and_plain,
+        holds: |s| {
+            streamed_both(s).or_else(|_| {
+                has(s, "plan.json", "the first plan")?;
+                has(s, "x/one.txt", "")
+            })
+        },
+        done: streamed_both,
         ..plain()
     },
     Operation {
@@ -112,6 +141,62 @@ fn nested(place: &Place, acks: &mut Acks) -> Outcome {
     write(place, acks, "a/b/c.txt", NEW, Durability::Durable)
 }
 
+/// Long enough to be hashed on a second thread.
+fn large() -> String {
+    "a line of a large file\n".repeat(60_000)
+}
+
+fn streamed(place: &Place, acks: &mut Acks) -> Outcome {
+    let artifacts = place.ctx()?.artifacts();
+    let (path, large) = (name("plan.json")?, large());
+    place.begin();
+    let mut file = artifacts.create(path)?;
+    for piece in large.as_bytes().chunks(500_000) {
+        file.write_all(piece)?;
+    }
+    acks.stored(&file.commit()?)?;
+    place.end();
+    Ok(())
+}
+
+fn outside(place: &Place) -> camino::Utf8PathBuf {
+    place.run_dir().join("outside.txt")
+}
+
+fn put_outside(place: &Place, _: &mut Acks) -> Outcome {
+    Ok(std::fs::write(outside(place), large())?)
+}
+
+fn import(place: &Place, acks: &mut Acks) -> Outcome {
+    let artifacts = place.ctx()?.artifacts().durability(Durability::Buffered);
+    let path = name("x/imported.txt")?;
+    place.begin();
+    acks.stored(&artifacts.import(path, outside(place))?)?;
+    place.end();
+    Ok(())
+}
+
+fn streamed_and_plain(place: &Place, acks: &mut Acks) -> Outcome {
+    let ctx = place.ctx()?;
+    let large = large();
+    place.begin();
+    let mut tx = ctx.transaction();
+    tx.write_from(name("plan.json")?, large.as_bytes())?;
+    tx.write_bytes(name("x/one.txt")?, b"one")?;
+    acks.committed(&tx.commit()?)?;
+    place.end();
+    Ok(())
+}
+
+fn streamed_both(seen: &Seen<'_>) -> Outcome {
+    has(seen, "plan.json", &large())?;
+    has(seen, "x/one.txt", "one")
+}
+
+fn large_or(seen: &Seen<'_>, name: &str, old: &str) -> Outcome {
+    has(seen, name, &large()).or_else(|_| has(seen, name, old))
+}
+
 fn remove(place: &Place, acks: &mut Acks) -> Outcome {
     let artifacts = place.ctx()?.artifacts();
     let path = name("deep/below/note.txt")?;
@@ -179,7 +264,13 @@ fn moved(seen: &Seen<'_>) -> Outcome {
 
 fn has(seen: &Seen<'_>, name: &str, content: &str) -> Outcome {
     let found = seen.artifact(name);
-    ensure(found == content, || format!("{name} is {found:?} and should be {content:?}"))
+    let shown = |text: &str| match text.len() {
+        0..100 => format!("{text:?}"),
+        length => format!("{length} bytes"),
+    };
+    ensure(found == content, || {
+        format!("{name} is {} and should be {}", shown(&found), shown(content))
+    })
 }
 
 fn either(seen: &Seen<'_>, name: &str, old: &str, new: &str) -> Outcome {

@@ -1,0 +1,220 @@
+//! A journal open for reading, without a lock: what counts in it, a piece at a time.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::forward::Forward;
+use super::scan::{Cursor, Rest, Seen, SkipKind};
+use super::{Home, JournalError, back};
+use crate::error::IoError;
+use crate::io::{Dir, LockFile, ReadFile};
+use crate::{layout, line};
+
+/// An open journal, and how far it was read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    home: Home,
+    dir: Arc<Dir>,
+    pub(super) file: ReadFile,
+    start: Cursor,
+    forward: Forward,
+    /// All before the cursor was scanned, and cannot have changed since as far as anybody knows.
+    /// Where it may have, damage behind the cursor can be a record that follows another history.
+    certain: bool,
+}
+
+/// What was seen in a piece of a journal, in its order.
+#[derive(Debug, Default)]
+pub(super) struct Piece {
+    pub(super) seen: Vec<Seen>,
+    /// What lies behind the last counted record; `None` while there is more to read.
+    pub(super) rest: Option<Rest>,
+}
+
+impl Piece {
+    pub(super) fn has_damage(&self) -> bool {
+        self.seen.iter().any(|item| matches!(item, Seen::Skip(skip) if skip.is_damage()))
+            || self.rest.as_ref().is_some_and(|rest| rest.damage().is_some())
+    }
+
+    fn without_torn(mut self) -> Self {
+        if let Some(rest) = &mut self.rest {
+            rest.skips.retain(|skip| skip.kind != SkipKind::Torn);
+        }
+        self
+    }
+}
+
+/// How a reader of a journal that is being written to waits for the lock: it looks again anyway.
+const LIVE_PATIENCE: Duration = Duration::from_millis(50);
+
+impl Reader {
+    pub(super) fn open(home: &Home) -> Result<Self, JournalError> {
+        let opened = home.open()?;
+        let file = opened.dir.open_read(layout::JOURNAL).map_err(|error| {
+            if error.is_not_found() {
+                JournalError::MissingJournal { path: opened.dir.path().join(layout::JOURNAL) }
+            } else {
+                error.into()
+            }
+        })?;
+        let start = Cursor::start(opened.genesis);
+        Ok(Self {
+            home: home.clone(),
+            dir: opened.dir,
+            file,
+            start,
+            forward: Forward::new(start),
+            certain: true,
+        })
+    }
+
+    /// The journal that stands at the path now.
+    pub(super) fn reopened(&self) -> Result<Self, JournalError> {
+        Self::open(&self.home)
+    }
+
+    /// True if both read the same file, and the same chain.
+    pub(super) fn is_same(&self, other: &Self) -> Result<bool, IoError> {
+        Ok(self.start == other.start && self.file.is_same(&other.file)?)
+    }
+
+    /// True if the record before the cursor is of this type.
+    pub(super) fn stands_behind(&mut self, event_type: &str) -> Result<bool, IoError> {
+        let record = back::record_before(&mut self.file, self.forward.cursor.offset)?;
+        Ok(record.is_some_and(|record| record.event_type() == event_type))
+    }
+
+    /// Behind the last counted record.
+    pub(super) fn cursor(&self) -> Cursor {
+        self.forward.cursor
+    }
+
+    /// The end of what was read.
+    pub(super) fn reached(&self) -> u64 {
+        self.forward.reached()
+    }
+
+    /// Goes on from a place where a scan may begin.
+    pub(super) fn set_cursor(&mut self, cursor: Cursor) {
+        self.certain = cursor == self.start;
+        self.forward = Forward::new(cursor);
+    }
+
+    /// Goes on from a cursor; false if it does not fit. Within a batch, all of the batch comes next.
+    pub(super) fn go_to(&mut self, cursor: Cursor) -> Result<bool, IoError> {
+        let beginning = back::beginning(&mut self.file, self.start, cursor)?;
+        if let Some(beginning) = beginning {
+            self.set_cursor(beginning);
+        }
+        Ok(beginning.is_some())
+    }
+
+    /// Goes back to the first record.
+    pub(super) fn start_over(&mut self) {
+        self.set_cursor(self.start);
+    }
+
+    /// Takes up what lies behind the cursor once more, on a file that may have changed; false if its
+    /// line is not there any more.
+    pub(super) fn resume(&mut self) -> Result<bool, IoError> {
+        let cursor = self.forward.cursor;
+        self.certain = cursor == self.start;
+        self.forward = self.forward.again(cursor);
+        let Some(from) = cursor.offset.checked_sub(line::END as u64) else {
+            return Ok(cursor == self.start);
+        };
+        let mut end = Vec::new();
+        self.file.read_at(from, line::END as u64, &mut end)?;
+        let hash = line::open(&end).filter(|_| end.ends_with(b"\n")).map(|sealed| sealed.hash);
+        Ok(hash == Some(cursor.hash))
+    }
+
+    /// The next piece, of which only what counts is certain: the rest may be in flight.
+    pub(super) fn glance(&mut self) -> Result<Piece, IoError> {
+        let (mut seen, dir, file) = (Vec::new(), self.dir.path(), &mut self.file);
+        let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
+        let rest = self.forward.step(u64::MAX, read, &mut |item| seen.push(item.in_dir(dir)))?;
+        Ok(Piece { seen, rest })
+    }
+
+    /// The next piece. What does not count was read again under the lock; a tail that a writer may
+    /// be at work on is left out.
+    pub(super) fn next_piece(&mut self) -> Result<Piece, JournalError> {
+        let before = self.forward.cursor;
+        let piece = self.glance()?;
+        let all_counts = piece.rest.as_ref().is_none_or(|rest| rest.skips.is_empty());
+        if all_counts && !piece.has_damage() {
+            return Ok(piece);
+        }
+        let Some(lock) = self.open_lock()? else { return self.confirmed(before, None) };
+        if !piece.has_damage() && !lock.try_shared()? {
+            return Ok(piece.without_torn());
+        }
+        let waited = self.home.runtime.lock_timeout;
+        if !lock.wait(waited, LockFile::try_shared)? {
+            let (path, holder) = (lock.path().to_owned(), lock.holder());
+            return Err(JournalError::LockTimeout { path, holder, waited });
+        }
+        self.confirmed(before, Some(lock))
+    }
+
+    /// The next piece, for somebody who looks again soon: a torn tail is left out, and nothing is
+    /// returned where damage cannot be confirmed now.
+    pub(super) fn next_live_piece(&mut self) -> Result<Option<Piece>, JournalError> {
+        let before = self.forward.cursor;
+        let piece = self.glance()?;
+        if !piece.has_damage() {
+            return Ok(Some(piece.without_torn()));
+        }
+        let lock = self.open_lock()?;
+        if let Some(lock) = &lock
+            && !lock.wait(LIVE_PATIENCE, LockFile::try_shared)?
+        {
+            self.forward = self.forward.again(before);
+            return Ok(None);
+        }
+        self.confirmed(before, lock).map(|piece| Some(piece.without_torn()))
+    }
+
+    /// The lock file; `None` in a tree that is read-only, or lost it: that has no writer either.
+    fn open_lock(&self) -> Result<Option<LockFile>, IoError> {
+        match self.dir.open_lock_shared(layout::LOCK) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error) if error.is_not_found() || error.kind() == ErrorKind::PermissionDenied => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The piece behind `before`, read again under the lock, so that nothing in it is in flight.
+    fn confirmed(&mut self, before: Cursor, lock: Option<LockFile>) -> Result<Piece, JournalError> {
+        self.forward = self.forward.again(before);
+        let piece = self.glance()?;
+        drop(lock);
+        if piece.has_damage() && !self.certain {
+            self.check_counts(before)?;
+        }
+        Ok(piece)
+    }
+
+    /// Refuses a cursor that the scan of all before it does not lead to.
+    fn check_counts(&mut self, cursor: Cursor) -> Result<(), JournalError> {
+        let mut forward = Forward::new(self.start);
+        let file = &mut self.file;
+        let mut read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
+        while forward.step(cursor.offset, &mut read, &mut drop)?.is_none() {}
+        if forward.cursor != cursor {
+            return Err(self.mismatch(cursor));
+        }
+        self.certain = true;
+        Ok(())
+    }
+
+    pub(super) fn mismatch(&self, cursor: Cursor) -> JournalError {
+        let Cursor { offset, seq, .. } = cursor;
+        JournalError::CursorMismatch { path: self.file.path().to_owned(), offset, seq }
+    }
+}

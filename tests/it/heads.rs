@@ -1,0 +1,295 @@
+//! The head of a journal is a cache. Whatever happens to it (deleted, damaged, old, of another run, its
+//! tables gone), every append gets the number, the version and the duplicate that it would get without.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use proptest::prelude::*;
+use runjournal::testing::TestWorkspace;
+use runjournal::{Event, JournalWriter, RunContext};
+
+/// The files of a head by their names.
+fn files(ctx: &RunContext) -> BTreeMap<String, Utf8PathBuf> {
+    let dir = ctx.journal_path().parent().unwrap().to_owned();
+    let entries = dir.read_dir_utf8().unwrap().map(|entry| entry.unwrap());
+    entries
+        .filter(|entry| entry.file_name().starts_with(".head"))
+        .map(|entry| (entry.file_name().to_owned(), entry.path().to_owned()))
+        .collect()
+}
+
+fn head(ctx: &RunContext) -> Utf8PathBuf {
+    ctx.journal_path().with_file_name(".head")
+}
+
+fn copy(from: &BTreeMap<String, Vec<u8>>, to: &Utf8Path) {
+    for (name, bytes) in from {
+        fs::write(to.join(name), bytes).unwrap();
+    }
+}
+
+fn contents(ctx: &RunContext) -> BTreeMap<String, Vec<u8>> {
+    files(ctx).into_iter().map(|(name, path)| (name, fs::read(path).unwrap())).collect()
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append {
+        stream: u8,
+        key: Option<u8>,
+        kept: bool,
+    },
+    Batch {
+        size: u8,
+        key: Option<u8>,
+        kept: bool,
+    },
+    /// The journal loses what was appended last, as in a power cut: so many bytes.
+    LoseTail {
+        bytes: u16,
+    },
+    /// The head, or one of its tables, is hurt.
+    Delete {
+        which: u8,
+    },
+    Flip {
+        which: u8,
+        at: u16,
+        bit: u8,
+    },
+    Cut {
+        which: u8,
+        at: u16,
+    },
+    /// A head as it was before is put back: all its files, or the one alone.
+    Remember,
+    PutBack {
+        alone: bool,
+    },
+    /// The head of another run of the same length.
+    OfAnotherRun,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = || prop::option::weighted(0.5, 0..6_u8);
+    prop_oneof![
+        8 => (0..4_u8, key(), any::<bool>())
+            .prop_map(|(stream, key, kept)| Step::Append { stream, key, kept }),
+        3 => (2..6_u8, key(), any::<bool>())
+            .prop_map(|(size, key, kept)| Step::Batch { size, key, kept }),
+        1 => any::<u16>().prop_map(|bytes| Step::LoseTail { bytes }),
+        1 => any::<u8>().prop_map(|which| Step::Delete { which }),
+        2 => (any::<u8>(), any::<u16>(), 0..8_u8)
+            .prop_map(|(which, at, bit)| Step::Flip { which, at, bit }),
+        1 => (any::<u8>(), any::<u16>()).prop_map(|(which, at)| Step::Cut { which, at }),
+        1 => Just(Step::Remember),
+        1 => any::<bool>().prop_map(|alone| Step::PutBack { alone }),
+        1 => Just(Step::OfAnotherRun),
+    ]
+}
+
+struct History {
+    test: TestWorkspace,
+    ctx: RunContext,
+    other: RunContext,
+    kept: JournalWriter,
+    remembered: BTreeMap<String, Vec<u8>>,
+}
+
+/// What the journal says, found out from all its records.
+#[derive(Default)]
+struct Truth {
+    last_seq: u64,
+    versions: HashMap<String, u64>,
+    /// First seq and number of records.
+    keys: HashMap<String, (u64, u64)>,
+}
+
+impl Truth {
+    fn of(ctx: &RunContext) -> Self {
+        let mut truth = Self::default();
+        for record in ctx.events().unwrap() {
+            let record = record.unwrap();
+            truth.last_seq = record.seq();
+            truth.versions.insert(record.stream(), record.stream_version());
+            if let Some(key) = record.idempotency_key() {
+                let size = record.batch_size().unwrap_or(1).into();
+                truth.keys.insert(key.to_owned(), (record.seq(), size));
+            }
+        }
+        truth
+    }
+}
+
+impl History {
+    fn new() -> Self {
+        let test = TestWorkspace::with_eager_heads().unwrap();
+        let ctx = test.start_run("RUN-1").unwrap();
+        let other = test.start_run("RUN-2").unwrap();
+        for n in 0..9 {
+            other.append(event(n % 3, Some(n))).unwrap();
+        }
+        let kept = ctx.journal().unwrap();
+        Self { test, ctx, other, kept, remembered: BTreeMap::new() }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Append { stream, key, kept } => self.append(&[event(stream, key)], key, kept),
+            Step::Batch { size, key, kept } => {
+                let events: Vec<_> =
+                    (0..size).map(|n| event(n % 4, key.filter(|_| n == 0))).collect();
+                self.append(&events, key, kept);
+            }
+            Step::LoseTail { bytes } => {
+                let len = fs::metadata(self.ctx.journal_path()).unwrap().len();
+                let file =
+                    fs::OpenOptions::new().write(true).open(self.ctx.journal_path()).unwrap();
+                file.set_len(len - u64::from(bytes) * len / 65_536 / 2).unwrap();
+            }
+            Step::Delete { which } => self.hurt(which, |_| None),
+            Step::Flip { which, at, bit } => self.hurt(which, |mut bytes| {
+                let at = usize::from(at) * bytes.len() / 65_536;
+                bytes[at] ^= 1 << bit;
+                Some(bytes)
+            }),
+            Step::Cut { which, at } => self.hurt(which, |mut bytes| {
+                bytes.truncate(usize::from(at) * bytes.len() / 65_536);
+                Some(bytes)
+            }),
+            Step::Remember => self.remembered = contents(&self.ctx),
+            Step::PutBack { alone } => {
+                let mut files = self.remembered.clone();
+                files.retain(|name, _| !alone || name == ".head");
+                copy(&files, self.ctx.journal_path().parent().unwrap());
+            }
+            Step::OfAnotherRun => {
+                copy(&contents(&self.other), self.ctx.journal_path().parent().unwrap());
+            }
+        }
+    }
+
+    fn hurt(&self, which: u8, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+        let files = files(&self.ctx);
+        let Some(path) = files.values().nth(usize::from(which) % files.len().max(1)) else {
+            return;
+        };
+        let bytes = fs::read(path).unwrap();
+        match change(bytes) {
+            Some(bytes) => fs::write(path, bytes).unwrap(),
+            None => fs::remove_file(path).unwrap(),
+        }
+    }
+
+    fn append(&mut self, events: &[Event], key: Option<u8>, kept: bool) {
+        let truth = Truth::of(&self.ctx);
+        let new;
+        let writer = if kept {
+            &self.kept
+        } else {
+            new = self.ctx.journal().unwrap();
+            &new
+        };
+        let result = writer.append_batch(events);
+        if let Some((seq, size)) = key.and_then(|key| truth.keys.get(&key.to_string())) {
+            match result {
+                Ok(first) => {
+                    assert_eq!(first.len() as u64, *size);
+                    assert!(first[0].duplicate && first[0].seq == *seq, "{first:?}");
+                }
+                Err(runjournal::JournalError::KeyConflict { seq: found, .. }) => {
+                    assert_eq!(found, *seq);
+                }
+                Err(error) => panic!("{error}"),
+            }
+            assert_eq!(Truth::of(&self.ctx).last_seq, truth.last_seq);
+            return;
+        }
+        let appended = result.unwrap();
+        let mut versions = truth.versions;
+        for (n, (appended, event)) in (1..).zip(appended.iter().zip(events)) {
+            assert!(!appended.duplicate);
+            assert_eq!(appended.seq, truth.last_seq + n);
+            // The stream of an event is its payload, so that the test need not look inside.
+            let record =
+                self.ctx.events().unwrap().after(appended.seq - 1).next().unwrap().unwrap();
+            let version = versions.get(&record.stream()).map_or(0, |version| version + 1);
+            assert_eq!(appended.stream_version, version, "{event:?}");
+            versions.insert(record.stream(), version);
+        }
+    }
+}
+
+fn event(stream: u8, key: Option<u8>) -> Event {
+    let event = Event::new("note_taken").stream("talk", stream.to_string());
+    match key {
+        Some(key) => event.key(key.to_string()),
+        None => event,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #[test]
+    fn whatever_happens_to_the_head_appends_are_right(
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let mut history = History::new();
+        for step in &steps {
+            history.take(step);
+        }
+        let (records, findings) = history.ctx.events().unwrap().read_all().unwrap();
+        prop_assert!(records.iter().map(|record| record.seq()).eq(1..=records.len() as u64));
+        prop_assert!(findings.iter().all(|finding| finding.code.severity() < runjournal::Severity::Error));
+        drop(history.test);
+    }
+}
+
+#[test]
+fn many_one_shot_appends_leave_a_head_that_the_next_one_uses() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    for n in 0..100_u32 {
+        let appended = ctx.append(Event::new("tick").key(n.to_string())).unwrap();
+        assert_eq!((appended.seq, appended.stream_version), (u64::from(n) + 1, u64::from(n)));
+    }
+    let line = fs::read(head(&ctx)).unwrap();
+    let line = line.split(|byte| *byte == b'\n').next().unwrap();
+    let line: serde_json::Value = serde_json::from_slice(line).unwrap();
+    assert!(line["seq"].as_u64().unwrap() > 64, "{line}");
+    // What the head covers is not read again: the next append does not even see that it is gone.
+    let mut bytes = fs::read(ctx.journal_path()).unwrap();
+    bytes[..1000].fill(b'x');
+    fs::write(ctx.journal_path(), &bytes).unwrap();
+    assert_eq!(ctx.append(Event::new("tick")).unwrap().seq, 101);
+    // But it is found as soon as somebody needs it, or reads it.
+    let again = ctx.append(Event::new("tick").key("0"));
+    assert!(again.as_ref().is_ok_and(|again| !again.duplicate) || again.is_err(), "{again:?}");
+    let (_, findings) = ctx.events().unwrap().read_all().unwrap();
+    assert_eq!(findings[0].place.offset, Some(0));
+}
+
+#[test]
+fn a_head_of_another_history_of_the_same_run_is_ignored() {
+    let test = TestWorkspace::with_eager_heads().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    for n in 0..5 {
+        ctx.append(event(0, Some(n))).unwrap();
+    }
+    let early = fs::read(ctx.journal_path()).unwrap();
+    for n in 5..9 {
+        ctx.append(event(0, Some(n))).unwrap();
+    }
+    let (later, late) = (contents(&ctx), fs::read(ctx.journal_path()).unwrap());
+    // An older copy is restored, and grows to the same length by other records.
+    fs::write(ctx.journal_path(), &early).unwrap();
+    for n in 10..14_u8 {
+        let appended = ctx.append(event(1, Some(n % 10 + 5))).unwrap();
+        assert_eq!((appended.seq, appended.duplicate), (u64::from(n) - 4, false));
+    }
+    assert_eq!(fs::metadata(ctx.journal_path()).unwrap().len(), late.len() as u64);
+    copy(&later, ctx.journal_path().parent().unwrap());
+    let appended = ctx.append(event(1, None)).unwrap();
+    assert_eq!((appended.seq, appended.stream_version), (10, 4));
+}

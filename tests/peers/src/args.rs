@@ -1,0 +1,80 @@
+//! What is asked for.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use crate::{Result, rows};
+
+const HELP: &str = "\
+Measures runjournal against floors and peers, and prints a table.
+
+  --quick        fewer rounds and smaller sizes; under four minutes
+  --rows 1,2,5   only these rows
+  --dir DIR      measure on the file system of DIR (default: next to the build)
+  --json FILE    write all samples to FILE
+  --rounds N     counted rounds of each row, as far as its time allows
+  --help         this text";
+
+/// How much is measured.
+pub(crate) struct Plan {
+    pub(crate) quick: bool,
+    /// Counted rounds; one more is run before them and thrown away.
+    pub(crate) rounds: usize,
+    /// How long the rounds of one comparison may take; what is slow gets fewer rounds.
+    pub(crate) budget: Duration,
+}
+
+impl Plan {
+    /// One of two sizes.
+    pub(crate) fn size(&self, quick: u64, full: u64) -> u64 {
+        if self.quick { quick } else { full }
+    }
+}
+
+pub(crate) struct Args {
+    pub(crate) plan: Plan,
+    rows: Option<Vec<String>>,
+    pub(crate) dir: Option<Utf8PathBuf>,
+    pub(crate) json: Option<Utf8PathBuf>,
+}
+
+impl Args {
+    /// `None` where help was all that was wanted.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Option<Self>> {
+        let (mut quick, mut rounds, mut rows, mut dir, mut json) = (false, None, None, None, None);
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value =
+                || arguments.next().ok_or_else(|| format!("{argument} needs a value; see --help"));
+            match argument.as_str() {
+                "--quick" => quick = true,
+                "--rows" => rows = Some(known_rows(value()?)?),
+                "--dir" => dir = Some(Utf8PathBuf::from(value()?)),
+                "--json" => json = Some(Utf8PathBuf::from(value()?)),
+                "--rounds" => rounds = Some(value()?.parse::<usize>()?.max(1)),
+                "--help" | "-h" => {
+                    println!("{HELP}");
+                    return Ok(None);
+                }
+                _ => return Err(format!("{argument} is not an option; see --help").into()),
+            }
+        }
+        let rounds = rounds.unwrap_or(if quick { 7 } else { 21 });
+        let budget = Duration::from_secs(if quick { 12 } else { 60 });
+        Ok(Some(Self { plan: Plan { quick, rounds, budget }, rows, dir, json }))
+    }
+
+    pub(crate) fn wants(&self, row: &str) -> bool {
+        self.rows.as_ref().is_none_or(|rows| rows.iter().any(|wanted| wanted == row))
+    }
+}
+
+fn known_rows(list: &str) -> Result<Vec<String>> {
+    let wanted = list.split(',').map(|row| row.trim().to_owned()).collect::<Vec<_>>();
+    let known = rows::ALL.iter().map(|row| row.name).collect::<Vec<_>>();
+    match wanted.iter().find(|row| !known.contains(&row.as_str())) {
+        None => Ok(wanted),
+        Some(row) => Err(format!("there is no row {row:?}; there are {}", known.join(", ")).into()),
+    }
+}

@@ -1,0 +1,52 @@
+//! The floors: what the system itself costs. Nothing can be faster that does the same the same way.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+
+use camino::Utf8Path;
+
+use crate::call::PlainRecord;
+use crate::measure::Contender;
+use crate::{Result, rows};
+
+/// A file to append to.
+pub(crate) fn open_append(path: &Utf8Path) -> Result<File> {
+    Ok(OpenOptions::new().create(true).append(true).open(path)?)
+}
+
+/// One write(2) of all bytes; a short one is an error.
+pub(crate) fn write_whole(mut file: &File, bytes: &[u8]) -> Result<()> {
+    let written = file.write(bytes)?;
+    if written == bytes.len() { Ok(()) } else { Err("a short write".into()) }
+}
+
+/// write(2) of 543 ready bytes to a kept `O_APPEND` descriptor: no lock, no serialization, no hash.
+pub(crate) fn raw_write(operations: u64) -> Contender<'static> {
+    Contender::each(rows::WRITE, operations, |dir| {
+        let file = open_append(&dir.join("file"))?;
+        let line = PlainRecord::new(0).line()?;
+        Ok(move |_| write_whole(&file, line.as_bytes()))
+    })
+}
+
+/// The same, with fdatasync after each.
+pub(crate) fn write_and_sync(operations: u64) -> Contender<'static> {
+    Contender::each(rows::FDATASYNC, operations, |dir| {
+        let file = open_append(&dir.join("file"))?;
+        let line = PlainRecord::new(0).line()?;
+        Ok(move |_| {
+            write_whole(&file, line.as_bytes())?;
+            Ok(file.sync_data()?)
+        })
+    })
+}
+
+/// How careful people replace a file: a temporary one, fsync, rename, fsync of the directory.
+pub(crate) fn write_carefully(dir: &Utf8Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let temporary = dir.join(format!(".{name}.tmp"));
+    let mut file = File::create_new(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, dir.join(name))?;
+    Ok(File::open(dir)?.sync_all()?)
+}

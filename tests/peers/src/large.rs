@@ -1,0 +1,70 @@
+//! Artifacts that may be larger than memory. What is measured of the API for them is said here, once.
+
+use camino::Utf8Path;
+use runjournal::{ArtifactName, Artifacts};
+
+use crate::Result;
+
+/// Content of any size without holding it: pieces of 1 MiB, no two equal.
+pub(crate) struct Content {
+    piece: Vec<u8>,
+    pub(crate) size: u64,
+}
+
+pub(crate) const PIECE: usize = 1 << 20;
+
+impl Content {
+    pub(crate) fn new(size: u64) -> Self {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let words = (0..PIECE / 8).flat_map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_le_bytes()
+        });
+        Self { piece: words.collect(), size }
+    }
+
+    /// Hands the pieces out one after another.
+    pub(crate) fn each(&mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut left = self.size;
+        for number in 0_u64.. {
+            if left == 0 {
+                break;
+            }
+            if let Some(stamp) = self.piece.first_chunk_mut() {
+                *stamp = number.to_le_bytes();
+            }
+            let length = left.min(PIECE as u64);
+            take(self.piece.get(..usize::try_from(length)?).unwrap_or(&[]))?;
+            left -= length;
+        }
+        Ok(())
+    }
+
+    /// All of it, in memory.
+    pub(crate) fn whole(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.size)?);
+        self.each(|piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+}
+
+/// Writes an artifact. There is no streaming writer yet, so all of it is in memory first.
+pub(crate) fn write(store: &Artifacts, name: &str, content: &mut Content) -> Result<()> {
+    store.write_bytes(ArtifactName::new(name)?, &content.whole()?)?;
+    Ok(())
+}
+
+/// Reads an artifact and returns its size. There is no streaming reader yet.
+pub(crate) fn read(store: &Artifacts, name: &str) -> Result<u64> {
+    Ok(store.read_bytes(ArtifactName::new(name)?)?.len() as u64)
+}
+
+/// Puts a file on the disk and out of the cache.
+pub(crate) fn forget(path: &Utf8Path) -> Result<()> {
+    let file = std::fs::File::open(path)?;
+    file.sync_all()?;
+    Ok(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?)
+}

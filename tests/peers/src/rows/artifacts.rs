@@ -1,0 +1,162 @@
+//! Rows 8, 9 and 10: artifacts, that is whole files.
+
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::{ArtifactName, Durability};
+
+use super::OURS;
+use crate::Result;
+use crate::args::Plan;
+use crate::floor;
+use crate::lab::{Lab, new_run};
+use crate::large::{self, Content};
+use crate::measure::{Contender, Lap, Laps, Work, interleave};
+use crate::report::{Entry, Goal};
+
+const SMALL: usize = 4096;
+const FS_WRITE: &str = "fs::write";
+
+/// Content that differs from file to file.
+fn stamped(bytes: &mut [u8], number: u64) {
+    if let Some(stamp) = bytes.first_chunk_mut() {
+        *stamp = number.to_le_bytes();
+    }
+}
+
+/// Files of so many bytes under names that are new, by runjournal.
+fn ours(operations: u64, size: usize, durability: Durability) -> Contender<'static> {
+    Contender::each(OURS, operations, move |dir| {
+        let store = new_run(dir)?.artifacts().durability(durability);
+        let mut bytes = Content::new(size as u64).whole()?;
+        Ok(move |number| {
+            stamped(&mut bytes, number);
+            store.write_bytes(ArtifactName::new(format!("{number:08}.bin"))?, &bytes)?;
+            Ok(())
+        })
+    })
+}
+
+fn fs_write(operations: u64, size: usize) -> Contender<'static> {
+    Contender::each(FS_WRITE, operations, move |dir| {
+        let (dir, mut bytes) = (dir.to_owned(), Content::new(size as u64).whole()?);
+        Ok(move |number| {
+            stamped(&mut bytes, number);
+            Ok(std::fs::write(dir.join(format!("{number:08}.bin")), &bytes)?)
+        })
+    })
+}
+
+/// The same: new files of 4 KiB, each with content of its own, none synced. Not the same: ours is replaced whole or not at all,
+/// hashed and journaled (one more write(2)); the floor is none of these.
+pub(super) fn small(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
+    let operations = plan.size(60, 150);
+    let contenders = [ours(operations, SMALL, Durability::Buffered), fs_write(operations, SMALL)];
+    let series = interleave(lab, plan, Laps { warm: 1, counted: 5 }, &contenders)?;
+    let (work, goal) = ("artifact of 4 KiB, buffered", Goal::AtMost(2.2, 1.6));
+    Ok(vec![Entry::compare("8", work, &series, OURS, FS_WRITE, goal)])
+}
+
+/// As row 8, with 1 MiB, and with 256 MiB. After each lap what was written is synced and dropped from the cache, so that
+/// nobody pays for another's writeback, and all find the same memory free.
+pub(super) fn large(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for (mebibytes, files, laps, goal) in [
+        (1, 4, Laps { warm: 1, counted: 5 }, Goal::AtMost(1.3, 1.1)),
+        (256, 1, Laps { warm: 0, counted: 1 }, Goal::AtMost(1.1, 1.02)),
+    ] {
+        let size = mebibytes << 20;
+        let contenders = [
+            Contender::new(OURS, move |dir| {
+                let ctx = new_run(dir)?;
+                let store = ctx.artifacts().durability(Durability::Buffered);
+                whole_files(files, size, move |name, bytes| {
+                    let name = ArtifactName::new(name)?;
+                    store.write_bytes(&name, bytes)?;
+                    Ok(ctx.artifact_path(&name))
+                })
+            }),
+            Contender::new(FS_WRITE, move |dir| {
+                let dir = dir.to_owned();
+                whole_files(files, size, move |name, bytes| {
+                    let path = dir.join(name);
+                    std::fs::write(&path, bytes)?;
+                    Ok(path)
+                })
+            }),
+        ];
+        let series = interleave(lab, plan, laps, &contenders)?;
+        let work = format!("artifact of {mebibytes} MiB, buffered");
+        entries.push(Entry::compare("9", work, &series, OURS, FS_WRITE, goal));
+    }
+    Ok(entries)
+}
+
+/// A lap writes so many files; `write` returns where one is.
+fn whole_files(
+    files: u64,
+    size: u64,
+    write: impl Fn(&str, &[u8]) -> Result<Utf8PathBuf> + 'static,
+) -> Result<Work<'static>> {
+    let (mut bytes, mut next) = (Content::new(size).whole()?, 0);
+    Ok(Box::new(move || {
+        let (mut time, mut paths) = (Duration::ZERO, Vec::new());
+        for number in next..next + files {
+            stamped(&mut bytes, number);
+            let name = format!("{number:08}.bin");
+            let start = Instant::now();
+            let path = write(&name, &bytes)?;
+            time += start.elapsed();
+            paths.push(path);
+        }
+        next += files;
+        paths.iter().try_for_each(|path| large::forget(path))?;
+        Ok(Lap { operations: files, time })
+    }))
+}
+
+const BATCH: u64 = 64;
+const CAREFUL: &str = "temp + fsync + rename + fsync dir";
+const IN_TRANSACTIONS: &str = "runjournal, transactions";
+
+/// The same: new files of 4 KiB, each on the disk under its name when the call returns (of a transaction: all of
+/// them). Not the same: ours is hashed and journaled, with a sync of the journal; the floor is not.
+pub(super) fn durable(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
+    let operations = plan.size(16, 48);
+    let careful = Contender::each(CAREFUL, operations, |dir| {
+        let (dir, mut bytes) = (dir.to_owned(), Content::new(SMALL as u64).whole()?);
+        Ok(move |number| {
+            stamped(&mut bytes, number);
+            floor::write_carefully(&dir, &format!("{number:08}.bin"), &bytes)
+        })
+    });
+    let contenders = [
+        ours(operations, SMALL, Durability::Durable),
+        Contender::new(IN_TRANSACTIONS, transactions),
+        careful,
+    ];
+    let series = interleave(lab, plan, Laps { warm: 1, counted: 3 }, &contenders)?;
+    let one = ("durable artifact of 4 KiB", Goal::AtMost(1.3, 1.1));
+    let many = (format!("in transactions of {BATCH}, per artifact"), Goal::AtMost(0.5, 0.3));
+    Ok(vec![
+        Entry::compare("10", one.0, &series, OURS, CAREFUL, one.1),
+        Entry::compare("10", many.0, &series, IN_TRANSACTIONS, CAREFUL, many.1),
+    ])
+}
+
+/// A lap is one transaction.
+fn transactions(dir: &Utf8Path) -> Result<Work<'static>> {
+    let store = new_run(dir)?.artifacts();
+    let (mut bytes, mut next) = (Content::new(SMALL as u64).whole()?, 0);
+    Ok(Box::new(move || {
+        let start = Instant::now();
+        let mut transaction = store.transaction();
+        for number in next..next + BATCH {
+            stamped(&mut bytes, number);
+            transaction.write_bytes(ArtifactName::new(format!("{number:08}.bin"))?, &bytes)?;
+        }
+        transaction.commit()?;
+        next += BATCH;
+        Ok(Lap { operations: BATCH, time: start.elapsed() })
+    }))
+}
