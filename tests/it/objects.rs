@@ -466,3 +466,22 @@ fn an_object_is_where_its_record_is_though_the_run_was_moved_meanwhile() {
     assert_eq!(records(&ctx).len(), 2);
     assert_eq!(last(&ctx).payload::<String>().unwrap(), large('a'));
 }
+
+#[test]
+fn every_way_to_read_finds_the_objects() {
+    let (_test, ctx) = start();
+    ctx.append(event("small")).unwrap();
+    let cursor = last(&ctx).cursor();
+    ctx.append(event(&large('a'))).unwrap();
+    let events = || ctx.events().unwrap();
+    let newest = events().last(1).unwrap().remove(0);
+    let resumed = events().from(cursor).unwrap().next().unwrap().unwrap();
+    let filtered = events().of_type("said").after(1).next().unwrap().unwrap();
+    let followed = match events().after(1).follow().try_next().unwrap() {
+        Some(Followed::Record(record)) => record,
+        other => panic!("{other:?}"),
+    };
+    for record in [newest, resumed, filtered, followed] {
+        assert_eq!(record.payload::<String>().unwrap(), large('a'));
+    }
+}
