@@ -56,16 +56,23 @@ fn breaks_lines(c: char) -> bool {
     matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}')
 }
 
+/// True for what stands on a line as it is. Nearly all text is plain ASCII, and that is quick to see.
+fn is_ascii_text(json: &str) -> bool {
+    json.bytes().fold(true, |plain, byte| plain & (byte < 0x7f))
+}
+
 /// The bytes that [`write_on_line`] appends.
 pub(crate) fn len_on_line(json: &str) -> usize {
+    if is_ascii_text(json) {
+        return json.len();
+    }
     let escapes = json.chars().filter(|c| breaks_lines(*c));
     json.len() + escapes.map(|c| "\\u0000".len() - c.len_utf8()).sum::<usize>()
 }
 
 /// Appends JSON with such characters escaped. They can only stand inside strings.
 pub(crate) fn write_on_line(out: &mut Vec<u8>, json: &str) {
-    // Nearly all text is plain ASCII, and that is quick to see.
-    if json.bytes().fold(true, |plain, byte| plain & (byte < 0x7f)) {
+    if is_ascii_text(json) {
         out.extend_from_slice(json.as_bytes());
     } else {
         write_escaped(out, json, |_| None);
@@ -210,6 +217,16 @@ mod tests {
     fn check(input: &str, expect: &str) {
         let raw: Box<RawValue> = serde_json::from_str(input).unwrap();
         assert_eq!(canonical(&raw).unwrap(), format!("{expect}\n"), "{input}");
+    }
+
+    #[test]
+    fn the_length_on_a_line_is_that_of_what_is_written() {
+        for text in ["", "plain", "\u{7e}\u{7f}\u{80}\u{9f}\u{a0}", "é\u{2028}\u{2029}\u{202a}🦀"]
+        {
+            let mut line = Vec::new();
+            write_on_line(&mut line, text);
+            assert_eq!(len_on_line(text), line.len(), "{text:?}");
+        }
     }
 
     #[test]

@@ -40,24 +40,24 @@ impl LockedLog<'_> {
 
 /// The content of an object, if it is what the record of this seq says.
 pub(super) fn read(dir: &Utf8Path, seq: u64, named: PayloadRef) -> Result<Vec<u8>, JournalError> {
-    let PayloadRef { digest: expected, size: expected_size } = named;
-    let object = layout::object(expected);
+    let object = layout::object(named.digest);
     let path = dir.join(&object);
     let mut file = match Dir::open(dir).and_then(|dir| dir.open_read(&object)) {
         Err(error) if error.is_not_found() => {
-            return Err(JournalError::ObjectMissing { path, seq, expected });
+            return Err(JournalError::ObjectMissing { path, seq, expected: named.digest });
         }
         other => other?,
     };
     // What the record says is its size may not be: no more is read than is there.
     let mut content = Vec::new();
-    file.read_at(0, expected_size.saturating_add(1), &mut content)?;
-    if content.len() as u64 == expected_size && Digest::of(&content) == expected {
+    file.read_at(0, named.size.saturating_add(1), &mut content)?;
+    if content.len() as u64 == named.size && Digest::of(&content) == named.digest {
         return Ok(content);
     }
     drop(content);
-    let (found, found_size) = file.digest()?;
-    Err(JournalError::ObjectChanged { path, seq, expected, expected_size, found, found_size })
+    let (digest, size) = file.digest()?;
+    let (expected, found) = (Box::new(named), Box::new(PayloadRef { digest, size }));
+    Err(JournalError::ObjectChanged { path, seq, expected, found })
 }
 
 /// True if the payload, as it would stand in the line, is too large for it.
