@@ -6,15 +6,19 @@
 //! where the line that ends at its cursor ends with the hash that it names, which no other journal, and
 //! no other history of this one, has there.
 
+pub(crate) mod entry;
+pub(crate) mod ledger;
+pub(crate) mod table;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::entry::{ENTRY, Entry};
-use super::scan::Cursor;
-use super::table::{self, TableInfo};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir};
+use crate::journal::Cursor;
+use crate::journal::head::entry::{ENTRY, Entry};
+use crate::journal::head::table::TableInfo;
 use crate::{layout, line};
 
 /// How many times larger a table is than the next newer one, at least: with every new table those
@@ -28,14 +32,14 @@ const VERSION: u32 = 1;
 
 /// What the head says.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) cursor: Cursor,
+pub(crate) struct Head {
+    pub(crate) cursor: Cursor,
     /// True if `execution_complete` was counted.
-    pub(super) closed: bool,
+    pub(crate) closed: bool,
     /// Tables, the oldest and largest first.
-    pub(super) tables: Vec<TableInfo>,
+    pub(crate) tables: Vec<TableInfo>,
     /// Entries since the newest table, sorted.
-    pub(super) recent: Vec<Entry>,
+    pub(crate) recent: Vec<Entry>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,12 +56,12 @@ struct Line {
 
 impl Head {
     /// A head of nothing.
-    pub(super) fn start(cursor: Cursor) -> Self {
+    pub(crate) fn start(cursor: Cursor) -> Self {
         Self { cursor, closed: false, tables: vec![], recent: vec![] }
     }
 
     /// The head of this journal, which is `len` bytes long, if there is one that fits it.
-    pub(super) fn read(dir: &Dir, journal: &AppendFile, len: u64) -> Option<Self> {
+    pub(crate) fn read(dir: &Dir, journal: &AppendFile, len: u64) -> Option<Self> {
         let mut bytes = Vec::new();
         dir.open_read(layout::HEAD).ok()?.read_at(0, AT_MOST, &mut bytes).ok()?;
         let head = Self::parse(&bytes)?;
@@ -92,7 +96,7 @@ impl Head {
 
     /// Takes in entries (sorted, each name once) that stand behind its cursor: in itself while there are
     /// no more than `at_most`, in a new table otherwise.
-    pub(super) fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         dir: &Dir,
         entries: &[Entry],
@@ -126,7 +130,7 @@ impl Head {
     }
 
     /// Writes the head in place of the one before; nothing is synced. Tables that it does not name go.
-    pub(super) fn write(&self, dir: &Dir) -> Result<(), IoError> {
+    pub(crate) fn write(&self, dir: &Dir) -> Result<(), IoError> {
         let entries: Vec<u8> = self.recent.iter().flat_map(|entry| entry.to_bytes()).collect();
         let line = Line {
             version: VERSION,
@@ -151,7 +155,7 @@ impl Head {
     }
 
     /// Removes the tables that it does not name: those of heads before it, and what crashes left.
-    pub(super) fn remove_others(&self, dir: &Dir) -> Result<(), IoError> {
+    pub(crate) fn remove_others(&self, dir: &Dir) -> Result<(), IoError> {
         let named: Vec<String> =
             self.tables.iter().map(|table| layout::head_table(table.id)).collect();
         for (name, _) in dir.list(layout::JOURNAL_DIR)? {

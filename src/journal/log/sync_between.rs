@@ -21,7 +21,7 @@ const YIELDING: Duration = Duration::from_micros(200);
 const SLEEP: Duration = Duration::from_micros(50);
 
 /// Waits until everything that was written to the journal before this call is on the disk.
-pub(super) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
+pub(crate) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
     let (Ok(lock), Some(journal)) = (dir.open_lock(layout::SYNC), file.identity()?) else {
         return file.sync();
     };
@@ -57,7 +57,7 @@ pub(super) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
 }
 
 /// Notes that a sync failed.
-pub(super) fn failed(file: &AppendFile, dir: &Dir) {
+pub(crate) fn failed(file: &AppendFile, dir: &Dir) {
     if let (Ok(lock), Ok(Some(journal))) = (dir.open_lock(layout::SYNC), file.identity()) {
         // Whoever holds the lock may write over it, but not before it failed as well.
         let _ = lock.wait(PATIENCE, LockFile::try_exclusive);

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 
 use camino::Utf8Path;
 
-use super::{Event, Home, JournalError, LockedLog, PayloadRef, Runtime, append};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::{Dir, Kind};
+use crate::journal::log::append;
+use crate::journal::{Event, Home, JournalError, LockedLog, PayloadRef, Runtime};
 use crate::{json, layout};
 
 /// Bytes of a payload that stands in its line.
@@ -39,7 +40,7 @@ impl LockedLog<'_> {
 }
 
 /// The content of an object, if it is what the record of this seq says.
-pub(super) fn read(dir: &Utf8Path, seq: u64, named: PayloadRef) -> Result<Vec<u8>, JournalError> {
+pub(crate) fn read(dir: &Utf8Path, seq: u64, named: PayloadRef) -> Result<Vec<u8>, JournalError> {
     let object = layout::object(named.digest);
     let path = dir.join(&object);
     let mut file = match Dir::open(dir).and_then(|dir| dir.open_read(&object)) {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::Record;
 use crate::digest::Digest;
+use crate::journal::record::Record;
 
 /// The place behind a counted record: where a reader that keeps it goes on, also in another process.
 ///
@@ -65,7 +65,7 @@ impl Cursor {
 }
 
 impl Record {
-    /// The place behind this record, from which [`Events::from`](super::Events::from) goes on. Within
+    /// The place behind this record, from which [`Events::from`](crate::journal::Events::from) goes on. Within
     /// a batch too: the rest of the batch is what comes next.
     #[must_use]
     pub fn cursor(&self) -> Cursor {

@@ -1,14 +1,14 @@
 //! Asking a journal for a record: by stream, by type, by key. The answer comes from memory or from the
 //! head, and is read from the journal itself and checked before it is believed.
 
-use super::entry::{Name, Place};
-use super::forward::Forward;
-use super::ledger::Found;
-use super::log::Log;
-use super::scan::Seen;
-use super::{JournalError, LockedLog, MAX_BATCH_BYTES, Record};
 use crate::digest::Digest;
 use crate::id::EventId;
+use crate::journal::head::entry::{Name, Place};
+use crate::journal::head::ledger::Found;
+use crate::journal::log::Log;
+use crate::journal::scan::Seen;
+use crate::journal::scan::forward::Forward;
+use crate::journal::{JournalError, LockedLog, MAX_BATCH_BYTES, Record};
 use crate::line;
 
 impl LockedLog<'_> {
@@ -17,7 +17,7 @@ impl LockedLog<'_> {
         self.version_of(Name::stream(kind, id))
     }
 
-    pub(super) fn version_of(&mut self, stream: Name) -> Result<Option<u64>, JournalError> {
+    pub(crate) fn version_of(&mut self, stream: Name) -> Result<Option<u64>, JournalError> {
         match self.find(stream)? {
             None => Ok(None),
             Some(Found { version: Some(version), .. }) => Ok(Some(version)),
@@ -45,7 +45,7 @@ impl LockedLog<'_> {
     }
 
     /// The records of the batch whose first has this key.
-    pub(super) fn keyed(&mut self, key: &str) -> Result<Option<Vec<Record>>, JournalError> {
+    pub(crate) fn keyed(&mut self, key: &str) -> Result<Option<Vec<Record>>, JournalError> {
         let first = self.named(Name::key(key), |record| record.idempotency_key() == Some(key))?;
         let Some(first) = first else { return Ok(None) };
         let mut batch = Vec::with_capacity(first.batch_size().unwrap_or(1) as usize);
@@ -114,7 +114,7 @@ impl LockedLog<'_> {
         }
     }
 
-    pub(super) fn find(&mut self, name: Name) -> Result<Option<Found>, JournalError> {
+    pub(crate) fn find(&mut self, name: Name) -> Result<Option<Found>, JournalError> {
         let Log { dir, ledger, file, cursor, .. } = &mut *self.log;
         if let Ok(found) = ledger.find(dir, name) {
             return Ok(found);

@@ -1,8 +1,8 @@
 //! The one way to append: check, then write.
 
-use super::entry::Name;
-use super::scan::SkipKind;
-use super::{
+use crate::journal::head::entry::Name;
+use crate::journal::scan::SkipKind;
+use crate::journal::{
     Appended, Event, ExpectedVersion, JournalError, LockedLog, MAX_BATCH_RECORDS, Record, TooLarge,
     types,
 };
@@ -138,7 +138,7 @@ impl LockedLog<'_> {
 }
 
 /// Checks what can be told of a batch without the journal.
-pub(super) fn check(events: &[Event]) -> Result<(), JournalError> {
+pub(crate) fn check(events: &[Event]) -> Result<(), JournalError> {
     events.iter().try_for_each(Event::check)?;
     if let Some(event) = events.iter().skip(1).find(|event| event.key.is_some()) {
         return Err(

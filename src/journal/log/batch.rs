@@ -1,12 +1,13 @@
 //! A batch on its way to the file: events become lines, lines one write.
 
-use super::compose::Draft;
-use super::entry::{Name, Names, Place};
-use super::record::{Facts, Garbage};
-use super::scan::{Cursor, Rest};
-use super::{Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_LINE, TooLarge};
 use crate::clock::Timestamp;
 use crate::id::EventId;
+use crate::journal::Cursor;
+use crate::journal::head::entry::{Name, Names, Place};
+use crate::journal::record::compose::Draft;
+use crate::journal::record::{Facts, Garbage};
+use crate::journal::scan::Rest;
+use crate::journal::{Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_LINE, TooLarge};
 use crate::json;
 
 /// An appended event, or the first one with its key.
@@ -25,7 +26,7 @@ pub struct Appended {
 
 impl LockedLog<'_> {
     /// Writes a batch that every check let through.
-    pub(super) fn write(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
+    pub(crate) fn write(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
