@@ -25,6 +25,8 @@ use crate::{layout, line};
 /// before it are merged into it until that holds. So there are few to look into, and an entry is
 /// written again a number of times that grows with the logarithm of the journal.
 const RATIO: u64 = 8;
+/// More tables than any head has.
+const TABLES: usize = 64;
 /// More bytes than any head has.
 const AT_MOST: u64 = 1 << 20;
 /// The version of this layout: a head of another one is ignored.
@@ -65,13 +67,8 @@ impl Head {
         let mut bytes = Vec::new();
         dir.open_read(layout::HEAD).ok()?.read_at(0, AT_MOST, &mut bytes).ok()?;
         let head = Self::parse(&bytes)?;
-        let from = head.cursor.offset.checked_sub(line::END as u64)?;
-        let mut end = Vec::new();
-        journal.read_at(from, line::END as u64, &mut end).ok()?;
-        let fits = head.cursor.offset <= len
-            && end.ends_with(b"\n")
-            && line::open(&end)?.hash == head.cursor.hash;
-        fits.then_some(head)
+        let fits = head.cursor.seq > 0 && head.cursor.offset <= len;
+        (fits && head.cursor.fits(journal).ok()?).then_some(head)
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -83,6 +80,9 @@ impl Head {
         }
         let head: Line = serde_json::from_slice(line).ok()?;
         if head.version != VERSION || Digest::of(entries) != head.recent {
+            return None;
+        }
+        if head.tables.len() > TABLES || !head.tables.iter().all(TableInfo::is_sound) {
             return None;
         }
         let recent: Option<_> = entries.chunks(ENTRY).map(Entry::from_bytes).collect();

@@ -198,10 +198,14 @@ impl LockedLog<'_> {
         let len = self.len()?;
         self.stale = false;
         let Log { home, dir, file, sync, start, cursor, ledger, opened, .. } = &mut *self.log;
-        if *opened && len == cursor.offset {
+        let first = !std::mem::replace(opened, true);
+        if !first && !cursor.fits(file)? {
+            // The journal was cut or put back under our hands.
+            return self.start_over();
+        }
+        if !first && len == cursor.offset {
             return Ok(());
         }
-        let first = !std::mem::replace(opened, true);
         if !first {
             sync.saw_others();
         }
@@ -210,7 +214,7 @@ impl LockedLog<'_> {
             *ledger = known;
         }
         let from_start = cursor == start;
-        let damage = len < self.log.cursor.offset || self.read_forward(len)?;
+        let damage = self.read_forward(len)?;
         if damage && !from_start {
             // The cached state cannot be trusted: what counts is defined by the scan from genesis.
             self.start_over()?;

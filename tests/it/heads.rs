@@ -293,3 +293,34 @@ fn a_head_of_another_history_of_the_same_run_is_ignored() {
     let appended = ctx.append(event(1, None)).unwrap();
     assert_eq!((appended.seq, appended.stream_version), (10, 4));
 }
+
+/// A kept writer appends, the tail is cut behind its back, others append, and all is cut again.
+fn cut_under_a_kept_writer(more: u64) {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let kept = ctx.journal().unwrap();
+    kept.append(event(0, None)).unwrap();
+    kept.append(event(0, None)).unwrap();
+    let len = fs::metadata(ctx.journal_path()).unwrap().len();
+    let cut = |len: u64| {
+        let file = fs::OpenOptions::new().write(true).open(ctx.journal_path()).unwrap();
+        file.set_len(len).unwrap();
+    };
+    cut(len - 10);
+    assert_eq!(ctx.append(event(1, Some(1))).unwrap().seq, 2);
+    cut(len + more);
+    let appended = kept.append(event(0, None)).unwrap();
+    let records: Vec<_> = ctx.events().unwrap().map(Result::unwrap).collect();
+    assert_eq!(records.last().map(|record| record.seq()), Some(appended.seq));
+    assert_eq!(records.len() as u64, appended.seq);
+}
+
+#[test]
+fn a_kept_writer_notices_that_the_journal_was_cut_to_the_length_it_knows() {
+    cut_under_a_kept_writer(0);
+}
+
+#[test]
+fn a_kept_writer_notices_that_the_journal_was_cut_behind_what_it_knows() {
+    cut_under_a_kept_writer(60);
+}

@@ -38,6 +38,14 @@ pub(crate) struct TableInfo {
     pub(crate) entries: u64,
 }
 
+impl TableInfo {
+    /// False for what no writer writes; numbers that are added and multiplied stay small.
+    pub(crate) fn is_sound(&self) -> bool {
+        let Self { blocks, entries, .. } = *self;
+        (1..1 << 40).contains(&blocks) && entries <= blocks * CAPACITY as u64
+    }
+}
+
 /// A table, opened when it is first asked.
 #[derive(Debug)]
 pub(crate) struct Table {
