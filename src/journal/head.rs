@@ -35,6 +35,8 @@ const VERSION: u32 = 1;
 /// What the head says.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
+    /// The digest of the genesis file, where the chain begins.
+    pub(crate) genesis: Digest,
     pub(crate) cursor: Cursor,
     /// True if `execution_complete` was counted.
     pub(crate) closed: bool,
@@ -47,6 +49,7 @@ pub(crate) struct Head {
 #[derive(Serialize, Deserialize)]
 struct Line {
     version: u32,
+    genesis: Digest,
     offset: u64,
     seq: u64,
     last_hash: Digest,
@@ -57,17 +60,17 @@ struct Line {
 }
 
 impl Head {
-    /// A head of nothing.
+    /// A head of nothing, at the start of a journal.
     pub(crate) fn start(cursor: Cursor) -> Self {
-        Self { cursor, closed: false, tables: vec![], recent: vec![] }
+        Self { genesis: cursor.hash, cursor, closed: false, tables: vec![], recent: vec![] }
     }
 
     /// The head of this journal, which is `len` bytes long, if there is one that fits it.
-    pub(crate) fn read(dir: &Dir, journal: &AppendFile, len: u64) -> Option<Self> {
+    pub(crate) fn read(dir: &Dir, journal: &AppendFile, len: u64, genesis: Digest) -> Option<Self> {
         let mut bytes = Vec::new();
         dir.open_read(layout::HEAD).ok()?.read_at(0, AT_MOST, &mut bytes).ok()?;
         let head = Self::parse(&bytes)?;
-        let fits = head.cursor.seq > 0 && head.cursor.offset <= len;
+        let fits = head.genesis == genesis && head.cursor.seq > 0 && head.cursor.offset <= len;
         (fits && head.cursor.fits(journal).ok()?).then_some(head)
     }
 
@@ -87,6 +90,7 @@ impl Head {
         }
         let recent: Option<_> = entries.chunks(ENTRY).map(Entry::from_bytes).collect();
         Some(Self {
+            genesis: head.genesis,
             cursor: Cursor { offset: head.offset, seq: head.seq, hash: head.last_hash },
             closed: head.closed,
             tables: head.tables,
@@ -134,6 +138,7 @@ impl Head {
         let entries: Vec<u8> = self.recent.iter().flat_map(|entry| entry.to_bytes()).collect();
         let line = Line {
             version: VERSION,
+            genesis: self.genesis,
             offset: self.cursor.offset,
             seq: self.cursor.seq,
             last_hash: self.cursor.hash,
@@ -160,8 +165,11 @@ impl Head {
             self.tables.iter().map(|table| layout::head_table(table.id)).collect();
         for (name, _) in dir.list(layout::JOURNAL_DIR)? {
             let path = format!("{}/{name}", layout::JOURNAL_DIR);
-            if path.starts_with(layout::HEAD) && path != layout::HEAD && !named.contains(&path) {
-                dir.remove_file(&path)?;
+            let id = path.strip_prefix(layout::HEAD).and_then(|rest| rest.strip_prefix('.'));
+            let is_table = id.is_some_and(|id| Uuid::try_parse(id).is_ok());
+            if is_table && !named.contains(&path) {
+                // One that stays is in nobody's way.
+                let _ = dir.remove_file(&path);
             }
         }
         Ok(())

@@ -133,6 +133,14 @@ impl Log {
         Unsynced { dir: Arc::clone(dir), file: Arc::clone(file), sync: Arc::clone(sync) }
     }
 
+    /// Forgets what is known of the journal.
+    fn forget(&mut self) {
+        self.cursor = self.start;
+        self.ledger = Ledger::start(self.start, self.home.runtime.head);
+        self.opened = false;
+        self.admitted_at = None;
+    }
+
     /// Leaves a head for the next one, where that saves more than it costs. It is a cache: where it
     /// cannot be written, nothing is lost but time.
     fn leave_head(&mut self) {
@@ -209,12 +217,19 @@ impl LockedLog<'_> {
         if !first {
             sync.saw_others();
         }
-        if first && let Some(known) = Ledger::from_disk(dir, file, len, home.runtime.head) {
+        if first && let Some(known) = Ledger::from_disk(dir, file, len, *start, home.runtime.head) {
             *cursor = known.base();
             *ledger = known;
         }
         let from_start = cursor == start;
-        let damage = self.read_forward(len)?;
+        let damage = match self.read_forward(len) {
+            Ok(damage) => damage,
+            Err(error) => {
+                // Damage may have been passed already: the next one starts anew.
+                self.log.forget();
+                return Err(error);
+            }
+        };
         if damage && !from_start {
             // The cached state cannot be trusted: what counts is defined by the scan from genesis.
             self.start_over()?;
@@ -226,8 +241,8 @@ impl LockedLog<'_> {
     /// Forgets what is known of the journal, the head included, and scans it from the start.
     pub(crate) fn start_over(&mut self) -> Result<(), JournalError> {
         let len = self.len()?;
-        self.log.cursor = self.log.start;
-        self.log.ledger = Ledger::start(self.log.start, self.log.home.runtime.head);
+        self.log.forget();
+        self.log.opened = true;
         self.log.head_is_due = true;
         self.read_forward(len).map(|_| ())
     }

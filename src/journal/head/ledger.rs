@@ -52,6 +52,8 @@ pub(crate) struct Found {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     policy: HeadPolicy,
+    /// True if it was made without a head, and none was left since.
+    from_scratch: bool,
     head: Head,
     tables: Vec<Table>,
     /// What came since the head.
@@ -66,7 +68,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn start(cursor: Cursor, policy: HeadPolicy) -> Self {
-        Self::of(Head::start(cursor), policy)
+        Self { from_scratch: true, ..Self::of(Head::start(cursor), policy) }
     }
 
     /// What the head on the disk knows, if it fits the journal.
@@ -74,14 +76,16 @@ impl Ledger {
         dir: &Dir,
         journal: &AppendFile,
         len: u64,
+        start: Cursor,
         policy: HeadPolicy,
     ) -> Option<Self> {
-        Head::read(dir, journal, len).map(|head| Self::of(head, policy))
+        Head::read(dir, journal, len, start.hash).map(|head| Self::of(head, policy))
     }
 
     fn of(head: Head, policy: HeadPolicy) -> Self {
         Self {
             policy,
+            from_scratch: false,
             tables: head.tables.iter().map(|info| Table::new(*info)).collect(),
             closed: head.closed,
             unapplied: true,
@@ -183,15 +187,19 @@ impl Ledger {
         if cursor.seq == 0 {
             return Ok(());
         }
-        self.adopt(dir, journal, cursor);
+        // What was scanned from the start knows better than a head that was there, or proved wrong.
+        if !self.from_scratch {
+            self.adopt(dir, journal, cursor);
+        }
         self.extend_head(dir, cursor, false)?;
         self.head.write(dir)?;
+        self.from_scratch = false;
         self.head.remove_others(dir)
     }
 
     /// Takes the head on the disk for its base, if it is newer: only what came since is kept in memory.
     pub(crate) fn adopt(&mut self, dir: &Dir, journal: &AppendFile, cursor: Cursor) {
-        if let Some(head) = Head::read(dir, journal, cursor.offset)
+        if let Some(head) = Head::read(dir, journal, cursor.offset, self.head.genesis)
             && head.cursor.offset >= self.base().offset
         {
             self.since.retain(|_, found| found.place.offset >= head.cursor.offset);

@@ -22,9 +22,10 @@ impl LockedLog<'_> {
         }
         self.check_admitted()?;
         self.check_versions(events)?;
-        // To look something up may have been to scan the journal anew.
+        let streams = self.next_versions(events)?;
+        // To look something up may have been to scan the journal anew, and to find damage.
         self.check_not_damaged()?;
-        self.write(events)
+        self.write(events, &streams)
     }
 
     /// The first events with the key of these, if they are the same.
@@ -133,7 +134,9 @@ impl LockedLog<'_> {
     /// Closes off damage at the end of the file, and only there.
     pub(crate) fn append_repair(&mut self, event: &Event) -> Result<Vec<Appended>, JournalError> {
         self.check_open()?;
-        self.write(std::slice::from_ref(event))
+        let events = std::slice::from_ref(event);
+        let streams = self.next_versions(events)?;
+        self.write(events, &streams)
     }
 }
 

@@ -26,12 +26,15 @@ pub struct Appended {
 
 impl LockedLog<'_> {
     /// Writes a batch that every check let through.
-    pub(crate) fn write(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
+    pub(crate) fn write(
+        &mut self,
+        events: &[Event],
+        streams: &[(Name, u64)],
+    ) -> Result<Vec<Appended>, JournalError> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
         let events = &*self.spill(events)?;
-        let streams = self.next_versions(events)?;
         let torn = !self.tail.is_empty() && !self.tail.ends_with(b"\n");
         let seal: &[u8] = if torn { b"#\n" } else { b"" };
         self.tail.extend_from_slice(seal);
@@ -45,14 +48,14 @@ impl LockedLog<'_> {
         log.lines.shrink_to(MAX_LINE);
         log.lines.extend_from_slice(seal);
         let context = Context::new(&log.home, log.correlation.as_deref());
-        let lines = context.lines(events, &streams, garbage, &mut cursor, &mut log.lines)?;
+        let lines = context.lines(events, streams, garbage, &mut cursor, &mut log.lines)?;
 
         self.stale = true;
         log.file.append(&log.lines)?;
         self.stale = false;
         let mut appended = Vec::with_capacity(lines.len());
         for (Line { facts, place }, (stream, _)) in lines.into_iter().zip(streams) {
-            log.ledger.apply(&facts, stream, place);
+            log.ledger.apply(&facts, *stream, place);
             appended.push(Appended {
                 seq: facts.seq,
                 event_id: facts.event_id,
@@ -67,7 +70,10 @@ impl LockedLog<'_> {
     }
 
     /// The stream of each event, and the version that its record will have.
-    fn next_versions(&mut self, events: &[Event]) -> Result<Vec<(Name, u64)>, JournalError> {
+    pub(crate) fn next_versions(
+        &mut self,
+        events: &[Event],
+    ) -> Result<Vec<(Name, u64)>, JournalError> {
         let mut staged = Names::default();
         let mut streams = Vec::with_capacity(events.len());
         for event in events {
