@@ -17,7 +17,7 @@ pub(crate) struct LockFile {
 }
 
 /// How long a waiter yields before it sleeps: a sleep is never shorter than several appends of others.
-const YIELDING: Duration = Duration::from_micros(500);
+const YIELDING: Duration = Duration::from_micros(200);
 
 impl LockFile {
     pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
@@ -52,7 +52,7 @@ impl LockFile {
     }
 
     /// Tries until `timeout` is over: at first at once, for the usual holder is done within
-    /// microseconds, then letting others run, then with pauses that grow to two milliseconds.
+    /// microseconds, then letting others run, then with pauses that grow to half a millisecond.
     pub(crate) fn wait(
         &self,
         timeout: Duration,
@@ -68,7 +68,7 @@ impl LockFile {
                 std::thread::yield_now();
             } else {
                 std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(2));
+                pause = (pause * 2).min(Duration::from_micros(500));
             }
             if attempt(self)? {
                 return Ok(true);

@@ -27,6 +27,8 @@ use crate::{layout, line};
 const RATIO: u64 = 8;
 /// More tables than any head has.
 const TABLES: usize = 64;
+/// The same while a long journal is scanned, when tables are written and none is asked.
+const RATIO_SCANNING: u64 = 2;
 /// More bytes than any head has.
 const AT_MOST: u64 = 1 << 20;
 /// The version of this layout: a head of another one is ignored.
@@ -116,10 +118,11 @@ impl Head {
             self.recent = recent;
             return Ok(());
         }
+        let ratio = if at_most == 0 { RATIO_SCANNING } else { RATIO };
         let mut count = recent.len() as u64;
         let mut keep = self.tables.len();
         for table in self.tables.iter().rev() {
-            if table.entries >= RATIO * count {
+            if table.entries >= ratio * count {
                 break;
             }
             count += table.entries;

@@ -10,6 +10,7 @@
 //! zeros. Numbers are little-endian, names big-endian.
 
 use std::collections::{HashMap, hash_map};
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -20,6 +21,9 @@ use crate::layout;
 
 const BLOCK: usize = 4096;
 const BLOCK_BYTES: u64 = BLOCK as u64;
+/// Blocks that are read, or written, at once while tables are merged.
+const BLOCKS_AT_ONCE: u64 = 64;
+const AT_ONCE: usize = 64 * BLOCK;
 const CHECKSUM: usize = 16;
 const START: usize = CHECKSUM + 2;
 const CAPACITY: usize = (BLOCK - START) / ENTRY;
@@ -85,21 +89,33 @@ impl Table {
         let block = match self.blocks.entry(number) {
             hash_map::Entry::Occupied(kept) => kept.into_mut(),
             hash_map::Entry::Vacant(free) => {
-                let file = match &mut self.file {
-                    Some(file) => file,
-                    none => none.insert(dir.open_read(&layout::head_table(self.info.id))?),
-                };
-                let mut block = Vec::new();
-                file.read_at(number * BLOCK_BYTES, BLOCK_BYTES, &mut block)?;
-                if !is_whole(&block, self.info.id, number) {
-                    let source = std::io::Error::other("it is not what was written");
-                    return Err(IoError::new("read", file.path(), source));
-                }
-                free.insert(block)
+                free.insert(read_blocks(&mut self.file, dir, self.info.id, number..number + 1)?)
             }
         };
         Ok(entries(block).unwrap_or_default())
     }
+}
+
+/// Blocks of a table, once the checksum of each was seen to fit.
+fn read_blocks(
+    file: &mut Option<ReadFile>,
+    dir: &Dir,
+    id: Uuid,
+    numbers: Range<u64>,
+) -> Result<Vec<u8>, IoError> {
+    let file = match file {
+        Some(file) => file,
+        none => none.insert(dir.open_read(&layout::head_table(id))?),
+    };
+    let count = numbers.end - numbers.start;
+    let mut blocks = Vec::new();
+    file.read_at(numbers.start * BLOCK_BYTES, count * BLOCK_BYTES, &mut blocks)?;
+    let whole = blocks.chunks(BLOCK).zip(numbers).all(|(block, n)| is_whole(block, id, n));
+    if whole && blocks.len() as u64 == count * BLOCK_BYTES {
+        return Ok(blocks);
+    }
+    let source = std::io::Error::other("it is not what was written");
+    Err(IoError::new("read", file.path(), source))
 }
 
 fn is_whole(block: &[u8], id: Uuid, number: u64) -> bool {
@@ -120,7 +136,7 @@ fn checksum(id: Uuid, number: u64, rest: &[u8]) -> [u8; CHECKSUM] {
     sum
 }
 
-/// Sorted entries being merged: those of a table, a block at a time, or some in memory.
+/// Sorted entries being merged: those of a table, some blocks at a time, or some in memory.
 struct Source {
     table: Option<(Table, u64)>,
     ready: std::vec::IntoIter<Entry>,
@@ -138,10 +154,12 @@ impl Source {
             if *next == table.info.blocks {
                 return Ok(None);
             }
-            let block = table.read(dir, *next)?;
-            let entries: Vec<_> = block.chunks_exact(ENTRY).filter_map(Entry::from_bytes).collect();
-            self.ready = entries.into_iter();
-            *next += 1;
+            let end = table.info.blocks.min(*next + BLOCKS_AT_ONCE);
+            let blocks = read_blocks(&mut table.file, dir, table.info.id, *next..end)?;
+            let blocks = blocks.chunks_exact(BLOCK).filter_map(entries);
+            let entries = blocks.flat_map(|block| block.chunks_exact(ENTRY));
+            self.ready = entries.filter_map(Entry::from_bytes).collect::<Vec<_>>().into_iter();
+            *next = end;
         }
         Ok(self.ready.as_slice().first().copied())
     }
@@ -190,9 +208,6 @@ struct Writer {
     block: Vec<Entry>,
     number: u64,
 }
-
-/// Bytes that are written at once.
-const AT_ONCE: usize = 64 * BLOCK;
 
 impl Writer {
     fn create(dir: &Dir, id: Uuid, blocks: u64) -> Result<Self, IoError> {

@@ -33,8 +33,8 @@ struct State {
     covered: u64,
     /// True while somebody syncs, or is about to.
     led: bool,
-    /// Tickets that the sync before covered, and how long it took.
-    last_batch: u64,
+    /// Tickets that the last sync covered or that were taken while it ran, and how long it took.
+    last_active: u64,
     last_took: Duration,
     /// The first failure: from then on no sync can be believed.
     failed: Option<String>,
@@ -119,7 +119,7 @@ impl SharedSync {
             state.led = false;
             match synced {
                 Ok(()) => {
-                    state.last_batch = covers - state.covered;
+                    state.last_active = state.taken - state.covered;
                     state.last_took = start.elapsed();
                     state.covered = covers;
                 }
@@ -135,12 +135,13 @@ impl SharedSync {
         }
     }
 
-    /// Gives those whom the sync before let go the time to come again, so that they are not a sync
-    /// behind for ever: a part of the time that a sync takes, and none where the caller is alone.
+    /// Gives those whom the sync before let go the time to come again, so that they join those who wait
+    /// already and the two do not take turns for ever: a part of the time that a sync takes, and none
+    /// where the caller is alone.
     fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let patience = (state.last_took / 4).min(Duration::from_micros(200));
+        let patience = (state.last_took / 2).min(Duration::from_micros(500));
         let start = Instant::now();
-        while state.taken - state.covered < state.last_batch && start.elapsed() < patience {
+        while state.taken - state.covered < state.last_active && start.elapsed() < patience {
             drop(state);
             std::thread::yield_now();
             state = self.state();
