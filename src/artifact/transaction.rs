@@ -88,7 +88,7 @@ pub struct Transaction {
     pub(super) to_be_found: Vec<ArtifactName>,
     pub(super) events: Vec<Event>,
     /// An event that stands before all else in the batch; known once the lock is held.
-    pub(super) head: Option<Event>,
+    pub(super) first: Option<Event>,
     /// Artifacts that must be durable along with this commit, whoever wrote them.
     pub(super) also_sync: Vec<ArtifactName>,
 }
@@ -102,7 +102,7 @@ impl Transaction {
             staged: Vec::new(),
             to_be_found: Vec::new(),
             events: Vec::new(),
-            head: None,
+            first: None,
             also_sync: Vec::new(),
         }
     }

@@ -253,7 +253,7 @@ impl LockedLog<'_> {
                 break rest;
             }
             // Where the disk has no room for a table, memory has to have it.
-            let _ = ledger.spill(dir, *cursor);
+            let _ = ledger.flush_names(dir, *cursor);
         };
         self.tail = forward.into_tail();
         Ok(damage || self.rest.damage().is_some())
