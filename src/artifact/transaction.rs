@@ -303,7 +303,7 @@ impl Transaction {
             Some(_) => return Err(ArtifactError::NotFound { name, run: dir.path().to_owned() }),
         };
         let staged = self.staged(&name).flatten();
-        Ok(ArtifactReader::new(&self.writer, name, file, staged))
+        Ok(ArtifactReader::new(self.writer.home(), name, file, staged))
     }
 
     /// What is staged for a path: its digest, or `None` for a removal.

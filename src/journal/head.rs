@@ -65,12 +65,8 @@ impl Head {
         let mut bytes = Vec::new();
         dir.open_read(layout::HEAD).ok()?.read_at(0, AT_MOST, &mut bytes).ok()?;
         let head = Self::parse(&bytes)?;
-        let from = head.cursor.offset.checked_sub(line::END as u64)?;
-        let mut end = Vec::new();
-        journal.read_at(from, line::END as u64, &mut end).ok()?;
-        let fits = head.cursor.offset <= len
-            && end.ends_with(b"\n")
-            && line::open(&end)?.hash == head.cursor.hash;
+        let read = |offset, count, buffer: &mut _| journal.read_at(offset, count, buffer);
+        let fits = head.cursor.offset <= len && head.cursor.fits(read).ok()?;
         fits.then_some(head)
     }
 

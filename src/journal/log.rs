@@ -240,9 +240,9 @@ impl LockedLog<'_> {
         let mut damage = false;
         self.rest = loop {
             let mut see = |seen| match seen {
-                Seen::Record { record, offset, length } => {
+                Seen::Record(record) => {
                     let stream = Name::stream(record.aggregate_kind(), record.stream_id());
-                    ledger.apply(&record.facts(), stream, Place::new(offset, length));
+                    ledger.apply(&record.facts(), stream, Place::of(&record));
                 }
                 Seen::Skip(skip) => damage |= skip.is_damage(),
             };

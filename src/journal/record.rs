@@ -285,6 +285,11 @@ impl Record {
         self.offset
     }
 
+    /// Bytes before what stands behind its line.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.line().len() as u64 + 1
+    }
+
     /// The line as it stands in the journal, without its line break.
     #[must_use]
     pub fn line(&self) -> &str {

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::error::IoError;
 use crate::journal::record::Record;
+use crate::line;
 
 /// The place behind a counted record: where a reader that keeps it goes on, also in another process.
 ///
@@ -45,6 +47,17 @@ impl Cursor {
         Self { offset: 0, seq: 0, hash: genesis }
     }
 
+    /// True if the line that ends here, in what `read` reads, ends with its hash.
+    pub(crate) fn fits(
+        self,
+        read: impl FnOnce(u64, u64, &mut Vec<u8>) -> Result<(), IoError>,
+    ) -> Result<bool, IoError> {
+        let Some(from) = self.offset.checked_sub(line::END as u64) else { return Ok(false) };
+        let mut end = Vec::new();
+        read(from, line::END as u64, &mut end)?;
+        Ok(end.ends_with(b"\n") && line::open(&end).is_some_and(|line| line.hash == self.hash))
+    }
+
     /// Bytes of the journal before it.
     #[must_use]
     pub fn offset(&self) -> u64 {
@@ -69,8 +82,7 @@ impl Record {
     /// a batch too: the rest of the batch is what comes next.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        let offset = self.offset() + self.line().len() as u64 + 1;
-        Cursor { offset, seq: self.seq(), hash: self.hash() }
+        Cursor { offset: self.end(), seq: self.seq(), hash: self.hash() }
     }
 }
 
