@@ -32,7 +32,12 @@ pub(crate) fn run_dir(root: &Utf8Path, task: &TaskId, run: &RunId) -> Utf8PathBu
 
 /// Staged content of the artifact record with this id, relative to the run.
 pub(crate) fn stage(event: EventId) -> String {
-    format!("{TMP}/{event}")
+    format!("{TMP}/{}", stage_name(event))
+}
+
+/// The same within the directory of stages.
+pub(crate) fn stage_name(event: EventId) -> String {
+    event.to_string()
 }
 
 /// An object on its way into its place.

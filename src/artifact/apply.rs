@@ -83,7 +83,7 @@ pub(super) fn put(
     left_over: &mut LeftOver,
 ) -> Result<(), IoError> {
     if digest.is_some() {
-        return places.tmp.rename(&event_id.to_string(), &places.artifacts, name.as_str());
+        return places.tmp.rename(&layout::stage_name(event_id), &places.artifacts, name.as_str());
     }
     match places.artifacts.remove_file(name.as_str()) {
         Err(error) if !error.is_not_found() => return Err(error),

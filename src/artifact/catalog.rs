@@ -67,6 +67,18 @@ impl Last {
         Ok(Some((payload.path, last)))
     }
 
+    /// What the journal says of one path, record by record, read without a lock.
+    pub(crate) fn all(
+        home: &Home,
+        name: &ArtifactName,
+    ) -> Result<impl Iterator<Item = Result<Self, JournalError>>, JournalError> {
+        let events = Events::open(home)?.in_stream(STREAM, name.as_str());
+        Ok(events.filter_map(|record| match record.and_then(|record| Self::of(&record)) {
+            Ok(said) => said.map(|(_, last)| Ok(last)),
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
     /// The journal's last word about a path.
     pub(crate) fn read(
         locked: &mut LockedLog<'_>,

@@ -60,7 +60,7 @@ impl Transaction {
     pub(super) fn check_paths(&self, places: &Places) -> Result<(), ArtifactError> {
         for staged in &self.staged {
             let name = &staged.name;
-            let stage = staged.event_id.to_string();
+            let stage = layout::stage_name(staged.event_id);
             if places.tmp.stat(&stage)?.is_none() {
                 let path = places.tmp.path().join(stage);
                 return Err(ArtifactError::StageLost { name: name.clone(), path });

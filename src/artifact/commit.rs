@@ -59,26 +59,26 @@ impl Transaction {
         self.commit_with(|_| Ok(None))
     }
 
-    /// Commits with an event at the head of the batch that is made once the lock is held, from what
+    /// Commits with an event before all else in the batch, which is made once the lock is held, from what
     /// the journal says of artifacts then.
     pub(crate) fn commit_with(
         mut self,
-        head: impl FnOnce(&mut LockedLog<'_>) -> Result<Option<Event>, JournalError>,
+        first: impl FnOnce(&mut LockedLog<'_>) -> Result<Option<Event>, JournalError>,
     ) -> Result<Committed, ArtifactError> {
         self.check_user()?;
-        if let Cow::Owned(spilled) = spill(self.writer.home(), &self.events)? {
+        let writer = Arc::clone(&self.writer);
+        let dir = &writer.opened()?.dir;
+        if let Cow::Owned(spilled) = spill(dir, &writer.home().runtime, &self.events)? {
             self.events = spilled;
         }
-        let writer = Arc::clone(&self.writer);
         if self.durability == Durability::Durable {
             // All that the records will name is on the disk before them.
-            let dir = &writer.opened()?.dir;
             self.sync_stages(dir)?;
             self.sync_others(dir)?;
         }
         writer.with_log(|log| {
             let mut locked = log.lock()?;
-            self.head = head(&mut locked)?;
+            self.first = first(&mut locked)?;
             self.commit_locked(&mut locked)
         })
     }
@@ -109,6 +109,8 @@ impl Transaction {
         let places = self.check_places(locked.dir())?;
         let unchanged = self.unchanged(&catalog);
         batch.retain(|event| event.event_id.is_none_or(|id| !unchanged.iter().any(|u| u.0 == id)));
+        // The event that was made under the lock may be large, and here a failure is still a refusal that
+        // leaves nothing: out of the append it would look like a write that may have gone through.
         let batch = locked.spill(&batch)?;
 
         // From here on the stages belong to the records: a crash, or a failure, leaves them in place.
@@ -148,7 +150,8 @@ impl Transaction {
         let Some(first) = self.staged.first() else { return Ok(()) };
         let tmp = dir.open_dir(layout::TMP).map_err(|error| first.or_lost(dir, error))?;
         let sync = |part: &[Staged]| {
-            let synced = |staged: &Staged| tmp.open_read(&staged.event_id.to_string())?.sync();
+            let synced =
+                |staged: &Staged| tmp.open_read(&layout::stage_name(staged.event_id))?.sync();
             part.iter()
                 .try_for_each(|staged| synced(staged).map_err(|error| staged.or_lost(dir, error)))
         };
@@ -178,9 +181,9 @@ impl Transaction {
     fn batch(&self, catalog: &Catalog) -> Vec<Event> {
         let step = self.writer.home().step.as_ref().map(|step| &step.name);
         let artifacts = self.staged.iter().map(|staged| staged.event(catalog, step));
-        let head = self.head.iter().cloned();
+        let first = self.first.iter().cloned();
         let mut batch: Vec<Event> =
-            head.chain(artifacts).chain(self.events.iter().cloned()).collect();
+            first.chain(artifacts).chain(self.events.iter().cloned()).collect();
         if let (Some(first), Some(key)) = (batch.first_mut(), &self.key) {
             first.key = Some(key.clone());
         }
@@ -190,7 +193,7 @@ impl Transaction {
     /// Writes that need no record: the path's last record has this digest, for the same cause. With
     /// a key none is left out, so that a retry has as many records.
     fn unchanged(&self, catalog: &Catalog) -> Vec<(EventId, Last)> {
-        if self.key.is_some() || self.head.iter().any(|event| event.key.is_some()) {
+        if self.key.is_some() || self.first.iter().any(|event| event.key.is_some()) {
             return Vec::new();
         }
         let causation = self.writer.home().step.as_ref().map(|step| step.started);
@@ -281,7 +284,7 @@ impl Transaction {
     }
 
     fn committed_with(&self, appended: &[Appended], unchanged: &[(EventId, Last)]) -> Committed {
-        let mut records = appended.iter().skip(usize::from(self.head.is_some()));
+        let mut records = appended.iter().skip(usize::from(self.first.is_some()));
         let mut artifacts = Vec::with_capacity(self.staged.len());
         for staged in &self.staged {
             let before = unchanged.iter().find(|(id, _)| *id == staged.event_id);

@@ -1,15 +1,13 @@
 //! An artifact of any size, open for reading.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
 
 use super::ArtifactError;
-use super::catalog::ArtifactPayload;
-use super::writer::RunWriter;
+use super::catalog::Last;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::ReadFile;
-use crate::journal::{Events, types};
+use crate::journal::Home;
 use crate::name::ArtifactName;
 
 /// An artifact, open for reading: from [`Artifacts::open`](super::Artifacts::open), a transaction or
@@ -31,7 +29,7 @@ use crate::name::ArtifactName;
 /// ```
 #[derive(Debug)]
 pub struct ArtifactReader {
-    writer: Arc<RunWriter>,
+    home: Home,
     name: ArtifactName,
     file: ReadFile,
     /// What the one who opened it knows that it holds.
@@ -40,12 +38,12 @@ pub struct ArtifactReader {
 
 impl ArtifactReader {
     pub(super) fn new(
-        writer: &Arc<RunWriter>,
+        home: &Home,
         name: ArtifactName,
         file: ReadFile,
         known: Option<Digest>,
     ) -> Self {
-        Self { writer: Arc::clone(writer), name, file, known }
+        Self { home: home.clone(), name, file, known }
     }
 
     /// The artifact's name.
@@ -127,20 +125,15 @@ impl ArtifactReader {
     /// `found`, if a record of this artifact names it, otherwise what the newest one names.
     fn journaled(&self, found: Digest) -> Result<Digest, ArtifactError> {
         let mut newest = None;
-        for record in Events::open(self.writer.home())? {
-            let record = record?;
-            let content = [types::ARTIFACT_WRITTEN, types::ARTIFACT_ADOPTED];
-            if !content.contains(&record.event_type()) || record.stream_id() != self.name.as_str() {
-                continue;
-            }
-            let Ok(payload) = record.payload::<ArtifactPayload>() else { continue };
-            if payload.digest == Some(found) {
+        for said in Last::all(&self.home, &self.name)? {
+            let digest = said?.digest;
+            if digest == Some(found) {
                 return Ok(found);
             }
-            newest = payload.digest.or(newest);
+            newest = digest.or(newest);
         }
         newest.ok_or_else(|| {
-            let run = self.writer.home().dir().to_owned();
+            let run = self.home.dir().to_owned();
             ArtifactError::NotFound { name: self.name.clone(), run }
         })
     }

@@ -53,7 +53,7 @@ impl Stage {
             }
             other => other?,
         };
-        let file = tmp.create_new(&event_id.to_string())?;
+        let file = tmp.create_new(&layout::stage_name(event_id))?;
         let (piece, hasher) = (Vec::new(), StreamHasher::default());
         let tmp = Arc::new(tmp);
         Ok(Self { tmp, event_id, file, piece, hasher, size: 0, failed: None, finished: false })
@@ -127,7 +127,7 @@ impl Stage {
 
     /// Hashes what the file was given in another way than through [`write`](Stage::write).
     fn hash_file(&mut self) -> Result<u64, IoError> {
-        let mut file = self.tmp.open_read(&self.event_id.to_string())?;
+        let mut file = self.tmp.open_read(&layout::stage_name(self.event_id))?;
         loop {
             let mut piece = std::mem::take(&mut self.piece);
             piece.reserve_exact(PIECE);
@@ -167,7 +167,7 @@ impl Stage {
     }
 
     fn path(&self) -> camino::Utf8PathBuf {
-        self.tmp.path().join(self.event_id.to_string())
+        self.tmp.path().join(layout::stage_name(self.event_id))
     }
 
     /// The first failure once more: the caller may have passed over it.
@@ -215,7 +215,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         if !self.finished {
             // What stays is unnamed, and prune takes it.
-            let _ = self.tmp.remove_file(&self.event_id.to_string());
+            let _ = self.tmp.remove_file(&layout::stage_name(self.event_id));
         }
     }
 }

@@ -22,6 +22,35 @@ use crate::name::ArtifactName;
 
 /// The artifacts of a run. Each write is a transaction of one, durable unless told otherwise. Keep
 /// the store to write many: it keeps the journal open between them.
+///
+/// ```
+/// use runjournal::{Artifact, ArtifactName, Expect};
+///
+/// const PLAN: Artifact<Vec<String>> = Artifact::json("plan.json"); // a bad name does not compile
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let root = camino::Utf8Path::from_path(dir.path()).unwrap();
+/// # let task = runjournal::Workspace::open_or_create(&root.join("workspaces"))?
+/// #     .open_or_create_task("TASK-1", runjournal::TaskOptions::default())?;
+/// # let ctx = task.open_or_start_run("RUN-1")?;
+/// # let download = root.join("download");
+/// # std::fs::write(&download, "from,to\n")?;
+/// let store = ctx.artifacts();
+/// let written = store.write(PLAN, &vec!["fetch".into(), "sort".into()])?;
+/// assert_eq!(store.read(PLAN)?.len(), 2);
+/// store.write_if(PLAN, &vec!["fetch".into()], Expect::Version(written.version))?;
+///
+/// // Names that are known only when the program runs, and files larger than memory, in and out.
+/// let name = ArtifactName::new(format!("tables/{}.csv", "routes"))?;
+/// let stored = store.import(&name, &download)?;
+/// let mut table = store.open(&name)?;
+/// assert_eq!(Some(table.verify()?), stored.digest);
+/// let mut copy = std::fs::File::create(root.join("copy"))?;
+/// std::io::copy(&mut table, &mut copy)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     writer: Arc<RunWriter>,
@@ -90,7 +119,7 @@ impl Artifacts {
     pub fn open(&self, name: impl Into<ArtifactName>) -> Result<ArtifactReader, ArtifactError> {
         let name = name.into();
         let file = open(&self.writer.dir()?, &name)?;
-        Ok(ArtifactReader::new(&self.writer, name, file, None))
+        Ok(ArtifactReader::new(self.writer.home(), name, file, None))
     }
 
     /// Writes a value as canonical JSON, replacing what is there.
@@ -310,16 +339,21 @@ impl Artifacts {
         Ok(entries.into_values().collect())
     }
 
-    /// Checks that an artifact's file has the digest that the journal says.
+    /// Checks that an artifact's file has the digest that the journal's last word says. An older
+    /// version is not good enough: to check what a reader holds open, which may have been replaced
+    /// meanwhile, there is [`ArtifactReader::verify`].
     ///
     /// # Errors
     /// [`ArtifactError::Changed`] names the file and both digests.
     pub fn check(&self, name: impl Into<ArtifactName>) -> Result<Digest, ArtifactError> {
         let name = name.into();
-        let catalog = Catalog::read(self.writer.home())?;
+        let mut newest = None;
+        for said in Last::all(self.writer.home(), &name)? {
+            newest = said?.digest;
+        }
         let dir = self.writer.dir()?;
         let found = open(&dir, &name)?.digest()?.0;
-        match catalog.digest(&name) {
+        match newest {
             Some(expected) if expected != found => {
                 let path = dir.path().join(layout::artifact(name.as_str()));
                 Err(ArtifactError::Changed { path, expected, found })

@@ -88,7 +88,7 @@ pub struct Transaction {
     pub(super) to_be_found: Vec<ArtifactName>,
     pub(super) events: Vec<Event>,
     /// An event that stands before all else in the batch; known once the lock is held.
-    pub(super) head: Option<Event>,
+    pub(super) first: Option<Event>,
     /// Artifacts that must be durable along with this commit, whoever wrote them.
     pub(super) also_sync: Vec<ArtifactName>,
 }
@@ -102,7 +102,7 @@ impl Transaction {
             staged: Vec::new(),
             to_be_found: Vec::new(),
             events: Vec::new(),
-            head: None,
+            first: None,
             also_sync: Vec::new(),
         }
     }
@@ -303,7 +303,7 @@ impl Transaction {
             Some(_) => return Err(ArtifactError::NotFound { name, run: dir.path().to_owned() }),
         };
         let staged = self.staged(&name).flatten();
-        Ok(ArtifactReader::new(&self.writer, name, file, staged))
+        Ok(ArtifactReader::new(self.writer.home(), name, file, staged))
     }
 
     /// What is staged for a path: its digest, or `None` for a removal.

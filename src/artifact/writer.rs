@@ -104,7 +104,7 @@ impl RunWriter {
         events: &[Event],
         durability: Durability,
     ) -> Result<Vec<Appended>, JournalError> {
-        let events = spill(&self.home, events)?;
+        let events = spill(&self.opened()?.dir, &self.home.runtime, events)?;
         let (appended, unsynced) = self.with_log(|log| {
             let appended = log.lock()?.append(&events)?;
             Ok::<_, JournalError>((appended, log.unsynced()))

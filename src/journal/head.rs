@@ -153,6 +153,8 @@ impl Head {
         let json = serde_json::to_string(&line).map_err(|error| fail(error.into()))?;
         let (mut bytes, _) = line::seal(&json, Digest::of);
         bytes.extend_from_slice(&entries);
+        // Named as a table that no head names, so that one which a crash leaves goes with the next head;
+        // the id is not an injected one, which may repeat and be that of a table.
         let temporary = layout::head_table(Uuid::now_v7());
         let mut file = dir.create_new(&temporary)?;
         let replaced = file.write(&bytes).and_then(|()| dir.rename(&temporary, dir, layout::HEAD));

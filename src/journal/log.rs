@@ -259,9 +259,9 @@ impl LockedLog<'_> {
         let mut damage = false;
         self.rest = loop {
             let mut see = |seen| match seen {
-                Seen::Record { record, offset, length } => {
+                Seen::Record(record) => {
                     let stream = Name::stream(record.aggregate_kind(), record.stream_id());
-                    ledger.apply(&record.facts(), stream, Place::new(offset, length));
+                    ledger.apply(&record.facts(), stream, Place::of(&record));
                 }
                 Seen::Skip(skip) => damage |= skip.is_damage(),
             };
@@ -272,7 +272,7 @@ impl LockedLog<'_> {
                 break rest;
             }
             // Where the disk has no room for a table, memory has to have it.
-            let _ = ledger.spill(dir, *cursor);
+            let _ = ledger.flush_names(dir, *cursor);
         };
         self.tail = forward.into_tail();
         Ok(damage || self.rest.damage().is_some())

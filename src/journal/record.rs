@@ -285,6 +285,11 @@ impl Record {
         self.offset
     }
 
+    /// Bytes before what stands behind its line.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.line().len() as u64 + 1
+    }
+
     /// The line as it stands in the journal, without its line break.
     #[must_use]
     pub fn line(&self) -> &str {
@@ -296,12 +301,9 @@ impl Record {
             seq: self.seq(),
             event_id: self.event_id(),
             event_type: self.event_type(),
-            aggregate_kind: self.aggregate_kind(),
-            stream_id: self.stream_id(),
             stream_version: self.stream_version(),
             idempotency_key: self.idempotency_key(),
             batch_index: self.batch_index(),
-            batch_size: self.batch_size(),
         }
     }
 
@@ -333,12 +335,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) seq: u64,
     pub(crate) event_id: EventId,
     pub(crate) event_type: &'a str,
-    pub(crate) aggregate_kind: &'a str,
-    pub(crate) stream_id: &'a str,
     pub(crate) stream_version: u64,
     pub(crate) idempotency_key: Option<&'a str>,
     pub(crate) batch_index: Option<u32>,
-    pub(crate) batch_size: Option<u32>,
 }
 
 impl fmt::Debug for Record {

@@ -57,7 +57,7 @@ impl Skip {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all that is seen are records")]
 pub(crate) enum Seen {
-    Record { record: Record, offset: u64, length: u64 },
+    Record(Record),
     Skip(Skip),
 }
 
@@ -65,9 +65,7 @@ impl Seen {
     /// The same, seen in the journal of the run or the task in this directory.
     pub(crate) fn in_dir(self, dir: &Utf8Path) -> Self {
         match self {
-            Seen::Record { record, offset, length } => {
-                Seen::Record { record: record.in_dir(dir), offset, length }
-            }
+            Seen::Record(record) => Seen::Record(record.in_dir(dir)),
             skip => skip,
         }
     }
@@ -138,11 +136,8 @@ struct Pending {
     /// Its last member so far.
     last: Tip,
     size: u32,
-    members: Vec<Member>,
+    members: Vec<Record>,
 }
-
-/// A record, and where its line starts and ends within the scanned bytes.
-type Member = (Record, usize, usize);
 
 /// A line since the cursor that did not count and yet is long enough for a record: the records behind
 /// it may chain on what it says its hash is, or on what its hash should have been.
@@ -174,6 +169,12 @@ impl<'b> Scanner<'b, '_> {
         self.bytes.get(start..end).unwrap_or_default()
     }
 
+    /// Where a record's line starts and ends within the scanned bytes.
+    fn place(&self, record: &Record) -> (usize, usize) {
+        let within = |offset: u64| usize::try_from(offset - self.base).unwrap_or(usize::MAX);
+        (within(record.offset()), within(record.end()))
+    }
+
     fn line(&mut self, start: usize, end: usize) {
         let line = self.slice(start, end);
         let too_long = line.len() > MAX_LINE;
@@ -186,13 +187,14 @@ impl<'b> Scanner<'b, '_> {
             fits.then_some((record, last))
         });
         if let Some((record, last)) = joined {
-            self.join(record, last, start, end);
+            self.join(record, last);
             return;
         }
 
         let given_up = self.pending.take();
-        for (_, start, end) in given_up.iter().flat_map(|pending| &pending.members) {
-            self.remember_ending(*start, *end);
+        for record in given_up.iter().flat_map(|pending| &pending.members) {
+            let (start, end) = self.place(record);
+            self.remember_ending(start, end);
         }
         let followed = sealed.as_ref().and_then(|sealed| {
             self.tips().find_map(|tip| {
@@ -203,9 +205,9 @@ impl<'b> Scanner<'b, '_> {
             Some((parent, record, last)) if record.batch_index().unwrap_or(0) == 0 => {
                 self.give_up(given_up, SkipKind::Garbage);
                 match record.batch_size() {
-                    None => self.count(parent, last, [(record, start, end)]),
+                    None => self.count(parent, last, [record]),
                     Some(size) => {
-                        let members = vec![(record, start, end)];
+                        let members = vec![record];
                         self.pending = Some(Pending { parent, last, size, members });
                     }
                 }
@@ -281,9 +283,9 @@ impl<'b> Scanner<'b, '_> {
         self.endings.push_back(Ending { hash, from_cursor, from_previous, end });
     }
 
-    fn join(&mut self, record: Record, last: Tip, start: usize, end: usize) {
+    fn join(&mut self, record: Record, last: Tip) {
         let Some(mut pending) = self.pending.take() else { return };
-        pending.members.push((record, start, end));
+        pending.members.push(record);
         pending.last = last;
         if pending.members.len() == pending.size as usize {
             self.count(pending.parent, last, pending.members);
@@ -293,7 +295,8 @@ impl<'b> Scanner<'b, '_> {
     }
 
     fn give_up(&mut self, pending: Option<Pending>, kind: SkipKind) {
-        for (_, start, end) in pending.into_iter().flat_map(|pending| pending.members) {
+        for record in pending.into_iter().flat_map(|pending| pending.members) {
+            let (start, end) = self.place(&record);
             self.skip(start, end, kind);
         }
     }
@@ -321,13 +324,12 @@ impl<'b> Scanner<'b, '_> {
     }
 
     /// Counts a record, or all of a batch.
-    fn count(&mut self, parent: Tip, last: Tip, members: impl IntoIterator<Item = Member>) {
-        for (nth, (record, start, end)) in members.into_iter().enumerate() {
+    fn count(&mut self, parent: Tip, last: Tip, members: impl IntoIterator<Item = Record>) {
+        for (nth, record) in members.into_iter().enumerate() {
             if nth == 0 {
-                self.close_gap(parent, record.garbage(), start);
+                self.close_gap(parent, record.garbage(), self.place(&record).0);
             }
-            let (offset, length) = (record.offset(), (end - start) as u64);
-            (self.see)(Seen::Record { record, offset, length });
+            (self.see)(Seen::Record(record));
         }
         *self.cursor =
             Cursor { offset: self.base + last.end as u64, seq: last.seq, hash: last.hash };
@@ -366,7 +368,7 @@ impl<'b> Scanner<'b, '_> {
         let from = self
             .pending
             .take()
-            .and_then(|pending| pending.members.first().map(|(_, start, _)| *start))
+            .and_then(|pending| pending.members.first().map(|first| self.place(first).0))
             .unwrap_or(tail);
         if from < self.bytes.len() {
             self.skip(from, self.bytes.len(), SkipKind::Torn);

@@ -87,11 +87,8 @@ impl RunContext {
     /// Where the journal cannot be read.
     pub fn signal(&self, step: &str) -> Result<Option<Signal>, JournalError> {
         let mut last = None;
-        for record in self.events()? {
-            let record = record?;
-            if (record.aggregate_kind(), record.stream_id()) == (STREAM, step) {
-                last = LastAttempt::of(&record)?.or(last);
-            }
+        for record in self.events()?.in_stream(STREAM, step) {
+            last = LastAttempt::of(&record?)?.or(last);
         }
         Ok(match last.map(|last| last.progress) {
             Some(Progress::Completed(signal)) => Some(signal),

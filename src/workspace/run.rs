@@ -9,7 +9,7 @@ use crate::context::RunContext;
 use crate::finding::Finding;
 use crate::genesis::{self, GenesisError, RunGenesis};
 use crate::io::Dir;
-use crate::journal::{Appended, Event, JournalError, LockedLog, Record, types};
+use crate::journal::{Appended, Cursor, Event, JournalError, LockedLog, Record, types};
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -152,13 +152,20 @@ impl Run {
     /// # Errors
     /// Where the run's journal cannot be read.
     pub fn state(&self) -> Result<RunState, WorkspaceError> {
-        let mut state = RunState::default();
+        Ok(self.read()?.0)
+    }
+
+    /// Its state, and the place behind the last record of it.
+    fn read(&self) -> Result<(RunState, Option<Cursor>), JournalError> {
+        let (mut state, mut cursor) = (RunState::default(), None);
         let mut events = self.context.events()?;
         for record in events.by_ref() {
-            state.apply(&record?)?;
+            let record = record?;
+            state.apply(&record)?;
+            cursor = Some(record.cursor());
         }
         state.findings = events.findings().to_vec();
-        Ok(state)
+        Ok((state, cursor))
     }
 
     /// Moves the run to another state that is not final; durable.
@@ -191,9 +198,10 @@ impl Run {
         reason: Option<&str>,
     ) -> Result<Appended, WorkspaceError> {
         let mut log = RunLog::open(&self.context.home())?;
+        // Others write while a long journal is read; under the lock it is only what they added.
+        let (state, cursor) = self.read()?;
         let (mut locked, not_applied) = log.lock_with_findings()?;
-        let mut state = RunState::default();
-        locked.replay(&mut |record| state.apply(record))?;
+        let state = brought_up(&mut locked, state, cursor)?;
         let completed = Completed {
             status: outcome,
             reason: reason.map(str::to_owned),
@@ -237,6 +245,20 @@ impl Run {
         let bad = || JournalError::Closed { path: self.context.journal_path() };
         Ok(appended.into_iter().flatten().next().ok_or_else(bad)?)
     }
+}
+
+/// The state with what was appended since it was read; read anew where the journal is another one by now.
+fn brought_up(
+    locked: &mut LockedLog<'_>,
+    read: RunState,
+    cursor: Option<Cursor>,
+) -> Result<RunState, JournalError> {
+    let (mut state, from) = match cursor {
+        Some(cursor) if locked.fits(cursor)? => (read, Some(cursor)),
+        _ => (RunState::default(), None),
+    };
+    locked.replay(from, &mut |record| state.apply(record))?;
+    Ok(state)
 }
 
 /// The state that the journal's last word moved the run to.

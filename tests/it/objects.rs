@@ -461,6 +461,7 @@ fn an_object_is_where_its_record_is_though_the_run_was_moved_meanwhile() {
     fs::copy(moved.join("run.json"), ctx.run_path().join("run.json")).unwrap();
     fs::write(ctx.journal_path(), "").unwrap();
     journal.append(event(&large('a'))).unwrap();
+    assert_eq!(objects(&ctx.run_path()).len(), 0, "nothing goes to the run at its path");
     let ctx = Workspace::open(ctx.root()).unwrap().task("TASK-1").unwrap();
     let ctx = ctx.run("RUN-2").unwrap().context().clone();
     assert_eq!(records(&ctx).len(), 2);

@@ -146,6 +146,56 @@ fn a_run_moves_as_the_table_says_and_ends_once() {
     assert_eq!(last.event_type(), "execution_complete");
 }
 
+/// Completes a run whose journal is changed after it was read and before its lock is to be had: the
+/// steps that the end of the run says completed and failed.
+fn counts_of_a_run_completed_between(ctx: &RunContext, before: &[u8], after: &[u8]) -> [u64; 2] {
+    let lock = std::fs::File::open(ctx.run_path().join("journal/.lock")).unwrap();
+    std::fs::write(ctx.journal_path(), before).unwrap();
+    lock.lock().unwrap();
+    std::thread::scope(|scope| {
+        let end = scope.spawn(|| ctx.run().unwrap().complete(Outcome::Failed, None).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(!end.is_finished());
+        std::fs::write(ctx.journal_path(), after).unwrap();
+        lock.unlock().unwrap();
+        assert!(!end.join().unwrap().duplicate);
+    });
+    let last = ctx.events().unwrap().last(1).unwrap().remove(0);
+    let payload: serde_json::Value = last.payload().unwrap();
+    ["steps_completed", "steps_failed"].map(|name| payload["counts"][name].as_u64().unwrap())
+}
+
+#[test]
+fn a_run_ends_with_the_counts_of_its_journal_whatever_became_of_that_since_it_was_read() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let journal = || std::fs::read(ctx.journal_path()).unwrap();
+    let complete = |step: &str| assert!(ctx.step(step, |_| Ok("done".into())).is_ok());
+    let empty = journal();
+    complete("one");
+    let one = journal();
+    complete("two");
+    let two = journal();
+    complete("three");
+    complete("four");
+    let four = journal();
+    std::fs::write(ctx.journal_path(), &one).unwrap();
+    assert!(ctx.step("two", |_| Err(std::fmt::Error.into())).is_err());
+    assert!(ctx.step("two", |_| Err(std::fmt::Error.into())).is_err());
+    let other = journal();
+    for (before, after, counts) in [
+        (&two, &two, [2, 0]),
+        (&two, &four, [4, 0]),
+        (&empty, &four, [4, 0]),
+        (&two, &other, [1, 2]),
+        (&four, &other, [1, 2]),
+        (&other, &four, [4, 0]),
+        (&four, &one, [1, 0]),
+    ] {
+        assert_eq!(counts_of_a_run_completed_between(&ctx, before, after), counts);
+    }
+}
+
 #[test]
 fn a_task_moves_as_the_table_says() {
     let test = TestWorkspace::new().unwrap();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
 use crate::id::EventId;
+use crate::journal::Record;
 
 /// Bytes of an entry.
 pub(crate) const ENTRY: usize = 24;
@@ -89,6 +90,11 @@ impl Place {
     /// Lines are far shorter than the limit of 2 MiB that a place has.
     pub(crate) fn new(offset: u64, length: u64) -> Self {
         Self { offset, length: u32::try_from(length).unwrap_or(u32::MAX) }
+    }
+
+    /// Where a record stands that was read.
+    pub(crate) fn of(record: &Record) -> Self {
+        Self::new(record.offset(), record.end() - record.offset())
     }
 
     fn pack(self) -> u64 {

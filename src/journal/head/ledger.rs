@@ -158,7 +158,7 @@ impl Ledger {
 
     /// Moves names from memory into a table while a long journal is scanned, so that memory stays flat.
     /// The caller holds the lock.
-    pub(crate) fn spill(&mut self, dir: &Dir, cursor: Cursor) -> Result<(), IoError> {
+    pub(crate) fn flush_names(&mut self, dir: &Dir, cursor: Cursor) -> Result<(), IoError> {
         if self.since.len() < self.policy.names_scanning {
             return Ok(());
         }

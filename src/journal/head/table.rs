@@ -178,6 +178,8 @@ pub(crate) fn merge(
     loop {
         let mut sources = vec![Source::new(None, recent.to_vec())];
         sources.extend(tables.iter().map(|info| Source::new(Some(Table::new(*info)), Vec::new())));
+        // Not from the injected ids, which may repeat: the checksum of a block tells a table from the one
+        // that was written before it only because no two have the same id.
         let id = Uuid::now_v7();
         let mut written =
             Writer::create(dir, id, blocks).and_then(|writer| writer.write_all(dir, sources));

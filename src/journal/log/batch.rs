@@ -47,8 +47,8 @@ impl LockedLog<'_> {
         log.lines.clear();
         log.lines.shrink_to(MAX_LINE);
         log.lines.extend_from_slice(seal);
-        let context = Context::new(&log.home, log.correlation.as_deref());
-        let lines = context.lines(events, streams, garbage, &mut cursor, &mut log.lines)?;
+        let defaults = Defaults::new(&log.home, log.correlation.as_deref());
+        let lines = defaults.lines(events, streams, garbage, &mut cursor, &mut log.lines)?;
 
         self.stale = true;
         log.file.append(&log.lines)?;
@@ -107,14 +107,14 @@ struct Line<'a> {
 }
 
 /// What is filled into events that do not say it themselves.
-struct Context<'a> {
+struct Defaults<'a> {
     home: &'a Home,
     correlation: Option<&'a str>,
     occurred_at: Timestamp,
     metadata: Option<String>,
 }
 
-impl<'a> Context<'a> {
+impl<'a> Defaults<'a> {
     fn new(home: &'a Home, correlation: Option<&'a str>) -> Self {
         let occurred_at = home.runtime.clock.now();
         let traceparent = home.traceparent.as_ref();

@@ -8,7 +8,7 @@ use crate::journal::head::ledger::Found;
 use crate::journal::log::Log;
 use crate::journal::scan::Seen;
 use crate::journal::scan::forward::Forward;
-use crate::journal::{JournalError, LockedLog, MAX_BATCH_BYTES, Record};
+use crate::journal::{Cursor, JournalError, LockedLog, MAX_BATCH_BYTES, Record};
 use crate::line;
 
 impl LockedLog<'_> {
@@ -55,7 +55,7 @@ impl LockedLog<'_> {
     fn batch_from(&self, first: Record) -> Result<Vec<Record>, JournalError> {
         let size = first.batch_size().unwrap_or(1);
         let others = size.saturating_sub(1) as usize;
-        let mut at = first.offset() + first.line().len() as u64 + 1;
+        let mut at = first.end();
         let mut bytes = Vec::new();
         while bytes.iter().filter(|byte| **byte == b'\n').count() < others {
             let had = bytes.len() as u64;
@@ -93,17 +93,24 @@ impl LockedLog<'_> {
         self.log.ledger.all_applied();
     }
 
-    /// Every counted record, in order, in flat memory.
+    /// True if the record before this cursor, which was read without the lock, stands there still, and
+    /// with it all that came before it.
+    pub(crate) fn fits(&self, cursor: Cursor) -> Result<bool, JournalError> {
+        Ok(cursor.offset <= self.log.cursor.offset && cursor.fits(&self.log.file)?)
+    }
+
+    /// Every counted record, or those behind a cursor that fits, in order, in flat memory.
     pub(crate) fn replay(
         &mut self,
+        from: Option<Cursor>,
         see: &mut dyn FnMut(&Record) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let (file, dir) = (&self.log.file, self.log.dir.path());
-        let mut forward = Forward::new(self.log.start);
+        let mut forward = Forward::new(from.unwrap_or(self.log.start));
         let mut failed = Ok(());
         loop {
             let mut see = |seen| match seen {
-                Seen::Record { record, .. } if failed.is_ok() => failed = see(&record.in_dir(dir)),
+                Seen::Record(record) if failed.is_ok() => failed = see(&record.in_dir(dir)),
                 _ => {}
             };
             let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);

@@ -10,30 +10,30 @@ use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::{Dir, Kind};
 use crate::journal::log::append;
-use crate::journal::{Event, Home, JournalError, LockedLog, PayloadRef, Runtime};
+use crate::journal::{Event, JournalError, LockedLog, PayloadRef, Runtime};
 use crate::{json, layout};
 
 /// Bytes of a payload that stands in its line.
 const MAX_IN_LINE: usize = 64 << 10;
 
 /// Puts large payloads into objects before the journal is locked: the events as they are to be appended.
+/// The directory is the one that the writer opened for writing, whatever stands at its path by now.
 /// What comes of a crash, or of an append that is refused, is objects that no record names.
 pub(crate) fn spill<'a>(
-    home: &Home,
+    dir: &Dir,
+    runtime: &Runtime,
     events: &'a [Event],
 ) -> Result<Cow<'a, [Event]>, JournalError> {
     if !events.iter().any(is_large) {
         return Ok(Cow::Borrowed(events));
     }
     append::check(events)?;
-    // Not a byte goes beside a run that newer code made.
-    let dir = home.open_writable()?.dir;
-    keep_large(&dir, &home.runtime, events)
+    keep_large(dir, runtime, events)
 }
 
 impl LockedLog<'_> {
     /// [`spill`] for what is composed under the lock. What was put there before the lock was taken is
-    /// looked for: without the lock it may have been removed, or its directory moved away.
+    /// looked for: without the lock it may have been removed.
     pub(crate) fn spill<'a>(&self, events: &'a [Event]) -> Result<Cow<'a, [Event]>, JournalError> {
         keep_large(&self.log.dir, &self.log.home.runtime, events)
     }

@@ -153,14 +153,14 @@ impl Events {
             let ended = piece.rest.is_some();
             chained = chained
                 || match piece.seen.first() {
-                    Some(Seen::Record { offset, .. }) => *offset == place.offset,
+                    Some(Seen::Record(record)) => record.offset() == place.offset,
                     _ => false,
                 };
             if piece.has_damage() || (!chained && (ended || !piece.seen.is_empty())) {
                 return Ok(None);
             }
             for item in piece.seen {
-                if let Seen::Record { record, .. } = item
+                if let Seen::Record(record) = item
                     && self.filter.wants(&record)
                 {
                     newest.push(record);
@@ -216,10 +216,10 @@ impl Events {
         let journal = self.reader.file.path();
         for item in seen {
             match item {
-                Seen::Record { record, .. } if self.filter.wants(&record) => {
+                Seen::Record(record) if self.filter.wants(&record) => {
                     self.ready.push_back(record);
                 }
-                Seen::Record { .. } => {}
+                Seen::Record(_) => {}
                 Seen::Skip(skip) => self.findings.push(Self::finding(journal, &skip)),
             }
         }

@@ -196,7 +196,7 @@ impl Follow {
         let mut counted = false;
         for item in seen {
             match item {
-                Seen::Record { record, .. } => {
+                Seen::Record(record) => {
                     counted = true;
                     self.ended |= record.event_type() == types::EXECUTION_COMPLETE;
                     if self.filter.wants(&record) {

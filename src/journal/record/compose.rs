@@ -79,12 +79,9 @@ impl<'a> Draft<'a> {
             seq: self.seq,
             event_id: self.event_id,
             event_type: self.event_type,
-            aggregate_kind: self.aggregate_kind,
-            stream_id: self.stream_id,
             stream_version: self.stream_version,
             idempotency_key: self.idempotency_key,
             batch_index: self.batch.map(|(index, _)| index),
-            batch_size: self.batch.map(|(_, size)| size),
         }
     }
 }

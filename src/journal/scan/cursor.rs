@@ -45,7 +45,7 @@ pub struct Cursor {
 
 impl Cursor {
     /// True if the line that ends here ends with the hash: nothing else of the journal has it there.
-    pub(crate) fn fits(&self, journal: &AppendFile) -> Result<bool, IoError> {
+    pub(crate) fn fits(self, journal: &AppendFile) -> Result<bool, IoError> {
         if self.seq == 0 {
             return Ok(self.offset == 0);
         }
@@ -84,8 +84,7 @@ impl Record {
     /// a batch too: the rest of the batch is what comes next.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        let offset = self.offset() + self.line().len() as u64 + 1;
-        Cursor { offset, seq: self.seq(), hash: self.hash() }
+        Cursor { offset: self.end(), seq: self.seq(), hash: self.hash() }
     }
 }
 
