@@ -34,7 +34,9 @@
 //! # How to add a way to fail
 //! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary.
 
+mod answers;
 pub mod check;
+mod heads;
 pub mod operations;
 mod place;
 pub mod planted;
