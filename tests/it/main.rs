@@ -40,6 +40,8 @@ mod steps;
 #[cfg(test)]
 mod sync_order;
 #[cfg(test)]
+mod sync_sharing;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod transactions;
