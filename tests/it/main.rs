@@ -28,6 +28,8 @@ mod lab;
 #[cfg(test)]
 mod large_files;
 #[cfg(test)]
+mod live_copy;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod oracle;
