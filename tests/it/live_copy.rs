@@ -7,8 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use runjournal::testing::{TestWorkspace, with_eager_heads};
-use runjournal::{ArtifactName, Code, Digest, Durability, Event, RunContext, Workspace};
+use runjournal::testing::TestWorkspace;
+use runjournal::{ArtifactName, Code, Digest, Durability, Event, RunContext};
+
+use crate::worker::eagerly;
 
 const WORKER: &str = "RUNJOURNAL_TEST_LIVE_COPY";
 const WORKERS: usize = 3;
@@ -36,10 +38,7 @@ fn name(number: usize) -> ArtifactName {
 #[test]
 fn worker() {
     let Ok(worker) = std::env::var(WORKER) else { return };
-    let ctx = RunContext::from_env().unwrap();
-    let workspace = with_eager_heads(Workspace::open(ctx.root()).unwrap());
-    let run = workspace.task(ctx.task_id().clone()).unwrap().run(ctx.run_id().clone()).unwrap();
-    let ctx = run.context();
+    let ctx = eagerly(&RunContext::from_env().unwrap());
     let kept = ctx.journal().unwrap();
     let artifacts = ctx.artifacts().durability(Durability::Buffered);
     for number in 0.. {

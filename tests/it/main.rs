@@ -48,4 +48,6 @@ mod tidy;
 #[cfg(test)]
 mod transactions;
 #[cfg(test)]
+mod worker;
+#[cfg(test)]
 mod workspaces;
