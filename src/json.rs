@@ -10,14 +10,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// The value as JSON on one line.
-pub(crate) fn to_raw<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, serde_json::Error> {
+pub(crate) fn on_one_line<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let text = serde_json::to_string(value)?;
     // A value may itself hold raw JSON with line breaks, as a file read by the tool does.
-    let text = if text.contains(['\n', '\r', '\t']) { compact(&text) } else { text };
+    let has_breaks = memchr::memchr3(b'\n', b'\r', b'\t', text.as_bytes()).is_some();
+    let text = if has_breaks { compact(&text) } else { text };
     if nests_too_deep(&text) {
         return Err(too_deep());
     }
-    RawValue::from_string(text)
+    Ok(text)
 }
 
 /// As deep as serde_json, and most other readers, will follow.
@@ -28,8 +29,8 @@ fn too_deep() -> serde_json::Error {
 }
 
 fn nests_too_deep(json: &str) -> bool {
-    let opens = json.bytes().filter(|b| matches!(b, b'{' | b'[')).count();
-    opens > MAX_DEPTH && serde_json::from_str::<serde_json::Value>(json).is_err()
+    let opens_many = memchr::memchr2_iter(b'{', b'[', json.as_bytes()).nth(MAX_DEPTH).is_some();
+    opens_many && serde_json::from_str::<serde_json::Value>(json).is_err()
 }
 
 /// Takes the white space between tokens out of JSON text.
@@ -55,16 +56,23 @@ fn breaks_lines(c: char) -> bool {
     matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}')
 }
 
+/// True for what stands on a line as it is. Nearly all text is plain ASCII, and that is quick to see.
+fn is_ascii_text(json: &str) -> bool {
+    json.bytes().fold(true, |plain, byte| plain & (byte < 0x7f))
+}
+
 /// The bytes that [`write_on_line`] appends.
 pub(crate) fn len_on_line(json: &str) -> usize {
+    if is_ascii_text(json) {
+        return json.len();
+    }
     let escapes = json.chars().filter(|c| breaks_lines(*c));
     json.len() + escapes.map(|c| "\\u0000".len() - c.len_utf8()).sum::<usize>()
 }
 
 /// Appends JSON with such characters escaped. They can only stand inside strings.
 pub(crate) fn write_on_line(out: &mut Vec<u8>, json: &str) {
-    // Nearly all text is plain ASCII, and that is quick to see.
-    if json.bytes().fold(true, |plain, byte| plain & (byte < 0x7f)) {
+    if is_ascii_text(json) {
         out.extend_from_slice(json.as_bytes());
     } else {
         write_escaped(out, json, |_| None);
@@ -209,6 +217,16 @@ mod tests {
     fn check(input: &str, expect: &str) {
         let raw: Box<RawValue> = serde_json::from_str(input).unwrap();
         assert_eq!(canonical(&raw).unwrap(), format!("{expect}\n"), "{input}");
+    }
+
+    #[test]
+    fn the_length_on_a_line_is_that_of_what_is_written() {
+        for text in ["", "plain", "\u{7e}\u{7f}\u{80}\u{9f}\u{a0}", "é\u{2028}\u{2029}\u{202a}🦀"]
+        {
+            let mut line = Vec::new();
+            write_on_line(&mut line, text);
+            assert_eq!(len_on_line(text), line.len(), "{text:?}");
+        }
     }
 
     #[test]

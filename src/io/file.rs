@@ -77,6 +77,21 @@ impl AppendFile {
         read_at(&self.file, &self.path, offset, len, buffer)
     }
 
+    /// Fills `buffer` with the bytes from `offset`; false where there are not as many.
+    pub(crate) fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, IoError> {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset);
+        #[cfg(not(unix))]
+        let read = (&self.file)
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| (&self.file).read_exact(buffer));
+        match read {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(IoError::new("read", &self.path, error)),
+        }
+    }
+
     /// One write at the end of the file. Anything but a whole write is an error, and is not tried
     /// again: what it left is a torn tail, which the next append seals off.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<(), IoError> {

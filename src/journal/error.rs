@@ -9,7 +9,7 @@ use crate::error::IoError;
 use crate::genesis::GenesisError;
 use crate::id::{EventId, StepName};
 
-use super::ExpectedVersion;
+use super::{ExpectedVersion, PayloadRef};
 
 /// An append or a read of a journal was refused, or failed. Unless a variant says otherwise, nothing
 /// was appended.
@@ -178,9 +178,9 @@ pub enum JournalError {
     },
     /// The object that holds a payload is not what the record names.
     #[error(
-        "the payload of seq {seq} was changed: {path} has the digest {found} ({found_size} bytes), and \
-         {expected} ({expected_size} bytes) was expected; restore it from a backup, or append the same \
-         payload again, which puts it back"
+        "the payload of seq {seq} was changed: {path} has the digest {} ({} bytes), and {} ({} bytes) was \
+         expected; restore it from a backup, or append the same payload again, which puts it back",
+        found.digest, found.size, expected.digest, expected.size
     )]
     ObjectChanged {
         /// The object.
@@ -188,13 +188,9 @@ pub enum JournalError {
         /// The record that names it.
         seq: u64,
         /// What the record says.
-        expected: Digest,
-        /// Bytes, as the record says.
-        expected_size: u64,
+        expected: Box<PayloadRef>,
         /// What the file has.
-        found: Digest,
-        /// Bytes of the file.
-        found_size: u64,
+        found: Box<PayloadRef>,
     },
     /// A payload does not have the shape that the reader asked for.
     #[error("the payload of seq {seq} ({event_type}) does not read as asked")]

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::{JournalError, PayloadRef, types};
 use crate::id::EventId;
@@ -88,10 +87,11 @@ pub struct Event {
     pub(crate) correlation: Option<String>,
     pub(crate) key: Option<String>,
     pub(crate) expected: ExpectedVersion,
-    pub(crate) payload: Option<Box<RawValue>>,
+    /// JSON on one line, and so the metadata.
+    pub(crate) payload: Option<String>,
     /// The object that the payload was put into, because it is too large for a line.
     pub(super) payload_ref: Option<PayloadRef>,
-    pub(crate) metadata: Option<Box<RawValue>>,
+    pub(crate) metadata: Option<String>,
     /// The first thing that went wrong while the event was put together; told when it is appended.
     pub(crate) fault: Option<String>,
 }
@@ -119,8 +119,8 @@ impl Event {
     /// What happened, as JSON. It stands in the journal as native JSON, integers of any size exact; where
     /// it is over 64 KiB, in an object beside it, which is always durable, and reads the same.
     pub fn payload<T: Serialize + ?Sized>(mut self, payload: &T) -> Self {
-        match json::to_raw(payload) {
-            Ok(raw) => self.payload = (raw.get() != "null").then_some(raw),
+        match json::on_one_line(payload) {
+            Ok(json) => self.payload = (json != "null").then_some(json),
             Err(error) => self.fail(format!("its payload is not JSON: {error}")),
         }
         self
@@ -128,8 +128,8 @@ impl Event {
 
     /// Anything else that is worth keeping, as a JSON object.
     pub fn metadata<T: Serialize + ?Sized>(mut self, metadata: &T) -> Self {
-        match json::to_raw(metadata) {
-            Ok(raw) if raw.get().starts_with('{') => self.metadata = Some(raw),
+        match json::on_one_line(metadata) {
+            Ok(json) if json.starts_with('{') => self.metadata = Some(json),
             Ok(_) => self.fail("its metadata is not a JSON object".into()),
             Err(error) => self.fail(format!("its metadata is not JSON: {error}")),
         }

@@ -6,21 +6,27 @@
 //! where the line that ends at its cursor ends with the hash that it names, which no other journal, and
 //! no other history of this one, has there.
 
+pub(crate) mod entry;
+pub(crate) mod ledger;
+pub(crate) mod table;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::entry::{ENTRY, Entry};
-use super::scan::Cursor;
-use super::table::{self, TableInfo};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir};
+use crate::journal::Cursor;
+use crate::journal::head::entry::{ENTRY, Entry};
+use crate::journal::head::table::TableInfo;
 use crate::{layout, line};
 
 /// How many times larger a table is than the next newer one, at least: with every new table those
 /// before it are merged into it until that holds. So there are few to look into, and an entry is
 /// written again a number of times that grows with the logarithm of the journal.
 const RATIO: u64 = 8;
+/// More tables than any head has.
+const TABLES: usize = 64;
 /// More bytes than any head has.
 const AT_MOST: u64 = 1 << 20;
 /// The version of this layout: a head of another one is ignored.
@@ -28,19 +34,22 @@ const VERSION: u32 = 1;
 
 /// What the head says.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) cursor: Cursor,
+pub(crate) struct Head {
+    /// The digest of the genesis file, where the chain begins.
+    pub(crate) genesis: Digest,
+    pub(crate) cursor: Cursor,
     /// True if `execution_complete` was counted.
-    pub(super) closed: bool,
+    pub(crate) closed: bool,
     /// Tables, the oldest and largest first.
-    pub(super) tables: Vec<TableInfo>,
+    pub(crate) tables: Vec<TableInfo>,
     /// Entries since the newest table, sorted.
-    pub(super) recent: Vec<Entry>,
+    pub(crate) recent: Vec<Entry>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Line {
     version: u32,
+    genesis: Digest,
     offset: u64,
     seq: u64,
     last_hash: Digest,
@@ -51,23 +60,18 @@ struct Line {
 }
 
 impl Head {
-    /// A head of nothing.
-    pub(super) fn start(cursor: Cursor) -> Self {
-        Self { cursor, closed: false, tables: vec![], recent: vec![] }
+    /// A head of nothing, at the start of a journal.
+    pub(crate) fn start(cursor: Cursor) -> Self {
+        Self { genesis: cursor.hash, cursor, closed: false, tables: vec![], recent: vec![] }
     }
 
     /// The head of this journal, which is `len` bytes long, if there is one that fits it.
-    pub(super) fn read(dir: &Dir, journal: &AppendFile, len: u64) -> Option<Self> {
+    pub(crate) fn read(dir: &Dir, journal: &AppendFile, len: u64, genesis: Digest) -> Option<Self> {
         let mut bytes = Vec::new();
         dir.open_read(layout::HEAD).ok()?.read_at(0, AT_MOST, &mut bytes).ok()?;
         let head = Self::parse(&bytes)?;
-        let from = head.cursor.offset.checked_sub(line::END as u64)?;
-        let mut end = Vec::new();
-        journal.read_at(from, line::END as u64, &mut end).ok()?;
-        let fits = head.cursor.offset <= len
-            && end.ends_with(b"\n")
-            && line::open(&end)?.hash == head.cursor.hash;
-        fits.then_some(head)
+        let fits = head.genesis == genesis && head.cursor.seq > 0 && head.cursor.offset <= len;
+        (fits && head.cursor.fits(journal).ok()?).then_some(head)
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -81,8 +85,12 @@ impl Head {
         if head.version != VERSION || Digest::of(entries) != head.recent {
             return None;
         }
+        if head.tables.len() > TABLES || !head.tables.iter().all(TableInfo::is_sound) {
+            return None;
+        }
         let recent: Option<_> = entries.chunks(ENTRY).map(Entry::from_bytes).collect();
         Some(Self {
+            genesis: head.genesis,
             cursor: Cursor { offset: head.offset, seq: head.seq, hash: head.last_hash },
             closed: head.closed,
             tables: head.tables,
@@ -92,7 +100,7 @@ impl Head {
 
     /// Takes in entries (sorted, each name once) that stand behind its cursor: in itself while there are
     /// no more than `at_most`, in a new table otherwise.
-    pub(super) fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         dir: &Dir,
         entries: &[Entry],
@@ -126,10 +134,11 @@ impl Head {
     }
 
     /// Writes the head in place of the one before; nothing is synced. Tables that it does not name go.
-    pub(super) fn write(&self, dir: &Dir) -> Result<(), IoError> {
+    pub(crate) fn write(&self, dir: &Dir) -> Result<(), IoError> {
         let entries: Vec<u8> = self.recent.iter().flat_map(|entry| entry.to_bytes()).collect();
         let line = Line {
             version: VERSION,
+            genesis: self.genesis,
             offset: self.cursor.offset,
             seq: self.cursor.seq,
             last_hash: self.cursor.hash,
@@ -151,13 +160,16 @@ impl Head {
     }
 
     /// Removes the tables that it does not name: those of heads before it, and what crashes left.
-    pub(super) fn remove_others(&self, dir: &Dir) -> Result<(), IoError> {
+    pub(crate) fn remove_others(&self, dir: &Dir) -> Result<(), IoError> {
         let named: Vec<String> =
             self.tables.iter().map(|table| layout::head_table(table.id)).collect();
         for (name, _) in dir.list(layout::JOURNAL_DIR)? {
             let path = format!("{}/{name}", layout::JOURNAL_DIR);
-            if path.starts_with(layout::HEAD) && path != layout::HEAD && !named.contains(&path) {
-                dir.remove_file(&path)?;
+            let id = path.strip_prefix(layout::HEAD).and_then(|rest| rest.strip_prefix('.'));
+            let is_table = id.is_some_and(|id| Uuid::try_parse(id).is_ok());
+            if is_table && !named.contains(&path) {
+                // One that stays is in nobody's way.
+                let _ = dir.remove_file(&path);
             }
         }
         Ok(())

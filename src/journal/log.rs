@@ -1,16 +1,24 @@
 //! The journal, open for appending: lock, catch up, and what a caller then may ask.
 
+pub(crate) mod append;
+pub(crate) mod batch;
+pub(crate) mod lookup;
+pub(crate) mod objects;
+pub(crate) mod sync;
+pub(crate) mod sync_between;
+
 use std::sync::Arc;
 
-use super::entry::{Name, Place};
-use super::forward::Forward;
-use super::home::Opened;
-use super::ledger::Ledger;
-use super::scan::{Cursor, Rest, Seen};
-use super::sync::{SharedSync, not_durable};
-use super::{Home, JournalError};
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir, LockFile};
+use crate::journal::Cursor;
+use crate::journal::head::entry::{Name, Place};
+use crate::journal::head::ledger::Ledger;
+use crate::journal::home::Opened;
+use crate::journal::log::sync::{SharedSync, not_durable};
+use crate::journal::scan::forward::Forward;
+use crate::journal::scan::{Rest, Seen};
+use crate::journal::{Home, JournalError};
 use crate::layout;
 
 /// What an append survives once it returned.
@@ -28,25 +36,25 @@ pub enum Durability {
 /// committed artifacts in place, so that every append finishes what a crash left.
 #[derive(Debug)]
 pub(crate) struct Log {
-    pub(super) home: Home,
-    pub(super) dir: Arc<Dir>,
-    pub(super) file: Arc<AppendFile>,
+    pub(crate) home: Home,
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) file: Arc<AppendFile>,
     lock: LockFile,
     sync: Arc<SharedSync>,
-    pub(super) correlation: Option<String>,
+    pub(crate) correlation: Option<String>,
     /// The stream of events that name none.
-    pub(super) default_stream: Name,
-    pub(super) start: Cursor,
-    pub(super) cursor: Cursor,
-    pub(super) ledger: Ledger,
+    pub(crate) default_stream: Name,
+    pub(crate) start: Cursor,
+    pub(crate) cursor: Cursor,
+    pub(crate) ledger: Ledger,
     /// False before the first catch-up.
     opened: bool,
     /// True if the next one to open the journal would have as much to scan as this one had.
     head_is_due: bool,
     /// The `step_started` that the caller's own attempt was last seen to be the newest of.
-    pub(super) admitted_at: Option<Place>,
+    pub(crate) admitted_at: Option<Place>,
     /// The bytes of the last write; kept for its room.
-    pub(super) lines: Vec<u8>,
+    pub(crate) lines: Vec<u8>,
 }
 
 /// The wish that all written so far be on the disk, to be granted without the journal's lock.
@@ -125,6 +133,14 @@ impl Log {
         Unsynced { dir: Arc::clone(dir), file: Arc::clone(file), sync: Arc::clone(sync) }
     }
 
+    /// Forgets what is known of the journal.
+    fn forget(&mut self) {
+        self.cursor = self.start;
+        self.ledger = Ledger::start(self.start, self.home.runtime.head);
+        self.opened = false;
+        self.admitted_at = None;
+    }
+
     /// Leaves a head for the next one, where that saves more than it costs. It is a cache: where it
     /// cannot be written, nothing is lost but time.
     fn leave_head(&mut self) {
@@ -138,13 +154,13 @@ impl Log {
 
 /// A journal whose lock is held and whose state is up to date. Only through it can be appended.
 pub(crate) struct LockedLog<'a> {
-    pub(super) log: &'a mut Log,
+    pub(crate) log: &'a mut Log,
     /// What lies behind the last counted record,
-    pub(super) rest: Rest,
+    pub(crate) rest: Rest,
     /// and its bytes.
-    pub(super) tail: Vec<u8>,
+    pub(crate) tail: Vec<u8>,
     /// A write failed, so that nobody knows what lies there now.
-    pub(super) stale: bool,
+    pub(crate) stale: bool,
 }
 
 impl Drop for LockedLog<'_> {
@@ -186,23 +202,34 @@ impl LockedLog<'_> {
         self.log.unsynced().sync()
     }
 
-    pub(super) fn catch_up(&mut self) -> Result<(), JournalError> {
+    pub(crate) fn catch_up(&mut self) -> Result<(), JournalError> {
         let len = self.len()?;
         self.stale = false;
         let Log { home, dir, file, sync, start, cursor, ledger, opened, .. } = &mut *self.log;
-        if *opened && len == cursor.offset {
+        let first = !std::mem::replace(opened, true);
+        if !first && !cursor.fits(file)? {
+            // The journal was cut or put back under our hands.
+            return self.start_over();
+        }
+        if !first && len == cursor.offset {
             return Ok(());
         }
-        let first = !std::mem::replace(opened, true);
         if !first {
             sync.saw_others();
         }
-        if first && let Some(known) = Ledger::from_disk(dir, file, len, home.runtime.head) {
+        if first && let Some(known) = Ledger::from_disk(dir, file, len, *start, home.runtime.head) {
             *cursor = known.base();
             *ledger = known;
         }
         let from_start = cursor == start;
-        let damage = len < self.log.cursor.offset || self.read_forward(len)?;
+        let damage = match self.read_forward(len) {
+            Ok(damage) => damage,
+            Err(error) => {
+                // Damage may have been passed already: the next one starts anew.
+                self.log.forget();
+                return Err(error);
+            }
+        };
         if damage && !from_start {
             // The cached state cannot be trusted: what counts is defined by the scan from genesis.
             self.start_over()?;
@@ -214,8 +241,8 @@ impl LockedLog<'_> {
     /// Forgets what is known of the journal, the head included, and scans it from the start.
     pub(crate) fn start_over(&mut self) -> Result<(), JournalError> {
         let len = self.len()?;
-        self.log.cursor = self.log.start;
-        self.log.ledger = Ledger::start(self.log.start, self.log.home.runtime.head);
+        self.log.forget();
+        self.log.opened = true;
         self.log.head_is_due = true;
         self.read_forward(len).map(|_| ())
     }

@@ -1,53 +1,33 @@
 //! The journal: an append-only file of records that prove themselves and all before them.
 //!
 //! In reading order: what a caller hands in ([`Event`]), what stands on disk ([`Record`]), the pure
-//! function that decides what counts (`scan`), what the counted records add up to (`Ledger`), the
-//! one way to append (`Log`), and reading without a lock: `Reader`, a piece at a time, under
-//! [`Events`], which ends where the file ends, and [`Follow`], which stays.
+//! function that decides what counts (`scan`), what the counted records add up to and the cache of it
+//! (`head`), the one way to append (`log`), and reading without a lock (`read`): [`Events`] ends where
+//! the file ends, [`Follow`] stays.
 
-mod append;
-mod back;
-mod batch;
-mod compose;
-mod cursor;
-mod decode;
-mod entry;
 mod error;
 mod event;
-mod events;
-mod filter;
-mod follow;
-mod forward;
 mod head;
 mod home;
-mod ledger;
-mod lenient;
 mod log;
-mod lookup;
-mod objects;
-mod parse;
-mod reader;
+mod read;
 mod record;
 mod scan;
-mod sync;
-mod sync_between;
-mod table;
-mod value;
 
-pub use batch::Appended;
-pub use cursor::{Cursor, CursorError};
 pub use error::{JournalError, TooLarge};
 pub(crate) use event::check_user_key;
 pub use event::{Actor, Event, ExpectedVersion};
-pub use events::Events;
-pub use follow::{Follow, Followed};
+pub(crate) use head::ledger::HeadPolicy;
 pub use home::StepRef;
 pub(crate) use home::{Home, Opened, Runtime};
-pub(crate) use ledger::HeadPolicy;
 pub use log::Durability;
+pub use log::batch::Appended;
+pub(crate) use log::objects::spill;
 pub(crate) use log::{LockedLog, Log, Unsynced};
-pub(crate) use objects::spill;
+pub use read::events::Events;
+pub use read::follow::{Follow, Followed};
 pub use record::{Garbage, PayloadRef, Record};
+pub use scan::cursor::{Cursor, CursorError};
 
 /// The fixed words of the format: see docs/format.md for the whole table.
 pub(crate) mod types {

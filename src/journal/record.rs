@@ -1,5 +1,11 @@
 //! A record: one line of a journal.
 
+pub(crate) mod compose;
+pub(crate) mod decode;
+pub(crate) mod lenient;
+pub(crate) mod parse;
+pub(crate) mod value;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,10 +15,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{JournalError, lenient, objects, parse};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::id::EventId;
+use crate::journal::JournalError;
+use crate::journal::log::objects;
 use crate::line;
 
 /// A counted record of a journal. It holds its line as it stands on disk, and where in it things are.
@@ -33,38 +40,38 @@ pub struct Record {
 
 /// What the members of a line say; texts as places in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Members {
-    pub(super) seq: u64,
-    pub(super) event_id: EventId,
-    pub(super) event_type: Span,
-    pub(super) occurred_at: Timestamp,
-    pub(super) aggregate_kind: Span,
-    pub(super) stream_id: Span,
-    pub(super) stream_version: u64,
-    pub(super) actor_kind: Span,
-    pub(super) actor_id: Option<Span>,
-    pub(super) command_id: Option<Span>,
-    pub(super) causation_event_id: Option<EventId>,
-    pub(super) correlation_id: Option<Span>,
-    pub(super) idempotency_key: Option<Span>,
+pub(crate) struct Members {
+    pub(crate) seq: u64,
+    pub(crate) event_id: EventId,
+    pub(crate) event_type: Span,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) aggregate_kind: Span,
+    pub(crate) stream_id: Span,
+    pub(crate) stream_version: u64,
+    pub(crate) actor_kind: Span,
+    pub(crate) actor_id: Option<Span>,
+    pub(crate) command_id: Option<Span>,
+    pub(crate) causation_event_id: Option<EventId>,
+    pub(crate) correlation_id: Option<Span>,
+    pub(crate) idempotency_key: Option<Span>,
     /// Index and size.
-    pub(super) batch: Option<(u32, u32)>,
-    pub(super) payload: Option<Span>,
+    pub(crate) batch: Option<(u32, u32)>,
+    pub(crate) payload: Option<Span>,
     // These two are rare, and large.
-    pub(super) payload_ref: Option<Box<PayloadRef>>,
-    pub(super) metadata: Option<Span>,
-    pub(super) garbage: Option<Box<Garbage>>,
+    pub(crate) payload_ref: Option<Box<PayloadRef>>,
+    pub(crate) metadata: Option<Span>,
+    pub(crate) garbage: Option<Box<Garbage>>,
 }
 
 /// A place in a record's text, never at its start, where the brace is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     start: NonZeroU32,
     end: u32,
 }
 
 impl Span {
-    pub(super) fn new(start: usize, end: usize) -> Option<Self> {
+    pub(crate) fn new(start: usize, end: usize) -> Option<Self> {
         let start = NonZeroU32::new(u32::try_from(start).ok()?)?;
         Some(Self { start, end: u32::try_from(end).ok()? })
     }
@@ -233,7 +240,7 @@ impl Record {
     }
 
     /// The record, as one of the run or the task in this directory.
-    pub(super) fn in_dir(mut self, dir: &Utf8Path) -> Self {
+    pub(crate) fn in_dir(mut self, dir: &Utf8Path) -> Self {
         self.dir = self.payload_ref().map(|_| dir.into());
         self
     }
@@ -355,9 +362,10 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::{Index, select};
 
-    use super::super::compose::Draft;
-    use super::super::{MAX_BATCH_RECORDS, parse};
     use super::*;
+    use crate::journal::MAX_BATCH_RECORDS;
+    use crate::journal::record::compose::Draft;
+    use crate::journal::record::parse;
 
     #[derive(Debug, Clone, Serialize, Deserialize)]
     struct Oracle {

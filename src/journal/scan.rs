@@ -4,14 +4,16 @@
 //! behind it go in; counted records, skipped bytes and the moved cursor come out. The rules stand in
 //! docs/format.md, "What counts"; an independent reader in `tests/` was written from that page alone.
 
+pub(crate) mod cursor;
+pub(crate) mod forward;
+
 use std::collections::VecDeque;
 
 use camino::Utf8Path;
 
-use super::MAX_LINE;
-pub(super) use super::cursor::Cursor;
-use super::record::{Garbage, Record};
 use crate::digest::Digest;
+use crate::journal::record::{Garbage, Record};
+use crate::journal::{Cursor, MAX_LINE};
 use crate::line::{self, Sealed};
 
 /// Why bytes do not count.
@@ -61,7 +63,7 @@ pub(crate) enum Seen {
 
 impl Seen {
     /// The same, seen in the journal of the run or the task in this directory.
-    pub(super) fn in_dir(self, dir: &Utf8Path) -> Self {
+    pub(crate) fn in_dir(self, dir: &Utf8Path) -> Self {
         match self {
             Seen::Record { record, offset, length } => {
                 Seen::Record { record: record.in_dir(dir), offset, length }

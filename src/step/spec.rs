@@ -34,7 +34,11 @@ impl Step {
     /// The configuration, as it is rendered for this run: it is recorded when the step starts, and
     /// it is all the configuration that the body reads.
     pub fn config<T: Serialize + ?Sized>(mut self, config: &T) -> Self {
-        self.config = Some(json::to_raw(config).map_err(|error| error.to_string()));
+        self.config = Some(
+            json::on_one_line(config)
+                .and_then(RawValue::from_string)
+                .map_err(|error| error.to_string()),
+        );
         self
     }
 

@@ -6,8 +6,9 @@ use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use proptest::prelude::*;
+use runjournal::JournalError::DamagedTail;
 use runjournal::testing::TestWorkspace;
-use runjournal::{Event, JournalWriter, RunContext};
+use runjournal::{ArtifactName, Event, Expect, JournalWriter, RunContext};
 
 /// The files of a head by their names.
 fn files(ctx: &RunContext) -> BTreeMap<String, Utf8PathBuf> {
@@ -292,4 +293,146 @@ fn a_head_of_another_history_of_the_same_run_is_ignored() {
     copy(&later, ctx.journal_path().parent().unwrap());
     let appended = ctx.append(event(1, None)).unwrap();
     assert_eq!((appended.seq, appended.stream_version), (10, 4));
+}
+
+/// A kept writer appends, the tail is cut behind its back, others append, and all is cut again.
+fn cut_under_a_kept_writer(more: u64) {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let kept = ctx.journal().unwrap();
+    kept.append(event(0, None)).unwrap();
+    kept.append(event(0, None)).unwrap();
+    let len = fs::metadata(ctx.journal_path()).unwrap().len();
+    let cut = |len: u64| {
+        let file = fs::OpenOptions::new().write(true).open(ctx.journal_path()).unwrap();
+        file.set_len(len).unwrap();
+    };
+    cut(len - 10);
+    assert_eq!(ctx.append(event(1, Some(1))).unwrap().seq, 2);
+    cut(len + more);
+    let appended = kept.append(event(0, None)).unwrap();
+    let records: Vec<_> = ctx.events().unwrap().map(Result::unwrap).collect();
+    assert_eq!(records.last().map(|record| record.seq()), Some(appended.seq));
+    assert_eq!(records.len() as u64, appended.seq);
+}
+
+#[test]
+fn a_kept_writer_notices_that_the_journal_was_cut_to_the_length_it_knows() {
+    cut_under_a_kept_writer(0);
+}
+
+#[test]
+fn a_kept_writer_notices_that_the_journal_was_cut_behind_what_it_knows() {
+    cut_under_a_kept_writer(60);
+}
+
+/// Flips one bit of the first place where the journal has this text.
+fn rot(ctx: &RunContext, text: &str) {
+    let mut bytes = fs::read(ctx.journal_path()).unwrap();
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+    bytes[at + 1] ^= 1;
+    fs::write(ctx.journal_path(), bytes).unwrap();
+}
+
+/// Does something where the head covers what was hurt, and where there is no head: the same comes of it.
+fn the_same_without_the_head<T: std::fmt::Debug + PartialEq>(
+    prepare: impl Fn(&RunContext),
+    act: impl Fn(&RunContext) -> T,
+) -> T {
+    let [with, without] = [true, false].map(|keep| {
+        let test = TestWorkspace::with_eager_heads().unwrap();
+        let ctx = test.start_run("RUN-1").unwrap();
+        prepare(&ctx);
+        assert!(head(&ctx).exists());
+        if !keep {
+            files(&ctx).values().for_each(|path| fs::remove_file(path).unwrap());
+        }
+        let done = act(&ctx);
+        (done, ctx.events().unwrap().read_all().unwrap().0.len())
+    });
+    assert_eq!(with, without);
+    with.0
+}
+
+#[test]
+fn a_rotten_last_record_of_the_stream_is_not_closed_off_by_the_next_append() {
+    let refused = the_same_without_the_head(
+        |ctx| {
+            for n in ["\"one\"", "\"two\""] {
+                ctx.append(Event::new("note_taken").payload(&n)).unwrap();
+            }
+            rot(ctx, "two");
+        },
+        |ctx| matches!(ctx.append(event(9, None).stream("run", "RUN-1")), Err(DamagedTail { .. })),
+    );
+    assert!(refused);
+}
+
+#[test]
+fn a_batch_with_a_rotten_member_does_not_count_and_its_key_is_free() {
+    let first = the_same_without_the_head(
+        |ctx| {
+            let batch: Vec<_> = (0..3).map(|n| event(n, Some(7).filter(|_| n == 0))).collect();
+            ctx.journal().unwrap().append_batch(&batch).unwrap();
+            ctx.append(Event::new("note_taken")).unwrap();
+            rot(ctx, "talk\",\"stream_id\":\"2");
+        },
+        |ctx| {
+            let batch: Vec<_> = (0..3).map(|n| event(n, Some(7).filter(|_| n == 0))).collect();
+            let append = || ctx.journal().unwrap().append_batch(&batch).unwrap()[0].clone();
+            let (first, again) = (append(), append());
+            assert!(!first.duplicate && again.duplicate && again.seq == first.seq);
+            (first.seq, first.stream_version)
+        },
+    );
+    assert_eq!(first, (5, 0));
+}
+
+#[test]
+fn an_artifact_whose_commit_does_not_count_has_the_version_before() {
+    let conflict = the_same_without_the_head(
+        |ctx| {
+            let name = ArtifactName::from_static("a.txt");
+            ctx.artifacts().write_bytes(&name, b"a0").unwrap();
+            let mut transaction = ctx.transaction();
+            transaction.write_bytes(&name, b"a1").unwrap();
+            transaction.append(Event::new("zz"));
+            transaction.commit().unwrap();
+            ctx.append(Event::new("note_taken")).unwrap();
+            rot(ctx, "\"zz\"");
+        },
+        |ctx| {
+            let name = ArtifactName::from_static("a.txt");
+            let expect = |version| {
+                ctx.artifacts().write_bytes_if(&name, b"a2", Expect::Version(version)).is_ok()
+            };
+            (expect(1), expect(0))
+        },
+    );
+    assert_eq!(conflict, (false, true));
+}
+
+#[test]
+fn a_journal_of_another_run_is_not_believed_because_it_brings_its_head() {
+    let test = TestWorkspace::with_eager_heads().unwrap();
+    let (ctx, other) = (test.start_run("RUN-1").unwrap(), test.start_run("RUN-2").unwrap());
+    other.append(event(0, None)).unwrap();
+    fs::copy(other.journal_path(), ctx.journal_path()).unwrap();
+    copy(&contents(&other), ctx.journal_path().parent().unwrap());
+    assert!(matches!(ctx.append(event(0, None)), Err(DamagedTail { offset: 0, .. })));
+}
+
+#[test]
+fn only_tables_are_swept() {
+    let test = TestWorkspace::with_eager_heads().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let stranger = ctx.journal_path().with_file_name(".headroom");
+    fs::write(&stranger, "").unwrap();
+    let left = ctx.journal_path().with_file_name(".head.00000000-0000-7000-8000-000000000000");
+    fs::write(&left, "").unwrap();
+    for n in 0..9 {
+        ctx.append(event(n, Some(n))).unwrap();
+    }
+    assert!(stranger.exists() && !left.exists());
+    assert!(files(&ctx).len() < 6, "{:?}", files(&ctx));
 }

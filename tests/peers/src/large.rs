@@ -1,5 +1,7 @@
 //! Artifacts that may be larger than memory. What is measured of the API for them is said here, once.
 
+use std::io::Write as _;
+
 use camino::Utf8Path;
 use runjournal::{ArtifactName, Artifacts};
 
@@ -51,15 +53,20 @@ impl Content {
     }
 }
 
-/// Writes an artifact. There is no streaming writer yet, so all of it is in memory first.
+/// Writes an artifact piece by piece.
 pub(crate) fn write(store: &Artifacts, name: &str, content: &mut Content) -> Result<()> {
-    store.write_bytes(ArtifactName::new(name)?, &content.whole()?)?;
+    let mut file = store.create(ArtifactName::new(name)?)?;
+    content.each(|piece| Ok(file.write_all(piece)?))?;
+    file.commit()?;
     Ok(())
 }
 
-/// Reads an artifact and returns its size. There is no streaming reader yet.
+/// Reads an artifact piece by piece, checks its digest, and returns its size.
 pub(crate) fn read(store: &Artifacts, name: &str) -> Result<u64> {
-    Ok(store.read_bytes(ArtifactName::new(name)?)?.len() as u64)
+    let mut file = store.open(ArtifactName::new(name)?)?;
+    let read = std::io::copy(&mut file, &mut std::io::sink())?;
+    file.verify()?;
+    Ok(read)
 }
 
 /// Puts a file on the disk and out of the cache.

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::{JournalError, sync_between};
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir};
+use crate::journal::JournalError;
+use crate::journal::log::sync_between;
 
 /// What the writers of one journal in this process share.
 #[derive(Debug, Default)]
-pub(super) struct SharedSync {
+pub(crate) struct SharedSync {
     /// True once a sync failed; why, the state says.
     has_failed: AtomicBool,
     /// Syncs that are still to be shared with other processes.
@@ -47,7 +48,7 @@ static ALL: Mutex<Option<HashMap<Key, Weak<SharedSync>>>> = Mutex::new(None);
 
 impl SharedSync {
     /// That of this journal.
-    pub(super) fn of(file: &AppendFile) -> Result<Arc<Self>, IoError> {
+    pub(crate) fn of(file: &AppendFile) -> Result<Arc<Self>, IoError> {
         let Some(key) = file.identity()? else { return Ok(Arc::default()) };
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         let all = all.get_or_insert_default();
@@ -66,18 +67,18 @@ impl SharedSync {
     }
 
     /// Why no sync can be believed any more, if one failed.
-    pub(super) fn failed(&self) -> Option<String> {
+    pub(crate) fn failed(&self) -> Option<String> {
         if self.has_failed.load(Ordering::Acquire) { self.state().failed.clone() } else { None }
     }
 
     /// Poisons every writer of the journal in this process.
-    pub(super) fn fail(&self, source: &IoError) {
+    pub(crate) fn fail(&self, source: &IoError) {
         self.state().failed.get_or_insert_with(|| source.source.to_string());
         self.has_failed.store(true, Ordering::Release);
     }
 
     /// Notes that other processes append as well, so that for a while syncs are shared with them.
-    pub(super) fn saw_others(&self) {
+    pub(crate) fn saw_others(&self) {
         self.others.store(SHARED_WITH_OTHERS, Ordering::Relaxed);
     }
 
@@ -92,7 +93,7 @@ impl SharedSync {
     }
 
     /// Waits until all that was written to the file before this call is on the disk.
-    pub(super) fn sync(&self, file: &AppendFile, dir: &Dir) -> Result<(), JournalError> {
+    pub(crate) fn sync(&self, file: &AppendFile, dir: &Dir) -> Result<(), JournalError> {
         let mut state = self.state();
         state.taken += 1;
         let ticket = state.taken;
@@ -148,6 +149,6 @@ impl SharedSync {
     }
 }
 
-pub(super) fn not_durable(file: &AppendFile, source: IoError) -> JournalError {
+pub(crate) fn not_durable(file: &AppendFile, source: IoError) -> JournalError {
     JournalError::NotDurable { path: file.path().to_owned(), source }
 }

@@ -1,21 +1,21 @@
 //! Which records a reader wants.
 
-use super::record::Record;
+use crate::journal::record::Record;
 
 /// What a record must be, all at once; nothing said: all records.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// Only records with a greater seq,
-    pub(super) after: u64,
+    pub(crate) after: u64,
     /// and none that begins before this byte.
-    pub(super) from: u64,
-    pub(super) event_type: Option<String>,
-    pub(super) stream: Option<(String, String)>,
-    pub(super) correlation: Option<String>,
+    pub(crate) from: u64,
+    pub(crate) event_type: Option<String>,
+    pub(crate) stream: Option<(String, String)>,
+    pub(crate) correlation: Option<String>,
 }
 
 impl Filter {
-    pub(super) fn wants(&self, record: &Record) -> bool {
+    pub(crate) fn wants(&self, record: &Record) -> bool {
         let stream = self.stream.as_ref();
         let correlation = self.correlation.as_deref();
         record.seq() > self.after

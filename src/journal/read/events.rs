@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use camino::Utf8Path;
 
-use super::filter::Filter;
-use super::reader::{Piece, Reader};
-use super::record::Record;
-use super::scan::{Seen, Skip, SkipKind};
-use super::{Cursor, Follow, Home, JournalError};
 use crate::finding::{Code, Finding, Place};
+use crate::journal::read::filter::Filter;
+use crate::journal::read::reader::{Piece, Reader};
+use crate::journal::record::Record;
+use crate::journal::scan::{Seen, Skip, SkipKind};
+use crate::journal::{Cursor, Follow, Home, JournalError};
 
 /// The counted records of a journal, in order: an iterator that reads as it goes, in flat memory.
 ///
@@ -33,12 +33,12 @@ use crate::finding::{Code, Finding, Place};
 /// ```
 #[derive(Debug)]
 pub struct Events {
-    pub(super) reader: Reader,
-    pub(super) filter: Filter,
-    pub(super) ready: VecDeque<Record>,
-    pub(super) findings: Vec<Finding>,
+    pub(crate) reader: Reader,
+    pub(crate) filter: Filter,
+    pub(crate) ready: VecDeque<Record>,
+    pub(crate) findings: Vec<Finding>,
     /// How many of the findings stay, whatever is appended.
-    pub(super) lasting: usize,
+    pub(crate) lasting: usize,
     ended: bool,
 }
 
@@ -120,7 +120,8 @@ impl Events {
         let mut window = WINDOW;
         while let Some(from) = len.checked_sub(window).filter(|from| *from > begin.offset) {
             let until = len - window / 2;
-            let place = super::back::place_between(&mut self.reader.file, from, until)?;
+            let place =
+                crate::journal::read::back::place_between(&mut self.reader.file, from, until)?;
             if let Some(place) = place
                 && let Some(newest) = self.last_behind(place, count)?
             {

@@ -1,10 +1,8 @@
 //! The one way to append: check, then write.
 
-use serde_json::value::RawValue;
-
-use super::entry::Name;
-use super::scan::SkipKind;
-use super::{
+use crate::journal::head::entry::Name;
+use crate::journal::scan::SkipKind;
+use crate::journal::{
     Appended, Event, ExpectedVersion, JournalError, LockedLog, MAX_BATCH_RECORDS, Record, TooLarge,
     types,
 };
@@ -24,9 +22,10 @@ impl LockedLog<'_> {
         }
         self.check_admitted()?;
         self.check_versions(events)?;
-        // To look something up may have been to scan the journal anew.
+        let streams = self.next_versions(events)?;
+        // To look something up may have been to scan the journal anew, and to find damage.
         self.check_not_damaged()?;
-        self.write(events)
+        self.write(events, &streams)
     }
 
     /// The first events with the key of these, if they are the same.
@@ -135,12 +134,14 @@ impl LockedLog<'_> {
     /// Closes off damage at the end of the file, and only there.
     pub(crate) fn append_repair(&mut self, event: &Event) -> Result<Vec<Appended>, JournalError> {
         self.check_open()?;
-        self.write(std::slice::from_ref(event))
+        let events = std::slice::from_ref(event);
+        let streams = self.next_versions(events)?;
+        self.write(events, &streams)
     }
 }
 
 /// Checks what can be told of a batch without the journal.
-pub(super) fn check(events: &[Event]) -> Result<(), JournalError> {
+pub(crate) fn check(events: &[Event]) -> Result<(), JournalError> {
     events.iter().try_for_each(Event::check)?;
     if let Some(event) = events.iter().skip(1).find(|event| event.key.is_some()) {
         return Err(
@@ -158,7 +159,7 @@ pub(super) fn check(events: &[Event]) -> Result<(), JournalError> {
 /// it fills in itself.
 fn same_meaning(record: &Record, event: &Event) -> Result<bool, JournalError> {
     let first = record.payload_json()?;
-    let (first, second) = (first.as_deref(), event.payload.as_deref().map(RawValue::get));
+    let (first, second) = (first.as_deref(), event.payload.as_deref());
     if json::same_value(first, second) {
         return Ok(true);
     }

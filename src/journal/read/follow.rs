@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::events::Events;
-use super::filter::Filter;
-use super::reader::{Piece, Reader};
-use super::record::Record;
-use super::scan::Seen;
-use super::{JournalError, types};
 use crate::finding::Finding;
+use crate::journal::read::events::Events;
+use crate::journal::read::filter::Filter;
+use crate::journal::read::reader::{Piece, Reader};
+use crate::journal::record::Record;
+use crate::journal::scan::Seen;
+use crate::journal::{JournalError, types};
 
 /// What a [`Follow`] yields.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ const PATH_EVERY: Duration = Duration::from_secs(1);
 const GONE_FOR: Duration = Duration::from_secs(2);
 
 impl Follow {
-    pub(super) fn new(events: Events) -> Self {
+    pub(crate) fn new(events: Events) -> Self {
         let Events { reader, filter, ready, findings, lasting, .. } = events;
         Self {
             reader,

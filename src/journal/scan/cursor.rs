@@ -5,8 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::Record;
 use crate::digest::Digest;
+use crate::error::IoError;
+use crate::io::AppendFile;
+use crate::journal::record::Record;
+use crate::line;
 
 /// The place behind a counted record: where a reader that keeps it goes on, also in another process.
 ///
@@ -41,6 +44,18 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// True if the line that ends here ends with the hash: nothing else of the journal has it there.
+    pub(crate) fn fits(&self, journal: &AppendFile) -> Result<bool, IoError> {
+        if self.seq == 0 {
+            return Ok(self.offset == 0);
+        }
+        let Some(from) = self.offset.checked_sub(line::END as u64) else { return Ok(false) };
+        let mut end = [0; line::END];
+        let read = journal.read_exact_at(from, &mut end)?;
+        let sealed = line::open(&end).filter(|_| read && end.ends_with(b"\n"));
+        Ok(sealed.is_some_and(|sealed| sealed.hash == self.hash))
+    }
+
     pub(crate) fn start(genesis: Digest) -> Self {
         Self { offset: 0, seq: 0, hash: genesis }
     }
@@ -65,7 +80,7 @@ impl Cursor {
 }
 
 impl Record {
-    /// The place behind this record, from which [`Events::from`](super::Events::from) goes on. Within
+    /// The place behind this record, from which [`Events::from`](crate::journal::Events::from) goes on. Within
     /// a batch too: the rest of the batch is what comes next.
     #[must_use]
     pub fn cursor(&self) -> Cursor {

@@ -1,16 +1,16 @@
 //! Scanning a file forward, a chunk at a time.
 
-use super::cursor::Cursor;
-use super::scan::{Rest, Seen, scan};
 use crate::error::IoError;
+use crate::journal::Cursor;
+use crate::journal::scan::{Rest, Seen, scan};
 
 /// Bytes read at once; more only while a gap of more does not count.
 const CHUNK: u64 = 1 << 20;
 
 /// A scan on its way through a journal, in flat memory.
 #[derive(Debug)]
-pub(super) struct Forward {
-    pub(super) cursor: Cursor,
+pub(crate) struct Forward {
+    pub(crate) cursor: Cursor,
     /// Bytes behind the cursor that were read and do not count so far.
     buffer: Vec<u8>,
     chunk: u64,
@@ -19,20 +19,20 @@ pub(super) struct Forward {
 }
 
 impl Forward {
-    pub(super) fn new(cursor: Cursor) -> Self {
+    pub(crate) fn new(cursor: Cursor) -> Self {
         Self { cursor, buffer: Vec::new(), chunk: CHUNK, reached: cursor.offset }
     }
 
     /// The same from this cursor again, where the first step reads farther than the last did: so it
     /// sees the end of the file where that saw it.
-    pub(super) fn again(&self, cursor: Cursor) -> Self {
+    pub(crate) fn again(&self, cursor: Cursor) -> Self {
         let chunk = self.reached.saturating_sub(cursor.offset).saturating_add(CHUNK);
         Self { chunk, ..Self::new(cursor) }
     }
 
     /// Reads and scans the next bytes before `len`. At the end, what lies behind the last counted
     /// record; `None` while there is more to read.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         len: u64,
         read: impl FnOnce(u64, u64, &mut Vec<u8>) -> Result<(), IoError>,
@@ -53,12 +53,12 @@ impl Forward {
     }
 
     /// The end of what was read.
-    pub(super) fn reached(&self) -> u64 {
+    pub(crate) fn reached(&self) -> u64 {
         self.reached
     }
 
     /// The bytes behind the cursor.
-    pub(super) fn into_tail(self) -> Vec<u8> {
+    pub(crate) fn into_tail(self) -> Vec<u8> {
         self.buffer
     }
 }

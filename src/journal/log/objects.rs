@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use camino::Utf8Path;
-use serde_json::value::RawValue;
 
-use super::{Event, Home, JournalError, LockedLog, PayloadRef, Runtime, append};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::{Dir, Kind};
+use crate::journal::log::append;
+use crate::journal::{Event, Home, JournalError, LockedLog, PayloadRef, Runtime};
 use crate::{json, layout};
 
 /// Bytes of a payload that stands in its line.
@@ -40,30 +40,30 @@ impl LockedLog<'_> {
 }
 
 /// The content of an object, if it is what the record of this seq says.
-pub(super) fn read(dir: &Utf8Path, seq: u64, named: PayloadRef) -> Result<Vec<u8>, JournalError> {
-    let PayloadRef { digest: expected, size: expected_size } = named;
-    let object = layout::object(expected);
+pub(crate) fn read(dir: &Utf8Path, seq: u64, named: PayloadRef) -> Result<Vec<u8>, JournalError> {
+    let object = layout::object(named.digest);
     let path = dir.join(&object);
     let mut file = match Dir::open(dir).and_then(|dir| dir.open_read(&object)) {
         Err(error) if error.is_not_found() => {
-            return Err(JournalError::ObjectMissing { path, seq, expected });
+            return Err(JournalError::ObjectMissing { path, seq, expected: named.digest });
         }
         other => other?,
     };
     // What the record says is its size may not be: no more is read than is there.
     let mut content = Vec::new();
-    file.read_at(0, expected_size.saturating_add(1), &mut content)?;
-    if content.len() as u64 == expected_size && Digest::of(&content) == expected {
+    file.read_at(0, named.size.saturating_add(1), &mut content)?;
+    if content.len() as u64 == named.size && Digest::of(&content) == named.digest {
         return Ok(content);
     }
     drop(content);
-    let (found, found_size) = file.digest()?;
-    Err(JournalError::ObjectChanged { path, seq, expected, expected_size, found, found_size })
+    let (digest, size) = file.digest()?;
+    let (expected, found) = (Box::new(named), Box::new(PayloadRef { digest, size }));
+    Err(JournalError::ObjectChanged { path, seq, expected, found })
 }
 
 /// True if the payload, as it would stand in the line, is too large for it.
 fn is_large(event: &Event) -> bool {
-    event.payload.as_deref().map(RawValue::get).is_some_and(|json| {
+    event.payload.as_deref().is_some_and(|json| {
         // Nearly all are so small that no escapes could make them large: each is six bytes at most.
         json.len() > MAX_IN_LINE / 6 && json::len_on_line(json) > MAX_IN_LINE
     })
@@ -101,9 +101,9 @@ fn is_there(dir: &Dir, object: Option<PayloadRef>) -> Result<bool, IoError> {
 
 /// Makes sure that a payload's object stands in its place and its content is on the disk; its name is
 /// not yet.
-fn keep(dir: &Dir, runtime: &Runtime, payload: &RawValue) -> Result<PayloadRef, IoError> {
-    let mut content = Vec::with_capacity(payload.get().len());
-    json::write_on_line(&mut content, payload.get());
+fn keep(dir: &Dir, runtime: &Runtime, payload: &str) -> Result<PayloadRef, IoError> {
+    let mut content = Vec::with_capacity(payload.len());
+    json::write_on_line(&mut content, payload);
     let (digest, size) = (Digest::of(&content), content.len() as u64);
     let object = layout::object(digest);
     let there = match dir.open_read(&object) {

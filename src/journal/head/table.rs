@@ -13,9 +13,9 @@ use std::collections::{HashMap, hash_map};
 
 use uuid::Uuid;
 
-use super::entry::{ENTRY, Entry, Name, Place};
 use crate::error::IoError;
 use crate::io::{Dir, NewFile, ReadFile};
+use crate::journal::head::entry::{ENTRY, Entry, Name, Place};
 use crate::layout;
 
 const BLOCK: usize = 4096;
@@ -32,28 +32,36 @@ const MOST_TRIES: u64 = 16;
 
 /// What the head says of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct TableInfo {
-    pub(super) id: Uuid,
-    pub(super) blocks: u64,
-    pub(super) entries: u64,
+pub(crate) struct TableInfo {
+    pub(crate) id: Uuid,
+    pub(crate) blocks: u64,
+    pub(crate) entries: u64,
+}
+
+impl TableInfo {
+    /// False for what no writer writes; numbers that are added and multiplied stay small.
+    pub(crate) fn is_sound(&self) -> bool {
+        let Self { blocks, entries, .. } = *self;
+        (1..1 << 40).contains(&blocks) && entries <= blocks * CAPACITY as u64
+    }
 }
 
 /// A table, opened when it is first asked.
 #[derive(Debug)]
-pub(super) struct Table {
-    pub(super) info: TableInfo,
+pub(crate) struct Table {
+    pub(crate) info: TableInfo,
     file: Option<ReadFile>,
     /// Blocks that were read, and whose checksum was seen to fit.
     blocks: HashMap<u64, Vec<u8>>,
 }
 
 impl Table {
-    pub(super) fn new(info: TableInfo) -> Self {
+    pub(crate) fn new(info: TableInfo) -> Self {
         Self { info, file: None, blocks: HashMap::new() }
     }
 
     /// The place of a name, if the table has it.
-    pub(super) fn find(&mut self, dir: &Dir, name: Name) -> Result<Option<Place>, IoError> {
+    pub(crate) fn find(&mut self, dir: &Dir, name: Name) -> Result<Option<Place>, IoError> {
         let entries = self.read(dir, name.block(self.info.blocks))?;
         let (mut low, mut high) = (0, entries.len() / ENTRY);
         while low < high {
@@ -141,7 +149,7 @@ impl Source {
 
 /// Writes a new table of the entries of some tables and of `recent` (sorted, each name once), in flat
 /// memory. The old tables stay as they are.
-pub(super) fn merge(
+pub(crate) fn merge(
     dir: &Dir,
     recent: &[Entry],
     tables: &[TableInfo],
@@ -267,7 +275,7 @@ mod tests {
     }
 
     fn name(number: u64) -> Name {
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             Name::key(&number.to_string())
         } else {
             Name::stream("s", &number.to_string())

@@ -16,12 +16,14 @@ use crate::layout;
 
 /// How long to wait for somebody else's sync before an own one.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// The same, to note that a sync failed: whoever holds the lock keeps such a note.
+const PATIENCE_OF_FAILURE: Duration = Duration::from_secs(1);
 /// How long a waiter yields before it sleeps.
 const YIELDING: Duration = Duration::from_micros(200);
 const SLEEP: Duration = Duration::from_micros(50);
 
 /// Waits until everything that was written to the journal before this call is on the disk.
-pub(super) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
+pub(crate) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
     let (Ok(lock), Some(journal)) = (dir.open_lock(layout::SYNC), file.identity()?) else {
         return file.sync();
     };
@@ -39,14 +41,16 @@ pub(super) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
         }
         if locked || start.elapsed() >= PATIENCE {
             let covered = file.linked_len()?.unwrap_or(0);
-            file.sync()?;
+            let synced = file.sync();
             if locked {
-                // Where it cannot be written, the next one syncs itself.
-                let failed = note.map_or(0, |note| note.failed);
+                // Somebody may have noted a failure meanwhile. Where nothing can be written, the next one
+                // syncs itself.
+                let failed = Note::read(&lock).map_or(0, |note| note.failed);
+                let failed = failed.max(u64::from(synced.is_err()));
                 let generation = generation.wrapping_add(1);
                 let _ = lock.write_note(&Note { generation, journal, covered, failed }.to_bytes());
             }
-            return Ok(());
+            return synced;
         }
         if start.elapsed() < YIELDING {
             std::thread::yield_now();
@@ -57,10 +61,9 @@ pub(super) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
 }
 
 /// Notes that a sync failed.
-pub(super) fn failed(file: &AppendFile, dir: &Dir) {
+pub(crate) fn failed(file: &AppendFile, dir: &Dir) {
     if let (Ok(lock), Ok(Some(journal))) = (dir.open_lock(layout::SYNC), file.identity()) {
-        // Whoever holds the lock may write over it, but not before it failed as well.
-        let _ = lock.wait(PATIENCE, LockFile::try_exclusive);
+        let _ = lock.wait(PATIENCE_OF_FAILURE, LockFile::try_exclusive);
         let generation = Note::read(&lock).map_or(0, |note| note.generation).wrapping_add(1);
         let note = Note { generation, journal, covered: 0, failed: 1 };
         let _ = lock.write_note(&note.to_bytes());

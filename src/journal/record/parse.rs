@@ -4,21 +4,22 @@
 //! What it does not recognise, serde_json reads: see `lenient`. The two together accept what
 //! serde_json alone accepts, and read the same from it.
 
-use super::record::{Garbage, Members, PayloadRef, Span};
-use super::{MAX_BATCH_RECORDS, value};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::id::EventId;
+use crate::journal::MAX_BATCH_RECORDS;
+use crate::journal::record::value;
+use crate::journal::record::{Garbage, Members, PayloadRef, Span};
 
 /// The members of a body: a line up to its fixed end. `None` if it is not laid out as ours are.
-pub(super) fn members(body: &str) -> Option<Members> {
+pub(crate) fn members(body: &str) -> Option<Members> {
     let mut reader = Reader { bytes: body.as_bytes(), at: 0 };
     let members = reader.members()?;
     (reader.at == body.len()).then_some(members)
 }
 
 /// True for the index and the size of a batch that can be.
-pub(super) fn is_sound((index, size): (u32, u32)) -> bool {
+pub(crate) fn is_sound((index, size): (u32, u32)) -> bool {
     index < size && (2..=MAX_BATCH_RECORDS).contains(&(size as usize))
 }
 

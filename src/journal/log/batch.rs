@@ -1,14 +1,13 @@
 //! A batch on its way to the file: events become lines, lines one write.
 
-use serde_json::value::RawValue;
-
-use super::compose::Draft;
-use super::entry::{Name, Names, Place};
-use super::record::{Facts, Garbage};
-use super::scan::{Cursor, Rest};
-use super::{Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_LINE, TooLarge};
 use crate::clock::Timestamp;
 use crate::id::EventId;
+use crate::journal::Cursor;
+use crate::journal::head::entry::{Name, Names, Place};
+use crate::journal::record::compose::Draft;
+use crate::journal::record::{Facts, Garbage};
+use crate::journal::scan::Rest;
+use crate::journal::{Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_LINE, TooLarge};
 use crate::json;
 
 /// An appended event, or the first one with its key.
@@ -27,12 +26,15 @@ pub struct Appended {
 
 impl LockedLog<'_> {
     /// Writes a batch that every check let through.
-    pub(super) fn write(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
+    pub(crate) fn write(
+        &mut self,
+        events: &[Event],
+        streams: &[(Name, u64)],
+    ) -> Result<Vec<Appended>, JournalError> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
         let events = &*self.spill(events)?;
-        let streams = self.next_versions(events)?;
         let torn = !self.tail.is_empty() && !self.tail.ends_with(b"\n");
         let seal: &[u8] = if torn { b"#\n" } else { b"" };
         self.tail.extend_from_slice(seal);
@@ -46,14 +48,14 @@ impl LockedLog<'_> {
         log.lines.shrink_to(MAX_LINE);
         log.lines.extend_from_slice(seal);
         let context = Context::new(&log.home, log.correlation.as_deref());
-        let lines = context.lines(events, &streams, garbage, &mut cursor, &mut log.lines)?;
+        let lines = context.lines(events, streams, garbage, &mut cursor, &mut log.lines)?;
 
         self.stale = true;
         log.file.append(&log.lines)?;
         self.stale = false;
         let mut appended = Vec::with_capacity(lines.len());
         for (Line { facts, place }, (stream, _)) in lines.into_iter().zip(streams) {
-            log.ledger.apply(&facts, stream, place);
+            log.ledger.apply(&facts, *stream, place);
             appended.push(Appended {
                 seq: facts.seq,
                 event_id: facts.event_id,
@@ -68,7 +70,10 @@ impl LockedLog<'_> {
     }
 
     /// The stream of each event, and the version that its record will have.
-    fn next_versions(&mut self, events: &[Event]) -> Result<Vec<(Name, u64)>, JournalError> {
+    pub(crate) fn next_versions(
+        &mut self,
+        events: &[Event],
+    ) -> Result<Vec<(Name, u64)>, JournalError> {
         let mut staged = Names::default();
         let mut streams = Vec::with_capacity(events.len());
         for event in events {
@@ -106,7 +111,7 @@ struct Context<'a> {
     home: &'a Home,
     correlation: Option<&'a str>,
     occurred_at: Timestamp,
-    metadata: Option<Box<RawValue>>,
+    metadata: Option<String>,
 }
 
 impl<'a> Context<'a> {
@@ -114,7 +119,7 @@ impl<'a> Context<'a> {
         let occurred_at = home.runtime.clock.now();
         let traceparent = home.traceparent.as_ref();
         let metadata = traceparent
-            .and_then(|text| json::to_raw(&serde_json::json!({ "traceparent": text })).ok());
+            .and_then(|text| json::on_one_line(&serde_json::json!({ "traceparent": text })).ok());
         Self { home, correlation, occurred_at, metadata }
     }
 
@@ -174,9 +179,9 @@ impl<'a> Context<'a> {
             correlation_id: event.correlation.as_deref().or(self.correlation),
             idempotency_key: None,
             batch: None,
-            payload: payload.map(RawValue::get),
+            payload,
             payload_ref: event.payload_ref,
-            metadata: metadata.map(RawValue::get),
+            metadata,
             garbage: None,
         }
     }

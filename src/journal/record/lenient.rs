@@ -6,14 +6,14 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::parse::is_sound;
-use super::record::{Garbage, Members, PayloadRef, Span};
 use crate::clock::Timestamp;
 use crate::id::EventId;
+use crate::journal::record::parse::is_sound;
+use crate::journal::record::{Garbage, Members, PayloadRef, Span};
 
 /// The text that a record keeps, which is its line and behind it what the members say, and where they
 /// are in it; `None` if the line is not a record.
-pub(super) fn members(line: &str) -> Option<(Box<str>, Members)> {
+pub(crate) fn members(line: &str) -> Option<(Box<str>, Members)> {
     let parsed: Parsed<'_> = serde_json::from_str(line).ok()?;
     parsed.members(line)
 }

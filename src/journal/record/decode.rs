@@ -9,8 +9,8 @@ use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, VariantAccess, Vi
 use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::de::StrRead;
 
-use super::JournalError;
-use super::record::Record;
+use crate::journal::JournalError;
+use crate::journal::record::Record;
 
 impl Record {
     /// The event as an enum that has a variant for each event type that the caller knows; `None` where

@@ -1,14 +1,14 @@
 //! Asking a journal for a record: by stream, by type, by key. The answer comes from memory or from the
 //! head, and is read from the journal itself and checked before it is believed.
 
-use super::entry::{Name, Place};
-use super::forward::Forward;
-use super::ledger::Found;
-use super::log::Log;
-use super::scan::Seen;
-use super::{JournalError, LockedLog, MAX_BATCH_BYTES, Record};
 use crate::digest::Digest;
 use crate::id::EventId;
+use crate::journal::head::entry::{Name, Place};
+use crate::journal::head::ledger::Found;
+use crate::journal::log::Log;
+use crate::journal::scan::Seen;
+use crate::journal::scan::forward::Forward;
+use crate::journal::{JournalError, LockedLog, MAX_BATCH_BYTES, Record};
 use crate::line;
 
 impl LockedLog<'_> {
@@ -17,7 +17,7 @@ impl LockedLog<'_> {
         self.version_of(Name::stream(kind, id))
     }
 
-    pub(super) fn version_of(&mut self, stream: Name) -> Result<Option<u64>, JournalError> {
+    pub(crate) fn version_of(&mut self, stream: Name) -> Result<Option<u64>, JournalError> {
         match self.find(stream)? {
             None => Ok(None),
             Some(Found { version: Some(version), .. }) => Ok(Some(version)),
@@ -45,36 +45,37 @@ impl LockedLog<'_> {
     }
 
     /// The records of the batch whose first has this key.
-    pub(super) fn keyed(&mut self, key: &str) -> Result<Option<Vec<Record>>, JournalError> {
+    pub(crate) fn keyed(&mut self, key: &str) -> Result<Option<Vec<Record>>, JournalError> {
         let first = self.named(Name::key(key), |record| record.idempotency_key() == Some(key))?;
         let Some(first) = first else { return Ok(None) };
-        let mut batch = Vec::with_capacity(first.batch_size().unwrap_or(1) as usize);
-        batch.push(first);
-        self.read_rest_of(&mut batch)?;
-        Ok(Some(batch))
+        self.batch_from(first).map(Some)
     }
 
-    /// The other members of a batch, which follow its first without a gap.
-    fn read_rest_of(&mut self, batch: &mut Vec<Record>) -> Result<(), JournalError> {
-        let Some(first) = batch.first() else { return Ok(()) };
-        let others = first.batch_size().unwrap_or(1).saturating_sub(1) as usize;
-        let from = first.offset() + first.line().len() as u64 + 1;
+    /// The whole batch that begins with this record: its members follow without a gap.
+    fn batch_from(&self, first: Record) -> Result<Vec<Record>, JournalError> {
+        let size = first.batch_size().unwrap_or(1);
+        let others = size.saturating_sub(1) as usize;
+        let mut at = first.offset() + first.line().len() as u64 + 1;
         let mut bytes = Vec::new();
         while bytes.iter().filter(|byte| **byte == b'\n').count() < others {
             let had = bytes.len() as u64;
-            self.log.file.read_at(from + had, had.max(64 << 10), &mut bytes)?;
+            self.log.file.read_at(at + had, had.max(64 << 10), &mut bytes)?;
             if bytes.len() as u64 == had || had > MAX_BATCH_BYTES as u64 {
                 break;
             }
         }
-        let mut at = from;
+        let mut batch = vec![first];
         for line in bytes.split_inclusive(|byte| *byte == b'\n').take(others) {
             let record = batch.last().and_then(|last| follows(last.hash(), line, at));
-            let record = record.ok_or_else(|| self.gone(at, 0))?;
-            batch.push(record.in_dir(self.log.dir.path()));
+            let index = u32::try_from(batch.len()).ok();
+            let member = record.filter(|record| {
+                record.batch_size() == Some(size) && record.batch_index() == index
+            });
+            let member = member.ok_or_else(|| self.gone(at, 0))?;
+            batch.push(member.in_dir(self.log.dir.path()));
             at += line.len() as u64;
         }
-        if batch.len() == others + 1 { Ok(()) } else { Err(self.gone(at, 0)) }
+        if batch.len() == others + 1 { Ok(batch) } else { Err(self.gone(at, 0)) }
     }
 
     /// The artifact record with this id.
@@ -114,7 +115,7 @@ impl LockedLog<'_> {
         }
     }
 
-    pub(super) fn find(&mut self, name: Name) -> Result<Option<Found>, JournalError> {
+    pub(crate) fn find(&mut self, name: Name) -> Result<Option<Found>, JournalError> {
         let Log { dir, ledger, file, cursor, .. } = &mut *self.log;
         if let Ok(found) = ledger.find(dir, name) {
             return Ok(found);
@@ -169,8 +170,35 @@ impl LockedLog<'_> {
         Ok(line)
     }
 
-    /// The record at a place, if it stands there and follows what stands before it.
+    /// The record at a place, if it counts: it stands there and follows what stands before it, and so
+    /// do all members of its batch.
     fn read(&self, place: Place) -> Result<Option<Record>, JournalError> {
+        let Some(record) = self.read_alone(place)? else { return Ok(None) };
+        let Some(index) = record.batch_index() else { return Ok(Some(record)) };
+        let Some(start) = self.lines_before(place.offset, index as usize)? else {
+            return Ok(None);
+        };
+        let first = if index == 0 {
+            record.clone()
+        } else {
+            let mut bytes = Vec::new();
+            self.log.file.read_at(start, place.offset - start, &mut bytes)?;
+            let length = memchr::memchr(b'\n', &bytes).map_or(0, |at| at as u64 + 1);
+            let first = self.read_alone(Place::new(start, length))?;
+            let begins = |first: &Record| {
+                first.batch_index() == Some(0) && first.batch_size() == record.batch_size()
+            };
+            let Some(first) = first.filter(begins) else { return Ok(None) };
+            first
+        };
+        let counts = self.batch_from(first).is_ok_and(|batch| {
+            batch.get(index as usize).is_some_and(|member| member.hash() == record.hash())
+        });
+        Ok(counts.then_some(record))
+    }
+
+    /// The record at a place, if it stands there and follows what stands before it.
+    fn read_alone(&self, place: Place) -> Result<Option<Record>, JournalError> {
         let line = self.line(place)?;
         let Some(record) = parse(&line, place.offset) else { return Ok(None) };
         let garbage = record.garbage().map_or(0, |garbage| garbage.bytes);
@@ -184,6 +212,31 @@ impl LockedLog<'_> {
         };
         let record = parent.and_then(|parent| follows(parent, &line, place.offset));
         Ok(record.map(|record| record.in_dir(self.log.dir.path())))
+    }
+
+    /// Where so many whole lines before a place begin.
+    fn lines_before(&self, end: u64, count: usize) -> Result<Option<u64>, JournalError> {
+        if count == 0 {
+            return Ok(Some(end));
+        }
+        let mut window = 64 << 10;
+        loop {
+            let from = end.saturating_sub(window);
+            let mut bytes = Vec::new();
+            self.log.file.read_at(from, end - from, &mut bytes)?;
+            // The last break ends the last of the lines; the one wanted is before the first.
+            if let Some(at) = memchr::memrchr_iter(b'\n', &bytes).nth(count) {
+                return Ok(Some(from + at as u64 + 1));
+            }
+            if from == 0 {
+                let lines = memchr::memchr_iter(b'\n', &bytes).count();
+                return Ok((lines == count).then_some(0));
+            }
+            if window > MAX_BATCH_BYTES as u64 {
+                return Ok(None);
+            }
+            window *= 4;
+        }
     }
 }
 

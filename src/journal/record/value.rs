@@ -8,7 +8,7 @@ const MAX_DEPTH: u32 = 127;
 
 /// The end of the value that starts at `start`, with no white space before it; `None` where it is not
 /// JSON, or nests too deep.
-pub(super) fn end(bytes: &[u8], start: usize) -> Option<usize> {
+pub(crate) fn end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     let mut open = Open::default();
     loop {
@@ -80,7 +80,7 @@ impl Open {
 
 /// Where the text of a string stops being plain: at a quote, a backslash or a control character, or
 /// at the end of the bytes.
-pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     // Eight bytes at once. A byte may be marked in error only behind one that is marked rightly.
     const ONES: u64 = u64::MAX / 255;
     let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;

@@ -4,14 +4,14 @@
 //! What the head knows stays on the disk; in memory is what came since. So memory is flat, and opening
 //! costs the same on a journal of any length.
 
-use super::entry::{Entry, Name, Names, Place};
-use super::head::Head;
-use super::record::Facts;
-use super::scan::Cursor;
-use super::table::Table;
-use super::types;
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir};
+use crate::journal::Cursor;
+use crate::journal::head::Head;
+use crate::journal::head::entry::{Entry, Name, Names, Place};
+use crate::journal::head::table::Table;
+use crate::journal::record::Facts;
+use crate::journal::types;
 
 /// When a head is worth its while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,15 +43,17 @@ impl Default for HeadPolicy {
 
 /// A record that a name stands for, and its stream version where that is known.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
-    pub(super) place: Place,
-    pub(super) version: Option<u64>,
+pub(crate) struct Found {
+    pub(crate) place: Place,
+    pub(crate) version: Option<u64>,
 }
 
 /// The state of a journal. The cursor that it belongs to is the log's.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     policy: HeadPolicy,
+    /// True if it was made without a head, and none was left since.
+    from_scratch: bool,
     head: Head,
     tables: Vec<Table>,
     /// What came since the head.
@@ -65,23 +67,25 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn start(cursor: Cursor, policy: HeadPolicy) -> Self {
-        Self::of(Head::start(cursor), policy)
+    pub(crate) fn start(cursor: Cursor, policy: HeadPolicy) -> Self {
+        Self { from_scratch: true, ..Self::of(Head::start(cursor), policy) }
     }
 
     /// What the head on the disk knows, if it fits the journal.
-    pub(super) fn from_disk(
+    pub(crate) fn from_disk(
         dir: &Dir,
         journal: &AppendFile,
         len: u64,
+        start: Cursor,
         policy: HeadPolicy,
     ) -> Option<Self> {
-        Head::read(dir, journal, len).map(|head| Self::of(head, policy))
+        Head::read(dir, journal, len, start.hash).map(|head| Self::of(head, policy))
     }
 
     fn of(head: Head, policy: HeadPolicy) -> Self {
         Self {
             policy,
+            from_scratch: false,
             tables: head.tables.iter().map(|info| Table::new(*info)).collect(),
             closed: head.closed,
             unapplied: true,
@@ -92,12 +96,12 @@ impl Ledger {
     }
 
     /// Where the head ends: records from here on were taken in one by one.
-    pub(super) fn base(&self) -> Cursor {
+    pub(crate) fn base(&self) -> Cursor {
         self.head.cursor
     }
 
     /// Takes in a counted record of a stream that stands at this place.
-    pub(super) fn apply(&mut self, record: &Facts<'_>, stream: Name, place: Place) {
+    pub(crate) fn apply(&mut self, record: &Facts<'_>, stream: Name, place: Place) {
         let version = Some(record.stream_version);
         self.since.insert(stream, Found { place, version });
         if record.batch_index.unwrap_or(0) == 0
@@ -121,7 +125,7 @@ impl Ledger {
     }
 
     /// The record that a name stands for. An error means that the head cannot be used any more.
-    pub(super) fn find(&mut self, dir: &Dir, name: Name) -> Result<Option<Found>, IoError> {
+    pub(crate) fn find(&mut self, dir: &Dir, name: Name) -> Result<Option<Found>, IoError> {
         if let Some(found) = self.since.get(&name) {
             return Ok(Some(*found));
         }
@@ -138,43 +142,43 @@ impl Ledger {
         Ok(None)
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 
     /// True if an artifact record may still have to be put in place.
-    pub(super) fn has_unapplied(&self) -> bool {
+    pub(crate) fn has_unapplied(&self) -> bool {
         self.unapplied
     }
 
     /// Notes that all that can be put in place is there.
-    pub(super) fn all_applied(&mut self) {
+    pub(crate) fn all_applied(&mut self) {
         self.unapplied = false;
     }
 
     /// Moves names from memory into a table while a long journal is scanned, so that memory stays flat.
     /// The caller holds the lock.
-    pub(super) fn spill(&mut self, dir: &Dir, cursor: Cursor) -> Result<(), IoError> {
+    pub(crate) fn spill(&mut self, dir: &Dir, cursor: Cursor) -> Result<(), IoError> {
         if self.since.len() < self.policy.names_scanning {
             return Ok(());
         }
-        self.into_head(dir, cursor, true)
+        self.extend_head(dir, cursor, true)
     }
 
     /// True if whoever opened the journal had so much to scan that a head is worth its while.
-    pub(super) fn scanned_much(&self, cursor: Cursor) -> bool {
+    pub(crate) fn scanned_much(&self, cursor: Cursor) -> bool {
         self.records >= self.policy.scanned_records
             || cursor.offset - self.base().offset >= self.policy.scanned_bytes
     }
 
     /// True if there is more in memory, or for the next one to scan, than there should be.
-    pub(super) fn has_much(&self, cursor: Cursor) -> bool {
+    pub(crate) fn has_much(&self, cursor: Cursor) -> bool {
         self.since.len() >= self.policy.names
             || cursor.offset - self.base().offset >= self.policy.bytes
     }
 
     /// Leaves a head for the next one who opens the journal. The caller holds the lock.
-    pub(super) fn leave_head(
+    pub(crate) fn leave_head(
         &mut self,
         dir: &Dir,
         journal: &AppendFile,
@@ -183,15 +187,19 @@ impl Ledger {
         if cursor.seq == 0 {
             return Ok(());
         }
-        self.adopt(dir, journal, cursor);
-        self.into_head(dir, cursor, false)?;
+        // What was scanned from the start knows better than a head that was there, or proved wrong.
+        if !self.from_scratch {
+            self.adopt(dir, journal, cursor);
+        }
+        self.extend_head(dir, cursor, false)?;
         self.head.write(dir)?;
+        self.from_scratch = false;
         self.head.remove_others(dir)
     }
 
     /// Takes the head on the disk for its base, if it is newer: only what came since is kept in memory.
-    pub(super) fn adopt(&mut self, dir: &Dir, journal: &AppendFile, cursor: Cursor) {
-        if let Some(head) = Head::read(dir, journal, cursor.offset)
+    pub(crate) fn adopt(&mut self, dir: &Dir, journal: &AppendFile, cursor: Cursor) {
+        if let Some(head) = Head::read(dir, journal, cursor.offset, self.head.genesis)
             && head.cursor.offset >= self.base().offset
         {
             self.since.retain(|_, found| found.place.offset >= head.cursor.offset);
@@ -199,7 +207,7 @@ impl Ledger {
         }
     }
 
-    fn into_head(&mut self, dir: &Dir, cursor: Cursor, into_table: bool) -> Result<(), IoError> {
+    fn extend_head(&mut self, dir: &Dir, cursor: Cursor, into_table: bool) -> Result<(), IoError> {
         let mut entries: Vec<Entry> = self
             .since
             .iter()

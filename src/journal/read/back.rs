@@ -5,15 +5,15 @@
 //! whole journal sees: either the line counts, or it is damage, and then its hash is the tip that is
 //! tried first. What this rests on is that nobody copied lines to another place of the file.
 
-use super::record::Record;
-use super::{Cursor, MAX_BATCH_BYTES, MAX_LINE};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::ReadFile;
+use crate::journal::record::Record;
+use crate::journal::{Cursor, MAX_BATCH_BYTES, MAX_LINE};
 use crate::line;
 
 /// The record whose line ends at this offset, if there is one. It is not said that it counts.
-pub(super) fn record_before(file: &mut ReadFile, end: u64) -> Result<Option<Record>, IoError> {
+pub(crate) fn record_before(file: &mut ReadFile, end: u64) -> Result<Option<Record>, IoError> {
     let mut size = 4096;
     loop {
         let from = end.saturating_sub(size);
@@ -31,7 +31,7 @@ pub(super) fn record_before(file: &mut ReadFile, end: u64) -> Result<Option<Reco
 
 /// Where to begin so that a scan comes by `cursor`: there, or where its batch begins. `None` where no
 /// line ends there with its hash.
-pub(super) fn beginning(
+pub(crate) fn beginning(
     file: &mut ReadFile,
     start: Cursor,
     cursor: Cursor,
@@ -59,7 +59,7 @@ pub(super) fn beginning(
 }
 
 /// The first place between two offsets that is the end of a record, and of its batch.
-pub(super) fn place_between(
+pub(crate) fn place_between(
     file: &mut ReadFile,
     from: u64,
     to: u64,

@@ -6,16 +6,16 @@ use std::hash::BuildHasherDefault;
 use crate::id::EventId;
 
 /// Bytes of an entry.
-pub(super) const ENTRY: usize = 24;
+pub(crate) const ENTRY: usize = 24;
 
 /// What an entry stands for: a stream, an idempotency key, a type of records, or an artifact record.
 /// 128 bits of BLAKE3, so two texts never share a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Name(pub(super) u128);
+pub(crate) struct Name(pub(crate) u128);
 
 /// Names are hashes already.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct NameHasher(u64);
+pub(crate) struct NameHasher(u64);
 
 impl std::hash::Hasher for NameHasher {
     fn finish(&self) -> u64 {
@@ -32,26 +32,26 @@ impl std::hash::Hasher for NameHasher {
 }
 
 /// A map from names.
-pub(super) type Names<T> = HashMap<Name, T, BuildHasherDefault<NameHasher>>;
+pub(crate) type Names<T> = HashMap<Name, T, BuildHasherDefault<NameHasher>>;
 
 impl Name {
     /// The last record of a stream.
-    pub(super) fn stream(kind: &str, id: &str) -> Self {
+    pub(crate) fn stream(kind: &str, id: &str) -> Self {
         Self::of(b's', &[kind, "/", id], 0)
     }
 
     /// The last record of a type.
-    pub(super) fn record_type(event_type: &str) -> Self {
+    pub(crate) fn record_type(event_type: &str) -> Self {
         Self::of(b't', &[event_type], 0)
     }
 
     /// The first record with an idempotency key.
-    pub(super) fn key(key: &str) -> Self {
+    pub(crate) fn key(key: &str) -> Self {
         Self::of(b'k', &[key], 1)
     }
 
     /// An artifact record, by its id.
-    pub(super) fn event(id: EventId) -> Self {
+    pub(crate) fn event(id: EventId) -> Self {
         Self::of(b'e', &[&id.to_string()], 0)
     }
 
@@ -67,12 +67,12 @@ impl Name {
     }
 
     /// True for keys, of which the first record counts; of all else it is the last.
-    pub(super) fn first_wins(self) -> bool {
+    pub(crate) fn first_wins(self) -> bool {
         self.0 & 1 == 1
     }
 
     /// Which of so many blocks, that divide the range of all names evenly, it belongs to.
-    pub(super) fn block(self, blocks: u64) -> u64 {
+    pub(crate) fn block(self, blocks: u64) -> u64 {
         let top = self.0 >> 64;
         u64::try_from((top * u128::from(blocks)) >> 64).unwrap_or(0)
     }
@@ -80,14 +80,14 @@ impl Name {
 
 /// Where a record stands: 43 bits of offset (8 TiB) and 21 of length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) offset: u64,
-    pub(super) length: u32,
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
 }
 
 impl Place {
     /// Lines are far shorter than the limit of 2 MiB that a place has.
-    pub(super) fn new(offset: u64, length: u64) -> Self {
+    pub(crate) fn new(offset: u64, length: u64) -> Self {
         Self { offset, length: u32::try_from(length).unwrap_or(u32::MAX) }
     }
 
@@ -101,20 +101,20 @@ impl Place {
     }
 
     /// False for a place that an entry cannot hold.
-    pub(super) fn fits(self) -> bool {
+    pub(crate) fn fits(self) -> bool {
         self.offset >> 43 == 0 && self.length >> 21 == 0
     }
 }
 
 /// One name and the record that it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) name: Name,
-    pub(super) place: Place,
+pub(crate) struct Entry {
+    pub(crate) name: Name,
+    pub(crate) place: Place,
 }
 
 impl Entry {
-    pub(super) fn to_bytes(self) -> [u8; ENTRY] {
+    pub(crate) fn to_bytes(self) -> [u8; ENTRY] {
         let mut bytes = [0; ENTRY];
         let (name, place) = bytes.split_at_mut(16);
         name.copy_from_slice(&self.name.0.to_be_bytes());
@@ -122,14 +122,14 @@ impl Entry {
         bytes
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (name, place) = bytes.split_first_chunk::<16>()?;
         let place = Place::unpack(u64::from_le_bytes(place.try_into().ok()?));
         Some(Self { name: Name(u128::from_be_bytes(*name)), place })
     }
 
     /// Of two entries of one name, the one that stands.
-    pub(super) fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         let earlier = other.place.offset < self.place.offset;
         if earlier == self.name.first_wins() { other } else { self }
     }

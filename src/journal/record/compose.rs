@@ -1,38 +1,38 @@
 //! Writing a line: the members of a record in their order, then its end.
 
-use super::record::{Facts, Garbage, PayloadRef};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::id::EventId;
+use crate::journal::record::{Facts, Garbage, PayloadRef};
 use crate::{json, line};
 
 /// What the members of a record are to say; JSON where a member is JSON.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Draft<'a> {
-    pub(super) seq: u64,
-    pub(super) event_id: EventId,
-    pub(super) event_type: &'a str,
-    pub(super) occurred_at: Timestamp,
-    pub(super) aggregate_kind: &'a str,
-    pub(super) stream_id: &'a str,
-    pub(super) stream_version: u64,
-    pub(super) actor_kind: &'a str,
-    pub(super) actor_id: Option<&'a str>,
-    pub(super) command_id: Option<&'a str>,
-    pub(super) causation_event_id: Option<EventId>,
-    pub(super) correlation_id: Option<&'a str>,
-    pub(super) idempotency_key: Option<&'a str>,
+pub(crate) struct Draft<'a> {
+    pub(crate) seq: u64,
+    pub(crate) event_id: EventId,
+    pub(crate) event_type: &'a str,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) aggregate_kind: &'a str,
+    pub(crate) stream_id: &'a str,
+    pub(crate) stream_version: u64,
+    pub(crate) actor_kind: &'a str,
+    pub(crate) actor_id: Option<&'a str>,
+    pub(crate) command_id: Option<&'a str>,
+    pub(crate) causation_event_id: Option<EventId>,
+    pub(crate) correlation_id: Option<&'a str>,
+    pub(crate) idempotency_key: Option<&'a str>,
     /// Index and size.
-    pub(super) batch: Option<(u32, u32)>,
-    pub(super) payload: Option<&'a str>,
-    pub(super) payload_ref: Option<PayloadRef>,
-    pub(super) metadata: Option<&'a str>,
-    pub(super) garbage: Option<Garbage>,
+    pub(crate) batch: Option<(u32, u32)>,
+    pub(crate) payload: Option<&'a str>,
+    pub(crate) payload_ref: Option<PayloadRef>,
+    pub(crate) metadata: Option<&'a str>,
+    pub(crate) garbage: Option<Garbage>,
 }
 
 impl<'a> Draft<'a> {
     /// Appends the line of this record behind its parent to `out`, and returns its hash.
-    pub(super) fn write(&self, parent: Digest, out: &mut Vec<u8>) -> Digest {
+    pub(crate) fn write(&self, parent: Digest, out: &mut Vec<u8>) -> Digest {
         let start = out.len();
         self.write_body(&mut Body { out });
         line::finish(out, start, |body| Digest::chained(parent, body))
@@ -74,7 +74,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What the ledger wants to know of it.
-    pub(super) fn facts(&self) -> Facts<'a> {
+    pub(crate) fn facts(&self) -> Facts<'a> {
         Facts {
             seq: self.seq,
             event_id: self.event_id,

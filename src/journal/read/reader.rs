@@ -4,19 +4,21 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::forward::Forward;
-use super::scan::{Cursor, Rest, Seen, SkipKind};
-use super::{Home, JournalError, back};
 use crate::error::IoError;
 use crate::io::{Dir, LockFile, ReadFile};
+use crate::journal::Cursor;
+use crate::journal::read::back;
+use crate::journal::scan::forward::Forward;
+use crate::journal::scan::{Rest, Seen, SkipKind};
+use crate::journal::{Home, JournalError};
 use crate::{layout, line};
 
 /// An open journal, and how far it was read.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     home: Home,
     dir: Arc<Dir>,
-    pub(super) file: ReadFile,
+    pub(crate) file: ReadFile,
     start: Cursor,
     forward: Forward,
     /// All before the cursor was scanned, and cannot have changed since as far as anybody knows.
@@ -26,14 +28,14 @@ pub(super) struct Reader {
 
 /// What was seen in a piece of a journal, in its order.
 #[derive(Debug, Default)]
-pub(super) struct Piece {
-    pub(super) seen: Vec<Seen>,
+pub(crate) struct Piece {
+    pub(crate) seen: Vec<Seen>,
     /// What lies behind the last counted record; `None` while there is more to read.
-    pub(super) rest: Option<Rest>,
+    pub(crate) rest: Option<Rest>,
 }
 
 impl Piece {
-    pub(super) fn has_damage(&self) -> bool {
+    pub(crate) fn has_damage(&self) -> bool {
         self.seen.iter().any(|item| matches!(item, Seen::Skip(skip) if skip.is_damage()))
             || self.rest.as_ref().is_some_and(|rest| rest.damage().is_some())
     }
@@ -50,7 +52,7 @@ impl Piece {
 const LIVE_PATIENCE: Duration = Duration::from_millis(50);
 
 impl Reader {
-    pub(super) fn open(home: &Home) -> Result<Self, JournalError> {
+    pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
         let opened = home.open()?;
         let file = opened.dir.open_read(layout::JOURNAL).map_err(|error| {
             if error.is_not_found() {
@@ -71,39 +73,39 @@ impl Reader {
     }
 
     /// The journal that stands at the path now.
-    pub(super) fn reopened(&self) -> Result<Self, JournalError> {
+    pub(crate) fn reopened(&self) -> Result<Self, JournalError> {
         Self::open(&self.home)
     }
 
     /// True if both read the same file, and the same chain.
-    pub(super) fn is_same(&self, other: &Self) -> Result<bool, IoError> {
+    pub(crate) fn is_same(&self, other: &Self) -> Result<bool, IoError> {
         Ok(self.start == other.start && self.file.is_same(&other.file)?)
     }
 
     /// True if the record before the cursor is of this type.
-    pub(super) fn stands_behind(&mut self, event_type: &str) -> Result<bool, IoError> {
+    pub(crate) fn stands_behind(&mut self, event_type: &str) -> Result<bool, IoError> {
         let record = back::record_before(&mut self.file, self.forward.cursor.offset)?;
         Ok(record.is_some_and(|record| record.event_type() == event_type))
     }
 
     /// Behind the last counted record.
-    pub(super) fn cursor(&self) -> Cursor {
+    pub(crate) fn cursor(&self) -> Cursor {
         self.forward.cursor
     }
 
     /// The end of what was read.
-    pub(super) fn reached(&self) -> u64 {
+    pub(crate) fn reached(&self) -> u64 {
         self.forward.reached()
     }
 
     /// Goes on from a place where a scan may begin.
-    pub(super) fn set_cursor(&mut self, cursor: Cursor) {
+    pub(crate) fn set_cursor(&mut self, cursor: Cursor) {
         self.certain = cursor == self.start;
         self.forward = Forward::new(cursor);
     }
 
     /// Goes on from a cursor; false if it does not fit. Within a batch, all of the batch comes next.
-    pub(super) fn go_to(&mut self, cursor: Cursor) -> Result<bool, IoError> {
+    pub(crate) fn go_to(&mut self, cursor: Cursor) -> Result<bool, IoError> {
         let beginning = back::beginning(&mut self.file, self.start, cursor)?;
         if let Some(beginning) = beginning {
             self.set_cursor(beginning);
@@ -112,13 +114,13 @@ impl Reader {
     }
 
     /// Goes back to the first record.
-    pub(super) fn start_over(&mut self) {
+    pub(crate) fn start_over(&mut self) {
         self.set_cursor(self.start);
     }
 
     /// Takes up what lies behind the cursor once more, on a file that may have changed; false if its
     /// line is not there any more.
-    pub(super) fn resume(&mut self) -> Result<bool, IoError> {
+    pub(crate) fn resume(&mut self) -> Result<bool, IoError> {
         let cursor = self.forward.cursor;
         self.certain = cursor == self.start;
         self.forward = self.forward.again(cursor);
@@ -132,7 +134,7 @@ impl Reader {
     }
 
     /// The next piece, of which only what counts is certain: the rest may be in flight.
-    pub(super) fn glance(&mut self) -> Result<Piece, IoError> {
+    pub(crate) fn glance(&mut self) -> Result<Piece, IoError> {
         let (mut seen, dir, file) = (Vec::new(), self.dir.path(), &mut self.file);
         let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
         let rest = self.forward.step(u64::MAX, read, &mut |item| seen.push(item.in_dir(dir)))?;
@@ -141,7 +143,7 @@ impl Reader {
 
     /// The next piece. What does not count was read again under the lock; a tail that a writer may
     /// be at work on is left out.
-    pub(super) fn next_piece(&mut self) -> Result<Piece, JournalError> {
+    pub(crate) fn next_piece(&mut self) -> Result<Piece, JournalError> {
         let before = self.forward.cursor;
         let piece = self.glance()?;
         let all_counts = piece.rest.as_ref().is_none_or(|rest| rest.skips.is_empty());
@@ -162,7 +164,7 @@ impl Reader {
 
     /// The next piece, for somebody who looks again soon: a torn tail is left out, and nothing is
     /// returned where damage cannot be confirmed now.
-    pub(super) fn next_live_piece(&mut self) -> Result<Option<Piece>, JournalError> {
+    pub(crate) fn next_live_piece(&mut self) -> Result<Option<Piece>, JournalError> {
         let before = self.forward.cursor;
         let piece = self.glance()?;
         if !piece.has_damage() {
@@ -213,7 +215,7 @@ impl Reader {
         Ok(())
     }
 
-    pub(super) fn mismatch(&self, cursor: Cursor) -> JournalError {
+    pub(crate) fn mismatch(&self, cursor: Cursor) -> JournalError {
         let Cursor { offset, seq, .. } = cursor;
         JournalError::CursorMismatch { path: self.file.path().to_owned(), offset, seq }
     }
