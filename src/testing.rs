@@ -83,6 +83,13 @@ const EAGER_HEADS: HeadPolicy = HeadPolicy {
     recent: 2,
 };
 
+/// The same workspace with heads as [`TestWorkspace::with_eager_heads`] has them: for another process
+/// that works on it, or on a workspace that is none of a test's.
+#[must_use]
+pub fn with_eager_heads(workspace: Workspace) -> Workspace {
+    workspace.with_heads(EAGER_HEADS)
+}
+
 /// A test could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -151,6 +151,13 @@ impl Workspace {
         self
     }
 
+    /// The same workspace whose journals get their heads at other times.
+    #[cfg(feature = "testing")]
+    pub(crate) fn with_heads(mut self, head: crate::journal::HeadPolicy) -> Self {
+        self.runtime.head = head;
+        self
+    }
+
     /// Its root.
     #[must_use]
     pub fn root(&self) -> &Utf8Path {

@@ -7,12 +7,14 @@ use std::process::{Child, Command, Stdio};
 use runjournal::testing::TestWorkspace;
 use runjournal::{Artifact, Digest, Durability, Event, RunContext, Severity};
 
+use crate::worker;
+
 const PROCESSES: usize = 8;
 const THREADS: usize = 4;
 const EVENTS: usize = 50;
 
 /// Starts this test binary again, running one test alone as a worker.
-fn worker(test: &str, ctx: &RunContext, number: usize) -> Child {
+fn start(test: &str, ctx: &RunContext, number: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .envs(ctx.env())
@@ -31,7 +33,7 @@ fn worker_number() -> Option<usize> {
 #[test]
 fn appending_worker() {
     let Some(process) = worker_number() else { return };
-    let ctx = RunContext::from_env().unwrap();
+    let ctx = worker::context();
     let shared = ctx.journal().unwrap();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -63,9 +65,8 @@ fn appending_worker() {
 fn eight_processes_of_four_threads_lose_nothing() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
-    let workers: Vec<Child> = (0..PROCESSES)
-        .map(|number| worker("concurrency::appending_worker", &ctx, number))
-        .collect();
+    let workers: Vec<Child> =
+        (0..PROCESSES).map(|number| start("concurrency::appending_worker", &ctx, number)).collect();
 
     // A reader beside them never sees a partial record, a gap or damage.
     let reader = {
@@ -122,7 +123,7 @@ const SHARED: Artifact<Vec<String>> = Artifact::json("shared/log.json");
 #[test]
 fn swapping_worker() {
     let Some(process) = worker_number() else { return };
-    let ctx = RunContext::from_env().unwrap();
+    let ctx = worker::context();
     let store = ctx.artifacts().durability(Durability::Buffered);
     for number in 0..20 {
         loop {
@@ -159,7 +160,7 @@ fn compare_and_swap_loses_no_update() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     let workers: Vec<Child> =
-        (0..4).map(|number| worker("concurrency::swapping_worker", &ctx, number)).collect();
+        (0..4).map(|number| start("concurrency::swapping_worker", &ctx, number)).collect();
     for mut worker in workers {
         assert!(worker.wait().unwrap().success());
     }

@@ -11,6 +11,7 @@ use runjournal::{
 };
 
 use crate::lab::{Lab, notes};
+use crate::worker;
 
 const SOON: Duration = Duration::from_secs(10);
 const NOTHING: Duration = Duration::from_millis(250);
@@ -289,7 +290,7 @@ const WRITERS: usize = 8;
 #[test]
 fn following_worker() {
     let Ok(number) = std::env::var("RUNJOURNAL_TEST_FOLLOWED") else { return };
-    let ctx = RunContext::from_env().unwrap();
+    let ctx = worker::context();
     let kept = ctx.journal().unwrap();
     for n in 0_u64.. {
         let name = format!("{number}-{n}");

@@ -28,6 +28,8 @@ mod lab;
 #[cfg(test)]
 mod large_files;
 #[cfg(test)]
+mod live_copy;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod oracle;
@@ -40,8 +42,12 @@ mod steps;
 #[cfg(test)]
 mod sync_order;
 #[cfg(test)]
+mod sync_sharing;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod transactions;
+#[cfg(test)]
+mod worker;
 #[cfg(test)]
 mod workspaces;

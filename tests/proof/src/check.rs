@@ -8,7 +8,7 @@ use runjournal::{Code, Event, Events, Finding, JournalError, Severity};
 use crate::operations::{Base, Operation, Seen};
 use crate::place::{RUN, TASK};
 use crate::raw::{self, RawRecord};
-use crate::{Acks, Outcome, Place, Violation, ensure};
+use crate::{Acks, Outcome, Place, Violation, answers, ensure, heads};
 
 /// All that must hold at a place where an operation was killed: as the crash left it, once somebody
 /// caught up, once the call was made again, and after one more append.
@@ -29,6 +29,33 @@ pub fn after_a_crash(operation: &Operation, place: &Place) -> Outcome {
     }
     again(operation, place).map_err(|found| found.at("made again"))?;
     goes_on(operation, place).map_err(|found| found.at("afterwards"))
+}
+
+/// The same where journals have heads: they must be right with whatever head the kill left, also where
+/// the call is made again before anybody caught up, and without one. `straight` and `headless` are two
+/// copies of the place.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn after_a_crash_with_heads(
+    operation: &Operation,
+    place: &Place,
+    straight: &Place,
+    headless: &Place,
+) -> Outcome {
+    heads::remove_all(headless.root().as_ref())?;
+    let found = |how: &'static str| move |found: Violation| found.at(how);
+    after_a_crash(operation, place).map_err(found("with its heads"))?;
+    after_a_crash(operation, headless).map_err(found("without its heads"))?;
+    let (with, without) = (answers::story(place)?, answers::story(headless)?);
+    ensure(with == without, || {
+        format!("with its heads it became {with:#?}, without them {without:#?}")
+    })?;
+    let at_once = || {
+        again(operation, straight)?;
+        goes_on(operation, straight)
+    };
+    at_once().map_err(found("before anybody caught up"))
 }
 
 /// Makes the call again, and checks what it promises.
@@ -53,6 +80,9 @@ fn goes_on(operation: &Operation, place: &Place) -> Outcome {
     }
     let acknowledged = place.acknowledged()?;
     as_it_was_left(operation, place, &acknowledged)?;
+    if place.has_heads() {
+        answers::ask(place)?;
+    }
     caught_up(operation, place, &acknowledged).map(|_| ())
 }
 

@@ -18,6 +18,11 @@
 //! Finally, from each crash state that looks different from those before, recovery itself (catching
 //! up and making the call again) is killed at each of its system calls that can change anything.
 //!
+//! Some operations are tried [once more](operations::with_heads) where every journal gets a head after
+//! every record. Then each crash state is taken up with whatever head was left, with none, and by the
+//! same call before anybody caught up; and appends that have to be refused ask for every key and for
+//! the version of every stream.
+//!
 //! The [`planted`] operations are wrong on purpose: the proof has to find each of them out.
 //!
 //! # How to add an operation
@@ -34,7 +39,9 @@
 //! # How to add a way to fail
 //! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary.
 
+mod answers;
 pub mod check;
+mod heads;
 pub mod operations;
 mod place;
 pub mod planted;

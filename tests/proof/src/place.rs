@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::testing::with_eager_heads;
 use runjournal::{Appended, Committed, Digest, Run, RunContext, Stored, Task, Workspace};
 
 use crate::Outcome;
@@ -58,12 +59,27 @@ impl Place {
         self.root().join(TASK).join("runs").join(RUN)
     }
 
+    /// From now on, and in every copy, each journal gets a head after every record.
+    ///
+    /// # Errors
+    /// Where that cannot be noted.
+    pub fn leave_heads(&self) -> Outcome {
+        Ok(std::fs::write(self.dir.join(HEADS), "")?)
+    }
+
+    /// True if each journal gets a head after every record.
+    #[must_use]
+    pub fn has_heads(&self) -> bool {
+        self.dir.join(HEADS).exists()
+    }
+
     /// The workspace.
     ///
     /// # Errors
     /// Where there is none.
     pub fn workspace(&self) -> Outcome<Workspace> {
-        Ok(Workspace::open(self.root())?)
+        let workspace = Workspace::open(self.root())?;
+        Ok(if self.has_heads() { with_eager_heads(workspace) } else { workspace })
     }
 
     /// The task.
@@ -117,6 +133,7 @@ pub(crate) const BEGIN: &str = "proof-mark-begin";
 /// The path that [`Place::end`] looks at.
 pub(crate) const END: &str = "proof-mark-end";
 const ACKS: &str = "acks";
+const HEADS: &str = "eager-heads";
 
 /// Where a worker tells what was acknowledged to it: one line, in one write, after the call returned.
 #[derive(Debug)]

@@ -1,9 +1,11 @@
 //! Operations that are wrong on purpose. Each breaks an invariant in the way in which code that
 //! nobody proved usually does; a proof that lets one of them pass proves nothing.
 
+use camino::Utf8Path;
 use runjournal::{ArtifactName, Event};
 
-use crate::operations::{Base, Operation, plain};
+use crate::heads::Head;
+use crate::operations::{self, Base, Operation, Seen, plain};
 use crate::place::RUN;
 use crate::{Acks, Outcome, Place, ensure};
 
@@ -34,6 +36,110 @@ pub const ALL: &[Operation] = &[
         ..plain()
     },
 ];
+
+/// Those that are about heads.
+pub const WITH_HEADS: &[Operation] = &[
+    Operation {
+        name: "planted_i3_head_ahead_of_its_names",
+        operate: ahead_of_its_names,
+        done: once,
+        ..plain()
+    },
+    Operation {
+        name: "planted_i3_table_without_an_entry",
+        prepare: |place, acks| acks.appended(&place.ctx()?.append(keyed("note"))?),
+        operate: without_an_entry,
+        done: once,
+        ..plain()
+    },
+    Operation {
+        name: "planted_i3_head_of_another_history",
+        prepare: two_histories,
+        operate: of_another_history,
+        done: once,
+        ..plain()
+    },
+    Operation {
+        name: "planted_i4_head_trusted_over_stages",
+        operate: |place, acks| operations::heads::put_off(place, acks, trust_the_head),
+        ..plain()
+    },
+];
+
+fn once(seen: &Seen<'_>) -> Outcome {
+    ensure(seen.count("noted") == 1, || "a key does not stand exactly once".into())
+}
+
+fn keyed(key: &str) -> Event {
+    Event::new("noted").key(key)
+}
+
+/// The head's cursor moves on before its names are written.
+fn ahead_of_its_names(place: &Place, acks: &mut Acks) -> Outcome {
+    let (ctx, run) = (place.ctx()?, place.run_dir());
+    place.begin();
+    let mut head = Head::read(&run)?;
+    acks.appended(&ctx.append(keyed("note"))?)?;
+    head.move_to_the_end(&run)?;
+    replaced_for_a_moment(&run, &head)?;
+    place.end();
+    Ok(())
+}
+
+/// Merging tables loses an entry.
+fn without_an_entry(place: &Place, acks: &mut Acks) -> Outcome {
+    let (ctx, run) = (place.ctx()?, place.run_dir());
+    place.begin();
+    acks.appended(&ctx.append(keyed("note"))?)?;
+    let mut head = Head::read(&run)?;
+    head.forget_key("note")?;
+    replaced_for_a_moment(&run, &head)?;
+    place.end();
+    Ok(())
+}
+
+/// Beside the run, the head of what the run would be had another key come first.
+fn two_histories(place: &Place, acks: &mut Acks) -> Outcome {
+    let (ctx, run, aside) = (place.ctx()?, place.run_dir(), place.dir().join("aside"));
+    let journal = std::fs::OpenOptions::new().write(true).open(ctx.journal_path())?;
+    let length = journal.metadata()?.len();
+    ctx.append(keyed("mote"))?;
+    std::fs::create_dir_all(aside.join("journal"))?;
+    Head::read(&run)?.write(&aside)?;
+    journal.set_len(length)?;
+    acks.appended(&place.ctx()?.append(keyed("note"))?)
+}
+
+/// A head of the same length is believed without a look at its hash: as if that fitted.
+fn of_another_history(place: &Place, acks: &mut Acks) -> Outcome {
+    let (ctx, run) = (place.ctx()?, place.run_dir());
+    let mut head = Head::read(&place.dir().join("aside"))?;
+    place.begin();
+    acks.appended(&ctx.append(keyed("note"))?)?;
+    head.move_to_the_end(&run)?;
+    replaced_for_a_moment(&run, &head)?;
+    place.end();
+    Ok(())
+}
+
+/// A wrong head, and then none, which is right again.
+fn replaced_for_a_moment(run: &Utf8Path, head: &Head) -> Outcome {
+    head.write(run)?;
+    Ok(std::fs::remove_file(run.join("journal/.head"))?)
+}
+
+/// Recovery that believes a head that covers all records when it should look for stages.
+fn trust_the_head(place: &Place) -> Outcome {
+    let run = place.run_dir();
+    if !Head::read(&run).and_then(|head| head.covers(&run)).unwrap_or(false) {
+        place.ctx()?.catch_up()?;
+        return Ok(());
+    }
+    for stage in std::fs::read_dir(run.join(".tmp"))? {
+        std::fs::remove_file(stage?.path())?;
+    }
+    Ok(())
+}
 
 fn object_after_record(place: &Place, acks: &mut Acks) -> Outcome {
     let ctx = place.ctx()?;

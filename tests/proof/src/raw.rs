@@ -113,16 +113,15 @@ fn follow(tip: Digest, line: &[u8]) -> Option<(RawRecord, Digest)> {
     let body = line.get(..line.len().checked_sub(76)?)?;
     let end = std::str::from_utf8(line.get(line.len() - 76..)?).ok()?;
     let told = end.strip_prefix(",\"hash\":\"")?.strip_suffix("\"}\n")?;
-    let mut chained = unhex(&tip.to_string())?;
+    let mut chained = unhex(&tip.to_hex())?;
     chained.extend_from_slice(body);
     let own = Digest::of(&chained);
     (own.to_string() == format!("blake3:{told}"))
         .then(|| serde_json::from_slice(line).ok().map(|value| (RawRecord(value), own)))?
 }
 
-fn unhex(digest: &str) -> Option<Vec<u8>> {
-    let hex = digest.strip_prefix("blake3:")?;
-    (0..32).map(|at| u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok()).collect()
+pub(crate) fn unhex(hex: &str) -> Option<Vec<u8>> {
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok()).collect()
 }
 
 /// The last record of each path, be it a removal.

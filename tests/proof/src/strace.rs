@@ -28,6 +28,8 @@ pub struct Call {
     /// True if it can change what is on the disk. A kill at any other call leaves what a kill at the
     /// next one that can leaves (locks are freed by every death).
     pub changes: bool,
+    /// True if it has to do with the head of a journal.
+    pub head: bool,
     /// The journal that it wrote to, and how many bytes.
     pub journal: Option<(Utf8PathBuf, u64)>,
 }
@@ -143,8 +145,9 @@ fn parse(log: &str) -> Vec<Call> {
         // Threads count for themselves: the first that comes that far is the one that is hit.
         if within && !found.iter().any(|call| call.boundary == boundary) {
             let changes = CHANGING.contains(&call) || arguments.contains("O_CREAT");
+            let head = arguments.contains("/.head");
             let journal = (call == "write").then(|| journal_write(arguments)).flatten();
-            found.push(Call { boundary, changes, journal });
+            found.push(Call { boundary, changes, head, journal });
         }
     }
     found

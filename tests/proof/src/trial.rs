@@ -67,6 +67,7 @@ fn fast_directory() -> std::path::PathBuf {
 #[derive(Debug)]
 struct Bench<'a> {
     operation: &'a Operation,
+    heads: bool,
     worker: &'a Utf8Path,
     dir: Utf8PathBuf,
     report: Report,
@@ -74,18 +75,21 @@ struct Bench<'a> {
 }
 
 /// Kills the operation at each of its system calls, checks each state that this leaves, and kills the
-/// recovery of each kind of state at each call that can change something.
+/// recovery of each kind of state at each call that can change something. With `heads`, every journal
+/// gets a head after every record, so that writing those is among the calls; then only calls that can
+/// change something are tried, and those of recovery that have to do with a head.
 ///
 /// # Errors
 /// Where the trial itself cannot be made. What was found is in the report.
-pub fn kill_everywhere(operation: &Operation, worker: &Utf8Path) -> Outcome<Report> {
+pub fn kill_everywhere(operation: &Operation, heads: bool, worker: &Utf8Path) -> Outcome<Report> {
     let temporary = tempfile::tempdir_in(fast_directory())?;
     let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
     let report = Report::default();
-    let mut bench = Bench { operation, worker, dir, report, shapes: HashSet::new() };
+    let mut bench = Bench { operation, heads, worker, dir, report, shapes: HashSet::new() };
     let prepared = bench.prepare()?;
     let mut last = None;
-    for call in bench.calls("operate", &prepared, "without a kill")? {
+    let calls = bench.calls("operate", &prepared, "without a kill")?;
+    for call in calls.into_iter().filter(|call| call.changes || !heads) {
         let acknowledged = bench.try_boundary(&call, last.as_ref(), &prepared)?;
         if call.changes {
             last = Some((call, acknowledged));
@@ -98,6 +102,9 @@ impl Bench<'_> {
     fn prepare(&self) -> Outcome<Utf8PathBuf> {
         let prepared = self.dir.join("prepared");
         std::fs::create_dir_all(&prepared)?;
+        if self.heads {
+            Place::new(prepared.as_str()).leave_heads()?;
+        }
         let mut command = std::process::Command::new(self.worker);
         let output = command.args(["prepare", self.operation.name, prepared.as_str()]).output()?;
         if output.status.success() {
@@ -127,9 +134,23 @@ impl Bench<'_> {
     }
 
     fn check(&mut self, dir: Utf8PathBuf, place: impl FnOnce() -> String) {
-        if let Err(violation) = check::after_a_crash(self.operation, &Place::new(dir)) {
+        let checked = self.checked(dir);
+        self.note(checked, place);
+    }
+
+    fn note(&mut self, checked: Outcome, place: impl FnOnce() -> String) {
+        if let Err(violation) = checked {
             self.report.violations.push(violation.at(place()));
         }
+    }
+
+    fn checked(&self, dir: Utf8PathBuf) -> Outcome {
+        if !self.heads {
+            return check::after_a_crash(self.operation, &Place::new(dir));
+        }
+        let straight = Place::new(self.copy(&dir, "straight")?);
+        let headless = Place::new(self.copy(&dir, "headless")?);
+        check::after_a_crash_with_heads(self.operation, &Place::new(dir), &straight, &headless)
     }
 
     fn kill(&self, act: &str, boundary: &Boundary, dir: &Utf8Path) -> Outcome<Ended> {
@@ -208,11 +229,14 @@ impl Bench<'_> {
                 return Ok(());
             }
         };
-        for Call { boundary, .. } in calls.iter().filter(|call| call.changes) {
+        let heads = self.heads;
+        let tried = |call: &&Call| call.changes && (call.head || !heads);
+        for Call { boundary, .. } in calls.iter().filter(tried) {
             let dir = self.copy(state, "recovered")?;
             self.kill("recover", boundary, &dir)?;
             self.report.recovery_kills += 1;
-            self.check(dir, || format!("{place}, and its recovery at {boundary}"));
+            let checked = check::after_a_crash(self.operation, &Place::new(dir));
+            self.note(checked, || format!("{place}, and its recovery at {boundary}"));
         }
         Ok(())
     }

@@ -20,23 +20,31 @@ fn main() -> ExitCode {
     let trial = |name: String, run: Box<dyn FnOnce() -> Result<(), Failed> + Send>| {
         Trial::test(name, run).with_ignored_flag(missing.is_some())
     };
-    let all = operations::ALL.iter().copied().flatten().map(|operation| {
-        trial(format!("kill::{}", operation.name), Box::new(|| survives(operation)))
+    let plain = operations::ALL.iter().copied().flatten().map(|operation| (operation, false));
+    let with_heads = operations::with_heads().map(|operation| (operation, true));
+    let all = plain.chain(with_heads).map(|(operation, heads)| {
+        trial(name(operation, heads), Box::new(move || survives(operation, heads)))
     });
-    let planted = planted::ALL.iter().map(|operation| {
-        trial(format!("kill::{}", operation.name), Box::new(|| is_found_out(operation)))
+    let planted = planted::ALL.iter().map(|operation| (operation, false));
+    let with_heads = planted::WITH_HEADS.iter().map(|operation| (operation, true));
+    let planted = planted.chain(with_heads).map(|(operation, heads)| {
+        trial(name(operation, heads), Box::new(move || is_found_out(operation, heads)))
     });
     libtest_mimic::run(&arguments, all.chain(planted).collect()).exit_code()
 }
 
-fn tried(operation: &Operation) -> Result<trial::Report, Failed> {
+fn name(operation: &Operation, heads: bool) -> String {
+    format!("{}::{}", if heads { "heads" } else { "kill" }, operation.name)
+}
+
+fn tried(operation: &Operation, heads: bool) -> Result<trial::Report, Failed> {
     let start = Instant::now();
-    let report = trial::kill_everywhere(operation, Utf8Path::new(WORKER))
+    let report = trial::kill_everywhere(operation, heads, Utf8Path::new(WORKER))
         .map_err(|violation| Failed::from(violation.to_string()))?;
     eprintln!(
-        "kill::{}: {} kills ({} boundaries not reached), {} torn writes, {} kinds of state, {} kills \
+        "{}: {} kills ({} boundaries not reached), {} torn writes, {} kinds of state, {} kills \
          of their recovery, {} violations, {:.1} s",
-        operation.name,
+        name(operation, heads),
         report.kills,
         report.not_reached,
         report.torn,
@@ -48,8 +56,8 @@ fn tried(operation: &Operation) -> Result<trial::Report, Failed> {
     Ok(report)
 }
 
-fn survives(operation: &Operation) -> Result<(), Failed> {
-    let report = tried(operation)?;
+fn survives(operation: &Operation, heads: bool) -> Result<(), Failed> {
+    let report = tried(operation, heads)?;
     if report.kills == 0 {
         return Err(Failed::from("nothing was killed, so nothing is proved"));
     }
@@ -57,8 +65,8 @@ fn survives(operation: &Operation) -> Result<(), Failed> {
 }
 
 /// The wrong operation is fine as long as nobody kills it, and has to be found out by a kill.
-fn is_found_out(operation: &Operation) -> Result<(), Failed> {
-    let violations = tried(operation)?.violations;
+fn is_found_out(operation: &Operation, heads: bool) -> Result<(), Failed> {
+    let violations = tried(operation, heads)?.violations;
     let unkilled = violations.iter().find(|found| found.to_string().starts_with("without a kill"));
     match unkilled {
         Some(found) => Err(Failed::from(format!("it fails by itself: {found}"))),

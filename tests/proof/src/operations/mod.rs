@@ -3,6 +3,7 @@
 mod append;
 mod artifact;
 mod creation;
+pub(crate) mod heads;
 mod state;
 mod step;
 
@@ -79,10 +80,36 @@ const PLAIN: Operation = Operation {
 pub const ALL: &[&[Operation]] =
     &[append::ALL, artifact::ALL, step::ALL, creation::ALL, state::ALL];
 
+/// What is tried once more with a head after every record: one of each kind.
+const WITH_HEADS: &[&str] = &[
+    "append",
+    "append_batch",
+    "append_with_key",
+    "append_large",
+    "artifact_new_buffered",
+    "artifact_overwrite",
+    "transaction_with_key",
+    "step",
+    "complete",
+    "start_run",
+];
+
+/// The operations that are tried with a head after every record.
+pub fn with_heads() -> impl Iterator<Item = &'static Operation> {
+    let known = ALL.iter().copied().flatten().filter(|tried| WITH_HEADS.contains(&tried.name));
+    known.chain(heads::ALL)
+}
+
 /// The operation of this name, planted ones included.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Operation> {
-    ALL.iter().copied().flatten().chain(planted::ALL).find(|operation| operation.name == name)
+    ALL.iter()
+        .copied()
+        .flatten()
+        .chain(heads::ALL)
+        .chain(planted::ALL)
+        .chain(planted::WITH_HEADS)
+        .find(|operation| operation.name == name)
 }
 
 /// An operation that promises nothing, to start from.
@@ -100,11 +127,11 @@ impl Base {
         if self == Base::Nothing {
             return Ok(());
         }
-        let workspace = Workspace::create(place.root())?;
+        Workspace::create(place.root())?;
         if self == Base::Workspace {
             return Ok(());
         }
-        let task = workspace.create_task(TASK, TaskOptions::default())?;
+        let task = place.workspace()?.create_task(TASK, TaskOptions::default())?;
         if self == Base::Task {
             return Ok(());
         }

@@ -1,0 +1,18 @@
+//! Processes that a test starts: this test binary again, running one test alone.
+
+use runjournal::testing::with_eager_heads;
+use runjournal::{RunContext, Workspace};
+
+/// A worker's context, with heads as the test's own workspace has them.
+pub(crate) fn context() -> RunContext {
+    let ctx = RunContext::from_env().unwrap();
+    let eager = std::env::var_os("RUNJOURNAL_TEST_HEADS").is_some_and(|value| value == "eager");
+    if eager { eagerly(&ctx) } else { ctx }
+}
+
+/// The same context, with a head after every record.
+pub(crate) fn eagerly(ctx: &RunContext) -> RunContext {
+    let workspace = with_eager_heads(Workspace::open(ctx.root()).unwrap());
+    let task = workspace.task(ctx.task_id().clone()).unwrap();
+    task.run(ctx.run_id().clone()).unwrap().context().clone()
+}
