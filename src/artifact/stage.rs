@@ -98,6 +98,9 @@ impl Stage {
     ) -> Result<u64, IoError> {
         self.check()?;
         let before = self.size + self.piece.len() as u64;
+        // The reader is somebody else's code: where it panics, the content is only a part as well.
+        let panicked = std::io::Error::other("what it was to hold panicked while it was read");
+        self.failed = Some(IoError::new("read", &self.path(), panicked));
         loop {
             let room = self.room() as u64;
             self.piece.reserve_exact(self.room());
@@ -110,6 +113,7 @@ impl Stage {
                 }
             }
         }
+        self.failed = None;
         Ok(self.size + self.piece.len() as u64 - before)
     }
 

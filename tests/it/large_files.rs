@@ -402,3 +402,26 @@ fn a_large_artifact_needs_little_memory() {
     let more = peak() - before;
     assert!(more < 32 << 10, "{more} KiB more");
 }
+
+/// Gives a part, and panics.
+struct Panics(bool);
+
+impl Read for Panics {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        assert!(!std::mem::replace(&mut self.0, true), "no more");
+        buffer[..4].copy_from_slice(b"part");
+        Ok(4)
+    }
+}
+
+#[test]
+fn what_a_reader_that_panicked_gave_is_not_committed() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let mut file = ctx.artifacts().create(ArtifactName::from_static("a.bin")).unwrap();
+    file.write_all(b"head").unwrap();
+    let reading = std::panic::AssertUnwindSafe(|| file.write_from(&mut Panics(false)).unwrap());
+    assert!(std::panic::catch_unwind(reading).is_err());
+    assert!(file.commit().is_err());
+    assert_eq!(ctx.events().unwrap().count(), 0);
+}

@@ -379,3 +379,30 @@ fn a_pipe_in_place_of_a_file_is_refused_and_nobody_waits_for_it() {
     assert!(fifo(&journal));
     assert!(ctx.events().is_err() && ctx.append(Event::new("x")).is_err());
 }
+
+/// An event whose line has this many bytes, its line break included.
+fn line_of(ctx: &RunContext, bytes: usize) -> Event {
+    let event =
+        |fill: usize| Event::new("filled").metadata(&serde_json::json!({"x": "x".repeat(fill)}));
+    let before = std::fs::metadata(ctx.journal_path()).unwrap().len();
+    let test = ctx.journal().unwrap().append(event(1)).unwrap();
+    let line = std::fs::metadata(ctx.journal_path()).unwrap().len() - before;
+    assert!(test.seq < 9, "the next numbers have as many digits");
+    event(bytes + 1 - usize::try_from(line).unwrap())
+}
+
+#[test]
+fn a_line_of_exactly_the_limit_is_written_and_read_and_one_byte_more_is_refused() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let (exact, over) = (line_of(&ctx, MAX_LINE), line_of(&ctx, MAX_LINE + 1));
+    let before = std::fs::metadata(ctx.journal_path()).unwrap().len();
+    let refused = ctx.append(over).unwrap_err();
+    assert!(matches!(refused, JournalError::TooLarge { size, .. } if size == MAX_LINE + 1));
+    ctx.append(exact).unwrap();
+    let line = std::fs::metadata(ctx.journal_path()).unwrap().len() - before;
+    assert_eq!(line, MAX_LINE as u64);
+    let (records, findings) = ctx.events().unwrap().read_all().unwrap();
+    assert_eq!((records.len(), findings.len()), (3, 0));
+    ctx.append(Event::new("next")).unwrap();
+}
