@@ -142,7 +142,7 @@ fn a_run_moves_as_the_table_says_and_ends_once() {
     ] {
         assert!(late, "closed is closed");
     }
-    let last = ctx.events().unwrap().last(1).unwrap().remove(0);
+    let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
     assert_eq!(last.event_type(), "execution_complete");
 }
 
