@@ -50,7 +50,7 @@
 //! | append events | [`RunContext::append`], [`Event`]; many: [`RunContext::journal`] |
 //! | read events: all, filtered, the last few, from a cursor | [`RunContext::events`], [`Events`], [`Record`], [`Cursor`] |
 //! | read them as a type of yours | [`Record::decode`] |
-//! | see them as they come | [`Events::follow`], [`Follow`] |
+//! | see them as they come, and go on later | [`Events::follow`], [`Follow`], [`Follow::cursor`] |
 //! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |

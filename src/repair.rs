@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::context::RunContext;
 use crate::finding::Finding;
-use crate::journal::{Event, Events, Home, JournalError, LockedLog, Log, types};
+use crate::journal::{Event, Home, JournalError, LockedLog, Log, types};
 use crate::layout;
 use crate::workspace::Task;
 
@@ -77,7 +77,7 @@ fn damage(home: &Home, locked: &mut LockedLog<'_>) -> Result<Vec<Finding>, Journ
         return Ok(Vec::new());
     }
     let path = journal(home.dir());
-    Ok(skips.filter(|skip| skip.is_damage()).map(|skip| Events::finding(&path, skip)).collect())
+    Ok(skips.filter(|skip| skip.is_damage()).map(|skip| skip.finding(&path)).collect())
 }
 
 fn journal(dir: &Utf8Path) -> Utf8PathBuf {

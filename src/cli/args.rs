@@ -308,9 +308,15 @@ pub(crate) struct Log {
     /// Only events with this correlation id
     #[arg(long, value_name = "ID")]
     pub(crate) correlation: Option<String>,
-    /// Only the last N of them; the journal is read, and checked, only as far back as they are
+    /// Only the last N of them; the journal is read only as far back as they are, and damage before
+    /// that is not told
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) last: Option<usize>,
+    /// Print only what comes behind the place that FILE keeps, if it is there, and keep in it how far
+    /// the events are printed: at the end and, with --follow, each time all of them are. After a kill,
+    /// some may be printed again, none is left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cursor_file: Option<Utf8PathBuf>,
     /// Stay, and print events as they come, until the run is complete
     #[arg(short, long)]
     pub(crate) follow: bool,

@@ -1,14 +1,14 @@
 //! `artifact`: writes, reads, lists, removes and adopts the artifacts of a run.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Seek as _};
+use std::io::{self, Seek as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use runjournal::{ArtifactEntry, ArtifactName, ArtifactReader, Digest, Expect, RunContext, Stored};
+use runjournal::{ArtifactEntry, ArtifactName, Digest, Expect, RunContext, Stored};
 use serde::Serialize;
 
 use super::args::ArtifactVerb;
 use super::error::{CliError, Exit};
+use super::file;
 use super::locate::{Locator, in_full};
 use super::output::{Output, hint};
 
@@ -88,9 +88,9 @@ fn get(
     }
     let mut content = context.artifacts().open(&name)?;
     if force {
-        replace(file, &mut content)?;
+        file::replace(file, &mut content)?;
     } else {
-        create(file, &mut content)?;
+        file::create(file, &mut content)?;
     }
     // The open file holds what was copied, whatever was committed since.
     let size = content.size()?;
@@ -99,31 +99,6 @@ fn get(
     let copied = Copied { name: &name, file: in_full(file), size, digest };
     output.one(&copied, |_| Ok(()))?;
     Ok(Exit::Fine)
-}
-
-/// Writes a file that was not there: neither a file nor a link in its place is written to.
-fn create(file: &Utf8Path, content: &mut ArtifactReader) -> Result<(), CliError> {
-    let opened = OpenOptions::new().write(true).create_new(true).open(file);
-    let mut new = opened.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => CliError::FileExists { path: file.to_owned() },
-        _ => CliError::file("create", file)(error),
-    })?;
-    io::copy(content, &mut new).map(|_| ()).map_err(|error| {
-        // Half a copy is none; if it cannot be removed either, the error tells enough.
-        let _ = fs::remove_file(file);
-        CliError::file("write", file)(error)
-    })
-}
-
-/// Puts a new file in the place of whatever is there; a link is replaced, never written through.
-fn replace(file: &Utf8Path, content: &mut ArtifactReader) -> Result<(), CliError> {
-    let name = file.file_name().unwrap_or("artifact");
-    let new = file.with_file_name(format!(".{name}.{}.new", std::process::id()));
-    create(&new, content)?;
-    fs::rename(&new, file).map_err(|error| {
-        let _ = fs::remove_file(&new);
-        CliError::file("replace", file)(error)
-    })
 }
 
 /// What was done to an artifact.

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use runjournal::{
-    ArtifactError, ContextError, GenesisError, IoError, JournalError, RunStatus, StepFailure,
-    WorkspaceError,
+    ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, RunStatus,
+    StepFailure, WorkspaceError,
 };
 
 /// The exit codes of the tool; scripts rely on them.
@@ -73,6 +73,14 @@ pub(crate) enum CliError {
     NoRecord { seq: u64, run: String, last: u64 },
     #[error("--follow has no end to close a document at; give --format jsonl")]
     EndlessDocument,
+    #[error(
+        "{file} does not hold a cursor; name another file, or remove it to print from the first event"
+    )]
+    BadCursor { file: Utf8PathBuf, source: CursorError },
+    #[error(
+        "the cursor in {file} is of another history; remove the file to print from the first event"
+    )]
+    StaleCursor { file: Utf8PathBuf, source: Box<JournalError> },
     #[error("{path} exists already; give --force to replace it, or choose another file")]
     FileExists { path: Utf8PathBuf },
     #[error("{run} ended before, as {status} too, but {}; give that reason, or start a new run", reason_of(.reason))]
@@ -176,11 +184,12 @@ impl CliError {
             Self::Journal(error) => of_journal(error),
             Self::Artifact(error) => of_artifact(error),
             Self::Step(error) => of_step(error),
-            Self::BadBatch { source, .. } => of_journal(source),
+            Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }
             | Self::NoRun
             | Self::AmbiguousRun { .. }
             | Self::EndlessDocument
+            | Self::BadCursor { .. }
             | Self::BadPayload { .. } => Exit::Usage,
             Self::NoWorkspace { .. } | Self::RunNotFound { .. } | Self::NoRecord { .. } => {
                 Exit::NotFound
@@ -234,6 +243,7 @@ fn of_journal(error: &JournalError) -> Exit {
         | JournalError::Closed { .. }
         | JournalError::KeyConflict { .. }
         | JournalError::VersionConflict { .. }
+        | JournalError::CursorMismatch { .. }
         | JournalError::StepSuperseded { .. } => Exit::Conflict,
         JournalError::TooLarge { .. } | JournalError::BadEvent { .. } => Exit::Usage,
         _ => Exit::Internal,

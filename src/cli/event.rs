@@ -1,18 +1,19 @@
-//! `event`: appends to a run's journal, and reads it.
+//! `event`: appends to a run's journal, and shows one event; `log` prints them.
 
 use std::io::{self, BufRead as _, Read as _};
 
 use runjournal::{
-    Appended, Durability, Event, EventId, Events, Finding, Followed, JournalWriter,
-    MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Record, RunContext,
+    Appended, Durability, Event, EventId, JournalWriter, MAX_BATCH_BYTES, MAX_BATCH_RECORDS,
+    Record, RunContext,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::args::{Append, EventVerb, Format, Log};
+use super::args::{Append, EventVerb, Format};
 use super::error::{CliError, Exit};
 use super::locate::{Locator, name_of};
-use super::output::{Output, exit_for, hint, told};
+use super::log::log;
+use super::output::Output;
 
 pub(crate) fn event(at: &Locator, verb: EventVerb, output: &mut Output) -> Result<Exit, CliError> {
     match verb {
@@ -165,135 +166,6 @@ impl Lines {
         self.last_seq = appended.last().map(|last| last.seq).or(self.last_seq);
         Ok(())
     }
-}
-
-impl Log {
-    /// The events that are asked for.
-    fn events(&self, context: &RunContext) -> Result<Events, CliError> {
-        let mut events = context.events()?.after(self.after);
-        if let Some(event_type) = &self.event_type {
-            events = events.of_type(event_type);
-        }
-        if let Some((kind, id)) = &self.stream {
-            events = events.in_stream(kind, id);
-        }
-        if let Some(correlation) = &self.correlation {
-            events = events.correlated(correlation);
-        }
-        Ok(events)
-    }
-}
-
-fn log(context: &RunContext, args: &Log, output: &mut Output) -> Result<Exit, CliError> {
-    if args.follow {
-        return follow(context, args, output);
-    }
-    let mut events = args.events(context)?;
-    if let Some(count) = args.last {
-        let last = events.last(count)?;
-        output.many("events", &last, |output| table(&last, output))?;
-        return Ok(Exit::Fine);
-    }
-    let mut kept = Vec::new();
-    for record in events.by_ref() {
-        let record = record?;
-        if output.format() == Format::Jsonl {
-            // A long journal streams through.
-            output.json_line(&record)?;
-        } else {
-            kept.push(record);
-        }
-    }
-    output.many("events", &kept, |output| table(&kept, output))?;
-    output.flush()?;
-    tell(events.findings());
-    Ok(exit_for(events.findings()))
-}
-
-/// Findings that are not as it should be, on standard error.
-fn tell(findings: &[Finding]) {
-    let serious = findings.iter().filter(|finding| exit_for([*finding]) != Exit::Fine);
-    serious.flat_map(told).for_each(|line| hint(&line));
-}
-
-fn follow(context: &RunContext, args: &Log, output: &mut Output) -> Result<Exit, CliError> {
-    if output.format() == Format::Json {
-        return Err(CliError::EndlessDocument);
-    }
-    let mut events = args.events(context)?;
-    if let Some(count) = args.last {
-        // Asked for first, so that nothing that comes meanwhile is passed over.
-        let end = context.events()?.last(1)?;
-        let last = args.events(context)?.last(count)?;
-        last.iter().try_for_each(|record| live_line(record, output))?;
-        if let Some(seen) = last.last().or(end.first()) {
-            events = events.from(seen.cursor())?;
-        }
-    }
-    let mut tail = events.follow();
-    loop {
-        let item = match tail.try_next()? {
-            Some(item) => item,
-            None => {
-                output.flush()?;
-                let Some(item) = tail.next().transpose()? else { break };
-                item
-            }
-        };
-        match item {
-            Followed::Record(record) => live_line(&record, output)?,
-            _ => hint("the journal is not the one that was read before; all its events follow"),
-        }
-    }
-    output.flush()?;
-    tell(tail.findings());
-    Ok(exit_for(tail.findings()))
-}
-
-/// One event on a line of its own: others will come, so there is no table to align it in.
-fn live_line(record: &Record, output: &mut Output) -> Result<(), CliError> {
-    if output.format() == Format::Jsonl {
-        return output.json_line(record);
-    }
-    let payload = payload_cell(record)?;
-    let (seq, when, event_type) = (record.seq(), record.occurred_at(), record.event_type());
-    output.line(format!("{seq}  {when}  {event_type}  {}  {payload}", record.stream()).trim_end())
-}
-
-fn table(records: &[Record], output: &mut Output) -> Result<(), CliError> {
-    if records.is_empty() {
-        hint("no such events");
-        return Ok(());
-    }
-    let mut rows = Vec::with_capacity(records.len());
-    for record in records {
-        rows.push([
-            record.seq().to_string(),
-            output.ago(record.occurred_at()),
-            record.event_type().to_owned(),
-            record.stream(),
-            payload_cell(record)?,
-        ]);
-    }
-    output.table(["SEQ", "WHEN", "TYPE", "STREAM", "PAYLOAD"], &rows)
-}
-
-/// What the table shows of a payload: of one that is in an object, where it is. A list opens no objects.
-fn payload_cell(record: &Record) -> Result<String, CliError> {
-    match record.payload_ref() {
-        Some(object) => Ok(format!("{} bytes in object {}", object.size, object.digest)),
-        None => Ok(record.payload_json()?.as_deref().map(cut).unwrap_or_default()),
-    }
-}
-
-/// The beginning of a payload: a table is to be looked over; `event show` has all of it.
-fn cut(json: &str) -> String {
-    const SHOWN: usize = 60;
-    let mut text: String = json.chars().take(SHOWN).collect();
-    if text.len() < json.len() {
-        text.push('…');
-    }
-    text
 }
 
 #[derive(Serialize)]

@@ -1,16 +1,18 @@
 //! The tool, one file a verb. In reading order: the grammar (`args`), which verb does what
 //! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`,
-//! `error`), and the verbs.
+//! `error`), files of the user's (`file`), and the verbs.
 
 mod args;
 mod dispatch;
 mod error;
+mod file;
 mod locate;
 mod output;
 
 mod artifact;
 mod event;
 mod init;
+mod log;
 mod repair;
 mod run;
 mod status;

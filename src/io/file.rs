@@ -239,6 +239,19 @@ impl ReadFile {
         Ok(true)
     }
 
+    /// True if this file is known to stand at its path still. It costs no opening of anything.
+    pub(crate) fn is_at_path(&self) -> Result<bool, IoError> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let this = self.metadata()?;
+            let at_path = std::fs::symlink_metadata(&self.path);
+            Ok(at_path.is_ok_and(|other| (this.dev(), this.ino()) == (other.dev(), other.ino())))
+        }
+        #[cfg(not(unix))]
+        Ok(false)
+    }
+
     fn metadata(&self) -> Result<std::fs::Metadata, IoError> {
         self.file.metadata().map_err(IoError::at("look at", &self.path))
     }

@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::error::IoError;
 use crate::genesis::GenesisError;
 use crate::id::{EventId, StepName};
+use crate::io::LockFile;
 
 use super::{ExpectedVersion, PayloadRef};
 
@@ -202,6 +203,27 @@ pub enum JournalError {
         /// What does not fit.
         source: serde_json::Error,
     },
+    /// Records decode as an enum only.
+    #[error(
+        "no record decodes as {asked}: it must be an enum with a variant for each event type, and without \
+         `tag` or `untagged`; for the payload alone there is `Record::payload`"
+    )]
+    NotAnEnum {
+        /// The Rust type that was asked for.
+        asked: &'static str,
+    },
+}
+
+impl JournalError {
+    /// For a journal that cannot be opened in a directory that stands.
+    pub(crate) fn opening(error: IoError) -> Self {
+        if error.is_not_found() { Self::MissingJournal { path: error.path } } else { error.into() }
+    }
+
+    /// For a lock that was not freed in time.
+    pub(crate) fn still_locked(lock: &LockFile, waited: Duration) -> Self {
+        Self::LockTimeout { path: lock.path().to_owned(), holder: lock.holder(), waited }
+    }
 }
 
 /// What is over a limit.

@@ -82,13 +82,7 @@ impl Log {
     /// The same in a directory that was opened for writing before.
     pub(crate) fn open_in(home: &Home, opened: Opened) -> Result<Self, JournalError> {
         let Opened { dir, genesis, correlation } = opened;
-        let file = dir.open_append(layout::JOURNAL).map_err(|error| {
-            if error.is_not_found() {
-                JournalError::MissingJournal { path: dir.path().join(layout::JOURNAL) }
-            } else {
-                error.into()
-            }
-        })?;
+        let file = dir.open_append(layout::JOURNAL).map_err(JournalError::opening)?;
         let lock = dir.open_lock(layout::LOCK)?;
         let start = Cursor::start(genesis);
         let (kind, id) = home.default_stream();
@@ -118,8 +112,7 @@ impl Log {
         }
         let waited = self.home.runtime.lock_timeout;
         if !self.lock.wait(waited, LockFile::try_exclusive)? {
-            let (path, holder) = (self.lock.path().to_owned(), self.lock.holder());
-            return Err(JournalError::LockTimeout { path, holder, waited });
+            return Err(JournalError::still_locked(&self.lock, waited));
         }
         let mut locked =
             LockedLog { log: self, rest: Rest::default(), tail: Vec::new(), stale: false };

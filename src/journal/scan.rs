@@ -6,6 +6,7 @@
 
 pub(crate) mod cursor;
 pub(crate) mod forward;
+pub(crate) mod skip;
 
 use std::collections::VecDeque;
 
@@ -13,45 +14,9 @@ use camino::Utf8Path;
 
 use crate::digest::Digest;
 use crate::journal::record::{Garbage, Record};
+use crate::journal::scan::skip::{Skip, SkipKind};
 use crate::journal::{Cursor, MAX_LINE};
 use crate::line::{self, Sealed};
-
-/// Why bytes do not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SkipKind {
-    /// Left by a killed writer, and sealed off.
-    Garbage,
-    /// Damage that a repair closed off: the record behind it vouches for it as it is.
-    Repaired,
-    /// Left by a killed writer at the end of the file, or just being written.
-    Torn,
-    /// What no killed writer can have left, and why.
-    Damage(&'static str),
-}
-
-/// Bytes that do not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Skip {
-    pub(crate) offset: u64,
-    pub(crate) length: u64,
-    pub(crate) kind: SkipKind,
-}
-
-impl Skip {
-    pub(crate) fn is_damage(&self) -> bool {
-        matches!(self.kind, SkipKind::Damage(_))
-    }
-
-    fn end(&self) -> u64 {
-        self.offset + self.length
-    }
-
-    /// True if a skip of this kind at this offset is reported as one with this; of two reasons for
-    /// damage, the first stands for both.
-    fn touches(&self, kind: SkipKind, offset: u64) -> bool {
-        std::mem::discriminant(&self.kind) == std::mem::discriminant(&kind) && self.end() == offset
-    }
-}
 
 /// What a scan comes across, in the order of the file.
 #[derive(Debug)]

@@ -80,8 +80,8 @@ impl RunContext {
     }
 
     /// What a step signalled, `None` while it is not complete: for whoever routes, when the nodes are
-    /// other processes. Takes no lock and syncs nothing: of a step that ends just now, a power cut may
-    /// still lose the end.
+    /// other processes. It reads the whole journal, each time. Takes no lock and syncs nothing: of a step
+    /// that ends just now, a power cut may still lose the end.
     ///
     /// # Errors
     /// Where the journal cannot be read.

@@ -463,6 +463,82 @@ fn a_log_is_followed_until_the_run_is_complete() {
     assert!(err.contains("--format jsonl"), "{err}");
 }
 
+/// Damage is told by every way to read, when it comes.
+#[test]
+fn a_damaged_end_is_told_with_the_last_events_and_by_a_live_tail() {
+    let shell = Shell::in_run();
+    shell.ok(&["event", "append", "noted"]);
+    let last = ["event", "log", "-n", "1"];
+    assert_eq!(shell.go(&last).exit, 0);
+    let mut tail = shell.command(&["event", "log", "-f"]);
+    let mut tail = tail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(tail.stdout.take().unwrap()).lines();
+    assert!(out.next().unwrap().unwrap().contains("noted"));
+
+    let journal = shell.run_file("journal/events.jsonl");
+    fs::OpenOptions::new().append(true).open(&journal).unwrap().write_all(b"hello\n").unwrap();
+    let answer = shell.go(&last);
+    assert_eq!(answer.exit, 1);
+    assert!(answer.out.contains("noted") && answer.err.contains("journal_damaged"));
+    let mut err = BufReader::new(tail.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(err.next().unwrap().starts_with("error: journal_damaged: "));
+    assert!(err.next().unwrap().starts_with("  to do: "));
+    // It is told once, and is fine when it was closed off.
+    shell.ok(&["repair", "--apply"]);
+    shell.ok(&["run", "complete", "--status", "failed"]);
+    assert!(out.last().unwrap().unwrap().contains("execution_complete"));
+    assert_eq!(err.next(), None);
+    assert_eq!(tail.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_log_goes_on_where_its_cursor_file_says() {
+    let shell = Shell::in_run();
+    let append = |n: &str| shell.ok(&["event", "append", "noted", "--payload", n]);
+    let seqs = |args: &[&str]| -> Vec<u64> {
+        let log = [&["event", "log", "--cursor-file", "place"], args].concat();
+        shell.jsonl(&log).iter().map(|record| record["seq"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(seqs(&[]), [0; 0]);
+    append("1");
+    append("2");
+    assert_eq!(seqs(&[]), [1, 2]);
+    assert_eq!(seqs(&[]), [0; 0]);
+    append("3");
+    // What is not wanted is passed over, too.
+    assert_eq!(seqs(&["--type", "other"]), [0; 0]);
+    append("4");
+    append("5");
+    assert_eq!(seqs(&["-n", "1"]), [5]);
+
+    let mut tail = shell.command(&["event", "log", "-f", "--cursor-file", "place"]);
+    let mut tail = tail.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(tail.stdout.take().unwrap()).lines().map(Result::unwrap);
+    for (n, begins) in [("6", ["6  ", ":6:"]), ("7", ["7  ", ":7:"])] {
+        append(n);
+        assert!(out.next().unwrap().starts_with(begins[0]));
+        let soon = std::time::Instant::now();
+        while !fs::read_to_string(shell.path("place")).unwrap().contains(begins[1]) {
+            assert!(soon.elapsed().as_secs() < 10);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    append("8");
+    assert_eq!(seqs(&[]), [8]);
+    let names = fs::read_dir(shell.path("")).unwrap().count();
+    assert_eq!(names, 2, "the workspace and the file");
+
+    // Another journal, and another text.
+    shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-2"]);
+    let err = shell.refused(4, &["event", "log", "-r", "RUN-2", "--cursor-file", "place"]);
+    assert!(err.contains("place is of another history; remove the file"), "{err}");
+    shell.write("place", "8\n");
+    let err = shell.refused(2, &["event", "log", "--cursor-file", "place"]);
+    assert!(err.contains("does not hold a cursor") && err.contains("OFFSET:SEQ:HASH"), "{err}");
+}
+
 #[test]
 fn a_payload_in_an_object_is_shown_and_listed_without_it() {
     let shell = Shell::in_run();

@@ -75,7 +75,7 @@ fn records_come_as_they_are_appended_until_the_run_is_complete() {
     assert!(tail.has_ended());
     assert!(tail.next().is_none());
     // Also where it begins behind the end, or does not want to see it.
-    let end = ctx.events().unwrap().last(1).unwrap().remove(0).cursor();
+    let end = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap().cursor();
     assert!(ctx.events().unwrap().from(end).unwrap().follow().next().is_none());
     let mut read = ctx.events().unwrap();
     assert_eq!(read.by_ref().count(), 1 + rest.len());
@@ -162,7 +162,8 @@ fn a_lost_tail_starts_over() {
     let mut tail = lab.ctx.events().unwrap().follow();
     expect(&mut tail, &[1, 2, 3]);
     let bytes = lab.bytes();
-    let second = lab.ctx.events().unwrap().last(1).unwrap().remove(0).offset() as usize;
+    let second =
+        lab.ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap().offset() as usize;
     lab.put(&bytes[..second]);
     expect(&mut tail, &[-1, 1, 2]);
     // Lost and grown again between two looks, be it to the same length.
@@ -171,6 +172,56 @@ fn a_lost_tail_starts_over() {
     lab.put(&bytes[..second]);
     note(&lab.ctx, 5);
     expect(&mut tail, &[-1, 1, 2, 5]);
+}
+
+#[test]
+fn what_was_passed_over_in_another_history_is_not_passed_over_in_this() {
+    let lab = Lab::new();
+    let start = lab.bytes();
+    for n in 1..=4 {
+        note(&lab.ctx, n);
+    }
+    let third = lab.ctx.events().unwrap().nth(2).unwrap().unwrap().cursor();
+    let mut after = lab.ctx.events().unwrap().after(3).follow();
+    let mut from = lab.ctx.events().unwrap().from(third).unwrap().follow();
+    expect(&mut after, &[4]);
+    expect(&mut from, &[4]);
+    lab.put(&start);
+    for n in 11..=14 {
+        note(&lab.ctx, n);
+    }
+    for mut tail in [after, from] {
+        expect(&mut tail, &[-1]);
+        assert_eq!(tail.cursor().seq(), 0);
+        expect(&mut tail, &[11, 12, 13, 14]);
+    }
+}
+
+#[test]
+fn a_tail_goes_on_from_its_cursor() {
+    let lab = Lab::new();
+    for n in 1..=9 {
+        note(&lab.ctx, n);
+        lab.ctx.append(Event::new("other")).unwrap();
+    }
+    let again = |cursor| lab.ctx.events().unwrap().from(cursor).unwrap().of_type("noted").follow();
+    let mut tail = lab.ctx.events().unwrap().of_type("noted").follow();
+    assert_eq!(tail.cursor().seq(), 0);
+    for n in 1..=9 {
+        expect(&mut tail, &[n]);
+        assert_eq!(tail.cursor().seq(), if n < 9 { n as u64 * 2 - 1 } else { 18 });
+        let rest: Vec<i64> = (n + 1..=9).collect();
+        expect(&mut again(tail.cursor()), &rest);
+    }
+    // What is not wanted moves it too, so that it is not read again.
+    lab.ctx.append(Event::new("other")).unwrap();
+    assert!(tail.try_next().unwrap().is_none());
+    assert_eq!(tail.cursor().seq(), 19);
+    let mut last = lab.ctx.events().unwrap().of_type("noted").last(2).unwrap().follow();
+    assert_eq!(last.cursor().seq(), 13);
+    expect(&mut last, &[8, 9]);
+    note(&lab.ctx, 10);
+    expect(&mut last, &[10]);
 }
 
 /// A record that was read is wiped and closed off later: then another history goes on.
@@ -363,8 +414,7 @@ fn every_counted_record_is_seen_once_and_in_order_under_writers_that_are_killed(
         kills += 1;
         workers[victim] = worker(&ctx, WRITERS + kills);
         if second.is_none() && kills == 12 {
-            let newest = ctx.events().unwrap().last(1).unwrap();
-            let cursor: Cursor = newest[0].cursor();
+            let cursor: Cursor = ctx.events().unwrap().last(0).unwrap().cursor();
             let tail = ctx.events().unwrap().from(cursor).unwrap().follow();
             second = Some((cursor.seq(), std::thread::spawn(move || collect(tail))));
         }

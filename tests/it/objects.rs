@@ -475,7 +475,7 @@ fn every_way_to_read_finds_the_objects() {
     let cursor = last(&ctx).cursor();
     ctx.append(event(&large('a'))).unwrap();
     let events = || ctx.events().unwrap();
-    let newest = events().last(1).unwrap().remove(0);
+    let newest = events().last(1).unwrap().next().unwrap().unwrap();
     let resumed = events().from(cursor).unwrap().next().unwrap().unwrap();
     let filtered = events().of_type("said").after(1).next().unwrap().unwrap();
     let followed = match events().after(1).follow().try_next().unwrap() {

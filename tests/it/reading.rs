@@ -1,5 +1,7 @@
 //! Reading a part of a journal: from a cursor, the last few, filtered, as types.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use runjournal::testing::TestWorkspace;
 use runjournal::{Cursor, Event, JournalError, Record, RunContext};
@@ -17,15 +19,27 @@ fn all(ctx: &RunContext) -> Vec<Record> {
     ctx.events().unwrap().read_all().unwrap().0
 }
 
+fn records(events: impl Iterator<Item = Result<Record, JournalError>>) -> Vec<Record> {
+    events.map(Result::unwrap).collect()
+}
+
 #[track_caller]
 fn check_last(ctx: &RunContext) {
-    let all = all(ctx);
+    let mut reading = ctx.events().unwrap();
+    let all = records(reading.by_ref());
     for count in [0, 1, 2, 5, 20, all.len().saturating_sub(1), all.len(), usize::MAX] {
-        let last = ctx.events().unwrap().last(count).unwrap();
+        let mut events = ctx.events().unwrap().last(count).unwrap();
         let wanted = &all[all.len() - count.min(all.len())..];
-        assert_eq!(told(&last), told(wanted), "the last {count}");
+        assert_eq!(told(&records(events.by_ref())), told(wanted), "the last {count}");
+        assert_eq!(events.cursor(), reading.cursor());
+        // It tells what it came by, which is at least what lies between the records.
+        let from = wanted.first().map_or(reading.cursor().offset(), Record::offset);
+        let passed = reading.findings().len() - events.findings().len();
+        assert_eq!(reading.findings()[passed..], *events.findings());
+        let untold = &reading.findings()[..passed];
+        assert!(untold.iter().all(|finding| finding.place.offset.unwrap() < from), "{untold:?}");
     }
-    let b = ctx.events().unwrap().of_type("b").last(2).unwrap();
+    let b = records(ctx.events().unwrap().of_type("b").last(2).unwrap());
     let wanted: Vec<_> = all.iter().filter(|record| record.event_type() == "b").collect();
     assert_eq!(told(&b), told(wanted[wanted.len().saturating_sub(2)..].iter().copied()));
 }
@@ -39,9 +53,30 @@ fn check_cursors(ctx: &RunContext) {
         let rest = ctx.events().unwrap().from(cursor).unwrap();
         let rest = rest.collect::<Result<Vec<_>, _>>().unwrap();
         assert_eq!(told(&rest), told(&all[nth + 1..]), "behind seq {}", record.seq());
-        let last = ctx.events().unwrap().from(cursor).unwrap().last(2).unwrap();
+        let last = records(ctx.events().unwrap().from(cursor).unwrap().last(2).unwrap());
         let behind = &all[nth + 1..];
         assert_eq!(told(&last), told(&behind[behind.len().saturating_sub(2)..]));
+    }
+    let types: BTreeSet<&str> = all.iter().map(Record::event_type).collect();
+    for wanted in types {
+        let of_type = |cursor: Option<Cursor>| match cursor {
+            Some(cursor) => ctx.events().unwrap().from(cursor).unwrap().of_type(wanted),
+            None => ctx.events().unwrap().of_type(wanted),
+        };
+        let every = records(of_type(None));
+        let (mut read, mut last) = (of_type(None), of_type(None).last(every.len()).unwrap());
+        for nth in 0..=every.len() {
+            for cursor in [read.cursor(), last.cursor()] {
+                assert_eq!(told(&records(of_type(Some(cursor)))), told(&every[nth..]), "{wanted}");
+            }
+            // What was read of it and is not handed out yet is not lost to `last`.
+            let mut partly = of_type(Some(read.cursor()));
+            let one = partly.next().map(Result::unwrap);
+            let rest = records(partly.last(usize::MAX).unwrap());
+            assert_eq!(told(one.iter().chain(&rest)), told(&every[nth..]), "{wanted}");
+            assert_eq!(told(read.next().map(Result::unwrap).iter()), told(every.get(nth)));
+            assert_eq!(told(last.next().map(Result::unwrap).iter()), told(every.get(nth)));
+        }
     }
 }
 
@@ -127,8 +162,8 @@ fn filters_hold_together() {
     assert_eq!(payloads(events().of_type("b").in_stream("talk", "1").after(2)), [7]);
     assert_eq!(payloads(events().of_type("b").correlated("early").after(3)), [3, 5]);
     assert!(payloads(events().in_stream("tal", "k/1")).is_empty());
-    let last = events().in_stream("talk", "1").last(2).unwrap();
-    assert_eq!(last.iter().map(|record| record.seq()).collect::<Vec<_>>(), [8, 11]);
+    assert_eq!(payloads(events().in_stream("talk", "1").last(2).unwrap()), [7, 10]);
+    assert_eq!(payloads(events().of_type("a").of_type("b").after(9).after(8)), [9, 11]);
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -153,7 +188,7 @@ fn records_decode_by_their_type() {
     let ctx = test.start_run("RUN-1").unwrap();
     let decode = |event: Event| {
         ctx.append(event).unwrap();
-        ctx.events().unwrap().last(1).unwrap().remove(0).decode::<Wrapped>()
+        ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap().decode::<Wrapped>()
     };
     let read = |event: Event| decode(event).unwrap().map(|wrapped| wrapped.0);
     let called = Event::new("called").payload(&json!({"tool": "c\u{2028}\"c", "since": [1]}));
@@ -164,6 +199,7 @@ fn records_decode_by_their_type() {
     assert_eq!(read(Event::new("gave_up")), Some(Mine::GaveUp));
     assert_eq!(read(Event::new("gave_up").payload(&"of late")), Some(Mine::GaveUp));
     assert_eq!(read(Event::new("older_name").payload(&json!({}))), Some(Mine::Renamed {}));
+    assert_eq!(read(Event::new("renamed")), Some(Mine::Renamed {}));
     assert_eq!(read(Event::new("unheard_of").payload(&7)), None);
 
     for event in [
@@ -175,8 +211,40 @@ fn records_decode_by_their_type() {
         let error = decode(event).unwrap_err();
         assert!(matches!(error, JournalError::Payload { .. }), "{error:?}");
     }
-    let record = ctx.events().unwrap().last(1).unwrap().remove(0);
-    assert!(matches!(record.decode::<u32>(), Err(JournalError::Payload { .. })));
+    let record = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
+    // What is no enum is refused, whatever the payload; so is one that looks for its tag in it.
+    for refused in [
+        record.decode::<u32>().unwrap_err(),
+        record.decode::<Option<Mine>>().unwrap_err(),
+        record.decode::<Tagged>().unwrap_err(),
+        record.decode::<serde_json::Value>().unwrap_err(),
+    ] {
+        assert!(matches!(refused, JournalError::NotAnEnum { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("must be an enum"), "{refused}");
+    }
+    assert_eq!(record.decode::<Rest>().unwrap(), Some(Rest::AllElse));
+    ctx.append(Event::new("gave_up")).unwrap();
+    let record = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
+    assert_eq!(record.decode::<Rest>().unwrap(), Some(Rest::GaveUp));
+    // A variant that the payload names is not the event's.
+    ctx.append(Event::new("holds").payload(&"unheard_of")).unwrap();
+    let record = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
+    assert!(matches!(record.decode::<Rest>(), Err(JournalError::Payload { .. })));
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind")]
+enum Tagged {
+    A {},
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Rest {
+    GaveUp,
+    Holds(Mine),
+    #[serde(other)]
+    AllElse,
 }
 
 /// Things that happen to a journal, large enough that its end is found without reading all of it. No
@@ -342,7 +410,7 @@ fn the_last_records_are_found_without_reading_the_journal() {
     assert!(sizes > 10 << 20);
     check_last(&lab.ctx);
     let start = std::time::Instant::now();
-    let few = lab.ctx.events().unwrap().last(5).unwrap();
+    let few = records(lab.ctx.events().unwrap().last(5).unwrap());
     let took = start.elapsed();
     let start = std::time::Instant::now();
     let every = all(&lab.ctx).len();

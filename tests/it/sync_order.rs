@@ -154,7 +154,7 @@ fn what_a_crash_left_is_put_in_place_only_after_its_record_and_content_were_sync
     let ctx = test.start_run("RUN-1").unwrap();
     let store = ctx.artifacts().durability(Durability::Buffered);
     store.write_bytes(A, b"content").unwrap();
-    let last = ctx.events().unwrap().last(1).unwrap().remove(0);
+    let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
     let stage = ctx.run_path().join(".tmp").join(last.event_id().to_string());
     std::fs::rename(ctx.artifact_path(&A), stage).unwrap();
     let Some(calls) = traced(&ctx, "sync_order::catching_up_worker") else { return };

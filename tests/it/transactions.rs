@@ -116,7 +116,7 @@ fn what_was_committed_and_not_applied_is_applied_by_the_next_and_never_over_anot
     let store = ctx.artifacts();
     store.write_bytes(A, b"old").unwrap();
     store.write_bytes(A, b"new").unwrap();
-    let last = ctx.events().unwrap().last(1).unwrap().remove(0);
+    let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
     let stage = ctx.run_path().join(".tmp").join(last.event_id().to_string());
     let undo = |target: &[u8]| {
         std::fs::write(&stage, b"new").unwrap();
@@ -140,7 +140,7 @@ fn what_was_committed_and_not_applied_is_applied_by_the_next_and_never_over_anot
 
     // A removal that was committed and not applied.
     store.remove(A).unwrap();
-    let last = ctx.events().unwrap().last(1).unwrap().remove(0);
+    let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
     let stage = ctx.run_path().join(".tmp").join(last.event_id().to_string());
     std::fs::write(&stage, b"").unwrap();
     std::fs::write(ctx.artifact_path(&A), b"new").unwrap();
@@ -149,7 +149,7 @@ fn what_was_committed_and_not_applied_is_applied_by_the_next_and_never_over_anot
 
     // A stage that rotted is believed by nobody.
     store.write_bytes(A, b"fresh").unwrap();
-    let last = ctx.events().unwrap().last(1).unwrap().remove(0);
+    let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
     std::fs::remove_file(ctx.artifact_path(&A)).unwrap();
     std::fs::write(ctx.run_path().join(".tmp").join(last.event_id().to_string()), b"rot").unwrap();
     assert_eq!(ctx.catch_up().unwrap()[0].code, Code::StageDamaged);
@@ -349,7 +349,7 @@ fn one_strange_stage_is_a_finding_and_does_not_stop_the_run() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     ctx.artifacts().write_bytes(A, b"a").unwrap();
-    let last = ctx.events().unwrap().last(1).unwrap().remove(0);
+    let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
     let stage = ctx.run_path().join(".tmp").join(last.event_id().to_string());
     std::fs::create_dir(&stage).unwrap();
     ctx.append(Event::new("goes_on")).unwrap();

@@ -142,7 +142,7 @@ fn a_run_moves_as_the_table_says_and_ends_once() {
     ] {
         assert!(late, "closed is closed");
     }
-    let last = ctx.events().unwrap().last(1).unwrap().remove(0);
+    let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
     assert_eq!(last.event_type(), "execution_complete");
 }
 
@@ -160,7 +160,7 @@ fn counts_of_a_run_completed_between(ctx: &RunContext, before: &[u8], after: &[u
         lock.unlock().unwrap();
         assert!(!end.join().unwrap().duplicate);
     });
-    let last = ctx.events().unwrap().last(1).unwrap().remove(0);
+    let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
     let payload: serde_json::Value = last.payload().unwrap();
     ["steps_completed", "steps_failed"].map(|name| payload["counts"][name].as_u64().unwrap())
 }

@@ -1,7 +1,7 @@
 //! The one way to append: check, then write.
 
 use crate::journal::head::entry::Name;
-use crate::journal::scan::SkipKind;
+use crate::journal::scan::skip::SkipKind;
 use crate::journal::{
     Appended, Event, ExpectedVersion, JournalError, LockedLog, MAX_BATCH_RECORDS, Record, TooLarge,
     types,

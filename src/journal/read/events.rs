@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-use camino::Utf8Path;
-
-use crate::finding::{Code, Finding, Place};
+use crate::finding::Finding;
+use crate::journal::read::back;
 use crate::journal::read::filter::Filter;
 use crate::journal::read::reader::{Piece, Reader};
 use crate::journal::record::Record;
-use crate::journal::scan::{Seen, Skip, SkipKind};
-use crate::journal::{Cursor, Follow, Home, JournalError};
+use crate::journal::scan::Seen;
+use crate::journal::{Cursor, Follow, Home, JournalError, types};
 
 /// The counted records of a journal, in order: an iterator that reads as it goes, in flat memory.
 ///
@@ -18,15 +17,17 @@ use crate::journal::{Cursor, Follow, Home, JournalError};
 /// it once the iterator has ended. Only what looks like damage is read again under the lock before it
 /// is believed, and that may have to wait.
 ///
+/// Filters hold together; of two of one kind the later holds. They are set before anything is read.
+///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let ctx = runjournal::RunContext::from_env()?;
 /// for record in ctx.events()?.of_type("tool_called").in_stream("session", "S-1") {
 ///     let record = record?;
-///     println!("{} {}", record.seq(), record.payload_json().unwrap_or("null"));
+///     println!("{} {}", record.seq(), record.payload_json()?.as_deref().unwrap_or("null"));
 /// }
 /// for record in ctx.events()?.last(20)? {
-///     println!("{} {}", record.seq(), record.event_type());
+///     println!("{}", record?.event_type());
 /// }
 /// # Ok(())
 /// # }
@@ -34,25 +35,33 @@ use crate::journal::{Cursor, Follow, Home, JournalError};
 #[derive(Debug)]
 pub struct Events {
     pub(crate) reader: Reader,
-    pub(crate) filter: Filter,
-    pub(crate) ready: VecDeque<Record>,
-    pub(crate) findings: Vec<Finding>,
-    /// How many of the findings stay, whatever is appended.
-    pub(crate) lasting: usize,
+    filter: Filter,
+    ready: VecDeque<Record>,
+    /// Behind the last record that was handed out, or where this began.
+    place: Cursor,
+    findings: Vec<Finding>,
+    /// How many of the findings stay: those behind them are of what lies at the end now.
+    lasting: usize,
+    /// The end of the run was read.
+    pub(crate) complete: bool,
     ended: bool,
 }
 
-/// How far back the search for the last records begins; it goes on twice as far each time.
+/// How far back the search for the last records begins; it goes on eight times as far each time.
 const WINDOW: u64 = 64 << 10;
 
 impl Events {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
+        let reader = Reader::open(home)?;
+        let place = reader.cursor();
         Ok(Self {
-            reader: Reader::open(home)?,
+            reader,
             filter: Filter::default(),
             ready: VecDeque::new(),
+            place,
             findings: Vec::new(),
             lasting: 0,
+            complete: false,
             ended: false,
         })
     }
@@ -91,86 +100,95 @@ impl Events {
     ///
     /// # Errors
     /// [`JournalError::CursorMismatch`] where no line ends at the cursor with its hash: then the journal
-    /// is another one, or lost its tail. While reading, the same where damage shows that the record
-    /// at the cursor does not count any more.
+    /// is another one, or lost its tail, and what was derived from it is to be thrown away. These events
+    /// are gone with the error: open them anew, set the filters again, and read from the first record.
+    /// While reading, the same where damage shows that the record at the cursor does not count any more.
     pub fn from(mut self, cursor: Cursor) -> Result<Self, JournalError> {
         if !self.reader.go_to(cursor)? {
             return Err(self.reader.mismatch(cursor));
         }
+        self.forget();
         self.filter.from = cursor.offset;
-        self.ready.clear();
-        self.findings.clear();
-        self.lasting = 0;
-        self.ended = false;
+        self.place = cursor;
         Ok(self)
     }
 
-    /// The last records, at most `count`, in the order of the journal: those that reading all of it
-    /// would end with. It reads backwards from the end, only as far as it has to; where there is
-    /// damage on the way, it reads everything.
+    /// Only the last records, at most `count`: those that reading all of it would end with. It reads
+    /// backwards from the end, only as far as it has to; where there is damage on the way, it reads
+    /// everything. The records are held in memory; a [`follow`](Events::follow) goes on behind them.
     ///
-    /// What lies further back than it read is not checked. So a line that somebody copied to another
-    /// place of the file, which no crash does, can go unnoticed.
+    /// [`findings`](Events::findings) then tells of what it came by. What lies further back than it read
+    /// is not looked at: neither damage there is told, nor a line that somebody copied to another
+    /// place of the file, which no crash does.
     ///
     /// # Errors
     /// As the iterator's.
-    pub fn last(mut self, count: usize) -> Result<Vec<Record>, JournalError> {
-        let begin = self.reader.cursor();
+    pub fn last(mut self, count: usize) -> Result<Self, JournalError> {
+        let begin = self.cursor();
         let len = self.reader.file.len()?;
         let mut window = WINDOW;
-        while let Some(from) = len.checked_sub(window).filter(|from| *from > begin.offset) {
-            let until = len - window / 2;
-            let place =
-                crate::journal::read::back::place_between(&mut self.reader.file, from, until)?;
-            if let Some(place) = place
-                && let Some(newest) = self.last_behind(place, count)?
+        // To look at more than half of it in vain would cost more than it can save.
+        while window <= len / 2 && len - window > begin.offset {
+            let (from, until) = (len - window, len - window / 8);
+            if let Some(place) = back::place_between(&mut self.reader.file, from, until)?
+                && self.last_behind(place, count)?
             {
-                return Ok(newest.into());
+                return Ok(self);
             }
-            window = window.saturating_mul(2);
+            window = window.saturating_mul(8);
         }
-        self.reader.set_cursor(begin);
-        self.ended = false;
-        let mut newest = Newest { count, records: VecDeque::new() };
-        for record in self {
-            newest.push(record?);
+        let mut all = self.from(begin)?;
+        while !all.ended {
+            all.advance()?;
+            all.keep_newest(count);
         }
-        Ok(newest.records.into())
+        Ok(all)
     }
 
-    /// The last records, if they stand behind a place, and the scan from there is the scan of the
+    /// Holds the last records, if they stand behind a place, and the scan from there is the scan of the
     /// whole journal: see `back`.
-    fn last_behind(
-        &mut self,
-        place: Cursor,
-        count: usize,
-    ) -> Result<Option<VecDeque<Record>>, JournalError> {
+    fn last_behind(&mut self, place: Cursor, count: usize) -> Result<bool, JournalError> {
         self.reader.set_cursor(place);
-        let mut newest = Newest { count, records: VecDeque::new() };
+        self.forget();
+        self.place = place;
         let mut chained = false;
-        loop {
+        while !self.ended {
+            let before = self.reader.cursor();
             let piece = self.reader.glance()?;
-            let ended = piece.rest.is_some();
             chained = chained
                 || match piece.seen.first() {
                     Some(Seen::Record(record)) => record.offset() == place.offset,
                     _ => false,
                 };
-            if piece.has_damage() || (!chained && (ended || !piece.seen.is_empty())) {
-                return Ok(None);
+            let unchained = !chained && (piece.rest.is_some() || !piece.seen.is_empty());
+            if unchained || piece.has_damage() {
+                return Ok(false);
             }
-            for item in piece.seen {
-                if let Seen::Record(record) = item
-                    && self.filter.wants(&record)
-                {
-                    newest.push(record);
-                }
-            }
-            if ended {
-                let all = newest.records.len() == count || place.seq <= self.filter.after;
-                return Ok(all.then_some(newest.records));
-            }
+            let piece = match self.reader.checked(before, piece) {
+                Ok(piece) if !piece.has_damage() => piece,
+                Ok(_) | Err(JournalError::CursorMismatch { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            self.take_in(piece);
+            self.keep_newest(count);
         }
+        Ok(self.ready.len() == count || place.seq <= self.filter.after)
+    }
+
+    /// Passes over all that is ready but the newest.
+    fn keep_newest(&mut self, count: usize) {
+        let old = self.ready.len().saturating_sub(count);
+        if let Some(newest_of_old) = self.ready.drain(..old).next_back() {
+            self.place = newest_of_old.cursor();
+        }
+    }
+
+    /// Where this stands: behind the last record that it handed out, and behind those that followed and
+    /// were not wanted, as far as it knows. [`from`](Events::from) goes on there, with any filters.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        let read = self.reader.cursor();
+        if self.ready.is_empty() && read.offset > self.place.offset { read } else { self.place }
     }
 
     /// Stays at the end of the journal and yields records as they come, from where this stands.
@@ -195,39 +213,61 @@ impl Events {
         Ok((records, self.findings))
     }
 
-    /// Bytes that do not count, as a finding.
-    pub(crate) fn finding(journal: &Utf8Path, skip: &Skip) -> Finding {
-        let (code, reason) = match skip.kind {
-            SkipKind::Garbage => (Code::Garbage, "left by a killed writer and sealed off"),
-            SkipKind::Repaired => (Code::Garbage, "damage that a repair closed off"),
-            SkipKind::Torn => (Code::TornTail, "a write that was not finished"),
-            SkipKind::Damage(reason) => (Code::JournalDamaged, reason),
-        };
-        let place = Place {
-            path: journal.to_owned(),
-            offset: Some(skip.offset),
-            length: Some(skip.length),
-        };
-        Finding { code, place, reason: reason.to_owned() }
+    fn advance(&mut self) -> Result<(), JournalError> {
+        let piece = self.reader.next_piece()?;
+        self.take_in(piece);
+        Ok(())
     }
 
-    fn advance(&mut self) -> Result<(), JournalError> {
-        let Piece { seen, rest } = self.reader.next_piece()?;
+    /// Takes in what the reader came by: the records that are wanted, and what does not count.
+    pub(crate) fn take_in(&mut self, Piece { seen, rest }: Piece) {
         let journal = self.reader.file.path();
+        self.findings.truncate(self.lasting);
         for item in seen {
             match item {
-                Seen::Record(record) if self.filter.wants(&record) => {
-                    self.ready.push_back(record);
+                Seen::Record(record) => {
+                    self.complete |= record.event_type() == types::EXECUTION_COMPLETE;
+                    if self.filter.wants(&record) {
+                        self.ready.push_back(record);
+                    }
                 }
-                Seen::Record(_) => {}
-                Seen::Skip(skip) => self.findings.push(Self::finding(journal, &skip)),
+                Seen::Skip(skip) => self.findings.push(skip.finding(journal)),
             }
         }
         self.lasting = self.findings.len();
         self.ended = rest.is_some();
         let rest = rest.unwrap_or_default().skips;
-        self.findings.extend(rest.iter().map(|skip| Self::finding(journal, skip)));
-        Ok(())
+        self.findings.extend(rest.iter().map(|skip| skip.finding(journal)));
+    }
+
+    /// Goes back to the first record, in another history: what was read of the one before is void,
+    /// and so is where to begin in it.
+    pub(crate) fn start_over(&mut self) {
+        self.reader.start_over();
+        self.forget();
+        self.filter.from = 0;
+        self.filter.after = 0;
+        self.place = self.reader.cursor();
+    }
+
+    fn forget(&mut self) {
+        self.ready.clear();
+        self.findings.clear();
+        self.lasting = 0;
+        self.complete = false;
+        self.ended = false;
+    }
+
+    /// Hands out the next record that was read.
+    pub(crate) fn next_ready(&mut self) -> Option<Record> {
+        let record = self.ready.pop_front()?;
+        self.place = record.cursor();
+        Some(record)
+    }
+
+    /// True if all that was read was handed out.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.ready.is_empty()
     }
 }
 
@@ -241,21 +281,6 @@ impl Iterator for Events {
                 return Some(Err(error));
             }
         }
-        self.ready.pop_front().map(Ok)
-    }
-}
-
-/// The newest of the records that it was given.
-struct Newest {
-    count: usize,
-    records: VecDeque<Record>,
-}
-
-impl Newest {
-    fn push(&mut self, record: Record) {
-        self.records.push_back(record);
-        if self.records.len() > self.count {
-            self.records.pop_front();
-        }
+        self.next_ready().map(Ok)
     }
 }

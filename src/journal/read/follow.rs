@@ -1,15 +1,11 @@
 //! A live tail: the records of a journal as they come.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::finding::Finding;
 use crate::journal::read::events::Events;
-use crate::journal::read::filter::Filter;
-use crate::journal::read::reader::{Piece, Reader};
 use crate::journal::record::Record;
-use crate::journal::scan::Seen;
-use crate::journal::{JournalError, types};
+use crate::journal::{Cursor, JournalError, types};
 
 /// What a [`Follow`] yields.
 #[derive(Debug, Clone)]
@@ -45,21 +41,60 @@ pub enum Followed {
 /// for item in ctx.events()?.of_type("tool_called").follow() {
 ///     match item? {
 ///         Followed::Record(record) => seen = record.seq(),
-///         _ => seen = 0,
+///         Followed::StartedOver => seen = 0,
+///         _ => {}
 ///     }
 /// }
 /// println!("the run is complete; the last call was seq {seen}");
 /// # Ok(())
 /// # }
 /// ```
+///
+/// To go on in another process, keep the [`cursor`](Follow::cursor) together with what was derived:
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ctx = runjournal::RunContext::from_env()?;
+/// use runjournal::{Cursor, Followed, JournalError};
+///
+/// /// How many calls there were, up to a place.
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Calls {
+///     count: u64,
+///     up_to: Option<Cursor>,
+/// }
+/// # fn load() -> Calls { Calls::default() }
+/// # fn save(_: &Calls) {}
+///
+/// let mut calls: Calls = load();
+/// let events = match calls.up_to.map(|cursor| ctx.events()?.from(cursor)).transpose() {
+///     Ok(Some(resumed)) => resumed,
+///     Ok(None) => ctx.events()?,
+///     // The run was replaced, or lost its tail, since: what was derived from it is void.
+///     Err(JournalError::CursorMismatch { .. }) => {
+///         calls = Calls::default();
+///         ctx.events()?
+///     }
+///     Err(error) => return Err(error.into()),
+/// };
+/// let mut tail = events.of_type("tool_called").follow();
+/// while let Some(item) = tail.next() {
+///     match item? {
+///         Followed::Record(_) => calls.count += 1,
+///         Followed::StartedOver => calls.count = 0,
+///         _ => {}
+///     }
+///     calls.up_to = Some(tail.cursor());
+///     save(&calls);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Follow {
-    reader: Reader,
-    filter: Filter,
-    ready: VecDeque<Followed>,
-    findings: Vec<Finding>,
-    /// How many of the findings stay: those behind them are of what lies at the end now.
-    lasting: usize,
+    events: Events,
+    /// To be said before anything else is yielded.
+    started_over: bool,
     /// It was seen whether the run was complete where this began.
     begun: bool,
     /// The length of the file at which nothing more is to be found behind the cursor.
@@ -82,13 +117,9 @@ const GONE_FOR: Duration = Duration::from_secs(2);
 
 impl Follow {
     pub(crate) fn new(events: Events) -> Self {
-        let Events { reader, filter, ready, findings, lasting, .. } = events;
         Self {
-            reader,
-            filter,
-            ready: ready.into_iter().map(Followed::Record).collect(),
-            findings,
-            lasting,
+            events,
+            started_over: false,
             begun: false,
             settled: None,
             midway: false,
@@ -104,8 +135,8 @@ impl Follow {
     /// # Errors
     /// Where reading fails; [`JournalError::Removed`] once the journal was removed and stayed away.
     pub fn try_next(&mut self) -> Result<Option<Followed>, JournalError> {
-        while self.ready.is_empty() && !self.ended && self.look()? {}
-        Ok(self.ready.pop_front())
+        while self.is_drained() && !self.ended && self.look()? {}
+        Ok(self.next_ready())
     }
 
     /// The next that comes within this time; `None` if nothing does, or it has
@@ -115,7 +146,7 @@ impl Follow {
     /// As [`try_next`](Follow::try_next).
     pub fn next_within(&mut self, time: Duration) -> Result<Option<Followed>, JournalError> {
         let start = Instant::now();
-        while self.ready.is_empty() && !self.ended {
+        while self.is_drained() && !self.ended {
             let found = self.look()?;
             let left = time.saturating_sub(start.elapsed());
             if left.is_zero() {
@@ -126,21 +157,40 @@ impl Follow {
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             }
         }
-        Ok(self.ready.pop_front())
+        Ok(self.next_ready())
+    }
+
+    fn next_ready(&mut self) -> Option<Followed> {
+        if std::mem::take(&mut self.started_over) {
+            return Some(Followed::StartedOver);
+        }
+        self.events.next_ready().map(Followed::Record)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.events.is_drained() && !self.started_over
     }
 
     /// True once nothing can come any more: the run is complete and all of it was yielded, or the
     /// journal was removed.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.ended && self.ready.is_empty()
+        self.ended && self.is_drained()
+    }
+
+    /// Where this stands: behind the last record that it yielded, and behind those that followed and
+    /// were not wanted. [`Events::from`] goes on there. Behind a [`Followed::StartedOver`] it is
+    /// at the start of the journal.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.events.cursor()
     }
 
     /// What does not count, with its place, as far as the journal was read. A write that is not
     /// finished is no finding: it may be on its way.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
-        &self.findings
+        self.events.findings()
     }
 
     /// Looks at the file once; true if it found more, or has more to look at.
@@ -158,26 +208,22 @@ impl Follow {
 
     /// Reads what is new; true if there was something.
     fn read(&mut self) -> Result<bool, JournalError> {
+        let reader = &mut self.events.reader;
         if !self.midway {
-            let len = self.reader.file.len()?;
-            if !self.reader.resume()? {
+            let len = reader.file.len()?;
+            if !reader.resume()? {
                 self.start_over();
                 return Ok(true);
             }
             if !self.begun {
                 self.begun = true;
-                self.ended = self.reader.stands_behind(types::EXECUTION_COMPLETE)?;
+                self.ended = reader.stands_behind(types::EXECUTION_COMPLETE)?;
             }
             if self.ended || self.settled == Some(len) {
                 return Ok(false);
             }
         }
-        match self.reader.next_live_piece() {
-            Ok(Some(piece)) => Ok(self.take_in(piece)),
-            Ok(None) => {
-                self.midway = false;
-                Ok(false)
-            }
+        match self.read_piece() {
             Err(JournalError::CursorMismatch { .. }) => {
                 self.start_over();
                 Ok(true)
@@ -186,56 +232,52 @@ impl Follow {
                 self.midway = false;
                 Err(error)
             }
+            found => found,
         }
     }
 
-    /// True if there was something in it, or there is more to read.
-    fn take_in(&mut self, Piece { seen, rest }: Piece) -> bool {
-        let journal = self.reader.file.path();
-        self.findings.truncate(self.lasting);
-        let mut counted = false;
-        for item in seen {
-            match item {
-                Seen::Record(record) => {
-                    counted = true;
-                    self.ended |= record.event_type() == types::EXECUTION_COMPLETE;
-                    if self.filter.wants(&record) {
-                        self.ready.push_back(Followed::Record(record));
-                    }
-                }
-                Seen::Skip(skip) => self.findings.push(Events::finding(journal, &skip)),
-            }
-        }
-        self.lasting = self.findings.len();
-        self.midway = rest.is_none();
-        if let Some(rest) = rest {
+    /// Reads a piece; true if something counts in it, or there is more to read.
+    fn read_piece(&mut self) -> Result<bool, JournalError> {
+        let reader = &mut self.events.reader;
+        let before = reader.cursor();
+        let Some(piece) = reader.next_live_piece()? else {
+            self.midway = false;
+            return Ok(false);
+        };
+        let (reached, cursor) = (reader.reached(), reader.cursor());
+        if let Some(rest) = &piece.rest {
             // Damage was confirmed; what else does not count may be in flight, and is read again.
-            let reached = self.reader.reached();
-            let settled = rest.damage().is_some() || reached == self.reader.cursor().offset;
+            let settled = rest.damage().is_some() || reached == cursor.offset;
             self.settled = settled.then_some(reached);
-            let skips = rest.skips.iter();
-            self.findings.extend(skips.map(|skip| Events::finding(journal, skip)));
         }
-        counted || self.midway
+        self.midway = piece.rest.is_none();
+        self.events.take_in(piece);
+        self.ended |= self.events.complete;
+        Ok(cursor != before || self.midway)
     }
 
     /// Turns to the journal that stands at the path, if that is another one; true if it is.
     fn check_path(&mut self) -> Result<bool, JournalError> {
-        let at_path = match self.reader.reopened() {
+        let reader = &mut self.events.reader;
+        if reader.file.is_at_path()? {
+            self.gone_since = None;
+            return Ok(false);
+        }
+        let at_path = match reader.reopened() {
             Ok(reader) => reader,
             // A run that was moved away goes on where it is.
-            Err(_) if self.reader.file.is_linked()? => return Ok(false),
+            Err(_) if reader.file.is_linked()? => return Ok(false),
             Err(_) => return self.is_gone(),
         };
         self.gone_since = None;
-        if self.reader.is_same(&at_path)? {
+        if reader.is_same(&at_path)? {
             return Ok(false);
         }
-        let cursor = self.reader.cursor();
-        self.reader = at_path;
+        let cursor = reader.cursor();
+        *reader = at_path;
         self.midway = false;
         self.settled = None;
-        if !self.reader.go_to(cursor)? {
+        if !reader.go_to(cursor)? {
             self.start_over();
         }
         Ok(true)
@@ -247,22 +289,19 @@ impl Follow {
             return Ok(false);
         }
         self.ended = true;
-        Err(JournalError::Removed { path: self.reader.file.path().to_owned() })
+        Err(JournalError::Removed { path: self.events.reader.file.path().to_owned() })
     }
 
     /// Reads the journal from its first record, and says so.
     fn start_over(&mut self) {
         // The one at the path is the run's, if there is one.
-        if let Ok(reader) = self.reader.reopened() {
-            self.reader = reader;
+        if let Ok(reader) = self.events.reader.reopened() {
+            self.events.reader = reader;
         }
-        self.reader.start_over();
-        self.filter.from = 0;
-        self.findings.clear();
-        self.lasting = 0;
+        self.events.start_over();
         self.settled = None;
         self.midway = false;
-        self.ready.push_back(Followed::StartedOver);
+        self.started_over = true;
     }
 }
 

@@ -9,7 +9,8 @@ use crate::io::{Dir, LockFile, ReadFile};
 use crate::journal::Cursor;
 use crate::journal::read::back;
 use crate::journal::scan::forward::Forward;
-use crate::journal::scan::{Rest, Seen, SkipKind};
+use crate::journal::scan::skip::SkipKind;
+use crate::journal::scan::{Rest, Seen};
 use crate::journal::{Home, JournalError};
 use crate::{layout, line};
 
@@ -54,13 +55,7 @@ const LIVE_PATIENCE: Duration = Duration::from_millis(50);
 impl Reader {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
         let opened = home.open()?;
-        let file = opened.dir.open_read(layout::JOURNAL).map_err(|error| {
-            if error.is_not_found() {
-                JournalError::MissingJournal { path: opened.dir.path().join(layout::JOURNAL) }
-            } else {
-                error.into()
-            }
-        })?;
+        let file = opened.dir.open_read(layout::JOURNAL).map_err(JournalError::opening)?;
         let start = Cursor::start(opened.genesis);
         Ok(Self {
             home: home.clone(),
@@ -146,6 +141,11 @@ impl Reader {
     pub(crate) fn next_piece(&mut self) -> Result<Piece, JournalError> {
         let before = self.forward.cursor;
         let piece = self.glance()?;
+        self.checked(before, piece)
+    }
+
+    /// The piece behind `before`, of which so far only what counts is certain.
+    pub(crate) fn checked(&mut self, before: Cursor, piece: Piece) -> Result<Piece, JournalError> {
         let all_counts = piece.rest.as_ref().is_none_or(|rest| rest.skips.is_empty());
         if all_counts && !piece.has_damage() {
             return Ok(piece);
@@ -156,8 +156,7 @@ impl Reader {
         }
         let waited = self.home.runtime.lock_timeout;
         if !lock.wait(waited, LockFile::try_shared)? {
-            let (path, holder) = (lock.path().to_owned(), lock.holder());
-            return Err(JournalError::LockTimeout { path, holder, waited });
+            return Err(JournalError::still_locked(&lock, waited));
         }
         self.confirmed(before, Some(lock))
     }

@@ -17,7 +17,12 @@ impl Record {
     /// it has none for this one, so that code goes on to work beside newer code that writes more types.
     ///
     /// The payload is the content of the variant. A variant without content is for events whose payload
-    /// does not matter.
+    /// does not matter; one with named fields reads an event without payload as `{}`. A variant with
+    /// `#[serde(other)]` stands for all types that the enum does not name: then `None` does not come.
+    ///
+    /// The type must be an enum in serde's usual form, or a newtype of one: the event's type is its tag.
+    /// A struct, an `Option`, and an enum with `#[serde(tag = ..)]` or `#[serde(untagged)]` are refused;
+    /// for the payload alone there is [`payload`](Record::payload).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,13 +58,16 @@ impl Record {
     /// ```
     ///
     /// # Errors
-    /// [`JournalError::Payload`] where the payload does not have the shape of its variant, or the type
-    /// is not an enum.
+    /// [`JournalError::Payload`] where the payload does not have the shape of its variant;
+    /// [`JournalError::NotAnEnum`] where the type is refused, whatever the record.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<Option<T>, JournalError> {
         let elsewhere = OnceCell::new();
         match T::deserialize(EventDeserializer { record: self, elsewhere: &elsewhere }) {
             Ok(value) => Ok(Some(value)),
             Err(Refusal::UnknownType) => Ok(None),
+            Err(Refusal::NotAnEnum) => {
+                Err(JournalError::NotAnEnum { asked: std::any::type_name::<T>() })
+            }
             Err(Refusal::Journal(error)) => Err(error),
             Err(Refusal::Json(source)) => Err(JournalError::Payload {
                 seq: self.seq(),
@@ -75,6 +83,8 @@ impl Record {
 enum Refusal {
     #[error("the enum has no variant for this event type")]
     UnknownType,
+    #[error("the type is not an enum")]
+    NotAnEnum,
     #[error(transparent)]
     Journal(JournalError),
     #[error(transparent)]
@@ -84,6 +94,11 @@ enum Refusal {
 impl serde::de::Error for Refusal {
     fn custom<T: Display>(message: T) -> Self {
         Self::Json(serde_json::Error::custom(message))
+    }
+
+    /// Payloads are read by serde_json, so this is of the event's type.
+    fn unknown_variant(_: &str, _: &'static [&'static str]) -> Self {
+        Self::UnknownType
     }
 }
 
@@ -95,13 +110,14 @@ struct EventDeserializer<'de> {
 }
 
 impl<'de> EventDeserializer<'de> {
-    /// Reads the payload, all of it.
+    /// Reads the payload, all of it; where there is none, what stands for it.
     fn payload<T>(
         self,
+        none: &'static str,
         read: impl FnOnce(&mut serde_json::Deserializer<StrRead<'de>>) -> serde_json::Result<T>,
     ) -> Result<T, Refusal> {
         let json = match self.record.payload_json().map_err(Refusal::Journal)? {
-            None => "null",
+            None => none,
             Some(Cow::Borrowed(json)) => json,
             Some(Cow::Owned(json)) => self.elsewhere.get_or_init(|| json),
         };
@@ -116,7 +132,7 @@ impl<'de> Deserializer<'de> for EventDeserializer<'de> {
     type Error = Refusal;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Refusal> {
-        Err(serde::de::Error::custom("an enum is needed, with a variant for each event type"))
+        Err(Refusal::NotAnEnum)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -130,12 +146,9 @@ impl<'de> Deserializer<'de> for EventDeserializer<'de> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        variants: &'static [&'static str],
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        if !variants.contains(&self.record.event_type()) {
-            return Err(Refusal::UnknownType);
-        }
         visitor.visit_enum(self)
     }
 
@@ -163,11 +176,11 @@ impl<'de> VariantAccess<'de> for EventDeserializer<'de> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Refusal> {
-        self.payload(|json| seed.deserialize(json))
+        self.payload("null", |json| seed.deserialize(json))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Refusal> {
-        self.payload(|json| json.deserialize_seq(visitor))
+        self.payload("null", |json| json.deserialize_seq(visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -175,6 +188,6 @@ impl<'de> VariantAccess<'de> for EventDeserializer<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.payload(|json| json.deserialize_struct("", fields, visitor))
+        self.payload("{}", |json| json.deserialize_struct("", fields, visitor))
     }
 }

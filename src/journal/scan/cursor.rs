@@ -23,8 +23,8 @@ use crate::line;
 /// # let ctx = runjournal::RunContext::from_env()?;
 /// use runjournal::Cursor;
 ///
-/// let newest = ctx.events()?.last(1)?;
-/// let kept = newest.first().map(|record| record.cursor().to_string());
+/// let newest = ctx.events()?.last(1)?.next().transpose()?;
+/// let kept = newest.map(|record| record.cursor().to_string());
 /// // Later, anywhere:
 /// if let Some(kept) = kept {
 ///     let cursor: Cursor = kept.parse()?;

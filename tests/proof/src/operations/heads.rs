@@ -58,7 +58,7 @@ pub(crate) fn put_off(place: &Place, acks: &mut Acks, recover: fn(&Place) -> Out
     if !ctx.artifacts().list()?.iter().any(|entry| entry.name == name) {
         let artifacts = ctx.artifacts().durability(Durability::Buffered);
         let stored = artifacts.write_bytes(name, b"content")?;
-        let written = ctx.events()?.last(1)?;
+        let written = ctx.events()?.last(1)?.collect::<Result<Vec<_>, _>>()?;
         let stage = written.first().map(|record| tmp.join(record.event_id().to_string()));
         let stage = stage.unwrap_or_default();
         std::fs::rename(&file, &stage)?;
