@@ -152,8 +152,7 @@ impl<'b> Scanner<'b, '_> {
             fits.then_some((record, last))
         });
         if let Some((record, last)) = joined {
-            self.join(record, last);
-            return;
+            return self.join(record, last);
         }
 
         let given_up = self.pending.take();
@@ -280,8 +279,7 @@ impl<'b> Scanner<'b, '_> {
 
     fn skip(&mut self, start: usize, end: usize, kind: SkipKind) {
         self.damaged |= matches!(kind, SkipKind::Damage(_));
-        let offset = self.base + start as u64;
-        let length = (end - start) as u64;
+        let (offset, length) = (self.base + start as u64, (end - start) as u64);
         match self.gap.last_mut() {
             Some(last) if last.touches(kind, offset) => last.length += length,
             _ => self.gap.push(Skip { offset, length, kind }),

@@ -262,6 +262,28 @@ fn an_open_file_stays_what_it_was() {
 }
 
 #[test]
+fn an_older_version_verifies_and_does_not_check() {
+    let (_test, ctx) = run();
+    let store = ctx.artifacts();
+    for (name, content) in [(A, "old"), (A, "new"), (B, "old")] {
+        store.write_bytes(name, content.as_bytes()).unwrap();
+    }
+    assert_eq!(store.check(A).unwrap(), Digest::of(b"new"));
+    std::fs::write(ctx.artifact_path(&A), b"old").unwrap();
+    assert_eq!(store.open(A).unwrap().verify().unwrap(), Digest::of(b"old"));
+    let changed = store.check(A).unwrap_err();
+    assert!(
+        matches!(changed, ArtifactError::Changed { expected, .. } if expected == Digest::of(b"new"))
+    );
+    assert_eq!(store.check(B).unwrap(), Digest::of(b"old"));
+    store.remove(B).unwrap();
+    std::fs::create_dir_all(ctx.artifact_path(&B).parent().unwrap()).unwrap();
+    std::fs::write(ctx.artifact_path(&B), b"old").unwrap();
+    assert!(matches!(store.check(B), Err(ArtifactError::NotFound { .. })));
+    assert_eq!(store.open(B).unwrap().verify().unwrap(), Digest::of(b"old"));
+}
+
+#[test]
 fn one_changed_bit_is_found_and_so_is_what_the_journal_does_not_know() {
     let (_test, ctx) = run();
     let store = ctx.artifacts();
