@@ -417,3 +417,24 @@ fn the_last_records_are_found_without_reading_the_journal() {
     assert_eq!((few.len(), every), (5, 40 * 65));
     assert!(took * 3 < start.elapsed(), "{took:?} of {:?}", start.elapsed());
 }
+
+#[test]
+fn a_journal_with_everything_reads_from_every_offset() {
+    let lab = Lab::with_everything();
+    let all = all(&lab.ctx);
+    let from = |offset| lab.ctx.events().unwrap().from_offset(offset);
+    for (n, record) in all.iter().enumerate() {
+        assert_eq!(told(&records(from(record.offset()).unwrap())), told(&all[n..]));
+    }
+    let end = all.last().unwrap().cursor().offset();
+    assert_eq!(from(end).unwrap().count(), 0);
+    assert_eq!(told(&records(from(0).unwrap())), told(&all));
+    let within = all[1].offset() + 7;
+    for nowhere in [within, end + 1, u64::MAX] {
+        let error = from(nowhere).unwrap_err();
+        assert!(matches!(error, JournalError::CursorMismatch { .. }), "{error}");
+    }
+    let far = format!("{}:9:{}", u64::MAX - 1, "0".repeat(64)).parse().unwrap();
+    let error = lab.ctx.events().unwrap().from(far).unwrap_err();
+    assert!(matches!(error, JournalError::CursorMismatch { .. }), "{error}");
+}

@@ -14,6 +14,9 @@ use crate::line;
 
 /// The record whose line ends at this offset, if there is one. It is not said that it counts.
 pub(crate) fn record_before(file: &mut ReadFile, end: u64) -> Result<Option<Record>, IoError> {
+    if end > file.len()? {
+        return Ok(None);
+    }
     let mut size = 4096;
     loop {
         let from = end.saturating_sub(size);
@@ -26,6 +29,22 @@ pub(crate) fn record_before(file: &mut ReadFile, end: u64) -> Result<Option<Reco
             None if size > MAX_LINE as u64 => return Ok(None),
             None => size *= 16,
         }
+    }
+}
+
+/// The record that one which begins at this offset follows, or would follow: what it declares as garbage
+/// lies between them. `None` also for the first record.
+pub(crate) fn parent_of(file: &mut ReadFile, offset: u64) -> Result<Option<Record>, IoError> {
+    if offset > file.len()? {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.read_at(offset, MAX_LINE as u64, &mut bytes)?;
+    let end = memchr::memchr(b'\n', &bytes).map_or(0, |at| at + 1);
+    let garbage = record(bytes.get(..end), offset).and_then(|record| record.garbage());
+    match offset.checked_sub(garbage.map_or(0, |garbage| garbage.bytes)) {
+        Some(end) => record_before(file, end),
+        None => Ok(None),
     }
 }
 

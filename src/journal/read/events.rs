@@ -95,6 +95,21 @@ impl Events {
         self
     }
 
+    /// Begins at a record's [`offset`](Record::offset), or at the end of the last record. For who kept
+    /// offsets; a [`Cursor`] is safer, because it tells whether the journal is the same still.
+    ///
+    /// # Errors
+    /// [`JournalError::CursorMismatch`] where no record begins there, nor the next one could.
+    pub fn from_offset(mut self, offset: u64) -> Result<Self, JournalError> {
+        if offset == 0 {
+            return Ok(self);
+        }
+        match back::parent_of(&mut self.reader.file, offset)? {
+            Some(parent) => self.from(parent.cursor()),
+            None => Err(self.reader.mismatch(Cursor { offset, ..self.cursor() })),
+        }
+    }
+
     /// Goes on behind a record that was read before: only what follows it is read, so it costs the
     /// same in a journal of any length.
     ///
