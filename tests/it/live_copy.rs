@@ -232,6 +232,8 @@ fn a_run_copied_while_it_is_written_to_goes_on_from_what_its_journal_says() {
             copy(&ctx.run_path(), &copied.run_path(), part);
             std::thread::sleep(Duration::from_millis(3));
         }
+        let journals = [&ctx, copied].map(|run| fs::read(run.journal_path()).unwrap());
+        assert!(journals[0].starts_with(&journals[1]), "the copy is no beginning");
         goes_on(copied, round);
         workers.kill_one(round);
     }

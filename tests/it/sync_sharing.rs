@@ -155,7 +155,7 @@ fn threads_share_their_syncs_and_none_returns_before_one_that_covers_it() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     // A disk that takes its time shows who does not wait for it.
-    let Some(seen) = traced(&ctx, 1, "delay_enter=3000") else { return };
+    let Some(seen) = traced(&ctx, 1, "delay_enter=8000") else { return };
     assert_eq!(acknowledged(&seen), THREADS * EVENTS);
     let (syncs, appends) = (syncs(&seen), THREADS * EVENTS);
     assert!(syncs * 3 <= appends, "{syncs} syncs for {appends} appends");
@@ -165,7 +165,7 @@ fn threads_share_their_syncs_and_none_returns_before_one_that_covers_it() {
 fn processes_share_their_syncs_and_none_returns_before_one_that_covers_it() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
-    let Some(seen) = traced(&ctx, 2, "delay_enter=3000") else { return };
+    let Some(seen) = traced(&ctx, 2, "delay_enter=8000") else { return };
     let appends = 2 * THREADS * EVENTS;
     assert_eq!(acknowledged(&seen), appends);
     let syncs = syncs(&seen);
@@ -177,12 +177,12 @@ fn a_sync_that_fails_fails_everybody_whose_bytes_it_should_have_covered() {
     for processes in [1, 2] {
         let test = TestWorkspace::new().unwrap();
         let ctx = test.start_run("RUN-1").unwrap();
-        let Some(seen) = traced(&ctx, processes, "delay_enter=3000:error=EIO") else { return };
+        let Some(seen) = traced(&ctx, processes, "delay_enter=8000:error=EIO") else { return };
         assert!(seen.iter().any(|seen| matches!(seen, Seen::Written(_))));
         assert_eq!(acknowledged(&seen), 0);
         // The third of each thread: those before went well, and what they covered stays acknowledged.
         let ctx = test.start_run("RUN-2").unwrap();
-        let third = "delay_enter=3000:error=EIO:when=3";
+        let third = "delay_enter=8000:error=EIO:when=3";
         let Some(seen) = traced(&ctx, processes, third) else { return };
         let failed = seen.iter().any(|seen| matches!(seen, Seen::SyncEnded(_, false)));
         assert_eq!(failed, acknowledged(&seen) < processes * THREADS * EVENTS);

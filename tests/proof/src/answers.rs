@@ -12,7 +12,8 @@ use crate::{Outcome, Place, ensure, raw};
 /// A version that no stream has.
 const NO_VERSION: u64 = u64::MAX;
 
-/// Asks a run for every key and for the version of every stream that its records have.
+/// Asks a run for each of the user's keys, and for the version of each artifact and of each of the user's
+/// streams, that its records have.
 pub(crate) fn ask(place: &Place) -> Outcome {
     if !place.run_dir().join("run.json").exists() {
         return Ok(());

@@ -20,8 +20,8 @@
 //!
 //! Some operations are tried [once more](operations::with_heads) where every journal gets a head after
 //! every record. Then each crash state is taken up with whatever head was left, with none, and by the
-//! same call before anybody caught up; and appends that have to be refused ask for every key and for
-//! the version of every stream.
+//! same call before anybody caught up; and writes that have to be refused ask for each of the user's keys
+//! and for the version of each artifact and of each of the user's streams.
 //!
 //! The [`planted`] operations are wrong on purpose: the proof has to find each of them out.
 //!

@@ -77,8 +77,10 @@ fn keyed(key: &str) -> Event {
 /// The head's cursor moves on before its names are written.
 fn ahead_of_its_names(place: &Place, acks: &mut Acks) -> Outcome {
     let (ctx, run) = (place.ctx()?, place.run_dir());
-    place.begin();
+    // So that there is one.
+    ctx.catch_up()?;
     let mut head = Head::read(&run)?;
+    place.begin();
     acks.appended(&ctx.append(keyed("note"))?)?;
     head.move_to_the_end(&run)?;
     replaced_for_a_moment(&run, &head)?;
