@@ -24,7 +24,7 @@ const ON_LONG: &str = "on a long journal";
 /// The same: the call, the event, the process. Not the same: how long the journal is. The long one is written
 /// once, in batches that have a key and a stream each, and closed; each append has a key that was never used.
 pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
-    let records = 1_000_000;
+    let records = plan.size(1_000_000, 10_000_000);
     let long = long_journal(lab, records)?;
     let laps = Laps { warm: 1, counted: 1 };
     let mut entries = Vec::new();
