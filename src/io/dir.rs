@@ -110,7 +110,15 @@ impl Dir {
     }
 
     pub(crate) fn open_append(&self, relative: &str) -> Result<AppendFile, IoError> {
-        let file = self.open_file(relative, OFlags::RDWR | OFlags::APPEND, "open")?;
+        let flags = OFlags::RDWR | OFlags::APPEND;
+        // Each append looks at the end of the file; to note each time when would cost as much again. Only
+        // the owner of a file may leave that out.
+        let file = match self.open_file(relative, flags | NO_ATIME, "open") {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                self.open_file(relative, flags, "open")
+            }
+            other => other,
+        }?;
         self.regular(relative, &file, "open")?;
         Ok(AppendFile::new(file, self.full(relative)))
     }
@@ -225,6 +233,11 @@ impl Dir {
         Ok(names)
     }
 }
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NO_ATIME: OFlags = OFlags::NOATIME;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const NO_ATIME: OFlags = OFlags::empty();
 
 const NOT_REGULAR: &str = "a symbolic link or a special file stands there, and neither is followed";
 

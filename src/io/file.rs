@@ -41,8 +41,28 @@ impl AppendFile {
     }
 
     /// Its length, or `None` once its last name was removed.
-    #[cfg(unix)]
+    ///
+    /// Asked for nothing else: who asks a file for its times makes the next write set them more exactly,
+    /// and that costs more than the question.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn linked_len(&self) -> Result<Option<u64>, IoError> {
+        use rustix::fs::{AtFlags, StatxFlags};
+        let wanted = StatxFlags::NLINK | StatxFlags::SIZE;
+        match rustix::fs::statx(&self.file, "", AtFlags::EMPTY_PATH, wanted) {
+            Ok(stat) => Ok((stat.stx_nlink > 0).then_some(stat.stx_size)),
+            // An old system, or one that is sandboxed.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => self.linked_len_by_fstat(),
+            Err(errno) => Err(IoError::new("look at", &self.path, errno.into())),
+        }
+    }
+
+    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+    pub(crate) fn linked_len(&self) -> Result<Option<u64>, IoError> {
+        self.linked_len_by_fstat()
+    }
+
+    #[cfg(unix)]
+    fn linked_len_by_fstat(&self) -> Result<Option<u64>, IoError> {
         let fail = |errno: rustix::io::Errno| IoError::new("look at", &self.path, errno.into());
         let stat = rustix::fs::fstat(&self.file).map_err(fail)?;
         Ok((stat.st_nlink > 0).then(|| u64::try_from(stat.st_size).unwrap_or(0)))
