@@ -18,7 +18,11 @@ pub(crate) const JOURNAL_DIR: &str = "journal";
 pub(crate) const JOURNAL: &str = "journal/events.jsonl";
 pub(crate) const LOCK: &str = "journal/.lock";
 pub(crate) const SYNC: &str = "journal/.sync";
-pub(crate) const HEAD: &str = "journal/.head";
+
+/// Within `journal/`.
+pub(crate) const EVENTS: &str = "events.jsonl";
+pub(crate) const LOCK_OF_EVENTS: &str = ".lock";
+pub(crate) const HEAD: &str = ".head";
 pub(crate) const TMP: &str = ".tmp";
 pub(crate) const OBJECTS: &str = "objects";
 
@@ -56,7 +60,7 @@ pub(crate) fn object(digest: Digest) -> String {
     format!("{OBJECTS}/{hex:.2}/{}", hex.get(2..).unwrap_or_default())
 }
 
-/// A table of the head.
+/// A table of the head, within `journal/`.
 pub(crate) fn head_table(id: Uuid) -> String {
     format!("{HEAD}.{id}")
 }

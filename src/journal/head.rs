@@ -168,8 +168,7 @@ impl Head {
     pub(crate) fn remove_others(&self, dir: &Dir) -> Result<(), IoError> {
         let named: Vec<String> =
             self.tables.iter().map(|table| layout::head_table(table.id)).collect();
-        for (name, _) in dir.list(layout::JOURNAL_DIR)? {
-            let path = format!("{}/{name}", layout::JOURNAL_DIR);
+        for (path, _) in dir.list("")? {
             let id = path.strip_prefix(layout::HEAD).and_then(|rest| rest.strip_prefix('.'));
             let is_table = id.is_some_and(|id| Uuid::try_parse(id).is_ok());
             if is_table && !named.contains(&path) {

@@ -38,6 +38,8 @@ pub enum Durability {
 pub(crate) struct Log {
     pub(crate) home: Home,
     pub(crate) dir: Arc<Dir>,
+    /// Its folder, for the head.
+    pub(crate) journal: Dir,
     pub(crate) file: Arc<AppendFile>,
     lock: LockFile,
     sync: Arc<SharedSync>,
@@ -82,14 +84,16 @@ impl Log {
     /// The same in a directory that was opened for writing before.
     pub(crate) fn open_in(home: &Home, opened: Opened) -> Result<Self, JournalError> {
         let Opened { dir, genesis, correlation } = opened;
-        let file = dir.open_append(layout::JOURNAL).map_err(JournalError::opening)?;
-        let lock = dir.open_lock(layout::LOCK)?;
+        let journal = dir.open_dir(layout::JOURNAL_DIR).map_err(JournalError::opening)?;
+        let file = journal.open_append(layout::EVENTS).map_err(JournalError::opening)?;
+        let lock = journal.open_lock(layout::LOCK_OF_EVENTS)?;
         let start = Cursor::start(genesis);
         let (kind, id) = home.default_stream();
         let default_stream = Name::stream(kind, id);
         Ok(Self {
             home: home.clone(),
             dir,
+            journal,
             sync: SharedSync::of(&file)?,
             file: Arc::new(file),
             lock,
@@ -137,10 +141,10 @@ impl Log {
     /// Leaves a head for the next one, where that saves more than it costs. It is a cache: where it
     /// cannot be written, nothing is lost but time.
     fn leave_head(&mut self) {
-        let Self { dir, file, ledger, cursor, .. } = self;
+        let Self { journal, file, ledger, cursor, .. } = self;
         if self.head_is_due || ledger.has_much(*cursor) {
             self.head_is_due = false;
-            let _ = ledger.leave_head(dir, file, *cursor);
+            let _ = ledger.leave_head(journal, file, *cursor);
         }
     }
 }
@@ -198,7 +202,7 @@ impl LockedLog<'_> {
     pub(crate) fn catch_up(&mut self) -> Result<(), JournalError> {
         let len = self.len()?;
         self.stale = false;
-        let Log { home, dir, file, sync, start, cursor, ledger, opened, .. } = &mut *self.log;
+        let Log { home, journal, file, sync, start, cursor, ledger, opened, .. } = &mut *self.log;
         let first = !std::mem::replace(opened, true);
         if !first && !cursor.fits(file)? {
             // The journal was cut or put back under our hands.
@@ -210,7 +214,9 @@ impl LockedLog<'_> {
         if !first {
             sync.saw_others();
         }
-        if first && let Some(known) = Ledger::from_disk(dir, file, len, *start, home.runtime.head) {
+        if first
+            && let Some(known) = Ledger::from_disk(journal, file, len, *start, home.runtime.head)
+        {
             *cursor = known.base();
             *ledger = known;
         }
@@ -247,7 +253,7 @@ impl LockedLog<'_> {
 
     /// Scans from the cursor to `len`; true if there was damage.
     fn read_forward(&mut self, len: u64) -> Result<bool, JournalError> {
-        let Log { file, dir, cursor, ledger, .. } = &mut *self.log;
+        let Log { file, journal, cursor, ledger, .. } = &mut *self.log;
         let mut forward = Forward::new(*cursor);
         let mut damage = false;
         self.rest = loop {
@@ -265,7 +271,7 @@ impl LockedLog<'_> {
                 break rest;
             }
             // Where the disk has no room for a table, memory has to have it.
-            let _ = ledger.flush_names(dir, *cursor);
+            let _ = ledger.flush_names(journal, *cursor);
         };
         self.tail = forward.into_tail();
         Ok(damage || self.rest.damage().is_some())

@@ -31,7 +31,7 @@ pub(crate) struct HeadPolicy {
 impl Default for HeadPolicy {
     fn default() -> Self {
         Self {
-            scanned_records: 32,
+            scanned_records: 24,
             scanned_bytes: 64 << 10,
             names: 8192,
             bytes: 4 << 20,
@@ -191,10 +191,14 @@ impl Ledger {
         if !self.from_scratch {
             self.adopt(dir, journal, cursor);
         }
+        let tables = self.head.tables.clone();
         self.extend_head(dir, cursor, false)?;
         self.head.write(dir)?;
+        if self.from_scratch || self.head.tables != tables {
+            self.head.remove_others(dir)?;
+        }
         self.from_scratch = false;
-        self.head.remove_others(dir)
+        Ok(())
     }
 
     /// Takes the head on the disk for its base, if it is newer: only what came since is kept in memory.

@@ -287,7 +287,6 @@ mod tests {
     fn dir() -> (tempfile::TempDir, Dir) {
         let temporary = tempfile::tempdir().unwrap();
         let dir = Dir::open(Utf8Path::from_path(temporary.path()).unwrap()).unwrap();
-        dir.create_dir(layout::JOURNAL_DIR).unwrap();
         (temporary, dir)
     }
 

@@ -123,18 +123,18 @@ impl LockedLog<'_> {
     }
 
     pub(crate) fn find(&mut self, name: Name) -> Result<Option<Found>, JournalError> {
-        let Log { dir, ledger, file, cursor, .. } = &mut *self.log;
-        if let Ok(found) = ledger.find(dir, name) {
+        let Log { journal, ledger, file, cursor, .. } = &mut *self.log;
+        if let Ok(found) = ledger.find(journal, name) {
             return Ok(found);
         }
         // Somebody may have merged the tables that we knew into others.
-        ledger.adopt(dir, file, *cursor);
-        if let Ok(found) = ledger.find(dir, name) {
+        ledger.adopt(journal, file, *cursor);
+        if let Ok(found) = ledger.find(journal, name) {
             return Ok(found);
         }
         self.start_over()?;
-        let Log { dir, ledger, .. } = &mut *self.log;
-        Ok(ledger.find(dir, name)?)
+        let Log { journal, ledger, .. } = &mut *self.log;
+        Ok(ledger.find(journal, name)?)
     }
 
     /// The record that a name stands for. Where the journal does not have it where it should be, all that
