@@ -3,8 +3,8 @@
 //! `journal/.head` says what the journal adds up to as far as its cursor: one line that ends as a record
 //! does, then the entries since the newest table (24 bytes each, sorted), whose digest the line has. Older
 //! entries are in tables, files beside it. All of it can be deleted at any moment. It is believed only
-//! where the line that ends at its cursor ends with the hash that it names, which no other journal, and
-//! no other history of this one, has there.
+//! where it is of this genesis file, and the line that ends at its cursor ends with the hash that it
+//! names, which no other history has there.
 
 pub(crate) mod entry;
 pub(crate) mod ledger;
@@ -136,7 +136,7 @@ impl Head {
         Ok(())
     }
 
-    /// Writes the head in place of the one before; nothing is synced. Tables that it does not name go.
+    /// Writes the head in place of the one before; nothing is synced.
     pub(crate) fn write(&self, dir: &Dir) -> Result<(), IoError> {
         let entries: Vec<u8> = self.recent.iter().flat_map(|entry| entry.to_bytes()).collect();
         let line = Line {
@@ -153,7 +153,7 @@ impl Head {
         let json = serde_json::to_string(&line).map_err(|error| fail(error.into()))?;
         let (mut bytes, _) = line::seal(&json, Digest::of);
         bytes.extend_from_slice(&entries);
-        // Named as a table that no head names, so that one which a crash leaves goes with the next head;
+        // Named as a table that no head names, so that one which a crash leaves is removed with those;
         // the id is not an injected one, which may repeat and be that of a table.
         let temporary = layout::head_table(Uuid::now_v7());
         let mut file = dir.create_new(&temporary)?;

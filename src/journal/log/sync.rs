@@ -73,7 +73,11 @@ impl SharedSync {
 
     /// Poisons every writer of the journal in this process.
     pub(crate) fn fail(&self, source: &IoError) {
-        self.state().failed.get_or_insert_with(|| source.source.to_string());
+        self.fail_in(&mut self.state(), source);
+    }
+
+    fn fail_in(&self, state: &mut State, source: &IoError) {
+        state.failed.get_or_insert_with(|| source.source.to_string());
         self.has_failed.store(true, Ordering::Release);
     }
 
@@ -124,10 +128,12 @@ impl SharedSync {
                     state.covered = covers;
                 }
                 Err(error) => {
+                    // Before the state is let go: whoever came in between would lead the next sync, which
+                    // may say OK though the data is gone, and tell so to all who wait.
+                    self.fail_in(&mut state, &error);
                     drop(state);
-                    self.fail(&error);
-                    sync_between::failed(file, dir);
                     self.done.notify_all();
+                    sync_between::failed(file, dir);
                     return Err(not_durable(file, error));
                 }
             }
