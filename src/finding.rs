@@ -34,6 +34,40 @@ pub enum Code {
     CommitNotApplied,
     /// A staged file no longer has the digest that its record names.
     StageDamaged,
+    /// An artifact is not there, and its last record says that it is.
+    ArtifactMissing,
+    /// An artifact does not have the digest that its last record names, or is no file any more.
+    ArtifactChanged,
+    /// Under `artifacts/` something stands that no record put there.
+    ArtifactUnjournaled,
+    /// A journal does not reach the record that a manifest knows, or has another in its place.
+    JournalShorter,
+    /// A genesis file is not what was written.
+    GenesisDamaged,
+    /// A task or a run stands, and its journal does not.
+    JournalMissing,
+    /// Something could not be read.
+    Unreadable,
+    /// The ids in a genesis file are not those of its place.
+    IdentityDiffers,
+    /// The name of a directory that holds a task or a run breaks the rule of ids.
+    BadId,
+    /// A run succeeded, and artifacts of it are missing or changed.
+    StatusWithoutArtifacts,
+    /// A task is done, and no run of it succeeded.
+    DoneWithoutSuccess,
+    /// A run that its task's journal does not know.
+    OrphanedRun,
+    /// A run that its task's journal knows, and that is not there.
+    UnbornRun,
+    /// An attempt of a step that ended and was never started.
+    StepWithoutStart,
+    /// An attempt of a step that started more than once.
+    DuplicateStep,
+    /// A turn with more than one checkpoint.
+    DuplicateTurn,
+    /// An event stopped a projector of the index.
+    ProjectionStopped,
 }
 
 impl Code {
@@ -41,9 +75,27 @@ impl Code {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Code::Garbage => Severity::Note,
-            Code::TornTail => Severity::Warning,
-            Code::JournalDamaged | Code::CommitNotApplied | Code::StageDamaged => Severity::Error,
+            Code::Garbage | Code::UnbornRun => Severity::Note,
+            Code::TornTail
+            | Code::ArtifactUnjournaled
+            | Code::IdentityDiffers
+            | Code::BadId
+            | Code::DoneWithoutSuccess
+            | Code::OrphanedRun => Severity::Warning,
+            Code::JournalDamaged
+            | Code::CommitNotApplied
+            | Code::StageDamaged
+            | Code::ArtifactMissing
+            | Code::ArtifactChanged
+            | Code::JournalShorter
+            | Code::GenesisDamaged
+            | Code::JournalMissing
+            | Code::Unreadable
+            | Code::StatusWithoutArtifacts
+            | Code::StepWithoutStart
+            | Code::DuplicateStep
+            | Code::DuplicateTurn
+            | Code::ProjectionStopped => Severity::Error,
         }
     }
 
@@ -62,6 +114,39 @@ impl Code {
                  command again to put the committed content in place"
             }
             Code::StageDamaged => "write the artifact again",
+            Code::ArtifactMissing => "restore the file from a backup, or write the artifact again",
+            Code::ArtifactChanged => {
+                "restore the file from a backup; or, while the run is not complete, keep what is there with \
+                 `runjournal artifact adopt`"
+            }
+            Code::ArtifactUnjournaled => {
+                "move it out of `artifacts/`; or, if it is a file and the run is not complete, keep it with \
+                 `runjournal artifact adopt`"
+            }
+            Code::JournalShorter => "restore the journal from a backup that reaches as far",
+            Code::GenesisDamaged => "restore it from a backup: it never changes, so any is good",
+            Code::JournalMissing => "restore the journal from a backup",
+            Code::Unreadable => "look at the disk, and at who may read it",
+            Code::IdentityDiffers => "nothing, if it was moved or copied there: the place holds",
+            Code::BadId => "rename it: nothing finds it as it is",
+            Code::StatusWithoutArtifacts => {
+                "restore them from a backup: see the findings of the run's artifacts"
+            }
+            Code::DoneWithoutSuccess => "reopen the task, or restore the run that did it",
+            Code::OrphanedRun => {
+                "nothing, if it was moved or copied there; otherwise restore the task's journal"
+            }
+            Code::UnbornRun => {
+                "start it again under its id, if its start was interrupted; restore it, if it was lost"
+            }
+            Code::StepWithoutStart => {
+                "restore the journal from a backup: a record of it is missing"
+            }
+            Code::DuplicateStep => "look at the journal: no version of this library writes this",
+            Code::DuplicateTurn => "look at the journal: no version of this library writes this",
+            Code::ProjectionStopped => {
+                "look at the event; a projector that takes it goes on from there at the next refresh"
+            }
         }
     }
 }
@@ -74,6 +159,23 @@ impl fmt::Display for Code {
             Code::TornTail => "torn_tail",
             Code::CommitNotApplied => "commit_not_applied",
             Code::StageDamaged => "stage_damaged",
+            Code::ArtifactMissing => "artifact_missing",
+            Code::ArtifactChanged => "artifact_changed",
+            Code::ArtifactUnjournaled => "artifact_unjournaled",
+            Code::JournalShorter => "journal_shorter",
+            Code::GenesisDamaged => "genesis_damaged",
+            Code::JournalMissing => "journal_missing",
+            Code::Unreadable => "unreadable",
+            Code::IdentityDiffers => "identity_differs",
+            Code::BadId => "bad_id",
+            Code::StatusWithoutArtifacts => "status_without_artifacts",
+            Code::DoneWithoutSuccess => "done_without_success",
+            Code::OrphanedRun => "orphaned_run",
+            Code::UnbornRun => "unborn_run",
+            Code::StepWithoutStart => "step_without_start",
+            Code::DuplicateStep => "duplicate_step",
+            Code::DuplicateTurn => "duplicate_turn",
+            Code::ProjectionStopped => "projection_stopped",
         })
     }
 }

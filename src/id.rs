@@ -148,6 +148,12 @@ impl EventId {
         Uuid::try_parse_ascii(text).ok().map(Self)
     }
 
+    /// Its 16 bytes.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
     /// Appends it in that form.
     pub(crate) fn write_to(self, out: &mut Vec<u8>) {
         let mut buffer = Uuid::encode_buffer();

@@ -23,6 +23,8 @@ pub(crate) const SYNC: &str = "journal/.sync";
 pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LOCK_OF_EVENTS: &str = ".lock";
 pub(crate) const HEAD: &str = ".head";
+#[cfg(feature = "sqlite")]
+pub(crate) const INDEX: &str = ".index";
 pub(crate) const TMP: &str = ".tmp";
 pub(crate) const OBJECTS: &str = "objects";
 

@@ -97,6 +97,9 @@ mod context;
 
 mod workspace;
 
+#[cfg(feature = "sqlite")]
+pub mod index;
+
 mod step;
 
 mod repair;

@@ -60,7 +60,7 @@ impl Dir {
     }
 
     /// Runs a call on the last component within its directory.
-    fn on<T>(
+    pub(super) fn on<T>(
         &self,
         relative: &str,
         action: &'static str,

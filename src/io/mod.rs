@@ -11,8 +11,17 @@ mod dir;
 mod dir;
 mod file;
 mod lock;
+#[cfg(feature = "sqlite")]
+mod network;
+#[cfg(feature = "sqlite")]
+mod stamp;
 mod walk;
 
 pub(crate) use dir::Dir;
 pub(crate) use file::{AppendFile, Entry, Kind, NewFile, ReadFile};
 pub(crate) use lock::LockFile;
+#[cfg(feature = "sqlite")]
+pub(crate) use network::is_on_network;
+#[cfg(feature = "sqlite")]
+pub(crate) use stamp::Stamp;
+pub(crate) use walk::make_dirs;

@@ -1,5 +1,7 @@
 //! What concerns all that is below a directory.
 
+use camino::{Utf8Path, Utf8PathBuf};
+
 use super::Dir;
 use crate::error::IoError;
 
@@ -40,4 +42,31 @@ impl Dir {
         }
         Ok(files)
     }
+}
+
+/// Makes a directory and those above it, and waits until their names are on the disk.
+pub(crate) fn make_dirs(path: &Utf8Path) -> Result<(), IoError> {
+    let mut missing: Vec<Utf8PathBuf> = Vec::new();
+    let mut at = path;
+    let base = loop {
+        match Dir::open_root(at) {
+            Ok(dir) => break dir,
+            Err(error) if error.is_not_found() => match at.parent() {
+                Some(parent) => {
+                    missing.push(at.to_owned());
+                    at = parent;
+                }
+                None => return Err(error),
+            },
+            Err(error) => return Err(error),
+        }
+    };
+    let mut dir = base;
+    for path in missing.iter().rev() {
+        let name = path.file_name().unwrap_or_default();
+        dir.create_dir(name)?;
+        dir.sync("")?;
+        dir = dir.open_dir(name)?;
+    }
+    Ok(())
 }

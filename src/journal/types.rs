@@ -1,6 +1,7 @@
 //! The fixed words of the format: see docs/format.md for the whole table.
 
 pub(crate) const TASK_CREATED: &str = "task_created";
+pub(crate) const TASK_CHANGED: &str = "task_changed";
 pub(crate) const TASK_STATUS_CHANGED: &str = "task_status_changed";
 pub(crate) const TASK_REPAIRED: &str = "task_repaired";
 pub(crate) const RUN_STARTED: &str = "run_started";
@@ -13,11 +14,12 @@ pub(crate) const STEP_FAILED: &str = "step_failed";
 pub(crate) const ARTIFACT_WRITTEN: &str = "artifact_written";
 pub(crate) const ARTIFACT_REMOVED: &str = "artifact_removed";
 pub(crate) const ARTIFACT_ADOPTED: &str = "artifact_adopted";
+pub(crate) const COMMAND_REJECTED: &str = "command_rejected";
 
 /// Types that only the library writes.
 pub(crate) const RESERVED: &[&str] = &[
     TASK_CREATED,
-    "task_changed",
+    TASK_CHANGED,
     TASK_STATUS_CHANGED,
     TASK_REPAIRED,
     RUN_STARTED,
@@ -40,7 +42,7 @@ pub(crate) const RESERVED: &[&str] = &[
     ARTIFACT_REMOVED,
     ARTIFACT_ADOPTED,
     "checkpoint_created",
-    "command_rejected",
+    COMMAND_REJECTED,
     "work_enqueued",
     "work_claimed",
     "work_completed",

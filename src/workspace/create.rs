@@ -1,6 +1,5 @@
 //! Making directories so that a crash at any moment leaves nothing half.
 
-use camino::{Utf8Path, Utf8PathBuf};
 use uuid::Uuid;
 
 use super::WorkspaceError;
@@ -8,33 +7,6 @@ use crate::error::IoError;
 use crate::genesis::{self, Genesis, GenesisError};
 use crate::io::{Dir, Kind};
 use crate::layout;
-
-/// Makes a directory and those above it, and waits until their names are on the disk.
-pub(super) fn make_dirs(path: &Utf8Path) -> Result<(), WorkspaceError> {
-    let mut missing: Vec<Utf8PathBuf> = Vec::new();
-    let mut at = path;
-    let base = loop {
-        match Dir::open_root(at) {
-            Ok(dir) => break dir,
-            Err(error) if error.is_not_found() => match at.parent() {
-                Some(parent) => {
-                    missing.push(at.to_owned());
-                    at = parent;
-                }
-                None => return Err(error.into()),
-            },
-            Err(error) => return Err(error.into()),
-        }
-    };
-    let mut dir = base;
-    for path in missing.iter().rev() {
-        let name = path.file_name().unwrap_or_default();
-        dir.create_dir(name)?;
-        dir.sync("")?;
-        dir = dir.open_dir(name)?;
-    }
-    Ok(())
-}
 
 /// Makes a task's or a run's directory with an empty, synced journal, and last its genesis file,
 /// which makes it exist. Safe to call again where an earlier call died; false where somebody's

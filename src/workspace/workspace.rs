@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::create::make_dirs;
 use super::{Task, TaskOptions, WorkspaceError};
 use crate::clock::Clock;
 use crate::context::absolute;
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::{IdError, IdSource, TaskId};
-use crate::io::{Dir, Kind};
+use crate::io::{Dir, Kind, make_dirs};
 use crate::journal::Runtime;
 use crate::layout::{self, FORMAT_VERSION};
 
@@ -156,6 +155,11 @@ impl Workspace {
     pub(crate) fn with_heads(mut self, head: crate::journal::HeadPolicy) -> Self {
         self.runtime.head = head;
         self
+    }
+
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     /// Its root.

@@ -24,6 +24,9 @@ mod heads;
 #[cfg(test)]
 mod independent;
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod index;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod large_files;

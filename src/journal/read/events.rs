@@ -8,7 +8,7 @@ use crate::journal::read::filter::Filter;
 use crate::journal::read::reader::{Piece, Reader};
 use crate::journal::record::Record;
 use crate::journal::scan::Seen;
-use crate::journal::{Cursor, Follow, Home, JournalError, types};
+use crate::journal::{Cursor, Follow, Home, JournalError, Opened, types};
 
 /// The counted records of a journal, in order: an iterator that reads as it goes, in flat memory.
 ///
@@ -52,7 +52,12 @@ const WINDOW: u64 = 64 << 10;
 
 impl Events {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
-        let reader = Reader::open(home)?;
+        Self::open_in(home, home.open()?)
+    }
+
+    /// The same in a directory that was opened before.
+    pub(crate) fn open_in(home: &Home, opened: Opened) -> Result<Self, JournalError> {
+        let reader = Reader::open_in(home, opened)?;
         let place = reader.cursor();
         Ok(Self {
             reader,
@@ -217,6 +222,18 @@ impl Events {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// The findings that stay, and those of what lies at the end now.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn all_findings(&self) -> (&[Finding], &[Finding]) {
+        self.findings.split_at_checked(self.lasting).unwrap_or((&self.findings, &[]))
+    }
+
+    /// The end of what was read.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn reached(&self) -> u64 {
+        self.reader.reached()
     }
 
     /// Reads to the end: all records, and all findings.

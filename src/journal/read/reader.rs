@@ -11,7 +11,7 @@ use crate::journal::read::back;
 use crate::journal::scan::forward::Forward;
 use crate::journal::scan::skip::SkipKind;
 use crate::journal::scan::{Rest, Seen};
-use crate::journal::{Home, JournalError};
+use crate::journal::{Home, JournalError, Opened};
 use crate::{layout, line};
 
 /// An open journal, and how far it was read.
@@ -53,8 +53,8 @@ impl Piece {
 const LIVE_PATIENCE: Duration = Duration::from_millis(50);
 
 impl Reader {
-    pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
-        let opened = home.open()?;
+    /// Opens a home's journal in its directory, which was opened before.
+    pub(crate) fn open_in(home: &Home, opened: Opened) -> Result<Self, JournalError> {
         let file = opened.dir.open_read(layout::JOURNAL).map_err(JournalError::opening)?;
         let start = Cursor::start(opened.genesis);
         Ok(Self {
@@ -69,7 +69,7 @@ impl Reader {
 
     /// The journal that stands at the path now.
     pub(crate) fn reopened(&self) -> Result<Self, JournalError> {
-        Self::open(&self.home)
+        Self::open_in(&self.home, self.home.open()?)
     }
 
     /// True if both read the same file, and the same chain.

@@ -1,0 +1,79 @@
+//! Steps: every attempt, and how it went.
+
+use serde::Deserialize;
+
+use crate::index::{IndexedEvent, ProjectionError, Projector, Rows, Value};
+use crate::journal::types;
+
+pub(super) struct Steps;
+
+#[derive(Deserialize)]
+struct Started {
+    attempt: u64,
+}
+
+#[derive(Deserialize)]
+struct Ended {
+    attempt: u64,
+    signal: Option<String>,
+    error: Option<Vec<String>>,
+    duration_ms: Option<u64>,
+}
+
+impl Projector for Steps {
+    fn name(&self) -> &'static str {
+        "steps"
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("../schema/steps.sql")
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["t_steps"]
+    }
+
+    fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
+        let record = event.record();
+        let key = |attempt: u64| -> [Value; 5] {
+            [
+                event.journal().key().into(),
+                record.stream_id().into(),
+                attempt.into(),
+                record.seq().into(),
+                record.occurred_at().into(),
+            ]
+        };
+        let state = match record.event_type() {
+            types::STEP_STARTED => {
+                let started: Started = event.payload()?;
+                rows.execute(
+                    "INSERT INTO t_steps (journal, step, attempt, started_seq, started_at, state, starts) \
+                     VALUES ($1, $2, $3, $4, $5, 'started', 1) \
+                     ON CONFLICT (journal, step, attempt) DO UPDATE SET starts = t_steps.starts + 1",
+                    key(started.attempt),
+                );
+                return Ok(());
+            }
+            types::STEP_COMPLETED => "completed",
+            types::STEP_FAILED => "failed",
+            _ => return Ok(()),
+        };
+        let ended: Ended = event.payload()?;
+        let error = ended.error.map(|chain| chain.join(": "));
+        rows.execute(
+            "INSERT INTO t_steps (journal, step, attempt, ended_seq, ended_at, state, signal, error, \
+             duration_ms, starts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) \
+             ON CONFLICT (journal, step, attempt) DO UPDATE SET ended_seq = excluded.ended_seq, \
+             ended_at = excluded.ended_at, state = excluded.state, signal = excluded.signal, \
+             error = excluded.error, duration_ms = excluded.duration_ms",
+            key(ended.attempt).into_iter().chain([
+                state.into(),
+                ended.signal.into(),
+                error.into(),
+                ended.duration_ms.into(),
+            ]),
+        );
+        Ok(())
+    }
+}

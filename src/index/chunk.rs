@@ -1,0 +1,111 @@
+//! What looking at a journal yields, on its way to the index.
+
+use std::sync::Arc;
+
+use super::projector::{IndexedJournal, Rows};
+use crate::digest::Digest;
+use crate::finding::Finding;
+use crate::id::{EventId, RunId, TaskId};
+use crate::io::Stamp;
+use crate::journal::{Cursor, Record};
+
+/// A task's or a run's directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Address {
+    pub(super) task: TaskId,
+    pub(super) run: Option<RunId>,
+}
+
+/// A piece of what is new about a journal. All of it is written in one transaction.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) key: i64,
+    /// What was known is wrong: forget it, and begin with this.
+    pub(super) anew: Option<Anew>,
+    /// `None` where there is no journal to speak of.
+    pub(super) journal: Option<Arc<IndexedJournal>>,
+    /// For the projector of all events.
+    pub(super) records: Vec<Record>,
+    /// What the other projectors say is to be written,
+    pub(super) rows: Rows,
+    /// and what of it belongs to whom.
+    pub(super) said: Vec<Said>,
+    /// Where the journal's projectors are then; a laggard has a place of its own.
+    pub(super) cursor: Option<Cursor>,
+    pub(super) laggards: Vec<(usize, Lag)>,
+    pub(super) end: Option<End>,
+}
+
+impl Chunk {
+    pub(super) fn new(key: i64, journal: Option<Arc<IndexedJournal>>) -> Self {
+        Self {
+            key,
+            anew: None,
+            journal,
+            records: Vec::new(),
+            rows: Rows::default(),
+            said: Vec::new(),
+            cursor: None,
+            laggards: Vec::new(),
+            end: None,
+        }
+    }
+}
+
+/// A journal that the index did not know, or not like this.
+#[derive(Debug)]
+pub(super) struct Anew {
+    pub(super) address: Address,
+    pub(super) start: Option<Cursor>,
+}
+
+/// What a projector said of an event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said {
+    /// Its number among the projectors.
+    pub(super) by: usize,
+    /// The place before the event,
+    pub(super) before: Cursor,
+    /// and the event's seq; 0 before the first.
+    pub(super) seq: u64,
+    /// The end of it among all statements.
+    pub(super) statements_end: usize,
+}
+
+/// Where a projector stands that is not where the others are.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Lag {
+    /// It will go on from here.
+    Behind(Cursor),
+    /// The event behind this place stopped it.
+    Stopped { before: Cursor, seq: u64, error: String },
+    /// It has caught up.
+    None,
+}
+
+/// The last of a journal.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    /// Of the journal before its cursor: they stay.
+    pub(super) lasting: Vec<Finding>,
+    /// Of what may be different at the next look.
+    pub(super) findings: Vec<Finding>,
+    /// The files that are new or changed, and the paths of those that are gone.
+    pub(super) files: Vec<FileRow>,
+    pub(super) gone: Vec<String>,
+    pub(super) stages: Vec<EventId>,
+    /// The next refresh may go by it.
+    pub(super) signature: Option<[u8; 16]>,
+    /// The stamp of the journal, where the next look may go by it.
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// A file under `artifacts/`.
+#[derive(Debug, Clone)]
+pub(super) struct FileRow {
+    pub(super) path: String,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    /// Where the next look may go by it.
+    pub(super) stamp: Option<Stamp>,
+}

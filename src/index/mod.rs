@@ -1,0 +1,26 @@
+//! The index of a workspace: derived from the tree, deleted at will, rebuilt to the row.
+//!
+//! In reading order: [`Index`], what it is asked for and what it does; where it is (`place`, `database`,
+//! `schema`); how it comes to be (`build` walks, `look` reads, `chunk` is what they hand on, `writer`
+//! writes); what makes rows of events ([`Projector`], `builtin`).
+
+mod build;
+mod builtin;
+mod chunk;
+mod database;
+mod error;
+#[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
+mod index;
+mod look;
+mod place;
+mod projector;
+mod schema;
+mod value;
+mod verify;
+mod writer;
+
+pub use error::IndexError;
+pub use index::{Built, Index, Progress};
+pub use projector::{IndexedEvent, IndexedJournal, ProjectionError, Projector, Rows};
+pub use value::Value;
+pub use verify::{Difference, Side};

@@ -1,0 +1,171 @@
+//! Where the index is: its directory, its generations, and which of them holds.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::IndexError;
+use crate::digest::Digest;
+use crate::error::IoError;
+use crate::io::{Dir, LockFile, is_on_network, make_dirs};
+use crate::layout;
+use crate::workspace::Workspace;
+
+/// The directory of an index.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) dir: Utf8PathBuf,
+    /// It is on a network disk, where processes of several machines cannot share memory.
+    pub(super) on_network: bool,
+}
+
+/// The file that names the generation that holds.
+const CURRENT: &str = "CURRENT";
+const NEW_CURRENT: &str = "CURRENT.new";
+const LOCK: &str = ".lock";
+/// The database within its generation.
+const DATABASE: &str = "index.db";
+
+impl Place {
+    /// In the workspace, or where that is on a network disk, in the user's cache.
+    pub(super) fn of(workspace: &Workspace) -> Self {
+        let root = workspace.root();
+        if !is_on_network(root) {
+            return Self { dir: root.join(layout::INDEX), on_network: false };
+        }
+        let Some(cache) = user_cache() else {
+            return Self { dir: root.join(layout::INDEX), on_network: true };
+        };
+        // Copies of a workspace have one id, and an index each.
+        let hex = Digest::of(root.as_str().as_bytes()).to_hex();
+        let name = format!("{}-{hex:.16}", workspace.genesis().workspace_id);
+        Self::at(cache.join("runjournal").join(name))
+    }
+
+    pub(super) fn at(dir: Utf8PathBuf) -> Self {
+        let on_network = is_on_network(&dir);
+        Self { dir, on_network }
+    }
+
+    /// The database that holds, once the directory is there.
+    pub(super) fn current(&self) -> Result<Utf8PathBuf, IndexError> {
+        let not_built = || IndexError::NotBuilt { path: self.dir.clone() };
+        let dir = match Dir::open_root(&self.dir) {
+            Err(error) if error.is_not_found() => return Err(not_built()),
+            other => other?,
+        };
+        let bytes = match dir.open_read(CURRENT) {
+            Err(error) if error.is_not_found() => return Err(not_built()),
+            other => other?.read_all()?,
+        };
+        let name = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
+        match name.filter(|name| is_generation(name)) {
+            Some(name) => Ok(self.database(name)),
+            None => Err(IndexError::Damaged {
+                path: self.dir.join(CURRENT),
+                reason: "it names no generation".into(),
+            }),
+        }
+    }
+
+    /// The database of a generation.
+    pub(super) fn database(&self, generation: &str) -> Utf8PathBuf {
+        self.dir.join(generation).join(DATABASE)
+    }
+
+    /// Makes the directory, and takes the lock that one writer holds.
+    pub(super) fn lock(&self, patience: std::time::Duration) -> Result<Locked, IndexError> {
+        let opened = make_dirs(&self.dir).and_then(|()| {
+            let dir = Dir::open_root(&self.dir)?;
+            let lock = dir.open_lock(LOCK)?;
+            Ok((dir, lock))
+        });
+        let (dir, lock) = opened.map_err(|source| self.refused(source))?;
+        if !lock.wait(patience, LockFile::try_exclusive)? {
+            return Err(IndexError::Busy {
+                path: lock.path().to_owned(),
+                holder: lock.holder(),
+                waited: patience,
+            });
+        }
+        Ok(Locked { dir, _lock: lock })
+    }
+
+    fn refused(&self, source: IoError) -> IndexError {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        match source.source.kind() {
+            ReadOnlyFilesystem | PermissionDenied => {
+                IndexError::ReadOnly { path: self.dir.clone(), source }
+            }
+            StorageFull => IndexError::Full { path: self.dir.clone() },
+            _ => source.into(),
+        }
+    }
+}
+
+/// The directory of an index whose lock is held until this is dropped.
+pub(super) struct Locked {
+    dir: Dir,
+    _lock: LockFile,
+}
+
+impl Locked {
+    /// Makes the directory of a new generation.
+    pub(super) fn create(&self, generation: &str) -> Result<(), IndexError> {
+        self.dir.create_dir(generation)?;
+        Ok(())
+    }
+
+    /// Makes a whole generation the one that holds, once the disk has all of it.
+    pub(super) fn install(&self, generation: &str) -> Result<(), IndexError> {
+        self.dir.open_read(&format!("{generation}/{DATABASE}"))?.sync()?;
+        self.dir.sync(generation)?;
+        self.dir.sync("")?;
+        // Left by one that was killed; the lock is ours.
+        self.remove_if_there(NEW_CURRENT)?;
+        let mut current = self.dir.create_new(NEW_CURRENT)?;
+        current.write(format!("{generation}\n").as_bytes())?;
+        current.sync()?;
+        self.dir.rename(NEW_CURRENT, &self.dir, CURRENT)?;
+        Ok(self.dir.sync("")?)
+    }
+
+    fn remove_if_there(&self, name: &str) -> Result<(), IndexError> {
+        match self.dir.remove_file(name) {
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a generation that does not hold.
+    pub(super) fn remove(&self, generation: &str) {
+        // What cannot be removed now is removed with the next rebuild.
+        let _ = self.dir.remove_tree(generation);
+    }
+
+    /// Removes all generations but one. Who has one open goes on reading it.
+    pub(super) fn remove_others(&self, generation: &str) {
+        for (name, _) in self.dir.list("").unwrap_or_default() {
+            if is_generation(&name) && name != generation {
+                // What cannot be removed now is removed the next time.
+                let _ = self.dir.remove_tree(&name);
+            }
+        }
+    }
+}
+
+/// The name of a new generation.
+pub(super) fn new_generation() -> String {
+    format!("{PREFIX}{}", uuid::Uuid::now_v7())
+}
+
+const PREFIX: &str = "generation-";
+
+fn is_generation(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
+}
+
+fn user_cache() -> Option<Utf8PathBuf> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let cache = variable("XDG_CACHE_HOME").map(Utf8PathBuf::from);
+    let cache = cache.filter(|path| path.is_absolute());
+    cache.or_else(|| variable("HOME").map(|home| Utf8Path::new(&home).join(".cache")))
+}

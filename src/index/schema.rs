@@ -1,0 +1,63 @@
+//! The tables, indexes and views, and what they are called together.
+
+use super::builtin;
+use crate::digest::Digest;
+
+/// Goes up when rows mean something else though no statement changed.
+const VERSION: u32 = 1;
+
+const TABLES: &str = include_str!("schema/tables.sql");
+const EVENTS: &str = include_str!("schema/events.sql");
+const INDEXES: &str = include_str!("schema/indexes.sql");
+const VIEWS: &str = include_str!("schema/views.sql");
+
+/// The statements that make the library's tables.
+pub(super) fn tables() -> impl Iterator<Item = String> {
+    let files = [TABLES, EVENTS].into_iter();
+    let files = files.chain(builtin::all().into_iter().map(|projector| projector.schema()));
+    files.flat_map(statements).map(|statement| for_sqlite(&statement))
+}
+
+/// Those that make its indexes.
+pub(super) fn indexes() -> impl Iterator<Item = String> {
+    statements(INDEXES)
+}
+
+/// Those that make its views.
+pub(super) fn views() -> impl Iterator<Item = String> {
+    statements(VIEWS)
+}
+
+/// The names of the views, in their order.
+pub(super) fn view_names() -> Vec<String> {
+    let names = views().filter_map(|statement| {
+        let rest = statement.strip_prefix("CREATE VIEW ")?;
+        rest.split_whitespace().next().map(str::to_owned)
+    });
+    names.collect()
+}
+
+/// `VERSION-CHECKSUM`: an index with another one is made anew.
+pub(super) fn version() -> String {
+    let mut text = String::new();
+    for statement in tables().chain(indexes()).chain(views()) {
+        text.push_str(&statement);
+        text.push('\n');
+    }
+    format!("{VERSION}-{:.16}", Digest::of(text.as_bytes()).to_hex())
+}
+
+/// The statements of a file, without their comments.
+pub(super) fn statements(sql: &str) -> impl Iterator<Item = String> {
+    let lines = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let statements: Vec<String> = text.split(';').map(|part| part.trim().to_owned()).collect();
+    statements.into_iter().filter(|statement| !statement.is_empty())
+}
+
+/// SQLite keeps a table with a key of several columns in the order of the key if told so, and twice
+/// otherwise.
+pub(super) fn for_sqlite(statement: &str) -> String {
+    let composite = statement.starts_with("CREATE TABLE") && statement.contains("PRIMARY KEY (");
+    if composite { format!("{statement} WITHOUT ROWID") } else { statement.to_owned() }
+}

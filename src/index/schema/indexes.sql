@@ -1,0 +1,20 @@
+-- Made after a bulk load: sorting once costs less than keeping order all the while.
+CREATE INDEX i_events_id ON t_events (event_id);
+CREATE INDEX i_events_type ON t_events (type, event);
+CREATE INDEX i_events_stream ON t_events (kind, stream, event) WHERE stream IS NOT NULL;
+CREATE INDEX i_events_causation ON t_events (causation, event) WHERE causation IS NOT NULL;
+CREATE INDEX i_events_correlation ON t_events (correlation, event) WHERE correlation IS NOT NULL;
+CREATE INDEX i_events_command ON t_events (command_id, event) WHERE command_id IS NOT NULL;
+CREATE INDEX i_journals_trace ON t_journals (trace_id, journal) WHERE trace_id IS NOT NULL;
+CREATE INDEX i_journals_run ON t_journals (run_id, journal);
+CREATE INDEX i_tasks_status ON t_tasks (status, created_at, journal);
+CREATE INDEX i_tasks_created ON t_tasks (created_at, journal);
+CREATE INDEX i_runs_status ON t_runs (status, created_at, journal);
+CREATE INDEX i_runs_created ON t_runs (created_at, journal);
+CREATE INDEX i_steps_state ON t_steps (state, journal, step, attempt);
+CREATE INDEX i_artifacts_digest ON t_artifacts (digest, journal) WHERE digest IS NOT NULL;
+CREATE INDEX i_artifacts_path ON t_artifacts (path, journal);
+CREATE INDEX i_artifacts_size ON t_artifacts (size, journal);
+CREATE INDEX i_files_digest ON t_files (digest, journal);
+CREATE INDEX i_files_path ON t_files (path, journal);
+CREATE INDEX i_laggards_journal ON t_laggards (journal);
