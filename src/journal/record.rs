@@ -241,7 +241,9 @@ impl Record {
 
     /// The record, as one of the run or the task in this directory.
     pub(crate) fn in_dir(mut self, dir: &Utf8Path) -> Self {
-        self.dir = self.payload_ref().map(|_| dir.into());
+        if self.members.payload_ref.is_some() {
+            self.dir = Some(dir.into());
+        }
         self
     }
 

@@ -1,5 +1,6 @@
 //! A journal open for reading, without a lock: what counts in it, a piece at a time.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use crate::error::IoError;
 use crate::io::{Dir, LockFile, ReadFile};
 use crate::journal::Cursor;
 use crate::journal::read::back;
+use crate::journal::record::Record;
 use crate::journal::scan::forward::Forward;
-use crate::journal::scan::skip::SkipKind;
+use crate::journal::scan::skip::{Skip, SkipKind};
 use crate::journal::scan::{Rest, Seen};
 use crate::journal::{Home, JournalError};
 use crate::{layout, line};
@@ -25,19 +27,26 @@ pub(crate) struct Reader {
     /// All before the cursor was scanned, and cannot have changed since as far as anybody knows.
     /// Where it may have, damage behind the cursor can be a record that follows another history.
     certain: bool,
+    /// How many records the last piece had.
+    usual: usize,
 }
 
-/// What was seen in a piece of a journal, in its order.
+/// What was seen in a piece of a journal, each in its order.
 #[derive(Debug, Default)]
 pub(crate) struct Piece {
-    pub(crate) seen: Vec<Seen>,
+    pub(crate) records: VecDeque<Record>,
+    pub(crate) skips: Vec<Skip>,
     /// What lies behind the last counted record; `None` while there is more to read.
     pub(crate) rest: Option<Rest>,
 }
 
 impl Piece {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.skips.is_empty()
+    }
+
     pub(crate) fn has_damage(&self) -> bool {
-        self.seen.iter().any(|item| matches!(item, Seen::Skip(skip) if skip.is_damage()))
+        self.skips.iter().any(Skip::is_damage)
             || self.rest.as_ref().is_some_and(|rest| rest.damage().is_some())
     }
 
@@ -64,6 +73,7 @@ impl Reader {
             start,
             forward: Forward::new(start),
             certain: true,
+            usual: 0,
         })
     }
 
@@ -130,10 +140,16 @@ impl Reader {
 
     /// The next piece, of which only what counts is certain: the rest may be in flight.
     pub(crate) fn glance(&mut self) -> Result<Piece, IoError> {
-        let (mut seen, dir, file) = (Vec::new(), self.dir.path(), &mut self.file);
+        let (dir, file) = (self.dir.path(), &mut self.file);
+        let (mut records, mut skips) = (VecDeque::with_capacity(self.usual), Vec::new());
         let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
-        let rest = self.forward.step(u64::MAX, read, &mut |item| seen.push(item.in_dir(dir)))?;
-        Ok(Piece { seen, rest })
+        let mut see = |item| match item {
+            Seen::Record(record) => records.push_back(record.in_dir(dir)),
+            Seen::Skip(skip) => skips.push(skip),
+        };
+        let rest = self.forward.step(u64::MAX, read, &mut see)?;
+        self.usual = records.len();
+        Ok(Piece { records, skips, rest })
     }
 
     /// The next piece. What does not count was read again under the lock; a tail that a writer may
