@@ -15,6 +15,7 @@ use crate::journal::Cursor;
 use crate::journal::head::entry::{Name, Place};
 use crate::journal::head::ledger::Ledger;
 use crate::journal::home::Opened;
+use crate::journal::log::batch::Staged;
 use crate::journal::log::sync::{SharedSync, not_durable};
 use crate::journal::scan::forward::Forward;
 use crate::journal::scan::{Rest, Seen};
@@ -55,8 +56,9 @@ pub(crate) struct Log {
     head_is_due: bool,
     /// The `step_started` that the caller's own attempt was last seen to be the newest of.
     pub(crate) admitted_at: Option<Place>,
-    /// The bytes of the last write; kept for its room.
+    /// Of the last append, kept for their room.
     pub(crate) lines: Vec<u8>,
+    pub(crate) staged: Vec<Staged>,
 }
 
 /// The wish that all written so far be on the disk, to be granted without the journal's lock.
@@ -100,6 +102,7 @@ impl Log {
             correlation,
             default_stream,
             lines: Vec::new(),
+            staged: Vec::new(),
             start,
             cursor: start,
             ledger: Ledger::start(start, home.runtime.head),

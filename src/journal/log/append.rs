@@ -22,10 +22,10 @@ impl LockedLog<'_> {
         }
         self.check_admitted()?;
         self.check_versions(events)?;
-        let streams = self.next_versions(events)?;
+        let staged = self.stage(events)?;
         // To look something up may have been to scan the journal anew, and to find damage.
         self.check_not_damaged()?;
-        self.write(events, &streams)
+        self.write(events, staged)
     }
 
     /// The first events with the key of these, if they are the same.
@@ -135,8 +135,8 @@ impl LockedLog<'_> {
     pub(crate) fn append_repair(&mut self, event: &Event) -> Result<Vec<Appended>, JournalError> {
         self.check_open()?;
         let events = std::slice::from_ref(event);
-        let streams = self.next_versions(events)?;
-        self.write(events, &streams)
+        let staged = self.stage(events)?;
+        self.write(events, staged)
     }
 }
 
@@ -169,6 +169,6 @@ fn same_meaning(record: &Record, event: &Event) -> Result<bool, JournalError> {
         members.retain(|name, _| !types::FILLED_IN.contains(&name.as_str()));
         Some(members)
     };
-    Ok(types::RESERVED.contains(&event.event_type.as_str())
+    Ok(types::is_reserved(&event.event_type)
         && meaning(first).is_some_and(|first| Some(first) == meaning(second)))
 }
