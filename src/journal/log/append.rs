@@ -1,6 +1,5 @@
 //! The one way to append: check, then write.
 
-use crate::journal::head::entry::Name;
 use crate::journal::scan::skip::SkipKind;
 use crate::journal::{
     Appended, Event, ExpectedVersion, JournalError, LockedLog, MAX_BATCH_RECORDS, Record, TooLarge,
@@ -87,13 +86,13 @@ impl LockedLog<'_> {
     /// Refuses what anybody in a closed run, or an attempt of a step that is over, wants to append.
     pub(crate) fn check_admitted(&mut self) -> Result<(), JournalError> {
         self.check_open()?;
-        let Some(step) = self.log.home.step.clone() else { return Ok(()) };
-        let found = self.find(Name::stream("step", step.name.as_str()))?;
-        let last = found.map(|found| found.place);
+        let Some(stream) = self.log.step_stream else { return Ok(()) };
+        let last = self.find(stream)?.map(|found| found.place);
         if last.is_some() && last == self.log.admitted_at {
             return Ok(());
         }
-        let last_record = self.last("step", step.name.as_str())?;
+        let Some(step) = self.log.home.step.clone() else { return Ok(()) };
+        let last_record = self.last_of(stream)?;
         let newest = last_record.filter(|last| last.event_type() == types::STEP_STARTED);
         let newest = newest.map(|started| started.event_id());
         if newest == Some(step.started) {

@@ -81,7 +81,7 @@ impl LockedLog<'_> {
         for event in events {
             let stream = match &event.stream {
                 None => self.log.default_stream,
-                Some((kind, id)) => Name::stream(kind, id),
+                Some((kind, id)) => self.log.stream_names.name(kind, id),
             };
             let last = match versions.get(&stream) {
                 Some(version) => Some(*version),
