@@ -25,14 +25,17 @@ impl Manifest {
     }
 
     /// Writes the page into the run's directory, durably: whoever reads, and a crash, finds the old page or
-    /// this one. A page that knows more of the journal is left as it is.
+    /// this one. The journal is synced before it, as the page must not outlive what it describes. A page that
+    /// knows more of the journal is left as it is.
     ///
     /// # Errors
     /// [`ManifestError::NotThisRun`] where the run's journal does not bear the page out; otherwise as an
     /// append. Nothing is changed then.
     pub fn write(&self, ctx: &RunContext) -> Result<(), ManifestError> {
         let mut log = RunLog::open(&ctx.home())?;
-        write(self, ctx, &log.lock()?)
+        let locked = log.lock()?;
+        locked.sync()?;
+        write(self, ctx, &locked)
     }
 }
 
