@@ -34,6 +34,14 @@ pub enum Code {
     CommitNotApplied,
     /// A staged file no longer has the digest that its record names.
     StageDamaged,
+    /// An artifact is not there, and its last record says that it is.
+    ArtifactMissing,
+    /// An artifact does not have the digest that its last record names, or is no file any more.
+    ArtifactChanged,
+    /// Under `artifacts/` something stands that no record put there.
+    ArtifactUnjournaled,
+    /// A journal does not reach the record that a manifest knows, or has another in its place.
+    JournalShorter,
 }
 
 impl Code {
@@ -42,8 +50,13 @@ impl Code {
     pub fn severity(self) -> Severity {
         match self {
             Code::Garbage => Severity::Note,
-            Code::TornTail => Severity::Warning,
-            Code::JournalDamaged | Code::CommitNotApplied | Code::StageDamaged => Severity::Error,
+            Code::TornTail | Code::ArtifactUnjournaled => Severity::Warning,
+            Code::JournalDamaged
+            | Code::CommitNotApplied
+            | Code::StageDamaged
+            | Code::ArtifactMissing
+            | Code::ArtifactChanged
+            | Code::JournalShorter => Severity::Error,
         }
     }
 
@@ -62,6 +75,16 @@ impl Code {
                  command again to put the committed content in place"
             }
             Code::StageDamaged => "write the artifact again",
+            Code::ArtifactMissing => "restore the file from a backup, or write the artifact again",
+            Code::ArtifactChanged => {
+                "restore the file from a backup; or, while the run is not complete, keep what is there with \
+                 `runjournal artifact adopt`"
+            }
+            Code::ArtifactUnjournaled => {
+                "move it out of `artifacts/`; or, if it is a file and the run is not complete, keep it with \
+                 `runjournal artifact adopt`"
+            }
+            Code::JournalShorter => "restore the journal from a backup that reaches as far",
         }
     }
 }
@@ -74,6 +97,10 @@ impl fmt::Display for Code {
             Code::TornTail => "torn_tail",
             Code::CommitNotApplied => "commit_not_applied",
             Code::StageDamaged => "stage_damaged",
+            Code::ArtifactMissing => "artifact_missing",
+            Code::ArtifactChanged => "artifact_changed",
+            Code::ArtifactUnjournaled => "artifact_unjournaled",
+            Code::JournalShorter => "journal_shorter",
         })
     }
 }

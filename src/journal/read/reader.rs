@@ -166,14 +166,11 @@ impl Reader {
         if all_counts && !piece.has_damage() {
             return Ok(piece);
         }
-        let Some(lock) = self.open_lock()? else { return self.confirmed(before, None) };
+        let Some(lock) = open_lock(&self.dir)? else { return self.confirmed(before, None) };
         if !piece.has_damage() && !lock.try_shared()? {
             return Ok(piece.without_torn());
         }
-        let waited = self.home.runtime.lock_timeout;
-        if !lock.wait(waited, LockFile::try_shared)? {
-            return Err(JournalError::still_locked(&lock, waited));
-        }
+        wait_shared(&self.home, &lock)?;
         self.confirmed(before, Some(lock))
     }
 
@@ -185,7 +182,7 @@ impl Reader {
         if !piece.has_damage() {
             return Ok(Some(piece.without_torn()));
         }
-        let lock = self.open_lock()?;
+        let lock = open_lock(&self.dir)?;
         if let Some(lock) = &lock
             && !lock.wait(LIVE_PATIENCE, LockFile::try_shared)?
         {
@@ -193,17 +190,6 @@ impl Reader {
             return Ok(None);
         }
         self.confirmed(before, lock).map(|piece| Some(piece.without_torn()))
-    }
-
-    /// The lock file; `None` in a tree that is read-only, or lost it: that has no writer either.
-    fn open_lock(&self) -> Result<Option<LockFile>, IoError> {
-        match self.dir.open_lock_shared(layout::LOCK) {
-            Ok(lock) => Ok(Some(lock)),
-            Err(error) if error.is_not_found() || error.kind() == ErrorKind::PermissionDenied => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// The piece behind `before`, read again under the lock, so that nothing in it is in flight.
@@ -234,4 +220,31 @@ impl Reader {
         let Cursor { offset, seq, .. } = cursor;
         JournalError::CursorMismatch { path: self.file.path().to_owned(), offset, seq }
     }
+}
+
+/// The journal's lock, held together with other readers, so that nothing is in flight; `None` in a tree
+/// that has no writer.
+pub(crate) fn lock_shared(home: &Home, dir: &Dir) -> Result<Option<LockFile>, JournalError> {
+    let lock = open_lock(dir)?;
+    lock.iter().try_for_each(|lock| wait_shared(home, lock))?;
+    Ok(lock)
+}
+
+/// The lock file; `None` in a tree that is read-only, or lost it: that has no writer either.
+fn open_lock(dir: &Dir) -> Result<Option<LockFile>, IoError> {
+    match dir.open_lock_shared(layout::LOCK) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.is_not_found() || error.kind() == ErrorKind::PermissionDenied => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn wait_shared(home: &Home, lock: &LockFile) -> Result<(), JournalError> {
+    let waited = home.runtime.lock_timeout;
+    if lock.wait(waited, LockFile::try_shared)? {
+        return Ok(());
+    }
+    Err(JournalError::still_locked(lock, waited))
 }
