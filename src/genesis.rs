@@ -160,14 +160,8 @@ impl<G: Genesis> Read<G> {
 pub(crate) fn read<G: Genesis>(dir: &Dir) -> Result<Read<G>, GenesisError> {
     let mut file = dir.open_read(G::FILE)?;
     let bytes = file.read_all()?;
-    let damaged = |reason: String| GenesisError::Damaged { path: file.path().to_owned(), reason };
-    let sealed = line::open(&bytes)
-        .filter(|_| bytes.ends_with(b"\n"))
-        .ok_or_else(|| damaged("it does not end in its hash".into()))?;
-    if Digest::of(sealed.body) != sealed.hash {
-        return Err(damaged("its content does not have the hash that it ends in".into()));
-    }
-    let value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let damaged = |reason| GenesisError::Damaged { path: file.path().to_owned(), reason };
+    let value = line::read(&bytes).map_err(damaged)?;
     Ok(Read { value, digest: Digest::of(&bytes) })
 }
 

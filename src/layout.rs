@@ -12,6 +12,9 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 pub(crate) const WORKSPACE: &str = "workspace.json";
 pub(crate) const TASK: &str = "task.json";
 pub(crate) const RUN: &str = "run.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
+/// The manifest on its way into its place; whoever holds the journal's lock may write it.
+pub(crate) const NEW_MANIFEST: &str = ".manifest.json.new";
 pub(crate) const RUNS: &str = "runs";
 pub(crate) const ARTIFACTS: &str = "artifacts";
 pub(crate) const JOURNAL_DIR: &str = "journal";

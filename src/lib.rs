@@ -52,6 +52,7 @@
 //! | read them as a type of yours | [`Record::decode`] |
 //! | see them as they come, and go on later | [`Events::follow`], [`Follow`], [`Follow::cursor`] |
 //! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
+//! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |
 //!
@@ -61,13 +62,14 @@
 //!
 //! | rooms | what they hold |
 //! | --- | --- |
-//! | `error` `clock` `id` `digest` `name` `finding` `layout` `json` `line` | values, without I/O |
+//! | `error` `clock` `id` `digest` `name` `finding` `layout` `json` `line` `status` | values, without I/O |
 //! | `io` | the only code that touches the file system |
 //! | `genesis` | `workspace.json`, `task.json`, `run.json` |
 //! | `journal` | records, the chain, and the one function that decides what counts |
 //! | `artifact` | files, with the journal as their write-ahead log |
 //! | `context` | [`RunContext`] and [`JournalWriter`]: where a node stands |
-//! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, states, creation, completion |
+//! | `manifest` | [`Manifest`]: one page that describes the whole run |
+//! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, creation, completion |
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
 //! | `testing` | a workspace for tests (feature `testing`) |
@@ -84,6 +86,7 @@ mod json;
 mod layout;
 mod line;
 mod name;
+mod status;
 
 mod io;
 
@@ -94,6 +97,8 @@ mod journal;
 mod artifact;
 
 mod context;
+
+mod manifest;
 
 mod workspace;
 
@@ -127,10 +132,9 @@ pub use journal::{
     Followed, Garbage, JournalError, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, PayloadRef,
     Record, StepRef, TooLarge,
 };
+pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
 pub use repair::RepairPlan;
+pub use status::{Outcome, RunStatus, TaskStatus};
 pub use step::{Signal, Step, StepContext, StepError, StepFailure, StepResult};
-pub use workspace::{
-    Outcome, Run, RunOptions, RunState, RunStatus, Task, TaskOptions, TaskStatus, Workspace,
-    WorkspaceError,
-};
+pub use workspace::{Run, RunOptions, RunState, Task, TaskOptions, Workspace, WorkspaceError};

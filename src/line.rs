@@ -3,6 +3,8 @@
 //! Records of a journal and the genesis files share this shape, so one flipped bit in any of them
 //! is found. The end has a fixed length: `,"hash":"<64 hex>"}` and a line break, 76 bytes.
 
+use serde::de::DeserializeOwned;
+
 use crate::digest::Digest;
 use crate::json;
 
@@ -29,6 +31,16 @@ pub(crate) fn open(line: &[u8]) -> Option<Sealed<'_>> {
     let (body, end) = line.split_at_checked(line.len().checked_sub(END)?)?;
     let hex = end.strip_prefix(KEY)?.split_last()?.1.strip_suffix(CLOSE)?;
     Some(Sealed { body, hash: Digest::from_hex(hex.try_into().ok()?)? })
+}
+
+/// What a file says that is one sealed line, or what is wrong with it.
+pub(crate) fn read<T: DeserializeOwned>(file: &[u8]) -> Result<T, String> {
+    let sealed = open(file).filter(|_| file.ends_with(b"\n"));
+    let sealed = sealed.ok_or("it does not end in its hash")?;
+    if Digest::of(sealed.body) != sealed.hash {
+        return Err("its content does not have the hash that it ends in".to_owned());
+    }
+    serde_json::from_slice(file).map_err(|error| error.to_string())
 }
 
 /// A line of its own from `json`, an object without its hash, which is computed from what is hashed.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::id::{EventId, StepName};
-use crate::journal::{Event, Events, Home, JournalError, LockedLog, Record, types};
+use crate::journal::{Cursor, Event, Events, Home, JournalError, LockedLog, Record, types};
 use crate::name::ArtifactName;
 
 /// The kind of the streams of artifacts; their ids are the paths.
@@ -29,6 +29,12 @@ pub(crate) struct ArtifactPayload {
 }
 
 impl ArtifactPayload {
+    /// What a record says of an artifact, if it says something.
+    pub(crate) fn of(record: &Record) -> Result<Option<Self>, JournalError> {
+        let says = [types::ARTIFACT_WRITTEN, types::ARTIFACT_REMOVED, types::ARTIFACT_ADOPTED];
+        if says.contains(&record.event_type()) { record.payload().map(Some) } else { Ok(None) }
+    }
+
     pub(crate) fn event(&self, event_type: &str, id: EventId) -> Event {
         Event::new(event_type).stream(STREAM, self.path.as_str()).payload(self).id(id)
     }
@@ -50,12 +56,7 @@ pub(crate) struct Last {
 impl Last {
     /// What a record says of an artifact, if it says something.
     pub(crate) fn of(record: &Record) -> Result<Option<(ArtifactName, Self)>, JournalError> {
-        if ![types::ARTIFACT_WRITTEN, types::ARTIFACT_REMOVED, types::ARTIFACT_ADOPTED]
-            .contains(&record.event_type())
-        {
-            return Ok(None);
-        }
-        let payload: ArtifactPayload = record.payload()?;
+        let Some(payload) = ArtifactPayload::of(record)? else { return Ok(None) };
         let last = Self {
             event_id: record.event_id(),
             seq: record.seq(),
@@ -103,16 +104,29 @@ impl Last {
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     last: BTreeMap<ArtifactName, Last>,
+    /// How far the journal was read.
+    read: Option<Cursor>,
 }
 
 impl Catalog {
     /// About all paths, read without a lock.
     pub(crate) fn read(home: &Home) -> Result<Self, JournalError> {
         let mut catalog = Self::default();
-        for record in Events::open(home)? {
-            catalog.last.extend(Last::of(&record?)?);
-        }
+        catalog.read_on(home)?;
         Ok(catalog)
+    }
+
+    /// Takes in what was appended since.
+    pub(crate) fn read_on(&mut self, home: &Home) -> Result<(), JournalError> {
+        let mut events = Events::open(home)?;
+        if let Some(cursor) = self.read {
+            events = events.from(cursor)?;
+        }
+        for record in events.by_ref() {
+            self.last.extend(Last::of(&record?)?);
+        }
+        self.read = Some(events.cursor());
+        Ok(())
     }
 
     /// About some paths.

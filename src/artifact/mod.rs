@@ -20,7 +20,7 @@ mod transaction;
 mod writer;
 
 pub(crate) use apply::digest_on_disk;
-pub(crate) use catalog::Last;
+pub(crate) use catalog::{ArtifactPayload, Catalog, Last};
 pub use commit::{Committed, Stored};
 pub use error::ArtifactError;
 pub use handle::Artifact;

@@ -107,9 +107,10 @@ impl RunWriter {
         let events = spill(&self.opened()?.dir, &self.home.runtime, events)?;
         let (appended, unsynced) = self.with_log(|log| {
             let appended = log.lock()?.append(&events)?;
-            Ok::<_, JournalError>((appended, log.unsynced()))
+            let unsynced = (durability == Durability::Durable).then(|| log.unsynced());
+            Ok::<_, JournalError>((appended, unsynced))
         })?;
-        if durability == Durability::Durable {
+        if let Some(unsynced) = unsynced {
             // Others append meanwhile, and share the next sync.
             unsynced.sync()?;
         }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use runjournal::{
-    ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, RunStatus,
-    StepFailure, WorkspaceError,
+    ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, ManifestError,
+    RunStatus, StepFailure, WorkspaceError,
 };
 
 /// The exit codes of the tool; scripts rely on them.
@@ -42,6 +42,8 @@ pub(crate) enum CliError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     #[error(transparent)]
     Step(#[from] StepFailure),
     #[error(
@@ -183,6 +185,7 @@ impl CliError {
             Self::Context(error) => of_context(error),
             Self::Journal(error) => of_journal(error),
             Self::Artifact(error) => of_artifact(error),
+            Self::Manifest(error) => of_manifest(error),
             Self::Step(error) => of_step(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }
@@ -280,6 +283,17 @@ fn of_artifact(error: &ArtifactError) -> Exit {
         ArtifactError::NotFound { .. } => Exit::NotFound,
         ArtifactError::Conflict { .. } | ArtifactError::PathConflict { .. } => Exit::Conflict,
         ArtifactError::Changed { .. } => Exit::Findings,
+        _ => Exit::Internal,
+    }
+}
+
+fn of_manifest(error: &ManifestError) -> Exit {
+    match error {
+        ManifestError::Io(error) => of_io(error),
+        ManifestError::Journal(error) => of_journal(error),
+        ManifestError::Damaged { .. } => Exit::Damage,
+        ManifestError::NewerFormat { .. } => Exit::ReadOnly,
+        ManifestError::NotThisRun { .. } => Exit::Conflict,
         _ => Exit::Internal,
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use runjournal::{
-    Finding, JournalError, Outcome, Run, RunContext, RunId, RunOptions, RunState, RunStatus, Task,
-    TaskId, Timestamp, WorkspaceError,
+    Digest, Finding, JournalError, Outcome, Run, RunContext, RunId, RunOptions, RunState,
+    RunStatus, Task, TaskId, Timestamp, WorkspaceError,
 };
 use serde::Serialize;
 
@@ -207,6 +207,8 @@ struct RunPage {
     steps_failed: u64,
     steps_open: Vec<String>,
     artifacts: usize,
+    /// Names the outputs: equal outputs, equal root.
+    artifacts_root: Digest,
     findings: Vec<Finding>,
 }
 
@@ -233,6 +235,7 @@ impl RunPage {
             steps_failed: state.steps_failed,
             steps_open: state.steps_open,
             artifacts: context.artifacts().list()?.len(),
+            artifacts_root: context.manifest()?.artifacts_root,
             findings: state.findings,
         })
     }
@@ -257,6 +260,7 @@ fn show(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
             ("steps", steps),
             ("open steps", page.steps_open.join(", ")),
             ("artifacts", page.artifacts.to_string()),
+            ("artifacts root", page.artifacts_root.to_string()),
             ("path", page.path.clone()),
         ])?;
         output.findings(&page.findings)

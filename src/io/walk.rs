@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::Dir;
+use super::{Dir, Entry, Kind};
 use crate::error::IoError;
 
 impl Dir {
@@ -13,11 +13,18 @@ impl Dir {
     }
 
     /// The regular files below a directory with their sizes, by their path relative to it, sorted.
-    /// Links are not followed; paths that are not UTF-8 are passed over. A directory that is not
-    /// there holds none.
+    /// Links are not followed; a path that is not UTF-8 is told as one that cannot name anything. A
+    /// directory that is not there holds none.
     pub(crate) fn files_below(&self, relative: &str) -> Result<Vec<(String, u64)>, IoError> {
+        let below = self.entries_below(relative)?.into_iter();
+        let files = below.filter(|(_, entry)| entry.kind == Kind::File);
+        Ok(files.map(|(path, entry)| (path, entry.size)).collect())
+    }
+
+    /// All below a directory but the directories, as [`files_below`](Dir::files_below) tells of files.
+    pub(crate) fn entries_below(&self, relative: &str) -> Result<Vec<(String, Entry)>, IoError> {
         let root = self.path().join(relative);
-        let mut files = Vec::new();
+        let mut entries = Vec::new();
         for entry in
             walkdir::WalkDir::new(&root).follow_root_links(false).min_depth(1).sort_by_file_name()
         {
@@ -33,14 +40,19 @@ impl Dir {
                 }
                 Err(error) => return Err(IoError::new("list", &root, error.into())),
             };
-            if !entry.file_type().is_file() {
+            let (Ok(path), Ok(metadata)) = (entry.path().strip_prefix(&root), entry.metadata())
+            else {
                 continue;
-            }
-            let path = entry.path().strip_prefix(&root).ok().and_then(|path| path.to_str());
-            let (Some(path), Ok(metadata)) = (path, entry.metadata()) else { continue };
-            files.push((path.replace(std::path::MAIN_SEPARATOR, "/"), metadata.len()));
+            };
+            let kind = match entry.file_type() {
+                file if file.is_file() => Kind::File,
+                dir if dir.is_dir() => continue,
+                _ => Kind::Other,
+            };
+            let path = path.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
+            entries.push((path, Entry { kind, size: metadata.len() }));
         }
-        Ok(files)
+        Ok(entries)
     }
 }
 

@@ -229,7 +229,7 @@ impl Event {
 
     /// Checks what an event of a user must fulfil as well.
     pub(crate) fn check_user(&self) -> Result<(), JournalError> {
-        if types::RESERVED.contains(&self.event_type.as_str()) {
+        if types::is_reserved(&self.event_type) {
             return Err(self.bad("the library writes events of this type itself; choose another"));
         }
         if let Some(key) = &self.key {

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir, LockFile};
 use crate::journal::Cursor;
-use crate::journal::head::entry::{Name, Place};
+use crate::journal::head::entry::{Name, Place, StreamNames};
 use crate::journal::head::ledger::Ledger;
 use crate::journal::home::Opened;
+use crate::journal::log::batch::Staged;
 use crate::journal::log::sync::{SharedSync, not_durable};
 use crate::journal::scan::forward::Forward;
 use crate::journal::scan::{Rest, Seen};
@@ -46,6 +47,9 @@ pub(crate) struct Log {
     pub(crate) correlation: Option<String>,
     /// The stream of events that name none.
     pub(crate) default_stream: Name,
+    /// The stream of the caller's step.
+    pub(crate) step_stream: Option<Name>,
+    pub(crate) stream_names: StreamNames,
     pub(crate) start: Cursor,
     pub(crate) cursor: Cursor,
     pub(crate) ledger: Ledger,
@@ -55,8 +59,9 @@ pub(crate) struct Log {
     head_is_due: bool,
     /// The `step_started` that the caller's own attempt was last seen to be the newest of.
     pub(crate) admitted_at: Option<Place>,
-    /// The bytes of the last write; kept for its room.
+    /// Of the last append, kept for their room.
     pub(crate) lines: Vec<u8>,
+    pub(crate) staged: Vec<Staged>,
 }
 
 /// The wish that all written so far be on the disk, to be granted without the journal's lock.
@@ -90,6 +95,7 @@ impl Log {
         let start = Cursor::start(genesis);
         let (kind, id) = home.default_stream();
         let default_stream = Name::stream(kind, id);
+        let step_stream = home.step.as_ref().map(|step| Name::stream("step", step.name.as_str()));
         Ok(Self {
             home: home.clone(),
             dir,
@@ -99,7 +105,10 @@ impl Log {
             lock,
             correlation,
             default_stream,
+            step_stream,
+            stream_names: StreamNames::default(),
             lines: Vec::new(),
+            staged: Vec::new(),
             start,
             cursor: start,
             ledger: Ledger::start(start, home.runtime.head),
@@ -253,13 +262,13 @@ impl LockedLog<'_> {
 
     /// Scans from the cursor to `len`; true if there was damage.
     fn read_forward(&mut self, len: u64) -> Result<bool, JournalError> {
-        let Log { file, journal, cursor, ledger, .. } = &mut *self.log;
+        let Log { file, journal, cursor, ledger, stream_names, .. } = &mut *self.log;
         let mut forward = Forward::new(*cursor);
         let mut damage = false;
         self.rest = loop {
             let mut see = |seen| match seen {
                 Seen::Record(record) => {
-                    let stream = Name::stream(record.aggregate_kind(), record.stream_id());
+                    let stream = stream_names.name(record.aggregate_kind(), record.stream_id());
                     ledger.apply(&record.facts(), stream, Place::of(&record));
                 }
                 Seen::Skip(skip) => damage |= skip.is_damage(),

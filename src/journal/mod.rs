@@ -29,5 +29,6 @@ pub(crate) use log::objects::spill;
 pub(crate) use log::{LockedLog, Log, Unsynced};
 pub use read::events::Events;
 pub use read::follow::{Follow, Followed};
+pub(crate) use read::reader::lock_shared;
 pub use record::{Garbage, PayloadRef, Record};
 pub use scan::cursor::{Cursor, CursorError};

@@ -10,8 +10,6 @@ pub(crate) mod skip;
 
 use std::collections::VecDeque;
 
-use camino::Utf8Path;
-
 use crate::digest::Digest;
 use crate::journal::record::{Garbage, Record};
 use crate::journal::scan::skip::{Skip, SkipKind};
@@ -24,16 +22,6 @@ use crate::line::{self, Sealed};
 pub(crate) enum Seen {
     Record(Record),
     Skip(Skip),
-}
-
-impl Seen {
-    /// The same, seen in the journal of the run or the task in this directory.
-    pub(crate) fn in_dir(self, dir: &Utf8Path) -> Self {
-        match self {
-            Seen::Record(record) => Seen::Record(record.in_dir(dir)),
-            skip => skip,
-        }
-    }
 }
 
 /// What lies behind the last counted record, if the bytes end where the file ends.
@@ -146,13 +134,13 @@ impl<'b> Scanner<'b, '_> {
         let sealed = line::open(line).filter(|_| !too_long && line.ends_with(b"\n"));
 
         let joined = self.pending.as_ref().and_then(|pending| {
-            let (record, last) = self.follow(&pending.last, sealed.as_ref()?, start)?;
+            let record = self.follow(&pending.last, sealed.as_ref()?, start)?;
             let next = u32::try_from(pending.members.len()).ok();
             let fits = record.batch_size() == Some(pending.size) && record.batch_index() == next;
-            fits.then_some((record, last))
+            fits.then_some(record)
         });
-        if let Some((record, last)) = joined {
-            return self.join(record, last);
+        if let Some(record) = joined {
+            return self.join(record);
         }
 
         let given_up = self.pending.take();
@@ -161,16 +149,19 @@ impl<'b> Scanner<'b, '_> {
             self.remember_ending(start, end);
         }
         let followed = sealed.as_ref().and_then(|sealed| {
-            self.tips().find_map(|tip| {
-                self.follow(&tip, sealed, start).map(|(record, last)| (tip, record, last))
-            })
+            let follow = |tip| Some((self.follow(&tip, sealed, start)?, tip));
+            follow(self.counted()).or_else(|| self.recovered().find_map(follow))
         });
         match followed {
-            Some((parent, record, last)) if record.batch_index().unwrap_or(0) == 0 => {
+            Some((record, parent)) if record.batch_index().unwrap_or(0) == 0 => {
                 self.give_up(given_up, SkipKind::Garbage);
                 match record.batch_size() {
-                    None => self.count(parent, last, [record]),
+                    None => {
+                        self.close_gap(parent, &record);
+                        self.count(record);
+                    }
                     Some(size) => {
+                        let last = self.tip_behind(&record);
                         let members = vec![record];
                         self.pending = Some(Pending { parent, last, size, members });
                     }
@@ -207,31 +198,41 @@ impl<'b> Scanner<'b, '_> {
         }
     }
 
-    /// What a record may follow: the last counted record, and behind damage also what the lines
-    /// since then say, or should have said.
-    fn tips(&self) -> impl Iterator<Item = Tip> {
+    /// The last counted record, which the next one follows.
+    fn counted(&self) -> Tip {
         let Cursor { offset, seq, hash } = *self.cursor;
         let end = usize::try_from(offset - self.base).unwrap_or(usize::MAX);
-        let counted = Tip { hash, seq, end, recovered: false };
+        Tip { hash, seq, end, recovered: false }
+    }
+
+    /// What a record may follow behind damage: what the lines since the last counted record say, or
+    /// should have said.
+    fn recovered(&self) -> impl Iterator<Item = Tip> {
+        let seq = self.cursor.seq;
         let endings = self.endings.iter().rev().filter(|_| self.damaged);
-        std::iter::once(counted).chain(endings.flat_map(move |ending| {
+        endings.flat_map(move |ending| {
             [ending.hash, Some(ending.from_cursor), ending.from_previous]
                 .into_iter()
                 .flatten()
                 .map(move |hash| Tip { hash, seq, end: ending.end, recovered: true })
-        }))
+        })
     }
 
-    /// The record on a line, and the tip that it is, if it follows a tip.
-    fn follow(&self, tip: &Tip, sealed: &Sealed<'_>, start: usize) -> Option<(Record, Tip)> {
+    /// The record on a line, if it follows a tip.
+    fn follow(&self, tip: &Tip, sealed: &Sealed<'_>, start: usize) -> Option<Record> {
         if Digest::chained(tip.hash, sealed.body) != sealed.hash {
             return None;
         }
         let end = start + sealed.body.len() + line::END;
         let offset = self.base + start as u64;
-        let record = Record::parse(self.slice(start, end), sealed.hash, offset)?;
-        let last = Tip { hash: sealed.hash, seq: record.seq(), end, recovered: false };
-        tip.admits(record.seq()).then_some((record, last))
+        Record::parse(self.slice(start, end), sealed.hash, offset)
+            .filter(|record| tip.admits(record.seq()))
+    }
+
+    /// The tip that a record is, which follows one itself.
+    fn tip_behind(&self, record: &Record) -> Tip {
+        let (_, end) = self.place(record);
+        Tip { hash: record.hash(), seq: record.seq(), end, recovered: false }
     }
 
     fn remember_ending(&mut self, start: usize, end: usize) {
@@ -247,15 +248,18 @@ impl<'b> Scanner<'b, '_> {
         self.endings.push_back(Ending { hash, from_cursor, from_previous, end });
     }
 
-    fn join(&mut self, record: Record, last: Tip) {
+    fn join(&mut self, record: Record) {
         let Some(mut pending) = self.pending.take() else { return };
+        pending.last = self.tip_behind(&record);
         pending.members.push(record);
-        pending.last = last;
-        if pending.members.len() == pending.size as usize {
-            self.count(pending.parent, last, pending.members);
-        } else {
+        if pending.members.len() < pending.size as usize {
             self.pending = Some(pending);
+            return;
         }
+        if let Some(first) = pending.members.first() {
+            self.close_gap(pending.parent, first);
+        }
+        pending.members.into_iter().for_each(|record| self.count(record));
     }
 
     fn give_up(&mut self, pending: Option<Pending>, kind: SkipKind) {
@@ -286,21 +290,16 @@ impl<'b> Scanner<'b, '_> {
         }
     }
 
-    /// Counts a record, or all of a batch.
-    fn count(&mut self, parent: Tip, last: Tip, members: impl IntoIterator<Item = Record>) {
-        for (nth, record) in members.into_iter().enumerate() {
-            if nth == 0 {
-                self.close_gap(parent, record.garbage(), self.place(&record).0);
-            }
-            (self.see)(Seen::Record(record));
-        }
-        *self.cursor =
-            Cursor { offset: self.base + last.end as u64, seq: last.seq, hash: last.hash };
+    /// Counts a record; the members of a batch one by one, once all are there.
+    fn count(&mut self, record: Record) {
+        *self.cursor = record.cursor();
+        (self.see)(Seen::Record(record));
     }
 
     /// Reports what lies before a record that counts. What the record vouches for is accounted for;
     /// what nobody vouches for, and no line of it looks damaged, was changed behind our back.
-    fn close_gap(&mut self, parent: Tip, declared: Option<Garbage>, start: usize) {
+    fn close_gap(&mut self, parent: Tip, record: &Record) {
+        let (declared, (start, _)) = (record.garbage(), self.place(record));
         if self.gap.is_empty() && declared.is_none() {
             return;
         }

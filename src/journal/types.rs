@@ -16,44 +16,47 @@ pub(crate) const ARTIFACT_REMOVED: &str = "artifact_removed";
 pub(crate) const ARTIFACT_ADOPTED: &str = "artifact_adopted";
 pub(crate) const COMMAND_REJECTED: &str = "command_rejected";
 
-/// Types that only the library writes.
-pub(crate) const RESERVED: &[&str] = &[
-    TASK_CREATED,
-    TASK_CHANGED,
-    TASK_STATUS_CHANGED,
-    TASK_REPAIRED,
-    RUN_STARTED,
-    "lease_claimed",
-    "lease_renewed",
-    "lease_released",
-    "hold_placed",
-    "hold_lifted",
-    "run_pruned",
-    "run_restored",
-    RUN_REPAIRED,
-    "lease_bound",
-    RUN_STATUS_CHANGED,
-    EXECUTION_COMPLETE,
-    STEP_STARTED,
-    STEP_COMPLETED,
-    STEP_FAILED,
-    "loop_iteration",
-    ARTIFACT_WRITTEN,
-    ARTIFACT_REMOVED,
-    ARTIFACT_ADOPTED,
-    "checkpoint_created",
-    COMMAND_REJECTED,
-    "work_enqueued",
-    "work_claimed",
-    "work_completed",
-    "work_failed",
-    "work_dead",
-    "session_started",
-    "session_updated",
-    "session_stopped",
-    "approval_requested",
-    "approval_resolved",
-];
+/// True for types that only the library writes. A match, because every event is asked.
+pub(crate) fn is_reserved(event_type: &str) -> bool {
+    matches!(
+        event_type,
+        TASK_CREATED
+            | TASK_CHANGED
+            | TASK_STATUS_CHANGED
+            | TASK_REPAIRED
+            | RUN_STARTED
+            | "lease_claimed"
+            | "lease_renewed"
+            | "lease_released"
+            | "hold_placed"
+            | "hold_lifted"
+            | "run_pruned"
+            | "run_restored"
+            | RUN_REPAIRED
+            | "lease_bound"
+            | RUN_STATUS_CHANGED
+            | EXECUTION_COMPLETE
+            | STEP_STARTED
+            | STEP_COMPLETED
+            | STEP_FAILED
+            | "loop_iteration"
+            | ARTIFACT_WRITTEN
+            | ARTIFACT_REMOVED
+            | ARTIFACT_ADOPTED
+            | "checkpoint_created"
+            | COMMAND_REJECTED
+            | "work_enqueued"
+            | "work_claimed"
+            | "work_completed"
+            | "work_failed"
+            | "work_dead"
+            | "session_started"
+            | "session_updated"
+            | "session_stopped"
+            | "approval_requested"
+            | "approval_resolved"
+    )
+}
 
 /// Types of which a journal is asked for the last record.
 pub(crate) const LAST_IS_ASKED: &[&str] =

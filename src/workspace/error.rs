@@ -6,8 +6,7 @@ use crate::error::IoError;
 use crate::genesis::GenesisError;
 use crate::id::{IdError, RunId, TaskId};
 use crate::journal::JournalError;
-
-use super::{RunStatus, TaskStatus};
+use crate::status::{RunStatus, TaskStatus};
 
 /// A workspace, a task or a run cannot be made, found or changed.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,6 @@
 //! A run: its state, and its end.
 
-use serde::{Deserialize, Serialize};
-
-use super::{RunStatus, WorkspaceError};
+use super::WorkspaceError;
 use crate::artifact::RunLog;
 use crate::clock::Timestamp;
 use crate::context::RunContext;
@@ -10,25 +8,8 @@ use crate::finding::Finding;
 use crate::genesis::{self, GenesisError, RunGenesis};
 use crate::io::Dir;
 use crate::journal::{Appended, Cursor, Event, JournalError, LockedLog, Record, types};
-
-/// How a run ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Outcome {
-    /// Done, and well.
-    Success,
-    /// Done, and not well.
-    Failed,
-}
-
-impl From<Outcome> for RunStatus {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Success => RunStatus::Success,
-            Outcome::Failed => RunStatus::Failed,
-        }
-    }
-}
+use crate::manifest::Draft;
+use crate::status::{Completed, Counts, Moved, Outcome, RunStatus};
 
 /// A run that exists: where it is, and what its journal says of its state.
 #[derive(Debug, Clone)]
@@ -61,28 +42,6 @@ pub struct RunState {
     pub steps_open: Vec<String>,
     /// What in the journal does not count, with its place. Only [`Run::state`] tells.
     pub findings: Vec<Finding>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Moved {
-    from: RunStatus,
-    to: RunStatus,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Completed {
-    status: Outcome,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    counts: Counts,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Counts {
-    steps_completed: u64,
-    steps_failed: u64,
 }
 
 impl RunState {
@@ -152,15 +111,19 @@ impl Run {
     /// # Errors
     /// Where the run's journal cannot be read.
     pub fn state(&self) -> Result<RunState, WorkspaceError> {
-        Ok(self.read()?.0)
+        Ok(self.read(|_| {})?.0)
     }
 
-    /// Its state, and the place behind the last record of it.
-    fn read(&self) -> Result<(RunState, Option<Cursor>), JournalError> {
+    /// Its state, and the place behind the last record of it; somebody else sees the records as well.
+    fn read(
+        &self,
+        mut see: impl FnMut(&Record),
+    ) -> Result<(RunState, Option<Cursor>), JournalError> {
         let (mut state, mut cursor) = (RunState::default(), None);
         let mut events = self.context.events()?;
         for record in events.by_ref() {
             let record = record?;
+            see(&record);
             state.apply(&record)?;
             cursor = Some(record.cursor());
         }
@@ -188,6 +151,10 @@ impl Run {
     /// Ends the run: `execution_complete` is its last record, durable, exactly once however many
     /// call. A run that is still in `PLANNING` moves on to `EXECUTING` before it succeeds.
     ///
+    /// It leaves the run's [`Manifest`](crate::Manifest). That is derived: where it cannot be written, on
+    /// a full disk or by a crash in between, the run is complete all the same, and the same call again, or
+    /// [`Manifest::write`](crate::Manifest::write), writes it.
+    ///
     /// # Errors
     /// [`WorkspaceError::EndedOtherwise`] where it ended otherwise before;
     /// [`WorkspaceError::StepsOpen`] where it is to succeed and a step has not ended;
@@ -199,9 +166,10 @@ impl Run {
     ) -> Result<Appended, WorkspaceError> {
         let mut log = RunLog::open(&self.context.home())?;
         // Others write while a long journal is read; under the lock it is only what they added.
-        let (state, cursor) = self.read()?;
+        let mut draft = Draft::default();
+        let (state, cursor) = self.read(|record| draft.apply(record))?;
         let (mut locked, not_applied) = log.lock_with_findings()?;
-        let state = brought_up(&mut locked, state, cursor)?;
+        let state = brought_up(&mut locked, state, cursor, &mut draft)?;
         let completed = Completed {
             status: outcome,
             reason: reason.map(str::to_owned),
@@ -242,6 +210,8 @@ impl Run {
             appended = Some(locked.append(event)?);
         }
         locked.sync()?;
+        // The run is complete by now, whatever becomes of a page that can be made again.
+        let _ = draft.leave(&self.context, &mut locked);
         let bad = || JournalError::Closed { path: self.context.journal_path() };
         Ok(appended.into_iter().flatten().next().ok_or_else(bad)?)
     }
@@ -252,12 +222,19 @@ fn brought_up(
     locked: &mut LockedLog<'_>,
     read: RunState,
     cursor: Option<Cursor>,
+    draft: &mut Draft,
 ) -> Result<RunState, JournalError> {
     let (mut state, from) = match cursor {
         Some(cursor) if locked.fits(cursor)? => (read, Some(cursor)),
-        _ => (RunState::default(), None),
+        _ => {
+            *draft = Draft::default();
+            (RunState::default(), None)
+        }
     };
-    locked.replay(from, &mut |record| state.apply(record))?;
+    locked.replay(from, &mut |record| {
+        draft.apply(record);
+        state.apply(record)
+    })?;
     Ok(state)
 }
 

@@ -6,13 +6,14 @@ use serde_json::json;
 
 use super::create::make_home;
 use super::workspace::{checked, ids_with};
-use super::{Run, TaskStatus, WorkspaceError};
+use super::{Run, WorkspaceError};
 use crate::context::RunContext;
 use crate::genesis::{self, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{IdError, RunId, TaskId};
 use crate::io::Dir;
 use crate::journal::{Appended, Event, Events, Home, JournalError, Log, Record, Runtime, types};
 use crate::layout::{self, FORMAT_VERSION};
+use crate::status::TaskStatus;
 
 /// What a new task is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

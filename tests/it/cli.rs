@@ -119,6 +119,7 @@ fn check(answer: &str, expect: impl FnOnce(&str)) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"/\S*\.tmp\w{6}", "[DIR]");
     settings.add_filter(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", "[ID]");
+    settings.add_filter(r"blake3:[0-9a-f]{64}", "[DIGEST]");
     settings.add_filter(r"[0-9a-f]{32}", "[TRACE]");
     settings.add_filter(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[TIME]");
     settings.add_filter(r"bytes at \d+", "bytes at [OFFSET]");
@@ -264,16 +265,21 @@ fn from_nothing_to_a_finished_run() {
         shell.ok(&["run", "complete", "RUN-1", "--status", "success", "--reason", "all green"]),
         "TASK-1/RUN-1 SUCCESS (it was complete before)\n"
     );
+    let page = shell.dir.path().join("workspaces/TASK-1/runs/RUN-1/manifest.json");
+    let page: Value = serde_json::from_slice(&fs::read(page).unwrap()).unwrap();
+    assert_eq!((&page["status"], &page["journal"]["last_seq"]), (&json!("SUCCESS"), &json!(4)));
+    assert_eq!(shell.json(&["run", "show", "RUN-1"])["artifacts_root"], page["artifacts_root"]);
     check(&shell.ok(&["run", "show", "TASK-1/RUN-1"]), |page| {
         insta::assert_snapshot!(page, @r#"
-        run        TASK-1/RUN-1
-        status     SUCCESS
-        reason     all green
-        created    [AGO]
-        events     4, the last execution_complete [AGO]
-        steps      0 completed, 0 failed attempts
-        artifacts  1
-        path       [DIR]/workspaces/TASK-1/runs/RUN-1
+        run             TASK-1/RUN-1
+        status          SUCCESS
+        reason          all green
+        created         [AGO]
+        events          4, the last execution_complete [AGO]
+        steps           0 completed, 0 failed attempts
+        artifacts       1
+        artifacts root  [DIGEST]
+        path            [DIR]/workspaces/TASK-1/runs/RUN-1
         "#);
     });
     check(&shell.ok(&["task", "list"]), |page| {

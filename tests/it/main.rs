@@ -33,6 +33,8 @@ mod large_files;
 #[cfg(test)]
 mod live_copy;
 #[cfg(test)]
+mod manifest;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod oracle;

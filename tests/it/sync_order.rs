@@ -209,6 +209,37 @@ fn a_completed_step_is_told_of_only_once_it_is_sure_to_stay() {
 }
 
 #[test]
+fn complete_run_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        ctx.run().unwrap().complete(runjournal::Outcome::Failed, None).unwrap();
+    }
+}
+
+#[test]
+fn manifest_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        ctx.manifest().unwrap().write(&ctx).unwrap();
+    }
+}
+
+#[test]
+fn a_manifest_is_synced_after_the_records_that_it_describes_and_before_its_name() {
+    let test = TestWorkspace::new().unwrap();
+    // What is unlinked is what a killed writer may have left.
+    let page =
+        ["unlink in ", "write .manifest.json.new", "fsync .manifest.json.new", "rename", "fsync "];
+    let synced = "fdatasync journal/events.jsonl";
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.append(Event::new("noted")).unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::manifest_worker") else { return };
+    assert_eq!(calls, [&[synced], &page[..]].concat());
+    let Some(calls) = traced(&ctx, "sync_order::complete_run_worker") else { return };
+    assert_eq!(calls, [&["write journal/events.jsonl", synced], &page[..]].concat());
+}
+
+#[test]
 fn opening_worker() {
     if is_worker() {
         let ctx = RunContext::from_env().unwrap();

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::index::projector::IndexedGenesis;
 use crate::index::{IndexedEvent, IndexedJournal, ProjectionError, Projector, Rows};
 use crate::journal::types;
-use crate::workspace::RunStatus;
+use crate::status::RunStatus;
 
 pub(super) struct Runs;
 

@@ -79,6 +79,28 @@ impl Name {
     }
 }
 
+/// Names streams one after another, and remembers the last one: nearly always it is asked for again.
+#[derive(Debug, Default)]
+pub(crate) struct StreamNames {
+    kind: String,
+    id: String,
+    name: Option<Name>,
+}
+
+impl StreamNames {
+    pub(crate) fn name(&mut self, kind: &str, id: &str) -> Name {
+        if let Some(name) = self.name
+            && self.id == id
+            && self.kind == kind
+        {
+            return name;
+        }
+        kind.clone_into(&mut self.kind);
+        id.clone_into(&mut self.id);
+        *self.name.insert(Name::stream(kind, id))
+    }
+}
+
 /// Where a record stands: 43 bits of offset (8 TiB) and 21 of length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -138,5 +160,18 @@ impl Entry {
     pub(crate) fn or(self, other: Self) -> Self {
         let earlier = other.place.offset < self.place.offset;
         if earlier == self.name.first_wins() { other } else { self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remembered_name_is_that_of_its_stream_alone() {
+        let mut names = StreamNames::default();
+        for (kind, id) in [("", ""), ("a", "b"), ("a", "b"), ("a", "c"), ("d", "c"), ("a", "b")] {
+            assert_eq!(names.name(kind, id), Name::stream(kind, id), "{kind}/{id}");
+        }
     }
 }

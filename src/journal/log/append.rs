@@ -1,6 +1,5 @@
 //! The one way to append: check, then write.
 
-use crate::journal::head::entry::Name;
 use crate::journal::scan::skip::SkipKind;
 use crate::journal::{
     Appended, Event, ExpectedVersion, JournalError, LockedLog, MAX_BATCH_RECORDS, Record, TooLarge,
@@ -22,10 +21,10 @@ impl LockedLog<'_> {
         }
         self.check_admitted()?;
         self.check_versions(events)?;
-        let streams = self.next_versions(events)?;
+        let staged = self.stage(events)?;
         // To look something up may have been to scan the journal anew, and to find damage.
         self.check_not_damaged()?;
-        self.write(events, &streams)
+        self.write(events, staged)
     }
 
     /// The first events with the key of these, if they are the same.
@@ -87,13 +86,13 @@ impl LockedLog<'_> {
     /// Refuses what anybody in a closed run, or an attempt of a step that is over, wants to append.
     pub(crate) fn check_admitted(&mut self) -> Result<(), JournalError> {
         self.check_open()?;
-        let Some(step) = self.log.home.step.clone() else { return Ok(()) };
-        let found = self.find(Name::stream("step", step.name.as_str()))?;
-        let last = found.map(|found| found.place);
+        let Some(stream) = self.log.step_stream else { return Ok(()) };
+        let last = self.find(stream)?.map(|found| found.place);
         if last.is_some() && last == self.log.admitted_at {
             return Ok(());
         }
-        let last_record = self.last("step", step.name.as_str())?;
+        let Some(step) = self.log.home.step.clone() else { return Ok(()) };
+        let last_record = self.last_of(stream)?;
         let newest = last_record.filter(|last| last.event_type() == types::STEP_STARTED);
         let newest = newest.map(|started| started.event_id());
         if newest == Some(step.started) {
@@ -135,8 +134,8 @@ impl LockedLog<'_> {
     pub(crate) fn append_repair(&mut self, event: &Event) -> Result<Vec<Appended>, JournalError> {
         self.check_open()?;
         let events = std::slice::from_ref(event);
-        let streams = self.next_versions(events)?;
-        self.write(events, &streams)
+        let staged = self.stage(events)?;
+        self.write(events, staged)
     }
 }
 
@@ -169,6 +168,6 @@ fn same_meaning(record: &Record, event: &Event) -> Result<bool, JournalError> {
         members.retain(|name, _| !types::FILLED_IN.contains(&name.as_str()));
         Some(members)
     };
-    Ok(types::RESERVED.contains(&event.event_type.as_str())
+    Ok(types::is_reserved(&event.event_type)
         && meaning(first).is_some_and(|first| Some(first) == meaning(second)))
 }

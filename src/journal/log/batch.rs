@@ -29,7 +29,7 @@ impl LockedLog<'_> {
     pub(crate) fn write(
         &mut self,
         events: &[Event],
-        streams: &[(Name, u64)],
+        mut staged: Vec<Staged>,
     ) -> Result<Vec<Appended>, JournalError> {
         if events.is_empty() {
             return Ok(Vec::new());
@@ -48,50 +48,52 @@ impl LockedLog<'_> {
         log.lines.shrink_to(MAX_LINE);
         log.lines.extend_from_slice(seal);
         let defaults = Defaults::new(&log.home, log.correlation.as_deref());
-        let lines = defaults.lines(events, streams, garbage, &mut cursor, &mut log.lines)?;
+        let appended = defaults.lines(events, &mut staged, garbage, &mut cursor, &mut log.lines)?;
 
         self.stale = true;
         log.file.append(&log.lines)?;
         self.stale = false;
-        let mut appended = Vec::with_capacity(lines.len());
-        for (Line { facts, place }, (stream, _)) in lines.into_iter().zip(streams) {
-            log.ledger.apply(&facts, *stream, place);
-            appended.push(Appended {
-                seq: facts.seq,
-                event_id: facts.event_id,
-                stream_version: facts.stream_version,
-                duplicate: false,
-            });
+        let numbers = batch_numbers(events);
+        for (((batch, event), staged), appended) in numbers.zip(events).zip(&staged).zip(&appended)
+        {
+            let facts = Facts {
+                seq: appended.seq,
+                event_id: appended.event_id,
+                event_type: &event.event_type,
+                stream_version: appended.stream_version,
+                idempotency_key: event.key.as_deref(),
+                batch_index: batch.map(|(index, _)| index),
+            };
+            log.ledger.apply(&facts, staged.stream, staged.place);
         }
         log.cursor = cursor;
+        log.staged = staged;
         self.rest = Rest::default();
         self.tail.clear();
         Ok(appended)
     }
 
     /// The stream of each event, and the version that its record will have.
-    pub(crate) fn next_versions(
-        &mut self,
-        events: &[Event],
-    ) -> Result<Vec<(Name, u64)>, JournalError> {
-        let mut staged = Names::default();
-        let mut streams = Vec::with_capacity(events.len());
+    pub(crate) fn stage(&mut self, events: &[Event]) -> Result<Vec<Staged>, JournalError> {
+        let mut staged = std::mem::take(&mut self.log.staged);
+        staged.clear();
+        let mut versions = Names::default();
         for event in events {
             let stream = match &event.stream {
                 None => self.log.default_stream,
-                Some((kind, id)) => Name::stream(kind, id),
+                Some((kind, id)) => self.log.stream_names.name(kind, id),
             };
-            let last = match staged.get(&stream) {
+            let last = match versions.get(&stream) {
                 Some(version) => Some(*version),
                 None => self.version_of(stream)?,
             };
             let version = last.map_or(Ok(0), |last| next(last, event))?;
             if events.len() > 1 {
-                staged.insert(stream, version);
+                versions.insert(stream, version);
             }
-            streams.push((stream, version));
+            staged.push(Staged { stream, version, place: Place::new(0, 0) });
         }
-        Ok(streams)
+        Ok(staged)
     }
 }
 
@@ -100,9 +102,17 @@ fn next(number: u64, event: &Event) -> Result<u64, JournalError> {
     number.checked_add(1).ok_or_else(|| event.bad("there is no number left for it"))
 }
 
-/// A line that was composed.
-struct Line<'a> {
-    facts: Facts<'a>,
+/// Index and size of each event, where there are several.
+fn batch_numbers(events: &[Event]) -> impl Iterator<Item = Option<(u32, u32)>> + use<> {
+    let size = u32::try_from(events.len()).ok().filter(|size| *size > 1);
+    (0_u32..).map(move |index| size.map(|size| (index, size)))
+}
+
+/// An event on its way: its stream, its version there, and where its line stands once that is composed.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    stream: Name,
+    version: u64,
     place: Place,
 }
 
@@ -127,32 +137,33 @@ impl<'a> Defaults<'a> {
     fn lines(
         &'a self,
         events: &'a [Event],
-        streams: &[(Name, u64)],
+        staged: &mut [Staged],
         mut garbage: Option<Garbage>,
         cursor: &mut Cursor,
         out: &mut Vec<u8>,
-    ) -> Result<Vec<Line<'a>>, JournalError> {
-        let batch_size = u32::try_from(events.len()).ok().filter(|size| *size > 1);
-        let mut lines = Vec::with_capacity(events.len());
-        for ((index, event), (_, version)) in (0_u32..).zip(events).zip(streams) {
+    ) -> Result<Vec<Appended>, JournalError> {
+        let mut appended = Vec::with_capacity(events.len());
+        for ((batch, event), staged) in batch_numbers(events).zip(events).zip(staged) {
             let mut draft = self.draft(event);
-            draft.stream_version = *version;
+            draft.stream_version = staged.version;
             draft.seq = next(cursor.seq, event)?;
-            draft.batch = batch_size.map(|size| (index, size));
+            draft.batch = batch;
             draft.garbage = garbage.take();
-            if index == 0 {
-                draft.idempotency_key = event.key.as_deref();
-            }
             let start = out.len();
             let hash = draft.write(cursor.hash, out);
             let length = out.len() - start;
             check_size(TooLarge::Line, length, MAX_LINE)?;
             check_size(TooLarge::BatchBytes, out.len(), MAX_BATCH_BYTES)?;
-            let place = Place::new(cursor.offset, length as u64);
+            staged.place = Place::new(cursor.offset, length as u64);
             *cursor = Cursor { offset: cursor.offset + length as u64, seq: draft.seq, hash };
-            lines.push(Line { facts: draft.facts(), place });
+            appended.push(Appended {
+                seq: draft.seq,
+                event_id: draft.event_id,
+                stream_version: draft.stream_version,
+                duplicate: false,
+            });
         }
-        Ok(lines)
+        Ok(appended)
     }
 
     /// The event as a record without its numbers.
@@ -177,7 +188,7 @@ impl<'a> Defaults<'a> {
             command_id: event.command_id.as_deref(),
             causation_event_id: event.causation.or(step),
             correlation_id: event.correlation.as_deref().or(self.correlation),
-            idempotency_key: None,
+            idempotency_key: event.key.as_deref(),
             batch: None,
             payload,
             payload_ref: event.payload_ref,

@@ -30,7 +30,7 @@ impl LockedLog<'_> {
         self.last_of(Name::stream(kind, id))
     }
 
-    fn last_of(&mut self, stream: Name) -> Result<Option<Record>, JournalError> {
+    pub(crate) fn last_of(&mut self, stream: Name) -> Result<Option<Record>, JournalError> {
         self.named(stream, |record| {
             Name::stream(record.aggregate_kind(), record.stream_id()) == stream
         })

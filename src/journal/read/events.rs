@@ -7,7 +7,6 @@ use crate::journal::read::back;
 use crate::journal::read::filter::Filter;
 use crate::journal::read::reader::{Piece, Reader};
 use crate::journal::record::Record;
-use crate::journal::scan::Seen;
 use crate::journal::{Cursor, Follow, Home, JournalError, Opened, types};
 
 /// The counted records of a journal, in order: an iterator that reads as it goes, in flat memory.
@@ -176,11 +175,8 @@ impl Events {
             let before = self.reader.cursor();
             let piece = self.reader.glance()?;
             chained = chained
-                || match piece.seen.first() {
-                    Some(Seen::Record(record)) => record.offset() == place.offset,
-                    _ => false,
-                };
-            let unchained = !chained && (piece.rest.is_some() || !piece.seen.is_empty());
+                || piece.records.front().is_some_and(|record| record.offset() == place.offset);
+            let unchained = !chained && (piece.rest.is_some() || !piece.is_empty());
             if unchained || piece.has_damage() {
                 return Ok(false);
             }
@@ -252,20 +248,19 @@ impl Events {
     }
 
     /// Takes in what the reader came by: the records that are wanted, and what does not count.
-    pub(crate) fn take_in(&mut self, Piece { seen, rest }: Piece) {
+    pub(crate) fn take_in(&mut self, Piece { mut records, skips, rest }: Piece) {
         let journal = self.reader.file.path();
-        self.findings.truncate(self.lasting);
-        for item in seen {
-            match item {
-                Seen::Record(record) => {
-                    self.complete |= record.event_type() == types::EXECUTION_COMPLETE;
-                    if self.filter.wants(&record) {
-                        self.ready.push_back(record);
-                    }
-                }
-                Seen::Skip(skip) => self.findings.push(skip.finding(journal)),
-            }
+        records.retain(|record| {
+            self.complete |= record.event_type() == types::EXECUTION_COMPLETE;
+            self.filter.wants(record)
+        });
+        if self.ready.is_empty() {
+            self.ready = records;
+        } else {
+            self.ready.append(&mut records);
         }
+        self.findings.truncate(self.lasting);
+        self.findings.extend(skips.iter().map(|skip| skip.finding(journal)));
         self.lasting = self.findings.len();
         self.ended = rest.is_some();
         let rest = rest.unwrap_or_default().skips;

@@ -1,5 +1,6 @@
 //! A journal open for reading, without a lock: what counts in it, a piece at a time.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use crate::error::IoError;
 use crate::io::{Dir, LockFile, ReadFile};
 use crate::journal::Cursor;
 use crate::journal::read::back;
+use crate::journal::record::Record;
 use crate::journal::scan::forward::Forward;
-use crate::journal::scan::skip::SkipKind;
+use crate::journal::scan::skip::{Skip, SkipKind};
 use crate::journal::scan::{Rest, Seen};
 use crate::journal::{Home, JournalError, Opened};
 use crate::{layout, line};
@@ -25,19 +27,26 @@ pub(crate) struct Reader {
     /// All before the cursor was scanned, and cannot have changed since as far as anybody knows.
     /// Where it may have, damage behind the cursor can be a record that follows another history.
     certain: bool,
+    /// How many records the last piece had.
+    usual: usize,
 }
 
-/// What was seen in a piece of a journal, in its order.
+/// What was seen in a piece of a journal, each in its order.
 #[derive(Debug, Default)]
 pub(crate) struct Piece {
-    pub(crate) seen: Vec<Seen>,
+    pub(crate) records: VecDeque<Record>,
+    pub(crate) skips: Vec<Skip>,
     /// What lies behind the last counted record; `None` while there is more to read.
     pub(crate) rest: Option<Rest>,
 }
 
 impl Piece {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.skips.is_empty()
+    }
+
     pub(crate) fn has_damage(&self) -> bool {
-        self.seen.iter().any(|item| matches!(item, Seen::Skip(skip) if skip.is_damage()))
+        self.skips.iter().any(Skip::is_damage)
             || self.rest.as_ref().is_some_and(|rest| rest.damage().is_some())
     }
 
@@ -64,6 +73,7 @@ impl Reader {
             start,
             forward: Forward::new(start),
             certain: true,
+            usual: 0,
         })
     }
 
@@ -130,10 +140,16 @@ impl Reader {
 
     /// The next piece, of which only what counts is certain: the rest may be in flight.
     pub(crate) fn glance(&mut self) -> Result<Piece, IoError> {
-        let (mut seen, dir, file) = (Vec::new(), self.dir.path(), &mut self.file);
+        let (dir, file) = (self.dir.path(), &mut self.file);
+        let (mut records, mut skips) = (VecDeque::with_capacity(self.usual), Vec::new());
         let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
-        let rest = self.forward.step(u64::MAX, read, &mut |item| seen.push(item.in_dir(dir)))?;
-        Ok(Piece { seen, rest })
+        let mut see = |item| match item {
+            Seen::Record(record) => records.push_back(record.in_dir(dir)),
+            Seen::Skip(skip) => skips.push(skip),
+        };
+        let rest = self.forward.step(u64::MAX, read, &mut see)?;
+        self.usual = records.len();
+        Ok(Piece { records, skips, rest })
     }
 
     /// The next piece. What does not count was read again under the lock; a tail that a writer may
@@ -150,14 +166,11 @@ impl Reader {
         if all_counts && !piece.has_damage() {
             return Ok(piece);
         }
-        let Some(lock) = self.open_lock()? else { return self.confirmed(before, None) };
+        let Some(lock) = open_lock(&self.dir)? else { return self.confirmed(before, None) };
         if !piece.has_damage() && !lock.try_shared()? {
             return Ok(piece.without_torn());
         }
-        let waited = self.home.runtime.lock_timeout;
-        if !lock.wait(waited, LockFile::try_shared)? {
-            return Err(JournalError::still_locked(&lock, waited));
-        }
+        wait_shared(&self.home, &lock)?;
         self.confirmed(before, Some(lock))
     }
 
@@ -169,7 +182,7 @@ impl Reader {
         if !piece.has_damage() {
             return Ok(Some(piece.without_torn()));
         }
-        let lock = self.open_lock()?;
+        let lock = open_lock(&self.dir)?;
         if let Some(lock) = &lock
             && !lock.wait(LIVE_PATIENCE, LockFile::try_shared)?
         {
@@ -177,17 +190,6 @@ impl Reader {
             return Ok(None);
         }
         self.confirmed(before, lock).map(|piece| Some(piece.without_torn()))
-    }
-
-    /// The lock file; `None` in a tree that is read-only, or lost it: that has no writer either.
-    fn open_lock(&self) -> Result<Option<LockFile>, IoError> {
-        match self.dir.open_lock_shared(layout::LOCK) {
-            Ok(lock) => Ok(Some(lock)),
-            Err(error) if error.is_not_found() || error.kind() == ErrorKind::PermissionDenied => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// The piece behind `before`, read again under the lock, so that nothing in it is in flight.
@@ -218,4 +220,31 @@ impl Reader {
         let Cursor { offset, seq, .. } = cursor;
         JournalError::CursorMismatch { path: self.file.path().to_owned(), offset, seq }
     }
+}
+
+/// The journal's lock, held together with other readers, so that nothing is in flight; `None` in a tree
+/// that has no writer.
+pub(crate) fn lock_shared(home: &Home, dir: &Dir) -> Result<Option<LockFile>, JournalError> {
+    let lock = open_lock(dir)?;
+    lock.iter().try_for_each(|lock| wait_shared(home, lock))?;
+    Ok(lock)
+}
+
+/// The lock file; `None` in a tree that is read-only, or lost it: that has no writer either.
+fn open_lock(dir: &Dir) -> Result<Option<LockFile>, IoError> {
+    match dir.open_lock_shared(layout::LOCK) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.is_not_found() || error.kind() == ErrorKind::PermissionDenied => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn wait_shared(home: &Home, lock: &LockFile) -> Result<(), JournalError> {
+    let waited = home.runtime.lock_timeout;
+    if lock.wait(waited, LockFile::try_shared)? {
+        return Ok(());
+    }
+    Err(JournalError::still_locked(lock, waited))
 }

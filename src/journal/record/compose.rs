@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::id::EventId;
-use crate::journal::record::{Facts, Garbage, PayloadRef};
+use crate::journal::record::{Garbage, PayloadRef};
 use crate::{json, line};
 
 /// What the members of a record are to say; JSON where a member is JSON.
@@ -70,18 +70,6 @@ impl<'a> Draft<'a> {
             body.number(",\"garbage\":{\"bytes\":", bytes);
             body.digest(",\"digest\":\"", digest);
             body.raw("}");
-        }
-    }
-
-    /// What the ledger wants to know of it.
-    pub(crate) fn facts(&self) -> Facts<'a> {
-        Facts {
-            seq: self.seq,
-            event_id: self.event_id,
-            event_type: self.event_type,
-            stream_version: self.stream_version,
-            idempotency_key: self.idempotency_key,
-            batch_index: self.batch.map(|(index, _)| index),
         }
     }
 }

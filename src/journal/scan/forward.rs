@@ -4,8 +4,11 @@ use crate::error::IoError;
 use crate::journal::Cursor;
 use crate::journal::scan::{Rest, Seen, scan};
 
-/// Bytes read at once; more only while a gap of more does not count.
-const CHUNK: u64 = 1 << 20;
+/// Bytes read at once, so few that they and their records stay in a cache of the processor.
+const CHUNK: u64 = 128 << 10;
+/// Where records are large batches, as many more as keep small what is scanned again; still more only
+/// while a gap of more does not count.
+const LARGE_CHUNK: u64 = 1 << 20;
 
 /// A scan on its way through a journal, in flat memory.
 #[derive(Debug)]
@@ -48,7 +51,11 @@ impl Forward {
         let counted = usize::try_from(self.cursor.offset - from).unwrap_or(usize::MAX);
         self.buffer.drain(..counted.min(self.buffer.len()));
         let ended = from + read >= len || read - had < wanted;
-        self.chunk = if counted == 0 && !ended { self.chunk.saturating_mul(2) } else { CHUNK };
+        self.chunk = if counted == 0 && !ended {
+            self.chunk.saturating_mul(2)
+        } else {
+            (self.buffer.len() as u64).saturating_mul(16).clamp(CHUNK, LARGE_CHUNK)
+        };
         Ok(ended.then_some(rest))
     }
 

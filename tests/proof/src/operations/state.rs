@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use runjournal::{Outcome as Ending, RunStatus, TaskStatus, WorkspaceError};
+use runjournal::{Manifest, Outcome as Ending, RunStatus, TaskStatus, WorkspaceError};
 
-use super::{Operation, plain};
+use super::{Operation, Seen, plain};
 use crate::{Acks, Outcome, Place, ensure};
 
 pub(super) const ALL: &[Operation] = &[
@@ -29,8 +29,14 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "complete",
         operate: complete,
-        holds: |seen| ensure(seen.count("execution_complete") <= 1, || "it completed twice".into()),
+        holds: |seen| {
+            ensure(seen.count("execution_complete") <= 1, || "it completed twice".into())?;
+            page(seen).map(|_| ())
+        },
         done: |seen| {
+            ensure(page(seen)?, || "there is no manifest".into())?;
+            let new = seen.place.run_dir().join(".manifest.json.new");
+            ensure(!new.exists(), || "what became the manifest lies there still".into())?;
             ensure(seen.count("execution_complete") == 1, || "it did not complete once".into())?;
             let last = seen.records.last().map(|record| record.text("event_type"));
             ensure(last == Some("execution_complete"), || format!("{last:?} is last"))?;
@@ -80,6 +86,16 @@ fn complete(place: &Place, acks: &mut Acks) -> Outcome {
     acks.tell("closed")?;
     place.end();
     Ok(())
+}
+
+/// True if there is a manifest; it is whole, and says what the run is.
+fn page(seen: &Seen<'_>) -> Outcome<bool> {
+    let ctx = seen.place.ctx()?;
+    let Some(page) = Manifest::read(&ctx)? else { return Ok(false) };
+    ensure(page == ctx.manifest()?, || format!("the manifest says {page:?}"))?;
+    let findings = page.compare(&ctx)?;
+    ensure(findings.is_empty(), || format!("the manifest differs from the disk: {findings:?}"))?;
+    Ok(true)
 }
 
 /// A line that no killed writer leaves.

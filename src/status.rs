@@ -1,4 +1,4 @@
-//! The states of a run and of a task, and the moves between them.
+//! The states of a run and of a task, the moves between them, and the payloads that tell of them.
 
 use std::fmt;
 
@@ -52,6 +52,49 @@ impl fmt::Display for RunStatus {
             RunStatus::Failed => "FAILED",
         })
     }
+}
+
+/// How a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Outcome {
+    /// Done, and well.
+    Success,
+    /// Done, and not well.
+    Failed,
+}
+
+impl From<Outcome> for RunStatus {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Success => RunStatus::Success,
+            Outcome::Failed => RunStatus::Failed,
+        }
+    }
+}
+
+/// The payload of `run_status_changed`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Moved {
+    pub(crate) from: RunStatus,
+    pub(crate) to: RunStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// The payload of `execution_complete`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Completed {
+    pub(crate) status: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    pub(crate) counts: Counts,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) steps_completed: u64,
+    pub(crate) steps_failed: u64,
 }
 
 /// The state of a task.
