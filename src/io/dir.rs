@@ -109,6 +109,25 @@ impl Dir {
         Ok(ReadFile::new(file, self.full(relative)))
     }
 
+    /// The same for a file that carries its own checksums: what kind of file it is, is not asked.
+    pub(crate) fn open_sealed(&self, relative: &str) -> Result<ReadFile, IoError> {
+        let file = self.open_file(relative, OFlags::RDONLY, "open")?;
+        Ok(ReadFile::new(file, self.full(relative)))
+    }
+
+    /// Writes over a part of a file that is there.
+    pub(crate) fn overwrite(
+        &self,
+        relative: &str,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), IoError> {
+        let file = self.open_file(relative, OFlags::WRONLY, "open")?;
+        self.regular(relative, &file, "write")?;
+        std::os::unix::fs::FileExt::write_all_at(&file, bytes, offset)
+            .map_err(IoError::at("write", &self.full(relative)))
+    }
+
     pub(crate) fn open_append(&self, relative: &str) -> Result<AppendFile, IoError> {
         let flags = OFlags::RDWR | OFlags::APPEND;
         // Each append looks at the end of the file; to note each time when would cost as much again. Only

@@ -105,7 +105,7 @@ fn read_blocks(
 ) -> Result<Vec<u8>, IoError> {
     let file = match file {
         Some(file) => file,
-        none => none.insert(dir.open_read(&layout::head_table(id))?),
+        none => none.insert(dir.open_sealed(&layout::head_table(id))?),
     };
     let count = numbers.end - numbers.start;
     let mut blocks = Vec::new();
