@@ -11,8 +11,8 @@ const ENTRY: usize = 24;
 /// Bytes of half of the head's file.
 const HALF: usize = 8192;
 const BLOCK: usize = 4096;
-/// Bytes of a block before its entries: a checksum, and their number.
-const START: usize = 18;
+/// Bytes of a block before its entries: a checksum, the block's number, and theirs.
+const START: usize = 26;
 
 /// A head with its tables.
 #[derive(Debug, Clone)]
@@ -118,14 +118,13 @@ impl Head {
                     continue;
                 }
                 found = true;
-                let mut rest = u16::try_from(kept.len() / ENTRY)?.to_le_bytes().to_vec();
-                rest.extend_from_slice(&kept);
-                rest.resize(BLOCK - 16, 0);
                 let mut summed = raw::unhex(&id).unwrap_or_default();
                 summed.extend_from_slice(&number.to_le_bytes());
-                summed.extend_from_slice(&rest);
+                summed.extend_from_slice(&u16::try_from(kept.len() / ENTRY)?.to_le_bytes());
+                summed.extend_from_slice(&kept);
+                summed.resize(BLOCK, 0);
                 let sum = raw::unhex(&Digest::of(&summed).to_hex()).unwrap_or_default();
-                let bytes = sum.iter().take(16).chain(&rest);
+                let bytes = sum.iter().take(16).chain(summed.iter().skip(16));
                 block.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
             }
         }
