@@ -208,6 +208,15 @@ impl ReadFile {
         Ok(bytes)
     }
 
+    /// The same for a file that is small: to ask how large it is would cost as much as to read it.
+    pub(crate) fn read_little(&mut self) -> Result<Vec<u8>, IoError> {
+        let mut bytes = Vec::with_capacity(4096);
+        // Not the file's own, which asks.
+        let read = Read::read_to_end(self, &mut bytes);
+        read.map_err(IoError::at("read", &self.path))?;
+        Ok(bytes)
+    }
+
     /// Appends up to `len` bytes from `offset` to `buffer`.
     pub(crate) fn read_at(
         &mut self,
