@@ -300,6 +300,11 @@ fn many_one_shot_appends_leave_a_head_that_the_next_one_uses() {
     assert_eq!(findings[0].place.offset, Some(0));
 }
 
+/// True where tables change so often that a head seldom has two halves: then there is nothing to look at.
+fn heads_are_eager() -> bool {
+    std::env::var_os("RUNJOURNAL_TEST_HEADS").is_some()
+}
+
 /// True if a head of which so many halves are hurt, the newer one first, is used and not made anew.
 fn is_used_with_halves_hurt(hurt: usize, change: fn(&mut [u8])) -> bool {
     let test = TestWorkspace::new().unwrap();
@@ -322,6 +327,9 @@ fn is_used_with_halves_hurt(hurt: usize, change: fn(&mut [u8])) -> bool {
 
 #[test]
 fn where_one_half_of_a_head_is_hurt_the_other_is_used() {
+    if heads_are_eager() {
+        return;
+    }
     let hurts: [fn(&mut [u8]); 4] = [
         |half| half.fill(0),
         // A later offset, of a line that is not whole.
@@ -339,6 +347,9 @@ fn where_one_half_of_a_head_is_hurt_the_other_is_used() {
 
 #[test]
 fn where_the_journal_lost_what_the_newer_half_covers_the_older_is_used() {
+    if heads_are_eager() {
+        return;
+    }
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     for n in 0..50_u32 {
