@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 
@@ -26,6 +27,8 @@ pub struct DigestError {
     /// The refused text.
     pub text: String,
 }
+
+const PREFIX: &str = "blake3:";
 
 impl Digest {
     /// The digest of these bytes.
@@ -61,11 +64,16 @@ impl Digest {
             let done = work();
             return (Self::of(bytes), done);
         }
+        let taken = AtomicBool::new(false);
+        let hash = || (!taken.swap(true, Ordering::Relaxed)).then(|| Self::of(bytes));
         thread::scope(|scope| {
-            let helper = thread::Builder::new().spawn_scoped(scope, || Self::of(bytes));
+            // Linux may start a thread on the processor of its maker, to wait there until the work is
+            // done. Of two it starts one elsewhere; the first that runs hashes.
+            let helpers = [(); 2].map(|()| thread::Builder::new().spawn_scoped(scope, hash));
             let done = work();
-            // Where no thread is to be had, this one does the work.
-            let digest = helper.ok().and_then(|helper| helper.join().ok());
+            // Where no other processor is free, or no thread to be had, this one hashes.
+            let mut digests = helpers.into_iter().flatten().map(|helper| helper.join().ok()?);
+            let digest = hash().or_else(|| digests.find_map(|digest| digest));
             (digest.unwrap_or_else(|| Self::of(bytes)), done)
         })
     }
@@ -87,6 +95,13 @@ impl Digest {
     #[must_use]
     pub fn to_hex(self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
+    fn to_text(self) -> String {
+        let mut text = String::with_capacity(PREFIX.len() + 64);
+        text.push_str(PREFIX);
+        text.push_str(&blake3::Hash::from_bytes(self.0).to_hex());
+        text
     }
 
     /// Appends the 64 hex digits.
@@ -215,7 +230,7 @@ impl Helper {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("blake3:{}", self.to_hex()))
+        f.pad(&self.to_text())
     }
 }
 
@@ -228,7 +243,7 @@ impl fmt::Debug for Digest {
 impl FromStr for Digest {
     type Err = DigestError;
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        text.strip_prefix("blake3:")
+        text.strip_prefix(PREFIX)
             .and_then(|hex| Self::from_hex(hex.as_bytes().try_into().ok()?))
             .ok_or_else(|| DigestError { text: text.to_owned() })
     }
@@ -236,7 +251,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.to_text())
     }
 }
 

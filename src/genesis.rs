@@ -159,7 +159,7 @@ impl<G: Genesis> Read<G> {
 /// Reads and checks a genesis file.
 pub(crate) fn read<G: Genesis>(dir: &Dir) -> Result<Read<G>, GenesisError> {
     let mut file = dir.open_read(G::FILE)?;
-    let bytes = file.read_all()?;
+    let bytes = file.read_little()?;
     let damaged = |reason| GenesisError::Damaged { path: file.path().to_owned(), reason };
     let value = line::read(&bytes).map_err(damaged)?;
     Ok(Read { value, digest: Digest::of(&bytes) })

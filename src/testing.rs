@@ -77,10 +77,12 @@ fn head_policy() -> HeadPolicy {
 const EAGER_HEADS: HeadPolicy = HeadPolicy {
     scanned_records: 1,
     scanned_bytes: 1,
+    behind_records: 1,
+    behind_bytes: 1,
     names: 3,
     bytes: 1,
     names_scanning: 4,
-    recent: 2,
+    recent: 5,
 };
 
 /// The same workspace with heads as [`TestWorkspace::with_eager_heads`] has them: for another process

@@ -56,8 +56,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Checks that each stage is still there, and that nothing stands in a path's way.
-    pub(super) fn check_paths(&self, places: &Places) -> Result<(), ArtifactError> {
+    /// Checks that each stage is still there, and that nothing stands in a path's way. Returns, stage by
+    /// stage, if the path holds a file of its length: only then can that have the same digest.
+    pub(super) fn check_paths(&self, places: &Places) -> Result<Vec<bool>, ArtifactError> {
+        let mut may_be_same = Vec::with_capacity(self.staged.len());
         for staged in &self.staged {
             let name = &staged.name;
             let stage = layout::stage_name(staged.event_id);
@@ -70,7 +72,9 @@ impl Transaction {
                 reason,
                 other: other.to_owned(),
             };
-            match places.artifacts.stat(name.as_str())?.map(|entry| entry.kind) {
+            let there = places.artifacts.stat(name.as_str())?;
+            may_be_same.push(there.is_some_and(|there| there.size == staged.size));
+            match there.map(|there| there.kind) {
                 None | Some(Kind::File) => {}
                 Some(Kind::Dir) => return Err(conflict("a directory stands", name.as_str())),
                 Some(Kind::Other) => {
@@ -92,7 +96,7 @@ impl Transaction {
                 }
             }
         }
-        Ok(())
+        Ok(may_be_same)
     }
 }
 

@@ -205,39 +205,32 @@ impl Transaction {
         same.collect()
     }
 
-    /// Where the stages are and where they go, once nothing is in the way of them; `None` if there
-    /// are none.
-    fn check_places(&self, dir: &Dir) -> Result<Option<Places>, ArtifactError> {
+    /// Where the stages are and where they go, once nothing is in the way of them, and what
+    /// [`check_paths`](Self::check_paths) found; `None` if there are none.
+    fn check_places(&self, dir: &Dir) -> Result<Option<(Places, Vec<bool>)>, ArtifactError> {
         let Some(first) = self.staged.first() else { return Ok(None) };
         let tmp = dir.open_dir(layout::TMP).map_err(|error| first.or_lost(dir, error))?;
         let places = Places::open(dir, tmp)?;
-        self.check_paths(&places)?;
+        let may_be_same = self.check_paths(&places)?;
         for staged in self.staged.iter().filter(|staged| staged.digest.is_some()) {
             apply::make_parents(&places, &staged.name)?;
         }
-        Ok(Some(places))
+        Ok(Some((places, may_be_same)))
     }
 
     /// Renames and removes, in order; durable where asked.
     fn put_in_place(
         &self,
         dir: &Dir,
-        places: &Places,
+        (places, may_be_same): &(Places, Vec<bool>),
         staged: &[Staged],
     ) -> Result<(), NotInPlace> {
         let mut left_over = LeftOver::default();
-        for staged in staged {
+        for (staged, may_be_same) in staged.iter().zip(may_be_same) {
             let fail = |error| NotInPlace::Apply(staged.name.clone(), error);
-            let same_on_disk = match staged.digest {
-                // Only a file of the same length can have the same digest.
-                Some(_) => match places.artifacts.stat(staged.name.as_str()) {
-                    Ok(Some(entry)) if entry.size == staged.size => {
-                        digest_on_disk(dir, &staged.name).map_err(fail)? == staged.digest
-                    }
-                    other => other.map(|_| false).map_err(fail)?,
-                },
-                None => false,
-            };
+            let same_on_disk = staged.digest.is_some()
+                && *may_be_same
+                && digest_on_disk(dir, &staged.name).map_err(fail)? == staged.digest;
             if same_on_disk {
                 if self.durability == Durability::Durable {
                     sync_file(dir, &staged.name).map_err(NotInPlace::Sync)?;

@@ -1,7 +1,6 @@
 //! A stage: content on its way into `.tmp/`, written and hashed at once.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 
 use super::ArtifactError;
 use super::writer::RunWriter;
@@ -28,7 +27,7 @@ pub(crate) struct Content {
 pub(super) struct Stage {
     /// `.tmp/`, open since the stage was made. A stage that was moved away meanwhile is found out by
     /// the commit, which looks for it anew from the run's directory.
-    tmp: Arc<Dir>,
+    tmp: Dir,
     event_id: EventId,
     file: NewFile,
     /// What was taken in and is not written yet.
@@ -55,7 +54,6 @@ impl Stage {
         };
         let file = tmp.create_new(&layout::stage_name(event_id))?;
         let (piece, hasher) = (Vec::new(), StreamHasher::default());
-        let tmp = Arc::new(tmp);
         Ok(Self { tmp, event_id, file, piece, hasher, size: 0, failed: None, finished: false })
     }
 

@@ -39,7 +39,12 @@ impl Dir {
     }
 
     fn full(&self, relative: &str) -> Utf8PathBuf {
-        if relative.is_empty() { self.path.clone() } else { self.path.join(relative) }
+        let mut full = Utf8PathBuf::with_capacity(self.path.as_str().len() + 1 + relative.len());
+        full.push(&self.path);
+        if !relative.is_empty() {
+            full.push(relative);
+        }
+        full
     }
 
     /// The directory that holds the last component, and that component.
@@ -107,6 +112,25 @@ impl Dir {
         let file = self.open_file(relative, OFlags::RDONLY, "open")?;
         self.regular(relative, &file, "open")?;
         Ok(ReadFile::new(file, self.full(relative)))
+    }
+
+    /// The same for a file that carries its own checksums: what kind of file it is, is not asked.
+    pub(crate) fn open_sealed(&self, relative: &str) -> Result<ReadFile, IoError> {
+        let file = self.open_file(relative, OFlags::RDONLY, "open")?;
+        Ok(ReadFile::new(file, self.full(relative)))
+    }
+
+    /// Writes over a part of a file that is there.
+    pub(crate) fn overwrite(
+        &self,
+        relative: &str,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), IoError> {
+        let file = self.open_file(relative, OFlags::WRONLY, "open")?;
+        self.regular(relative, &file, "write")?;
+        std::os::unix::fs::FileExt::write_all_at(&file, bytes, offset)
+            .map_err(IoError::at("write", &self.full(relative)))
     }
 
     pub(crate) fn open_append(&self, relative: &str) -> Result<AppendFile, IoError> {
@@ -214,17 +238,20 @@ impl Dir {
     /// The names in a directory, sorted; names that are not UTF-8 are passed over, for they cannot
     /// belong to the library.
     pub(crate) fn list(&self, relative: &str) -> Result<Vec<(String, Kind)>, IoError> {
-        let dir = self.open_dir(if relative.is_empty() { "." } else { relative })?;
+        let relative = if relative.is_empty() { "." } else { relative };
         let fail = |errno: Errno| IoError::new("list", &self.full(relative), errno.into());
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&dir.fd).map_err(fail)? {
+        for entry in rustix::fs::Dir::new(self.open_dir(relative)?.fd).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             let Ok(name) = entry.file_name().to_str() else { continue };
             if name == "." || name == ".." {
                 continue;
             }
             let kind = match entry.file_type() {
-                FileType::Unknown => dir.stat(name)?.map_or(Kind::Other, |entry| entry.kind),
+                FileType::Unknown => {
+                    let entry = self.stat(&format!("{relative}/{name}"))?;
+                    entry.map_or(Kind::Other, |entry| entry.kind)
+                }
                 known => kind(known),
             };
             names.push((name.to_owned(), kind));

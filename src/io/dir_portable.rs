@@ -3,7 +3,7 @@
 //! not seen. Compiled on Windows, and untried there.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -73,6 +73,23 @@ impl Dir {
     pub(crate) fn open_read(&self, relative: &str) -> Result<ReadFile, IoError> {
         let (file, path) = self.open_file(relative, OpenOptions::new().read(true), "open")?;
         Ok(ReadFile::new(file, path))
+    }
+
+    pub(crate) fn open_sealed(&self, relative: &str) -> Result<ReadFile, IoError> {
+        self.open_read(relative)
+    }
+
+    /// Writes over a part of a file that is there.
+    pub(crate) fn overwrite(
+        &self,
+        relative: &str,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), IoError> {
+        let (mut file, path) = self.open_file(relative, OpenOptions::new().write(true), "open")?;
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.write_all(bytes))
+            .map_err(IoError::at("write", &path))
     }
 
     pub(crate) fn open_append(&self, relative: &str) -> Result<AppendFile, IoError> {

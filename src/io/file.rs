@@ -208,6 +208,15 @@ impl ReadFile {
         Ok(bytes)
     }
 
+    /// The same for a file that is small: to ask how large it is would cost as much as to read it.
+    pub(crate) fn read_little(&mut self) -> Result<Vec<u8>, IoError> {
+        let mut bytes = Vec::with_capacity(4096);
+        // Not the file's own, which asks.
+        let read = Read::read_to_end(self, &mut bytes);
+        read.map_err(IoError::at("read", &self.path))?;
+        Ok(bytes)
+    }
+
     /// Appends up to `len` bytes from `offset` to `buffer`.
     pub(crate) fn read_at(
         &mut self,
@@ -313,9 +322,11 @@ fn read_at(
     let fail = IoError::at("read", path);
     #[cfg(unix)]
     if len <= SMALL {
-        let mut part = vec![0; usize::try_from(len).unwrap_or(0)];
-        let read = read_small_at(file, &mut part, offset).map_err(&fail)?;
-        buffer.extend_from_slice(part.get(..read).unwrap_or_default());
+        let had = buffer.len();
+        buffer.resize(had + usize::try_from(len).unwrap_or(0), 0);
+        let read = read_small_at(file, buffer.get_mut(had..).unwrap_or_default(), offset);
+        buffer.truncate(had + *read.as_ref().unwrap_or(&0));
+        read.map_err(&fail)?;
         return Ok(());
     }
     file.seek(SeekFrom::Start(offset)).map_err(&fail)?;
@@ -331,13 +342,13 @@ const SMALL: u64 = 64 << 10;
 #[cfg(unix)]
 fn read_small_at(file: &File, part: &mut [u8], offset: u64) -> std::io::Result<usize> {
     let mut filled = 0;
-    loop {
-        let rest = part.get_mut(filled..).unwrap_or_default();
+    while let Some(rest) = part.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match std::os::unix::fs::FileExt::read_at(file, rest, offset + filled as u64) {
-            Ok(0) => return Ok(filled),
+            Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    Ok(filled)
 }

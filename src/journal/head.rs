@@ -5,6 +5,9 @@
 //! entries are in tables, files beside it. All of it can be deleted at any moment. It is believed only
 //! where it is of this genesis file, and the line that ends at its cursor ends with the hash that it
 //! names, which no other history has there.
+//!
+//! The file has two halves of a fixed size. A head of the same tables is written over the older half,
+//! which costs a tenth of a rename; whatever becomes of that write, the newer half is as it was.
 
 pub(crate) mod entry;
 pub(crate) mod ledger;
@@ -26,13 +29,13 @@ use crate::{layout, line};
 /// written again a number of times that grows with the logarithm of the journal.
 const RATIO: u64 = 8;
 /// More tables than any head has.
-const TABLES: usize = 64;
+const TABLES: usize = 40;
 /// The same while a long journal is scanned, when tables are written and none is asked.
 const RATIO_SCANNING: u64 = 2;
-/// More bytes than any head has.
-const AT_MOST: u64 = 1 << 20;
+/// Bytes of a half: a line that names as many tables, and 128 entries, have room in it.
+const HALF: usize = 8 << 10;
 /// The version of this layout: a head of another one is ignored.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What the head says.
 #[derive(Debug, Clone)]
@@ -48,16 +51,23 @@ pub(crate) struct Head {
     pub(crate) recent: Vec<Entry>,
 }
 
+/// The half of the file that a head was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Half(usize);
+
 #[derive(Serialize, Deserialize)]
 struct Line {
+    /// The first member: it says which half is the newer one, before either is taken apart.
+    offset: u64,
     version: u32,
     genesis: Digest,
-    offset: u64,
     seq: u64,
     last_hash: Digest,
     closed: bool,
     tables: Vec<TableInfo>,
-    /// The digest of the entries behind this line.
+    /// How many entries are behind this line.
+    entries: usize,
+    /// Their digest.
     recent: Digest,
 }
 
@@ -67,23 +77,33 @@ impl Head {
         Self { genesis: cursor.hash, cursor, closed: false, tables: vec![], recent: vec![] }
     }
 
-    /// The head of this journal, which is `len` bytes long, if there is one that fits it.
-    pub(crate) fn read(dir: &Dir, journal: &AppendFile, len: u64, genesis: Digest) -> Option<Self> {
+    /// The newest head of this journal, which is `len` bytes long, of those that fit it.
+    pub(crate) fn read(
+        dir: &Dir,
+        journal: &AppendFile,
+        len: u64,
+        genesis: Digest,
+    ) -> Option<(Self, Half)> {
         let mut bytes = Vec::new();
-        dir.open_read(layout::HEAD).ok()?.read_at(0, AT_MOST, &mut bytes).ok()?;
-        let head = Self::parse(&bytes)?;
-        let fits = head.genesis == genesis && head.cursor.seq > 0 && head.cursor.offset <= len;
-        (fits && head.cursor.fits(journal).ok()?).then_some(head)
+        dir.open_sealed(layout::HEAD).ok()?.read_at(0, 2 * HALF as u64, &mut bytes).ok()?;
+        let mut halves: Vec<_> = bytes.chunks(HALF).enumerate().collect();
+        halves.sort_by_key(|(_, half)| std::cmp::Reverse(claimed_offset(half)));
+        halves.into_iter().find_map(|(number, half)| {
+            let head = Self::parse(half)?;
+            let fits = head.genesis == genesis && head.cursor.seq > 0 && head.cursor.offset <= len;
+            (fits && head.cursor.fits(journal).ok()?).then_some((head, Half(number)))
+        })
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let (line, entries) = bytes.split_at_checked(end + 1)?;
+    fn parse(half: &[u8]) -> Option<Self> {
+        let end = memchr::memchr(b'\n', half)?;
+        let (line, behind) = half.split_at_checked(end + 1)?;
         let sealed = line::open(line)?;
         if Digest::of(sealed.body) != sealed.hash {
             return None;
         }
         let head: Line = serde_json::from_slice(line).ok()?;
+        let entries = behind.get(..head.entries.checked_mul(ENTRY)?)?;
         if head.version != VERSION || Digest::of(entries) != head.recent {
             return None;
         }
@@ -136,23 +156,41 @@ impl Head {
         Ok(())
     }
 
-    /// Writes the head in place of the one before; nothing is synced.
-    pub(crate) fn write(&self, dir: &Dir) -> Result<(), IoError> {
+    /// The bytes of a half that says this.
+    fn half(&self, dir: &Dir) -> Result<Vec<u8>, IoError> {
         let entries: Vec<u8> = self.recent.iter().flat_map(|entry| entry.to_bytes()).collect();
         let line = Line {
+            offset: self.cursor.offset,
             version: VERSION,
             genesis: self.genesis,
-            offset: self.cursor.offset,
             seq: self.cursor.seq,
             last_hash: self.cursor.hash,
             closed: self.closed,
             tables: self.tables.clone(),
+            entries: self.recent.len(),
             recent: Digest::of(&entries),
         };
         let fail = |error| IoError::new("write", &dir.path().join(layout::HEAD), error);
         let json = serde_json::to_string(&line).map_err(|error| fail(error.into()))?;
         let (mut bytes, _) = line::seal(&json, Digest::of);
         bytes.extend_from_slice(&entries);
+        if bytes.len() > HALF {
+            return Err(fail(std::io::Error::other("it has no room in half of its file")));
+        }
+        Ok(bytes)
+    }
+
+    /// Writes the head beside the one that was read from a half of the file and names the same tables;
+    /// nothing is synced. Nobody else writes meanwhile: the caller holds the lock since it was read.
+    pub(crate) fn write_beside(&self, dir: &Dir, read: Half) -> Result<(), IoError> {
+        let other = if read == Half(0) { HALF } else { 0 };
+        dir.overwrite(layout::HEAD, other as u64, &self.half(dir)?)
+    }
+
+    /// Writes the head in place of the whole file; nothing is synced. Tables that it does not name are
+    /// removed.
+    pub(crate) fn replace(&self, dir: &Dir) -> Result<(), IoError> {
+        let bytes = self.half(dir)?;
         // Named as a table that no head names, so that one which a crash leaves is removed with those;
         // the id is not an injected one, which may repeat and be that of a table.
         let temporary = layout::head_table(Uuid::now_v7());
@@ -161,11 +199,12 @@ impl Head {
         if replaced.is_err() {
             let _ = dir.remove_file(&temporary);
         }
-        replaced
+        replaced?;
+        self.remove_others(dir)
     }
 
     /// Removes the tables that it does not name: those of heads before it, and what crashes left.
-    pub(crate) fn remove_others(&self, dir: &Dir) -> Result<(), IoError> {
+    fn remove_others(&self, dir: &Dir) -> Result<(), IoError> {
         let named: Vec<String> =
             self.tables.iter().map(|table| layout::head_table(table.id)).collect();
         for (path, _) in dir.list("")? {
@@ -178,6 +217,13 @@ impl Head {
         }
         Ok(())
     }
+}
+
+/// The offset that a half says it stands at, before anything of it is checked.
+fn claimed_offset(half: &[u8]) -> u64 {
+    let digits = half.strip_prefix(b"{\"offset\":").unwrap_or_default().iter();
+    let digits = digits.map_while(|byte| char::from(*byte).to_digit(10)).take(18);
+    digits.fold(0, |offset, digit| offset * 10 + u64::from(digit))
 }
 
 /// Two sorted lists as one; of two entries of one name the one that stands.

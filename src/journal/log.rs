@@ -174,6 +174,7 @@ impl Drop for LockedLog<'_> {
         if !self.stale {
             self.log.leave_head();
         }
+        self.log.ledger.unlocked();
         self.log.lock.unlock();
     }
 }

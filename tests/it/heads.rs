@@ -10,6 +10,9 @@ use runjournal::JournalError::DamagedTail;
 use runjournal::testing::TestWorkspace;
 use runjournal::{ArtifactName, Event, Expect, JournalWriter, RunContext};
 
+/// Bytes of half of a head's file.
+const HALF: usize = 8192;
+
 /// The files of a head by their names.
 fn files(ctx: &RunContext) -> BTreeMap<String, Utf8PathBuf> {
     let dir = ctx.journal_path().parent().unwrap().to_owned();
@@ -22,6 +25,17 @@ fn files(ctx: &RunContext) -> BTreeMap<String, Utf8PathBuf> {
 
 fn head(ctx: &RunContext) -> Utf8PathBuf {
     ctx.journal_path().with_file_name(".head")
+}
+
+/// The head's halves, the newer one first, as ranges of its file.
+fn halves(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let line = |from: usize| bytes[from..].split(|byte| *byte == b'\n').next().unwrap().to_vec();
+    let seq = |from: usize| {
+        serde_json::from_slice::<serde_json::Value>(&line(from)).unwrap()["seq"].as_u64()
+    };
+    let mut starts: Vec<_> = (0..bytes.len()).step_by(HALF).collect();
+    starts.sort_by_key(|start| std::cmp::Reverse(seq(*start)));
+    starts.into_iter().map(|start| start..bytes.len().min(start + HALF)).collect()
 }
 
 fn copy(from: &BTreeMap<String, Vec<u8>>, to: &Utf8Path) {
@@ -68,6 +82,10 @@ enum Step {
     PutBack {
         alone: bool,
     },
+    /// The head's file is partly as it was before: a copy made meanwhile, or a power cut.
+    Mix {
+        at: u16,
+    },
     /// The head of another run of the same length.
     OfAnotherRun,
 }
@@ -86,6 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<u8>(), any::<u16>()).prop_map(|(which, at)| Step::Cut { which, at }),
         1 => Just(Step::Remember),
         1 => any::<bool>().prop_map(|alone| Step::PutBack { alone }),
+        1 => any::<u16>().prop_map(|at| Step::Mix { at }),
         1 => Just(Step::OfAnotherRun),
     ]
 }
@@ -164,6 +183,16 @@ impl History {
                 let mut files = self.remembered.clone();
                 files.retain(|name, _| !alone || name == ".head");
                 copy(&files, self.ctx.journal_path().parent().unwrap());
+            }
+            Step::Mix { at } => {
+                let (Some(old), Ok(mut new)) =
+                    (self.remembered.get(".head"), fs::read(head(&self.ctx)))
+                else {
+                    return;
+                };
+                let at = usize::from(at) * new.len().min(old.len()) / 65_536;
+                new[..at].copy_from_slice(&old[..at]);
+                fs::write(head(&self.ctx), new).unwrap();
             }
             Step::OfAnotherRun => {
                 copy(&contents(&self.other), self.ctx.journal_path().parent().unwrap());
@@ -269,6 +298,75 @@ fn many_one_shot_appends_leave_a_head_that_the_next_one_uses() {
     assert!(again.as_ref().is_ok_and(|again| !again.duplicate) || again.is_err(), "{again:?}");
     let (_, findings) = ctx.events().unwrap().read_all().unwrap();
     assert_eq!(findings[0].place.offset, Some(0));
+}
+
+/// True where tables change so often that a head seldom has two halves: then there is nothing to look at.
+fn heads_are_eager() -> bool {
+    std::env::var_os("RUNJOURNAL_TEST_HEADS").is_some()
+}
+
+/// True if a head of which so many halves are hurt, the newer one first, is used and not made anew.
+fn is_used_with_halves_hurt(hurt: usize, change: fn(&mut [u8])) -> bool {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    for n in 0..50_u32 {
+        ctx.append(Event::new("tick").key(n.to_string())).unwrap();
+    }
+    let mut bytes = fs::read(head(&ctx)).unwrap();
+    let halves = halves(&bytes);
+    assert_eq!(halves.len(), 2);
+    halves.into_iter().take(hurt).for_each(|half| change(&mut bytes[half]));
+    fs::write(head(&ctx), bytes).unwrap();
+    let appended = ctx.append(Event::new("tick").key("7")).unwrap();
+    assert!(appended.duplicate && appended.seq == 8, "{appended:?}");
+    let appended = ctx.append(Event::new("tick")).unwrap();
+    assert_eq!((appended.seq, appended.stream_version), (51, 50));
+    // One that is made anew has one half.
+    fs::metadata(head(&ctx)).unwrap().len() > HALF as u64
+}
+
+#[test]
+fn where_one_half_of_a_head_is_hurt_the_other_is_used() {
+    if heads_are_eager() {
+        return;
+    }
+    let hurts: [fn(&mut [u8]); 4] = [
+        |half| half.fill(0),
+        // A later offset, of a line that is not whole.
+        |half| half[..20].copy_from_slice(b"{\"offset\":9999999999"),
+        // The line is whole, and the entries are not.
+        |half| half[1000..].fill(0),
+        |half| half[200] ^= 1,
+    ];
+    for hurt in hurts {
+        assert!(is_used_with_halves_hurt(0, hurt));
+        assert!(is_used_with_halves_hurt(1, hurt));
+        assert!(!is_used_with_halves_hurt(2, hurt));
+    }
+}
+
+#[test]
+fn where_the_journal_lost_what_the_newer_half_covers_the_older_is_used() {
+    if heads_are_eager() {
+        return;
+    }
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    for n in 0..50_u32 {
+        ctx.append(Event::new("tick").key(n.to_string())).unwrap();
+    }
+    let bytes = fs::read(head(&ctx)).unwrap();
+    let newer = bytes[halves(&bytes)[0].clone()].split(|byte| *byte == b'\n').next().unwrap();
+    let newer: serde_json::Value = serde_json::from_slice(newer).unwrap();
+    let covered = usize::try_from(newer["offset"].as_u64().unwrap()).unwrap();
+    let mut journal = fs::read(ctx.journal_path()).unwrap();
+    journal.truncate(covered - 10);
+    fs::write(ctx.journal_path(), journal).unwrap();
+    let appended = ctx.append(Event::new("tick").key("another")).unwrap();
+    assert_eq!(Some(appended.seq), newer["seq"].as_u64());
+    assert_eq!(appended.stream_version + 1, appended.seq);
+    // One that is made anew has one half.
+    assert!(fs::metadata(head(&ctx)).unwrap().len() > HALF as u64);
 }
 
 #[test]

@@ -106,13 +106,15 @@ impl Lab {
     fn forget_what_a_head_covers(&self, new: &[u8]) {
         let head = self.ctx.journal_path().with_file_name(".head");
         let Ok(text) = fs::read(&head) else { return };
-        let line = text.split(|byte| *byte == b'\n').next().unwrap();
-        let line: serde_json::Value = serde_json::from_slice(line).unwrap();
-        let covered = usize::try_from(line["offset"].as_u64().unwrap()).unwrap();
         let old = self.bytes();
-        let end = |bytes: &[u8]| bytes.get(covered - 76..covered).map(<[u8]>::to_vec);
-        if end(new).is_some() && end(new) == end(&old) && new[..covered] != old[..covered] {
-            fs::remove_file(head).unwrap();
+        for half in text.chunks(8192) {
+            let line = half.split(|byte| *byte == b'\n').next().unwrap();
+            let line: serde_json::Value = serde_json::from_slice(line).unwrap();
+            let covered = usize::try_from(line["offset"].as_u64().unwrap()).unwrap();
+            let end = |bytes: &[u8]| bytes.get(covered - 76..covered).map(<[u8]>::to_vec);
+            if end(new).is_some() && end(new) == end(&old) && new[..covered] != old[..covered] {
+                return fs::remove_file(head).unwrap();
+            }
         }
     }
 

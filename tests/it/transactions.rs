@@ -331,6 +331,26 @@ fn a_refused_commit_leaves_no_directories() {
 }
 
 #[test]
+#[cfg(unix)]
+fn equal_bytes_leave_the_file_where_it_is_and_others_of_its_length_replace_it() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let store = ctx.artifacts();
+    let path = ctx.artifact_path(&B);
+    let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&path).unwrap());
+    store.write_bytes(B, b"one").unwrap();
+    let first = inode();
+    let mut tx = store.transaction();
+    tx.write_bytes(A, b"new").unwrap();
+    tx.write_bytes(B, b"one").unwrap();
+    tx.commit().unwrap();
+    assert_eq!((inode(), stages(&ctx)), (first, 0));
+    store.write_bytes(B, b"two").unwrap();
+    assert_ne!(inode(), first);
+    assert_eq!(store.read_bytes(B).unwrap(), b"two");
+}
+
+#[test]
 fn equal_bytes_of_another_cause_are_another_record() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();

@@ -7,18 +7,21 @@
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir};
 use crate::journal::Cursor;
-use crate::journal::head::Head;
 use crate::journal::head::entry::{Entry, Name, Names, Place};
 use crate::journal::head::table::Table;
+use crate::journal::head::{Half, Head};
 use crate::journal::record::Facts;
 use crate::journal::types;
 
 /// When a head is worth its while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeadPolicy {
-    /// What somebody who opened the journal had to scan: records, or bytes.
+    /// What somebody who opened a journal without a head had to scan: records, or bytes.
     pub(crate) scanned_records: u64,
     pub(crate) scanned_bytes: u64,
+    /// The same behind a head: a newer one costs little.
+    pub(crate) behind_records: u64,
+    pub(crate) behind_bytes: u64,
     /// What a writer keeps in memory, and what it leaves to the next one to scan.
     pub(crate) names: usize,
     pub(crate) bytes: u64,
@@ -33,10 +36,12 @@ impl Default for HeadPolicy {
         Self {
             scanned_records: 24,
             scanned_bytes: 64 << 10,
+            behind_records: 4,
+            behind_bytes: 4 << 10,
             names: 8192,
             bytes: 4 << 20,
             names_scanning: 65_536,
-            recent: 512,
+            recent: 128,
         }
     }
 }
@@ -55,6 +60,8 @@ pub(crate) struct Ledger {
     /// True if it was made without a head, and none was left since.
     from_scratch: bool,
     head: Head,
+    /// Where the head stands on the disk, while the lock is held under which it was read.
+    half: Option<Half>,
     tables: Vec<Table>,
     /// What came since the head.
     since: Names<Found>,
@@ -79,7 +86,8 @@ impl Ledger {
         start: Cursor,
         policy: HeadPolicy,
     ) -> Option<Self> {
-        Head::read(dir, journal, len, start.hash).map(|head| Self::of(head, policy))
+        let (head, half) = Head::read(dir, journal, len, start.hash)?;
+        Some(Self { half: Some(half), ..Self::of(head, policy) })
     }
 
     fn of(head: Head, policy: HeadPolicy) -> Self {
@@ -90,6 +98,7 @@ impl Ledger {
             closed: head.closed,
             unapplied: true,
             head,
+            half: None,
             since: Names::default(),
             records: 0,
         }
@@ -167,8 +176,14 @@ impl Ledger {
 
     /// True if whoever opened the journal had so much to scan that a head is worth its while.
     pub(crate) fn scanned_much(&self, cursor: Cursor) -> bool {
-        self.records >= self.policy.scanned_records
-            || cursor.offset - self.base().offset >= self.policy.scanned_bytes
+        let HeadPolicy { scanned_records, scanned_bytes, behind_records, behind_bytes, .. } =
+            self.policy;
+        let (records, bytes) = if self.from_scratch {
+            (scanned_records, scanned_bytes)
+        } else {
+            (behind_records, behind_bytes)
+        };
+        self.records >= records || cursor.offset - self.base().offset >= bytes
     }
 
     /// True if there is more in memory, or for the next one to scan, than there should be.
@@ -188,26 +203,33 @@ impl Ledger {
             return Ok(());
         }
         // What was scanned from the start knows better than a head that was there, or proved wrong.
-        if !self.from_scratch {
+        if !self.from_scratch && self.half.is_none() {
             self.adopt(dir, journal, cursor);
         }
+        let half = self.half;
         let tables = self.head.tables.clone();
         self.extend_head(dir, cursor, false)?;
-        self.head.write(dir)?;
-        if self.from_scratch || self.head.tables != tables {
-            self.head.remove_others(dir)?;
+        match half {
+            Some(half) if self.head.tables == tables => self.head.write_beside(dir, half)?,
+            _ => self.head.replace(dir)?,
         }
         self.from_scratch = false;
         Ok(())
     }
 
+    /// Notes that the lock is let go: others may leave a head from here on.
+    pub(crate) fn unlocked(&mut self) {
+        self.half = None;
+    }
+
     /// Takes the head on the disk for its base, if it is newer: only what came since is kept in memory.
     pub(crate) fn adopt(&mut self, dir: &Dir, journal: &AppendFile, cursor: Cursor) {
-        if let Some(head) = Head::read(dir, journal, cursor.offset, self.head.genesis)
+        if let Some((head, half)) = Head::read(dir, journal, cursor.offset, self.head.genesis)
             && head.cursor.offset >= self.base().offset
         {
             self.since.retain(|_, found| found.place.offset >= head.cursor.offset);
             self.rebase(head);
+            self.half = Some(half);
         }
     }
 
@@ -237,5 +259,6 @@ impl Ledger {
         });
         self.tables = tables.collect();
         self.head = head;
+        self.half = None;
     }
 }

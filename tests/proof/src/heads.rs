@@ -8,9 +8,11 @@ use serde_json::Value;
 use crate::{Outcome, Violation, raw};
 
 const ENTRY: usize = 24;
+/// Bytes of half of the head's file.
+const HALF: usize = 8192;
 const BLOCK: usize = 4096;
-/// Bytes of a block before its entries: a checksum, and their number.
-const START: usize = 18;
+/// Bytes of a block before its entries: a checksum, the block's number, and theirs.
+const START: usize = 26;
 
 /// A head with its tables.
 #[derive(Debug, Clone)]
@@ -37,9 +39,17 @@ impl Head {
     pub(crate) fn read(run: &Utf8Path) -> Outcome<Self> {
         let journal = run.join("journal");
         let bytes = std::fs::read(journal.join(".head"))?;
-        let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
-        let (line, recent) = bytes.split_at(end);
-        let line: Value = serde_json::from_slice(line)?;
+        let (mut line, mut recent) = (Value::Null, &[][..]);
+        for half in bytes.chunks(HALF) {
+            let end = half.iter().position(|byte| *byte == b'\n').map_or(half.len(), |end| end + 1);
+            let (this, behind) = half.split_at(end);
+            let this: Value = serde_json::from_slice(this)?;
+            if number(&this, "offset") > number(&line, "offset") {
+                let entries = usize::try_from(number(&this, "entries"))? * ENTRY;
+                recent = behind.get(..entries).unwrap_or_default();
+                line = this;
+            }
+        }
         let mut tables = Vec::new();
         for table in line.get("tables").and_then(Value::as_array).into_iter().flatten() {
             let name = format!(".head.{}", text(table, "id"));
@@ -58,6 +68,7 @@ impl Head {
         let mut line = self.line.clone();
         if let Some(members) = line.as_object_mut() {
             members.remove("hash");
+            members.insert("entries".into(), (self.recent.len() / ENTRY).into());
             members.insert("recent".into(), Digest::of(&self.recent).to_string().into());
         }
         let json = line.to_string();
@@ -86,7 +97,7 @@ impl Head {
     /// True if it covers the whole journal.
     pub(crate) fn covers(&self, run: &Utf8Path) -> Outcome<bool> {
         let length = std::fs::metadata(run.join("journal/events.jsonl"))?.len();
-        Ok(self.line.get("offset").and_then(Value::as_u64) == Some(length))
+        Ok(number(&self.line, "offset") == length)
     }
 
     /// Takes the entry of an idempotency key out of whatever has it; the checksums are right again.
@@ -107,14 +118,13 @@ impl Head {
                     continue;
                 }
                 found = true;
-                let mut rest = u16::try_from(kept.len() / ENTRY)?.to_le_bytes().to_vec();
-                rest.extend_from_slice(&kept);
-                rest.resize(BLOCK - 16, 0);
                 let mut summed = raw::unhex(&id).unwrap_or_default();
                 summed.extend_from_slice(&number.to_le_bytes());
-                summed.extend_from_slice(&rest);
+                summed.extend_from_slice(&u16::try_from(kept.len() / ENTRY)?.to_le_bytes());
+                summed.extend_from_slice(&kept);
+                summed.resize(BLOCK, 0);
                 let sum = raw::unhex(&Digest::of(&summed).to_hex()).unwrap_or_default();
-                let bytes = sum.iter().take(16).chain(&rest);
+                let bytes = sum.iter().take(16).chain(summed.iter().skip(16));
                 block.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
             }
         }
@@ -124,6 +134,10 @@ impl Head {
 
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value.get(member).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(value: &Value, member: &str) -> u64 {
+    value.get(member).and_then(Value::as_u64).unwrap_or_default()
 }
 
 fn without(entries: &[u8], is: impl Fn(&[u8]) -> bool) -> Vec<u8> {
