@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 
 use super::chunk::{Address, FileRow, Lag};
 use super::look::{Answer, Details, Job, Known, Looker};
@@ -37,6 +37,7 @@ pub(super) fn bring_up(
         for _ in 0..threads {
             let (jobs, answer) = (&jobs, send_answer.clone());
             scope.spawn(move || {
+                let _says_so = SaysSo(&answer);
                 while let Some(job) = next(jobs) {
                     let mut listened = true;
                     looker.look(job, &mut |told| {
@@ -65,6 +66,17 @@ pub(super) fn bring_up(
         coordinator.finish()
         // Dropped, its channels close, and the threads end.
     })
+}
+
+/// Says so where its thread panics, or the one who waits for answers would wait for ever.
+struct SaysSo<'a>(&'a SyncSender<Answer>);
+
+impl Drop for SaysSo<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.send(Answer::Panicked);
+        }
+    }
 }
 
 /// The next job; `None` once there will be none.
@@ -203,6 +215,8 @@ impl Coordinator<'_, '_> {
                 (self.progress)(&self.done);
             }
             Answer::Failed(error) => return Err(error),
+            // The panic goes on once all threads have ended.
+            Answer::Panicked => return Err(IndexError::Panicked),
         }
         Ok(())
     }
@@ -237,18 +251,20 @@ impl Writer<'_> {
     fn known_journals(&self, task: &str) -> Result<KnownJournals, IndexError> {
         self.ask(|connection| {
             let mut journals = connection.prepare_cached(
-                "SELECT run_id, journal, seq, bytes, hash, signature, stamp, \
+                "SELECT run_id, journal, seq, bytes, hash, signature, stamp, genesis, \
                  EXISTS (SELECT 1 FROM t_laggards l WHERE l.journal = j.journal) \
                  FROM t_journals j WHERE task_id = $1",
             )?;
             let rows = journals.query_map([task], |row| {
                 let signature: Option<Vec<u8>> = row.get(5)?;
                 let stamp: Option<Vec<u8>> = row.get(6)?;
+                let genesis: Option<Vec<u8>> = row.get(7)?;
                 let known = Known {
+                    genesis: genesis.and_then(|bytes| Digest::from_bytes(&bytes)),
                     cursor: cursor(row, 2)?,
                     signature: signature.and_then(|bytes| bytes.try_into().ok()),
                     stamp: stamp.and_then(|bytes| Stamp::from_bytes(&bytes)),
-                    has_laggards: row.get(7)?,
+                    has_laggards: row.get(8)?,
                     details: None,
                 };
                 Ok((row.get(0)?, (row.get(1)?, known)))

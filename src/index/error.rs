@@ -102,6 +102,9 @@ pub enum IndexError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A thread panicked. Nobody sees this: the panic goes on.
+    #[error("a thread panicked")]
+    Panicked,
     /// The index does not know the run.
     #[error("the index does not know {what}; bring it up to date with `runjournal index refresh`")]
     NotIndexed {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::chunk::{Address, Anew, Chunk, End, FileRow, Lag, Said};
 use super::projector::{IndexedEvent, IndexedGenesis, IndexedJournal};
-use super::{IndexError, Projector};
+use super::{IndexError, ProjectionError, Projector};
+use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::{Code, Finding, Place};
 use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis};
@@ -27,6 +28,8 @@ pub(super) struct Job {
 /// What the index knows of it.
 #[derive(Debug)]
 pub(super) struct Known {
+    /// The digest of its genesis file.
+    pub(super) genesis: Option<Digest>,
     pub(super) cursor: Option<Cursor>,
     pub(super) signature: Option<[u8; 16]>,
     pub(super) stamp: Option<Stamp>,
@@ -57,6 +60,7 @@ pub(super) enum Answer {
         bytes: u64,
     },
     Failed(IndexError),
+    Panicked,
 }
 
 /// Records in a piece: so many are in memory for each thread that looks.
@@ -253,14 +257,36 @@ impl Look<'_> {
         self.stopped.clear();
         let mut chunk = Chunk::new(self.job.key, journal);
         chunk.anew = Some(Anew { address: self.job.address.clone(), start });
-        if let (Some(journal), Some(start)) = (&chunk.journal, start) {
-            for (by, projector) in self.looker.projectors.iter().enumerate() {
-                projector.begin(journal, &mut chunk.rows);
+        if let Some(start) = start {
+            (0..self.looker.projectors.len()).for_each(|by| self.begin(by, start, &mut chunk));
+        }
+        chunk
+    }
+
+    /// Has a projector say what a journal means to it before its first event.
+    fn begin(&mut self, by: usize, start: Cursor, chunk: &mut Chunk) {
+        let (Some(projector), Some(journal)) =
+            (self.looker.projectors.get(by), chunk.journal.clone())
+        else {
+            return;
+        };
+        let said = chunk.rows.statements.len();
+        let begun = guarded(|| {
+            projector.begin(&journal, &mut chunk.rows);
+            Ok(())
+        });
+        match begun {
+            Ok(()) => {
                 let statements_end = chunk.rows.statements.len();
                 chunk.said.push(Said { by, before: start, seq: 0, statements_end });
             }
+            Err(error) => {
+                chunk.rows.truncate(said);
+                self.stopped.push(by);
+                let error = error.to_string();
+                chunk.laggards.push((by, Lag::Stopped { before: start, seq: 0, error }));
+            }
         }
-        chunk
     }
 
     fn genesis(&self, dir: &Dir) -> Result<(IndexedJournal, Opened), GenesisError> {
@@ -327,7 +353,7 @@ impl Look<'_> {
             return From::Anew;
         };
         let (Some(cursor), Some(now)) = (known.cursor, stamps.journal) else { return From::Anew };
-        if cursor.seq() == 0 && cursor != start {
+        if known.genesis != Some(start.hash()) {
             return From::Anew;
         }
         let here = match known.stamp {
@@ -457,7 +483,7 @@ impl Look<'_> {
             }
             let Some(projector) = self.looker.projectors.get(by) else { continue };
             let said = chunk.rows.statements.len();
-            match projector.apply(&event, &mut chunk.rows) {
+            match guarded(|| projector.apply(&event, &mut chunk.rows)) {
                 Ok(()) => {
                     let statements_end = chunk.rows.statements.len();
                     if statements_end > said {
@@ -490,13 +516,8 @@ impl Look<'_> {
                 Lag::None => continue,
             };
             let from = if from.seq() == 0 { start } else { from };
-            if from == start
-                && let (Some(projector), Some(journal)) =
-                    (self.looker.projectors.get(by), chunk.journal.clone())
-            {
-                projector.begin(&journal, &mut chunk.rows);
-                let statements_end = chunk.rows.statements.len();
-                chunk.said.push(Said { by, before: start, seq: 0, statements_end });
+            if from == start {
+                self.begin(by, start, chunk);
             }
             let mut before = from;
             let mut count = 0;
@@ -566,4 +587,10 @@ impl Look<'_> {
         end.gone = known.into_keys().collect();
         Ok(settled)
     }
+}
+
+/// A panic of a projector is an error like any other: it stops that projector alone.
+fn guarded(work: impl FnOnce() -> Result<(), ProjectionError>) -> Result<(), ProjectionError> {
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(ProjectionError::new("it panicked")))
 }

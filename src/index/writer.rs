@@ -261,7 +261,7 @@ impl<'a> Writer<'a> {
             self.run("DELETE FROM t_laggards WHERE journal = $1", [key])?;
             self.run(
                 "UPDATE t_journals SET trace_id = $1, records = 0, seq = 0, bytes = 0, hash = NULL, \
-                 signature = NULL, stamp = NULL WHERE journal = $2",
+                 genesis = NULL, signature = NULL, stamp = NULL WHERE journal = $2",
                 (values.3, key),
             )?;
         }
@@ -273,7 +273,7 @@ impl<'a> Writer<'a> {
         }
         if let Some(start) = anew.start {
             self.run(
-                "UPDATE t_journals SET hash = $1 WHERE journal = $2",
+                "UPDATE t_journals SET genesis = $1, hash = $1 WHERE journal = $2",
                 (start.hash().as_bytes().as_slice(), key),
             )?;
         }

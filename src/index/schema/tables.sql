@@ -34,6 +34,7 @@ CREATE TABLE t_journals (
     journal INTEGER NOT NULL PRIMARY KEY,
     task_id TEXT NOT NULL,
     run_id TEXT NOT NULL,
+    genesis BLOB,
     trace_id TEXT,
     records INTEGER NOT NULL,
     seq INTEGER NOT NULL,
