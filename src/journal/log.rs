@@ -1,5 +1,6 @@
 //! The journal, open for appending: lock, catch up, and what a caller then may ask.
 
+mod ahead;
 pub(crate) mod append;
 pub(crate) mod batch;
 pub(crate) mod lookup;
@@ -42,7 +43,7 @@ pub(crate) struct Log {
     /// Its folder, for the head.
     pub(crate) journal: Dir,
     pub(crate) file: Arc<AppendFile>,
-    lock: LockFile,
+    lock: Arc<LockFile>,
     sync: Arc<SharedSync>,
     pub(crate) correlation: Option<String>,
     /// The stream of events that name none.
@@ -91,7 +92,7 @@ impl Log {
         let Opened { dir, genesis, correlation } = opened;
         let journal = dir.open_dir(layout::JOURNAL_DIR).map_err(JournalError::opening)?;
         let file = journal.open_append(layout::EVENTS).map_err(JournalError::opening)?;
-        let lock = journal.open_lock(layout::LOCK_OF_EVENTS)?;
+        let lock = Arc::new(journal.open_lock(layout::LOCK_OF_EVENTS)?);
         let start = Cursor::start(genesis);
         let (kind, id) = home.default_stream();
         let default_stream = Name::stream(kind, id);
@@ -124,7 +125,16 @@ impl Log {
             return Err(JournalError::Poisoned { path: self.file.path().to_owned(), reason });
         }
         let waited = self.home.runtime.lock_timeout;
-        if !self.lock.wait(waited, LockFile::try_exclusive)? {
+        let lock = Arc::clone(&self.lock);
+        let taken = lock.wait(waited, |lock| {
+            let taken = lock.try_exclusive()?;
+            if !taken {
+                // What cannot be read now is read, or fails, once the lock is held.
+                let _ = self.read_ahead();
+            }
+            Ok(taken)
+        })?;
+        if !taken {
             return Err(JournalError::still_locked(&self.lock, waited));
         }
         let mut locked =

@@ -741,7 +741,12 @@ fn a_step_whose_process_died_is_taken_over() {
     assert_eq!(shell.json(&["run", "show"])["steps_open"], json!(["work"]));
     died.kill().unwrap();
     died.wait().unwrap();
-    shell.ok(&["step", "run", "work", "--", "true"]);
+    // A child that was forked and did not get to its program yet holds the lock of the dead for a moment.
+    let take_over = || shell.go(&["step", "run", "work", "--", "true"]).exit == 0;
+    assert!((0..100).any(|_| take_over() || {
+        std::thread::sleep(Duration::from_millis(20));
+        false
+    }));
     let ended = &shell.jsonl(&["event", "log", "--type", "step_completed"])[0];
     assert_eq!((&ended["payload"]["attempt"], started()), (&json!(2), 2));
 }

@@ -2,6 +2,7 @@
 
 mod append;
 mod artifacts;
+mod bounds;
 mod durable;
 mod one_shot;
 mod parts;
@@ -38,4 +39,5 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "11", measure: replay::measure },
     Row { name: "17", measure: rss::measure },
     Row { name: "parts", measure: parts::measure },
+    Row { name: "bounds", measure: bounds::measure },
 ];
