@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use super::chunk::{Address, FileRow, Lag};
-use super::look::{Answer, Details, Job, Known, Looker};
+use super::look::{Answer, Details, Job, Known, Looker, unreadable};
 use super::writer::Writer;
 use super::{IndexError, Progress};
 use crate::digest::Digest;
@@ -39,10 +39,16 @@ pub(super) fn bring_up(
             scope.spawn(move || {
                 while let Some(job) = next(jobs) {
                     let mut listened = true;
-                    looker.look(job, &mut |told| {
-                        listened = answer.send(told).is_ok();
-                        listened
+                    let look = std::panic::AssertUnwindSafe(|| {
+                        looker.look(job, &mut |told| {
+                            listened = answer.send(told).is_ok();
+                            listened
+                        });
                     });
+                    // One that panics and is silent would be waited for in vain.
+                    if let Err(panic) = std::panic::catch_unwind(look) {
+                        listened = answer.send(Answer::Panicked(panic)).is_ok();
+                    }
                     if !listened {
                         break;
                     }
@@ -121,6 +127,10 @@ impl Coordinator<'_, '_> {
     fn homes(&mut self, below: &str, genesis: &str) -> Result<Vec<String>, IndexError> {
         let entries = match self.root.list(below) {
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            Err(error) if !below.is_empty() => {
+                self.findings.push(unreadable(error));
+                return Ok(Vec::new());
+            }
             other => other?,
         };
         let mut homes = Vec::new();
@@ -138,7 +148,8 @@ impl Coordinator<'_, '_> {
                 continue;
             };
             let path = if below.is_empty() { name } else { format!("{below}/{name}") };
-            if self.root.stat(&format!("{path}/{genesis}"))?.is_some() {
+            let found = self.root.stat(&format!("{path}/{genesis}"));
+            if found.is_ok_and(|found| found.is_some()) {
                 let place = Place { path: self.root.path().join(path), offset: None, length: None };
                 let reason = bad.reason.to_owned();
                 self.findings.push(Finding { code: Code::BadId, place, reason });
@@ -202,7 +213,7 @@ impl Coordinator<'_, '_> {
                 self.done.bytes += bytes;
                 (self.progress)(&self.done);
             }
-            Answer::Failed(error) => return Err(error),
+            Answer::Panicked(panic) => std::panic::resume_unwind(panic),
         }
         Ok(())
     }
@@ -235,20 +246,26 @@ impl Writer<'_> {
     }
 
     fn known_journals(&self, task: &str) -> Result<KnownJournals, IndexError> {
+        // Those that this program has not are no reason to look.
+        let own: Vec<String> = self.numbers().iter().map(i64::to_string).collect();
+        let sql = format!(
+            "SELECT run_id, journal, seq, bytes, hash, signature, stamp, genesis, \
+             EXISTS (SELECT 1 FROM t_laggards l WHERE l.journal = j.journal AND l.projector IN ({})) \
+             FROM t_journals j WHERE task_id = $1",
+            own.join(", ")
+        );
         self.ask(|connection| {
-            let mut journals = connection.prepare_cached(
-                "SELECT run_id, journal, seq, bytes, hash, signature, stamp, \
-                 EXISTS (SELECT 1 FROM t_laggards l WHERE l.journal = j.journal) \
-                 FROM t_journals j WHERE task_id = $1",
-            )?;
+            let mut journals = connection.prepare_cached(&sql)?;
             let rows = journals.query_map([task], |row| {
                 let signature: Option<Vec<u8>> = row.get(5)?;
                 let stamp: Option<Vec<u8>> = row.get(6)?;
+                let genesis: Option<Vec<u8>> = row.get(7)?;
                 let known = Known {
+                    genesis: genesis.and_then(|bytes| Digest::from_bytes(&bytes)),
                     cursor: cursor(row, 2)?,
                     signature: signature.and_then(|bytes| bytes.try_into().ok()),
                     stamp: stamp.and_then(|bytes| Stamp::from_bytes(&bytes)),
-                    has_laggards: row.get(7)?,
+                    has_laggards: row.get(8)?,
                     details: None,
                 };
                 Ok((row.get(0)?, (row.get(1)?, known)))

@@ -207,6 +207,10 @@ impl<'a> Writer<'a> {
                 ),
             )?;
         }
+        for finding in &chunk.lasting {
+            let number = finding.place.offset.map_or(0, integer);
+            self.write_finding(key, 1, number, finding)?;
+        }
         if let Some(end) = &chunk.end {
             self.write_end(key, end)?;
             self.stopped.retain(|(_, journal)| *journal != key);
@@ -260,8 +264,8 @@ impl<'a> Writer<'a> {
             self.forget_rows(key)?;
             self.run("DELETE FROM t_laggards WHERE journal = $1", [key])?;
             self.run(
-                "UPDATE t_journals SET trace_id = $1, records = 0, seq = 0, bytes = 0, hash = NULL, \
-                 signature = NULL, stamp = NULL WHERE journal = $2",
+                "UPDATE t_journals SET trace_id = $1, records = 0, seq = 0, bytes = 0, \
+                 genesis = NULL, hash = NULL, signature = NULL, stamp = NULL WHERE journal = $2",
                 (values.3, key),
             )?;
         }
@@ -273,7 +277,7 @@ impl<'a> Writer<'a> {
         }
         if let Some(start) = anew.start {
             self.run(
-                "UPDATE t_journals SET hash = $1 WHERE journal = $2",
+                "UPDATE t_journals SET genesis = $1, hash = $1 WHERE journal = $2",
                 (start.hash().as_bytes().as_slice(), key),
             )?;
         }
@@ -430,10 +434,6 @@ impl<'a> Writer<'a> {
 
     fn write_end(&self, key: i64, end: &End) -> Result<(), IndexError> {
         self.run("DELETE FROM t_findings WHERE journal = $1 AND lasting = 0", [key])?;
-        for finding in &end.lasting {
-            let number = finding.place.offset.map_or(0, integer);
-            self.write_finding(key, 1, number, finding)?;
-        }
         for (number, finding) in (0_i64..).zip(&end.findings) {
             self.write_finding(key, 0, number, finding)?;
         }

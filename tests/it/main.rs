@@ -27,6 +27,12 @@ mod independent;
 #[cfg(feature = "sqlite")]
 mod index;
 #[cfg(test)]
+#[cfg(all(feature = "sqlite", unix))]
+mod index_equal;
+#[cfg(test)]
+#[cfg(all(feature = "sqlite", unix))]
+mod index_lab;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod large_files;
