@@ -98,7 +98,7 @@ type KnownJournals = BTreeMap<String, (i64, Known)>;
 
 impl Coordinator<'_, '_> {
     fn walk(&mut self) -> Result<(), IndexError> {
-        self.next_key = self.writer.last_key()? + 1;
+        self.next_key = self.writer.next_key()?;
         let mut gone: BTreeSet<String> = self.writer.known_tasks()?.into_iter().collect();
         for name in self.homes("", layout::TASK)? {
             gone.remove(&name);
@@ -181,8 +181,8 @@ impl Coordinator<'_, '_> {
     }
 
     fn forget(&mut self, key: i64) -> Result<(), IndexError> {
-        self.done.changed += 1;
-        self.writer.forget(key)
+        self.done.changed += u64::from(self.writer.forget(key)?);
+        Ok(())
     }
 
     fn take_answer(&mut self) -> Result<(), IndexError> {
@@ -199,8 +199,8 @@ impl Coordinator<'_, '_> {
                 self.send(job);
             }
             Answer::Gone(key) => {
-                self.writer.forget(key)?;
                 self.under_way -= 1;
+                self.forget(key)?;
             }
             Answer::Chunk(chunk) => {
                 self.done.events += chunk.records.len() as u64;
@@ -231,11 +231,18 @@ impl Coordinator<'_, '_> {
 
 /// What a writer's database knows.
 impl Writer<'_> {
-    fn last_key(&self) -> Result<i64, IndexError> {
-        self.ask(|connection| {
+    fn next_key(&self) -> Result<i64, IndexError> {
+        let last: i64 = self.ask(|connection| {
             connection
                 .query_row("SELECT COALESCE(MAX(journal), 0) FROM t_journals", [], |row| row.get(0))
-        })
+        })?;
+        // The keys of events have no more room for it.
+        if i32::try_from(last).is_err() {
+            let path = self.database.path.clone();
+            let reason = format!("no journal has the number {last}");
+            return Err(IndexError::Damaged { path, reason });
+        }
+        Ok(last + 1)
     }
 
     fn known_tasks(&self) -> Result<Vec<String>, IndexError> {

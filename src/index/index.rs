@@ -146,6 +146,10 @@ impl Index {
     /// number are the same, and old enough to tell, are taken to be the same; of a journal that grew, what
     /// it grew by is read. Makes the index where there is none that is any good.
     ///
+    /// What it does not see, and [`refresh_reading_data`](Index::refresh_reading_data) does: an edit in
+    /// place of what it had read of a journal that also grew since, and an object (a payload over 64 KiB)
+    /// that changed or vanished after its event was indexed.
+    ///
     /// # Errors
     /// As [`rebuild`](Index::rebuild).
     pub fn refresh(&self) -> Result<Built, IndexError> {
@@ -185,6 +189,9 @@ impl Index {
             .and_then(|database| self.bring_up(database, read_data, progress));
         match refreshed {
             Ok((database, done)) => {
+                if let Some(generation) = database.path.parent().and_then(Utf8Path::file_name) {
+                    locked.remove_others(generation);
+                }
                 drop(database);
                 Ok(Built { done, anew_because: None })
             }

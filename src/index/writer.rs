@@ -224,14 +224,13 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Forgets a journal.
-    pub(super) fn forget(&self, key: i64) -> Result<(), IndexError> {
+    /// Forgets a journal; false if it was not known.
+    pub(super) fn forget(&self, key: i64) -> Result<bool, IndexError> {
         self.forget_rows(key)?;
         self.run("DELETE FROM t_files WHERE journal = $1", [key])?;
         self.run("DELETE FROM t_stages WHERE journal = $1", [key])?;
         self.run("DELETE FROM t_laggards WHERE journal = $1", [key])?;
-        self.run("DELETE FROM t_journals WHERE journal = $1", [key])?;
-        Ok(())
+        Ok(self.run("DELETE FROM t_journals WHERE journal = $1", [key])? > 0)
     }
 
     /// Forgets what follows from its events.

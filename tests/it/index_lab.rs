@@ -51,7 +51,7 @@ pub(crate) fn dump(index: &Index) -> Dump {
             (view, found)
         })
         .collect();
-    assert_eq!(dump.len(), 15, "{:?}", dump.keys());
+    assert!(dump.len() >= 15, "{:?}", dump.keys());
     dump
 }
 
@@ -90,10 +90,23 @@ pub(crate) fn rebuilt(workspace: &Workspace) -> Dump {
     dump(&index)
 }
 
+/// The index says what one says that is made anew, by a program that has the library's projectors alone.
 #[track_caller]
 pub(crate) fn assert_equal(index: &Index, workspace: &Workspace) {
-    let found = compare(&dump(index), &rebuilt(workspace));
+    let (mut this, mut other) = (dump(index), rebuilt(workspace));
+    // Where users' projectors stand is compared by those who have them.
+    let known: Vec<_> = other["projection_state"].iter().map(|row| projector(row)).collect();
+    let known: std::collections::BTreeSet<_> = known.into_iter().collect();
+    for dump in [&mut this, &mut other] {
+        let states = dump.get_mut("projection_state").unwrap();
+        states.retain(|row| known.contains(&projector(row)));
+    }
+    let found = compare(&this, &other);
     assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+fn projector(row: &str) -> String {
+    row.split(' ').next().unwrap().to_owned()
 }
 
 /// The codes of all findings, sorted.

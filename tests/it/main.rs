@@ -33,6 +33,9 @@ mod index_equal;
 #[cfg(all(feature = "sqlite", unix))]
 mod index_lab;
 #[cfg(test)]
+#[cfg(all(feature = "sqlite", unix))]
+mod index_projectors;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod large_files;
