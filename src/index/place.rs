@@ -148,6 +148,7 @@ impl Locked {
 
     /// Removes all generations but one, also those of who was killed. Who has one open goes on reading it.
     pub(super) fn remove_others(&self, generation: &str) {
+        let _ = self.remove_if_there(NEW_CURRENT);
         for (name, _) in self.dir.list("").unwrap_or_default() {
             if is_generation(&name) && name != generation {
                 // What cannot be removed now is removed the next time.

@@ -38,7 +38,7 @@ impl Index {
     /// compared, their tables by the columns beside `journal`.
     ///
     /// # Errors
-    /// [`IndexError::NotBuilt`] where there is no index; where it cannot be read, or the other not be built.
+    /// [`IndexError::NotBuilt`] where there is no index, [`IndexError::Damaged`] where SQLite says so; where it cannot be read, or the other not be built.
     pub fn verify(
         &self,
         progress: &mut dyn FnMut(&Progress),
@@ -46,6 +46,7 @@ impl Index {
     ) -> Result<u64, IndexError> {
         let locked = self.lock()?;
         let database = Database::open_readable(&self.place)?;
+        sound(&database)?;
         let generation = new_generation();
         let compared = self.build(&locked, &generation, progress).and_then(|_| {
             let aside = self.place.database(&generation);
@@ -57,6 +58,17 @@ impl Index {
         locked.remove(&generation);
         compared
     }
+}
+
+/// SQLite's own check: what rows it keeps twice, as its indexes do, must agree.
+fn sound(database: &Database) -> Result<(), IndexError> {
+    let fail = IndexError::sqlite("check", &database.path);
+    let check = "PRAGMA integrity_check(1)";
+    let said: String = database.connection.query_row(check, [], |row| row.get(0)).map_err(fail)?;
+    if said == "ok" {
+        return Ok(());
+    }
+    Err(IndexError::Damaged { path: database.path.clone(), reason: said })
 }
 
 fn compare(database: &Database, tell: &mut dyn FnMut(Difference)) -> rusqlite::Result<u64> {

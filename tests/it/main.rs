@@ -31,6 +31,9 @@ mod index;
 mod index_equal;
 #[cfg(test)]
 #[cfg(all(feature = "sqlite", unix))]
+mod index_faults;
+#[cfg(test)]
+#[cfg(all(feature = "sqlite", unix))]
 mod index_lab;
 #[cfg(test)]
 #[cfg(all(feature = "sqlite", unix))]
