@@ -174,8 +174,12 @@ const OPERATIONS: &[Operation] = &[
         run.complete(outcome, None).ok().map(drop)
     }),
     ("repair", |h| {
-        let plan = h.run()?.plan_repair().ok()?;
-        plan.apply().ok()?.map(drop)
+        let run = h.run()?;
+        if h.chance.one_in(2) {
+            let bytes = [&fs::read(run.journal_path()).ok()?[..], b"hello\n"].concat();
+            fs::write(run.journal_path(), bytes).ok()?;
+        }
+        run.plan_repair().ok()?.apply().ok()?.map(drop)
     }),
     ("killed", |h| {
         let count = 1 + h.chance.below(3);

@@ -49,6 +49,9 @@ mod objects;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod portability;
+#[cfg(test)]
 mod random_damage;
 #[cfg(test)]
 mod reading;
