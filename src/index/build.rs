@@ -196,7 +196,7 @@ impl Coordinator<'_, '_> {
                 if let Some(known) = &mut job.known {
                     known.details = Some(self.writer.details(job.key)?);
                 }
-                self.send(job);
+                self.send(*job);
             }
             Answer::Gone(key) => {
                 self.under_way -= 1;

@@ -49,7 +49,7 @@ pub(super) enum Answer {
     /// Nothing is new.
     Same,
     /// Something is, and to tell what, the details are needed.
-    Changed(Job),
+    Changed(Box<Job>),
     /// It is not there.
     Gone(i64),
     /// A piece of what is new,
@@ -92,12 +92,12 @@ impl Looker<'_> {
         let answer = match self.stamps(&job.address) {
             Ok(None) => Answer::Gone(key),
             Err(_) if job.known.as_ref().is_some_and(|known| known.details.is_none()) => {
-                Answer::Changed(job)
+                Answer::Changed(Box::new(job))
             }
             Err(error) => self.look_for(job, at).nothing(error, tell),
             Ok(Some((dir, stamps))) => match &job.known {
                 Some(known) if !self.read_data && known.is_settled(&stamps) => Answer::Same,
-                Some(Known { details: None, .. }) => Answer::Changed(job),
+                Some(Known { details: None, .. }) => Answer::Changed(Box::new(job)),
                 _ => self.look_for(job, at).all(dir, stamps, tell),
             },
         };

@@ -30,6 +30,9 @@ pub(super) struct Writer<'a> {
     events: Vec<EventsStatement>,
 }
 
+/// The number, name, checksum and tables of a projector.
+type KnownProjector = (i64, String, String, Vec<String>);
+
 /// Events of one statement, and its text.
 struct EventsStatement {
     count: usize,
@@ -129,7 +132,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn known_projectors(&self) -> rusqlite::Result<Vec<(i64, String, String, Vec<String>)>> {
+    fn known_projectors(&self) -> rusqlite::Result<Vec<KnownProjector>> {
         let sql = "SELECT projector, name, checksum, tables FROM t_projectors";
         let mut known = self.database.connection.prepare(sql)?;
         let rows = known.query_map([], |row| {

@@ -359,10 +359,10 @@ impl History {
     fn new(seed: u64) -> Self {
         let test = TestWorkspace::new().unwrap();
         for run in &RUNS[..2] {
-            let run = test.start_run(*run).unwrap();
+            let run = test.start_run(run).unwrap();
             let store = run.artifacts().durability(Durability::Buffered);
             for name in NAMES.iter().take(3 + seed as usize % 3) {
-                store.write_bytes(&ArtifactName::new(*name).unwrap(), b"abc").unwrap();
+                store.write_bytes(ArtifactName::new(*name).unwrap(), b"abc").unwrap();
             }
         }
         let options = TaskOptions { title: "Another".into(), objective: String::new() };

@@ -28,7 +28,7 @@ fn some() -> TestWorkspace {
         let ctx = test.start_run(run).unwrap();
         let store = ctx.artifacts().durability(Durability::Buffered);
         for n in 0..3 {
-            store.write_bytes(&ArtifactName::new(format!("{n}.txt")).unwrap(), b"abc").unwrap();
+            store.write_bytes(ArtifactName::new(format!("{n}.txt")).unwrap(), b"abc").unwrap();
         }
         let events: Vec<_> = (0..60).map(|n| Event::new("noted").payload(&n)).collect();
         ctx.journal().unwrap().append_batch(&events).unwrap();
@@ -583,6 +583,6 @@ fn a_tree_without_derived_files_gets_none() {
     assert!(codes(&index).contains(&"journal_damaged".to_owned()));
     let after = tree(&root);
     let new: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).collect();
-    assert_eq!(new, [&Utf8PathBuf::new(); 0], "made by reading");
+    assert!(new.is_empty(), "made by reading: {new:?}");
     assert!(after == before);
 }

@@ -92,8 +92,7 @@ fn statements() -> Vec<(String, String)> {
         let source = fs::read_to_string(&path).unwrap();
         for literal in literals(&source) {
             let begins = |verb: &&str| literal.starts_with(verb);
-            if ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "DROP "].iter().any(|verb| begins(verb))
-            {
+            if ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "DROP "].iter().any(begins) {
                 // A name or a list stands there when it runs.
                 let literal = literal.replace("VALUES {rows}", "VALUES (1)").replace("{}", "x");
                 found.push((path.display().to_string(), literal));
