@@ -153,6 +153,16 @@ fn verify_sees_rows_of_users_projectors() {
 fn a_projector_with_another_schema_starts_over() {
     let (_test, ctx, plain) = setup(4);
     plain.clone().with_projector(Notes::new()).refresh().unwrap();
+    // Nor is the view of the first schema in the way of the second's, with or without the first's tables.
+    for schema in [
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE VIEW said AS SELECT 1 AS n",
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE VIEW said AS SELECT 2 AS n",
+    ] {
+        let index = plain.clone().with_projector(Notes { schema, ..Notes::new() });
+        index.refresh().unwrap();
+        assert_eq!(noted(&index), (seqs(0..=4), at(4)));
+        assert_eq!(index.refresh().unwrap().anew_because, None);
+    }
     let other = Notes {
         schema: "CREATE TABLE notes (journal INTEGER, seq INTEGER, odd INTEGER)",
         ..Notes::new()
@@ -253,8 +263,29 @@ fn of_an_event_all_is_written_or_nothing() {
     assert_eq!(differences(&index), []);
 }
 
+/// Says that a table of the library's is its own.
+struct OfTheLibrary;
+
+impl Projector for OfTheLibrary {
+    fn name(&self) -> &'static str {
+        "mine"
+    }
+
+    fn schema(&self) -> &'static str {
+        ""
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["t_events"]
+    }
+
+    fn apply(&self, _: &IndexedEvent<'_>, _: &mut Rows) -> Result<(), ProjectionError> {
+        Ok(())
+    }
+}
+
 #[test]
-fn two_projectors_of_one_name_are_refused() {
+fn projectors_that_cannot_be_told_apart_or_have_no_tables_are_refused() {
     let (_test, _, plain) = setup(1);
     for name in ["notes", "tasks"] {
         let index = plain.clone().with_projector(Notes::new());
@@ -262,8 +293,14 @@ fn two_projectors_of_one_name_are_refused() {
         let refused = index.refresh();
         assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{refused:?}");
     }
-    let bad = plain.clone().with_projector(Notes { schema: "CREATE TABLE (", ..Notes::new() });
-    let refused = bad.refresh();
+    for schema in
+        ["CREATE TABLE (", "CREATE TABLE notes (seq INTEGER)", "", "CREATE TABLE t_days (a)"]
+    {
+        let bad = plain.clone().with_projector(Notes { schema, ..Notes::new() });
+        let refused = bad.refresh();
+        assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{schema}: {refused:?}");
+    }
+    let refused = plain.clone().with_projector(OfTheLibrary).refresh();
     assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{refused:?}");
     plain.refresh().unwrap();
     assert_eq!(differences(&plain), []);

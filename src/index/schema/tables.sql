@@ -24,7 +24,8 @@ CREATE TABLE t_projectors (
     projector INTEGER NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
     checksum TEXT NOT NULL,
-    tables TEXT NOT NULL
+    tables TEXT NOT NULL,
+    views TEXT NOT NULL
 );
 
 -- The journals: one of each task (run_id is empty), one of each run. The cursor is where every
