@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender};
 
 use super::chunk::{Address, FileRow, Lag};
-use super::look::{Answer, Details, Job, Known, Looker};
+use super::look::{Answer, Details, Job, Known, Looker, unreadable};
 use super::writer::Writer;
 use super::{IndexError, Progress};
 use crate::digest::Digest;
@@ -37,13 +37,18 @@ pub(super) fn bring_up(
         for _ in 0..threads {
             let (jobs, answer) = (&jobs, send_answer.clone());
             scope.spawn(move || {
-                let _says_so = SaysSo(&answer);
                 while let Some(job) = next(jobs) {
                     let mut listened = true;
-                    looker.look(job, &mut |told| {
-                        listened = answer.send(told).is_ok();
-                        listened
+                    let look = std::panic::AssertUnwindSafe(|| {
+                        looker.look(job, &mut |told| {
+                            listened = answer.send(told).is_ok();
+                            listened
+                        });
                     });
+                    // One that panics and is silent would be waited for in vain.
+                    if let Err(panic) = std::panic::catch_unwind(look) {
+                        listened = answer.send(Answer::Panicked(panic)).is_ok();
+                    }
                     if !listened {
                         break;
                     }
@@ -66,17 +71,6 @@ pub(super) fn bring_up(
         coordinator.finish()
         // Dropped, its channels close, and the threads end.
     })
-}
-
-/// Says so where its thread panics, or the one who waits for answers would wait for ever.
-struct SaysSo<'a>(&'a SyncSender<Answer>);
-
-impl Drop for SaysSo<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = self.0.send(Answer::Panicked);
-        }
-    }
 }
 
 /// The next job; `None` once there will be none.
@@ -104,7 +98,7 @@ type KnownJournals = BTreeMap<String, (i64, Known)>;
 
 impl Coordinator<'_, '_> {
     fn walk(&mut self) -> Result<(), IndexError> {
-        self.next_key = self.writer.last_key()? + 1;
+        self.next_key = self.writer.next_key()?;
         let mut gone: BTreeSet<String> = self.writer.known_tasks()?.into_iter().collect();
         for name in self.homes("", layout::TASK)? {
             gone.remove(&name);
@@ -133,6 +127,10 @@ impl Coordinator<'_, '_> {
     fn homes(&mut self, below: &str, genesis: &str) -> Result<Vec<String>, IndexError> {
         let entries = match self.root.list(below) {
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            Err(error) if !below.is_empty() => {
+                self.findings.push(unreadable(error));
+                return Ok(Vec::new());
+            }
             other => other?,
         };
         let mut homes = Vec::new();
@@ -150,7 +148,8 @@ impl Coordinator<'_, '_> {
                 continue;
             };
             let path = if below.is_empty() { name } else { format!("{below}/{name}") };
-            if self.root.stat(&format!("{path}/{genesis}"))?.is_some() {
+            let found = self.root.stat(&format!("{path}/{genesis}"));
+            if found.is_ok_and(|found| found.is_some()) {
                 let place = Place { path: self.root.path().join(path), offset: None, length: None };
                 let reason = bad.reason.to_owned();
                 self.findings.push(Finding { code: Code::BadId, place, reason });
@@ -182,8 +181,8 @@ impl Coordinator<'_, '_> {
     }
 
     fn forget(&mut self, key: i64) -> Result<(), IndexError> {
-        self.done.changed += 1;
-        self.writer.forget(key)
+        self.done.changed += u64::from(self.writer.forget(key)?);
+        Ok(())
     }
 
     fn take_answer(&mut self) -> Result<(), IndexError> {
@@ -197,11 +196,11 @@ impl Coordinator<'_, '_> {
                 if let Some(known) = &mut job.known {
                     known.details = Some(self.writer.details(job.key)?);
                 }
-                self.send(job);
+                self.send(*job);
             }
             Answer::Gone(key) => {
-                self.writer.forget(key)?;
                 self.under_way -= 1;
+                self.forget(key)?;
             }
             Answer::Chunk(chunk) => {
                 self.done.events += chunk.records.len() as u64;
@@ -214,9 +213,7 @@ impl Coordinator<'_, '_> {
                 self.done.bytes += bytes;
                 (self.progress)(&self.done);
             }
-            Answer::Failed(error) => return Err(error),
-            // The panic goes on once all threads have ended.
-            Answer::Panicked => return Err(IndexError::Panicked),
+            Answer::Panicked(panic) => std::panic::resume_unwind(panic),
         }
         Ok(())
     }
@@ -234,11 +231,18 @@ impl Coordinator<'_, '_> {
 
 /// What a writer's database knows.
 impl Writer<'_> {
-    fn last_key(&self) -> Result<i64, IndexError> {
-        self.ask(|connection| {
+    fn next_key(&self) -> Result<i64, IndexError> {
+        let last: i64 = self.ask(|connection| {
             connection
                 .query_row("SELECT COALESCE(MAX(journal), 0) FROM t_journals", [], |row| row.get(0))
-        })
+        })?;
+        // The keys of events have no more room for it.
+        if i32::try_from(last).is_err() {
+            let path = self.database.path.clone();
+            let reason = format!("no journal has the number {last}");
+            return Err(IndexError::Damaged { path, reason });
+        }
+        Ok(last + 1)
     }
 
     fn known_tasks(&self) -> Result<Vec<String>, IndexError> {
@@ -249,12 +253,16 @@ impl Writer<'_> {
     }
 
     fn known_journals(&self, task: &str) -> Result<KnownJournals, IndexError> {
+        // Those that this program has not are no reason to look.
+        let own: Vec<String> = self.numbers().iter().map(i64::to_string).collect();
+        let sql = format!(
+            "SELECT run_id, journal, seq, bytes, hash, signature, stamp, genesis, \
+             EXISTS (SELECT 1 FROM t_laggards l WHERE l.journal = j.journal AND l.projector IN ({})) \
+             FROM t_journals j WHERE task_id = $1",
+            own.join(", ")
+        );
         self.ask(|connection| {
-            let mut journals = connection.prepare_cached(
-                "SELECT run_id, journal, seq, bytes, hash, signature, stamp, genesis, \
-                 EXISTS (SELECT 1 FROM t_laggards l WHERE l.journal = j.journal) \
-                 FROM t_journals j WHERE task_id = $1",
-            )?;
+            let mut journals = connection.prepare_cached(&sql)?;
             let rows = journals.query_map([task], |row| {
                 let signature: Option<Vec<u8>> = row.get(5)?;
                 let stamp: Option<Vec<u8>> = row.get(6)?;

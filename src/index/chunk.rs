@@ -33,6 +33,8 @@ pub(super) struct Chunk {
     /// Where the journal's projectors are then; a laggard has a place of its own.
     pub(super) cursor: Option<Cursor>,
     pub(super) laggards: Vec<(usize, Lag)>,
+    /// Findings before the cursor, or a little behind it: they stay, whatever becomes of this look.
+    pub(super) lasting: Vec<Finding>,
     pub(super) end: Option<End>,
 }
 
@@ -47,6 +49,7 @@ impl Chunk {
             said: Vec::new(),
             cursor: None,
             laggards: Vec::new(),
+            lasting: Vec::new(),
             end: None,
         }
     }
@@ -86,17 +89,17 @@ pub(super) enum Lag {
 /// The last of a journal.
 #[derive(Debug, Default)]
 pub(super) struct End {
-    /// Of the journal before its cursor: they stay.
-    pub(super) lasting: Vec<Finding>,
     /// Of what may be different at the next look.
     pub(super) findings: Vec<Finding>,
     /// The files that are new or changed, and the paths of those that are gone.
     pub(super) files: Vec<FileRow>,
     pub(super) gone: Vec<String>,
     pub(super) stages: Vec<EventId>,
+    /// Somebody may be writing at the journal's end.
+    pub(super) in_flight: bool,
     /// The next refresh may go by it.
     pub(super) signature: Option<[u8; 16]>,
-    /// The stamp of the journal, where the next look may go by it.
+    /// The stamp of the journal, where the next look may go by it, or by its length alone.
     pub(super) stamp: Option<Stamp>,
 }
 

@@ -102,9 +102,6 @@ pub enum IndexError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A thread panicked. Nobody sees this: the panic goes on.
-    #[error("a thread panicked")]
-    Panicked,
     /// The index does not know the run.
     #[error("the index does not know {what}; bring it up to date with `runjournal index refresh`")]
     NotIndexed {
@@ -121,10 +118,14 @@ impl IndexError {
     ) -> impl Fn(rusqlite::Error) -> Self + use<> {
         let path = path.to_owned();
         move |error| {
-            use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+            use rusqlite::ErrorCode::{
+                ConstraintViolation, DatabaseCorrupt, DiskFull, NotADatabase, Unknown,
+            };
             let path = path.clone();
             match error.sqlite_error_code() {
-                Some(DatabaseCorrupt | NotADatabase) => {
+                // The library's own statements break no rule and fit their tables, so where SQLite, or a
+                // value's type, says that they do not, the tables are not what was written.
+                Some(DatabaseCorrupt | NotADatabase | ConstraintViolation | Unknown) | None => {
                     Self::Damaged { path, reason: error.to_string() }
                 }
                 Some(DiskFull) => Self::Full { path },

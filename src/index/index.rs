@@ -146,6 +146,10 @@ impl Index {
     /// number are the same, and old enough to tell, are taken to be the same; of a journal that grew, what
     /// it grew by is read. Makes the index where there is none that is any good.
     ///
+    /// What it does not see, and [`refresh_reading_data`](Index::refresh_reading_data) does: an edit in
+    /// place of what it had read of a journal that also grew since, and an object (a payload over 64 KiB)
+    /// that changed or vanished after its event was indexed.
+    ///
     /// # Errors
     /// As [`rebuild`](Index::rebuild).
     pub fn refresh(&self) -> Result<Built, IndexError> {
@@ -185,6 +189,9 @@ impl Index {
             .and_then(|database| self.bring_up(database, read_data, progress));
         match refreshed {
             Ok((database, done)) => {
+                if let Some(generation) = database.path.parent().and_then(Utf8Path::file_name) {
+                    locked.remove_others(generation);
+                }
                 drop(database);
                 Ok(Built { done, anew_because: None })
             }
@@ -245,6 +252,14 @@ impl Index {
             let name = self.projectors.last().map_or("", |projector| projector.name());
             let reason = "another projector has that name".to_owned();
             return Err(IndexError::BadProjector { name: name.to_owned(), reason });
+        }
+        for own in &self.projectors {
+            let odd = |table: &&str| table.starts_with("t_") || table.contains(char::is_whitespace);
+            if let Some(table) = own.tables().iter().find(|table| odd(table)) {
+                let name = own.name().to_owned();
+                let reason = format!("no table of its own can be named {table:?}");
+                return Err(IndexError::BadProjector { name, reason });
+            }
         }
         let looker = Looker {
             root: self.workspace.root(),

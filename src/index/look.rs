@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Projector;
 use super::chunk::{Address, Anew, Chunk, End, FileRow, Lag, Said};
 use super::projector::{IndexedEvent, IndexedGenesis, IndexedJournal};
-use super::{IndexError, ProjectionError, Projector};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::{Code, Finding, Place};
@@ -28,7 +28,7 @@ pub(super) struct Job {
 /// What the index knows of it.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// The digest of its genesis file.
+    /// The digest of the genesis file.
     pub(super) genesis: Option<Digest>,
     pub(super) cursor: Option<Cursor>,
     pub(super) signature: Option<[u8; 16]>,
@@ -49,18 +49,15 @@ pub(super) enum Answer {
     /// Nothing is new.
     Same,
     /// Something is, and to tell what, the details are needed.
-    Changed(Job),
+    Changed(Box<Job>),
     /// It is not there.
     Gone(i64),
     /// A piece of what is new,
     Chunk(Box<Chunk>),
     /// and its end.
-    Done {
-        files: u64,
-        bytes: u64,
-    },
-    Failed(IndexError),
-    Panicked,
+    Done { files: u64, bytes: u64 },
+    /// A projector of the caller's panicked.
+    Panicked(Box<dyn std::any::Any + Send>),
 }
 
 /// Records in a piece: so many are in memory for each thread that looks.
@@ -84,6 +81,8 @@ struct Stamps {
     journal: Option<Stamp>,
     files: Vec<(String, Kind, Stamp)>,
     stages: Vec<EventId>,
+    /// What stands in the way of looking, such as a link in the place of a directory.
+    unreadable: Vec<Finding>,
 }
 
 impl Looker<'_> {
@@ -92,19 +91,22 @@ impl Looker<'_> {
         let (key, at) = (job.key, Stamp::now());
         let answer = match self.stamps(&job.address) {
             Ok(None) => Answer::Gone(key),
-            Err(error) => Answer::Failed(error.into()),
+            Err(_) if job.known.as_ref().is_some_and(|known| known.details.is_none()) => {
+                Answer::Changed(Box::new(job))
+            }
+            Err(error) => self.look_for(job, at).nothing(error, tell),
             Ok(Some((dir, stamps))) => match &job.known {
                 Some(known) if !self.read_data && known.is_settled(&stamps) => Answer::Same,
-                Some(Known { details: None, .. }) => Answer::Changed(job),
-                _ => {
-                    let home = self.home(&job.address);
-                    let mut look =
-                        Look { looker: self, home, job, at, bytes: 0, stopped: Vec::new() };
-                    look.all(dir, stamps, tell)
-                }
+                Some(Known { details: None, .. }) => Answer::Changed(Box::new(job)),
+                _ => self.look_for(job, at).all(dir, stamps, tell),
             },
         };
         tell(answer);
+    }
+
+    fn look_for(&self, job: Job, at: i64) -> Look<'_> {
+        let home = self.home(&job.address);
+        Look { looker: self, home, job, at, bytes: 0, stopped: Vec::new() }
     }
 
     fn home(&self, address: &Address) -> Home {
@@ -125,17 +127,30 @@ impl Looker<'_> {
         if genesis.is_none() {
             return Ok(None);
         }
-        let journal = file(layout::JOURNAL)?;
-        let (mut files, mut stages) = (Vec::new(), Vec::new());
+        // Why it cannot be looked at, who opens it is told.
+        let journal = file(layout::JOURNAL).unwrap_or_default();
+        let mut stamps = Stamps {
+            genesis,
+            journal,
+            files: Vec::new(),
+            stages: Vec::new(),
+            unreadable: Vec::new(),
+        };
         if address.run.is_some() {
-            files = dir.stamps_below(layout::ARTIFACTS)?;
-            let staged = match dir.list(layout::TMP) {
-                Err(error) if error.is_not_found() => Vec::new(),
-                other => other?,
-            };
-            stages = staged.iter().filter_map(|(name, _)| name.parse().ok()).collect();
+            match dir.stamps_below(layout::ARTIFACTS) {
+                Ok(files) => stamps.files = files,
+                Err(error) => stamps.unreadable.push(unreadable(error)),
+            }
+            match dir.list(layout::TMP) {
+                Ok(staged) => {
+                    stamps.stages =
+                        staged.iter().filter_map(|(name, _)| name.parse().ok()).collect();
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) => stamps.unreadable.push(unreadable(error)),
+            }
         }
-        Ok(Some((dir, Stamps { genesis, journal, files, stages })))
+        Ok(Some((dir, stamps)))
     }
 }
 
@@ -230,26 +245,45 @@ impl Look<'_> {
                     JournalError::MissingJournal { .. } => Code::JournalMissing,
                     _ => Code::Unreadable,
                 };
-                end.lasting.clear();
                 end.findings.push(self.unreadable(code, error));
+                end.stamp = None;
                 self.anew(journal, start)
             }
         };
-        let settled = match self.files(&dir, &stamps, &mut end) {
-            Ok(settled) => settled,
-            Err(error) if error.is_not_found() => false,
-            Err(error) => return Answer::Failed(error.into()),
-        };
+        let settled = self.files(&dir, &stamps, &mut end);
+        end.findings.extend(stamps.unreadable.iter().cloned());
         let read_all = end.findings.iter().all(|finding| finding.code != Code::Unreadable);
-        let ended = end.stamp.take().filter(|_| read_all);
-        if settled && ended.is_some() && stamps.are_older_than(self.at) {
+        let ended = end.stamp.take();
+        if settled
+            && read_all
+            && ended.is_some()
+            && !end.in_flight
+            && stamps.are_older_than(self.at)
+        {
             end.signature = Some(stamps.signature());
         }
-        end.stamp = ended.filter(|stamp| stamp.is_older_than(self.at));
+        let is_certain = |stamp: &Stamp| !end.in_flight && stamp.is_older_than(self.at);
+        end.stamp =
+            ended.map(|stamp| if is_certain(&stamp) { stamp } else { stamp.without_times() });
         end.stages = stamps.stages;
         last.end = Some(end);
         tell(Answer::Chunk(Box::new(last)));
         Answer::Done { files: stamps.files.len() as u64, bytes: self.bytes }
+    }
+
+    /// There is a directory, and it cannot be looked into.
+    fn nothing(&mut self, error: IoError, tell: &mut dyn FnMut(Answer) -> bool) -> Answer {
+        let mut chunk = self.anew(None, None);
+        let gone = self.known_files().into_keys().collect();
+        chunk.end = Some(End { findings: vec![unreadable(error)], gone, ..End::default() });
+        tell(Answer::Chunk(Box::new(chunk)));
+        Answer::Done { files: 0, bytes: 0 }
+    }
+
+    /// The files that the index knows, for once.
+    fn known_files(&mut self) -> BTreeMap<String, FileRow> {
+        let details = self.job.known.as_mut().and_then(|known| known.details.as_mut());
+        details.map(|details| std::mem::take(&mut details.files)).unwrap_or_default()
     }
 
     /// A chunk that makes the index forget what it knows, or thought it knew.
@@ -257,36 +291,14 @@ impl Look<'_> {
         self.stopped.clear();
         let mut chunk = Chunk::new(self.job.key, journal);
         chunk.anew = Some(Anew { address: self.job.address.clone(), start });
-        if let Some(start) = start {
-            (0..self.looker.projectors.len()).for_each(|by| self.begin(by, start, &mut chunk));
-        }
-        chunk
-    }
-
-    /// Has a projector say what a journal means to it before its first event.
-    fn begin(&mut self, by: usize, start: Cursor, chunk: &mut Chunk) {
-        let (Some(projector), Some(journal)) =
-            (self.looker.projectors.get(by), chunk.journal.clone())
-        else {
-            return;
-        };
-        let said = chunk.rows.statements.len();
-        let begun = guarded(|| {
-            projector.begin(&journal, &mut chunk.rows);
-            Ok(())
-        });
-        match begun {
-            Ok(()) => {
+        if let (Some(journal), Some(start)) = (&chunk.journal, start) {
+            for (by, projector) in self.looker.projectors.iter().enumerate() {
+                projector.begin(journal, &mut chunk.rows);
                 let statements_end = chunk.rows.statements.len();
                 chunk.said.push(Said { by, before: start, seq: 0, statements_end });
             }
-            Err(error) => {
-                chunk.rows.truncate(said);
-                self.stopped.push(by);
-                let error = error.to_string();
-                chunk.laggards.push((by, Lag::Stopped { before: start, seq: 0, error }));
-            }
         }
+        chunk
     }
 
     fn genesis(&self, dir: &Dir) -> Result<(IndexedJournal, Opened), GenesisError> {
@@ -353,6 +365,7 @@ impl Look<'_> {
             return From::Anew;
         };
         let (Some(cursor), Some(now)) = (known.cursor, stamps.journal) else { return From::Anew };
+        // Another genesis file is another history, whatever the journal's lines say.
         if known.genesis != Some(start.hash()) {
             return From::Anew;
         }
@@ -396,7 +409,6 @@ impl Look<'_> {
                 Err(error) => return Err(error),
             }
             // What was known is of another history, or of one that was damaged since.
-            end.lasting.clear();
             end.findings.retain(|finding| finding.code == Code::IdentityDiffers);
         }
         let chunk = self.anew(Some(Arc::clone(journal)), Some(start));
@@ -419,7 +431,7 @@ impl Look<'_> {
             Err(JournalError::CursorMismatch { .. }) => return Ok(None),
             other => other?,
         };
-        let mut before = from;
+        let (mut before, mut told) = (from, 0);
         chunk.cursor = Some(from);
         while let Some(record) = events.next() {
             let record = match record {
@@ -440,11 +452,14 @@ impl Look<'_> {
                     length: Some(record.end() - record.offset()),
                 };
                 let reason = format!("the index has no room for seq {}", record.seq());
-                end.lasting.push(Finding { code: Code::ProjectionStopped, place, reason });
+                chunk.lasting.push(Finding { code: Code::ProjectionStopped, place, reason });
                 continue;
             }
             chunk.records.push(record);
             if chunk.records.len() == PIECE {
+                // With each piece, for a look may be cut short, and the next one goes on behind it.
+                chunk.lasting.extend(events.all_findings().0.iter().skip(told).cloned());
+                told = events.all_findings().0.len();
                 let journal = chunk.journal.clone();
                 let full = std::mem::replace(&mut chunk, Chunk::new(self.job.key, journal));
                 chunk.cursor = full.cursor;
@@ -457,12 +472,12 @@ impl Look<'_> {
         if !whole && lasting.iter().any(|found| found.code == Code::JournalDamaged) {
             return Ok(None);
         }
-        end.lasting.extend_from_slice(lasting);
+        chunk.lasting.extend(lasting.iter().skip(told).cloned());
         end.findings.extend_from_slice(tail);
         self.bytes += events.reached().saturating_sub(from.offset());
         if events.reached() != before.offset() {
             // Somebody may be writing just there, and it may not be a finding for that reason alone.
-            end.stamp = end.stamp.filter(|_| !tail.is_empty());
+            end.in_flight = tail.is_empty();
         }
         Ok(Some(Some(chunk)))
     }
@@ -483,7 +498,7 @@ impl Look<'_> {
             }
             let Some(projector) = self.looker.projectors.get(by) else { continue };
             let said = chunk.rows.statements.len();
-            match guarded(|| projector.apply(&event, &mut chunk.rows)) {
+            match projector.apply(&event, &mut chunk.rows) {
                 Ok(()) => {
                     let statements_end = chunk.rows.statements.len();
                     if statements_end > said {
@@ -516,8 +531,13 @@ impl Look<'_> {
                 Lag::None => continue,
             };
             let from = if from.seq() == 0 { start } else { from };
-            if from == start {
-                self.begin(by, start, chunk);
+            if from == start
+                && let (Some(projector), Some(journal)) =
+                    (self.looker.projectors.get(by), chunk.journal.clone())
+            {
+                projector.begin(&journal, &mut chunk.rows);
+                let statements_end = chunk.rows.statements.len();
+                chunk.said.push(Said { by, before: start, seq: 0, statements_end });
             }
             let mut before = from;
             let mut count = 0;
@@ -548,10 +568,8 @@ impl Look<'_> {
     }
 
     /// Hashes the files that are new or may have changed. False where they have to be looked at again.
-    fn files(&mut self, dir: &Dir, stamps: &Stamps, end: &mut End) -> Result<bool, IoError> {
-        let details = self.job.known.as_mut().and_then(|known| known.details.as_mut());
-        let mut known =
-            details.map(|details| std::mem::take(&mut details.files)).unwrap_or_default();
+    fn files(&mut self, dir: &Dir, stamps: &Stamps, end: &mut End) -> bool {
+        let mut known = self.known_files();
         let mut settled = true;
         for (path, kind, stamp) in &stamps.files {
             let name = format!("{}/{path}", layout::ARTIFACTS);
@@ -574,8 +592,9 @@ impl Look<'_> {
                 Err(error) => {
                     settled = false;
                     if !error.is_not_found() {
-                        end.findings.push(self.unreadable(Code::Unreadable, error));
+                        end.findings.push(unreadable(error));
                     }
+                    end.gone.push(path.clone());
                     continue;
                 }
             };
@@ -584,13 +603,17 @@ impl Look<'_> {
             settled &= stamp.is_some();
             end.files.push(FileRow { path: path.clone(), digest, size, stamp });
         }
-        end.gone = known.into_keys().collect();
-        Ok(settled)
+        end.gone.extend(known.into_keys());
+        settled
     }
 }
 
-/// A panic of a projector is an error like any other: it stops that projector alone.
-fn guarded(work: impl FnOnce() -> Result<(), ProjectionError>) -> Result<(), ProjectionError> {
-    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    done.unwrap_or_else(|_| Err(ProjectionError::new("it panicked")))
+/// Something is there, and the system does not let us see it.
+pub(super) fn unreadable(error: IoError) -> Finding {
+    let reason = format!("cannot {}: {}", error.action, error.source);
+    Finding {
+        code: Code::Unreadable,
+        place: Place { path: error.path, offset: None, length: None },
+        reason,
+    }
 }

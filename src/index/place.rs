@@ -78,7 +78,7 @@ impl Place {
             let lock = dir.open_lock(LOCK)?;
             Ok((dir, lock))
         });
-        let (dir, lock) = opened.map_err(|source| self.refused(source))?;
+        let (dir, lock) = opened.map_err(|source| refused(&self.dir, source))?;
         if !lock.wait(patience, LockFile::try_exclusive)? {
             return Err(IndexError::Busy {
                 path: lock.path().to_owned(),
@@ -88,16 +88,15 @@ impl Place {
         }
         Ok(Locked { dir, _lock: lock })
     }
+}
 
-    fn refused(&self, source: IoError) -> IndexError {
-        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
-        match source.source.kind() {
-            ReadOnlyFilesystem | PermissionDenied => {
-                IndexError::ReadOnly { path: self.dir.clone(), source }
-            }
-            StorageFull => IndexError::Full { path: self.dir.clone() },
-            _ => source.into(),
-        }
+fn refused(dir: &Utf8Path, source: IoError) -> IndexError {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let path = dir.to_owned();
+    match source.source.kind() {
+        ReadOnlyFilesystem | PermissionDenied => IndexError::ReadOnly { path, source },
+        StorageFull | QuotaExceeded => IndexError::Full { path },
+        _ => source.into(),
     }
 }
 
@@ -110,12 +109,18 @@ pub(super) struct Locked {
 impl Locked {
     /// Makes the directory of a new generation.
     pub(super) fn create(&self, generation: &str) -> Result<(), IndexError> {
-        self.dir.create_dir(generation)?;
-        Ok(())
+        match self.dir.create_dir(generation) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(refused(self.dir.path(), source)),
+        }
     }
 
     /// Makes a whole generation the one that holds, once the disk has all of it.
     pub(super) fn install(&self, generation: &str) -> Result<(), IndexError> {
+        self.put_in_place(generation).map_err(|source| refused(self.dir.path(), source))
+    }
+
+    fn put_in_place(&self, generation: &str) -> Result<(), IoError> {
         self.dir.open_read(&format!("{generation}/{DATABASE}"))?.sync()?;
         self.dir.sync(generation)?;
         self.dir.sync("")?;
@@ -125,12 +130,12 @@ impl Locked {
         current.write(format!("{generation}\n").as_bytes())?;
         current.sync()?;
         self.dir.rename(NEW_CURRENT, &self.dir, CURRENT)?;
-        Ok(self.dir.sync("")?)
+        self.dir.sync("")
     }
 
-    fn remove_if_there(&self, name: &str) -> Result<(), IndexError> {
+    fn remove_if_there(&self, name: &str) -> Result<(), IoError> {
         match self.dir.remove_file(name) {
-            Err(error) if !error.is_not_found() => Err(error.into()),
+            Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
     }
@@ -141,8 +146,9 @@ impl Locked {
         let _ = self.dir.remove_tree(generation);
     }
 
-    /// Removes all generations but one. Who has one open goes on reading it.
+    /// Removes all generations but one, also those of who was killed. Who has one open goes on reading it.
     pub(super) fn remove_others(&self, generation: &str) {
+        let _ = self.remove_if_there(NEW_CURRENT);
         for (name, _) in self.dir.list("").unwrap_or_default() {
             if is_generation(&name) && name != generation {
                 // What cannot be removed now is removed the next time.

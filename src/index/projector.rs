@@ -60,7 +60,7 @@ pub trait Projector: Send + Sync {
     /// text changes, its rows are made anew. See `docs/portability.md` for SQL that any backend takes.
     fn schema(&self) -> &'static str;
 
-    /// Its tables. Each has a column `journal`, by which the rows of a journal that is gone, or is
+    /// Its tables, whose names do not begin with `t_`. Each has a column `journal`, by which the rows of a journal that is gone, or is
     /// another one, are removed.
     fn tables(&self) -> &'static [&'static str];
 

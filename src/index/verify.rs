@@ -6,12 +6,13 @@ use serde::Serialize;
 use super::database::Database;
 use super::place::new_generation;
 use super::{Index, IndexError, Progress, Value, schema};
+use crate::finding::Code;
 
 /// A row that only one of two indexes has.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Difference {
-    /// The view that it is in.
+    /// The view that it is in, or the table of a projector that is not the library's.
     pub view: String,
     /// Who has it.
     pub side: Side,
@@ -33,10 +34,11 @@ impl Index {
     /// Compares the index with the tree: builds another aside, reading everything, and tells every row of
     /// every view that only one of them has. Returns how many there are. An index that was not brought up
     /// to date since the tree changed differs as well; [`refresh`](Index::refresh) it first, to see only
-    /// what a refresh does not see.
+    /// what a refresh does not see. Of projectors that are not the library's, those that both know are
+    /// compared, their tables by the columns beside `journal`.
     ///
     /// # Errors
-    /// [`IndexError::NotBuilt`] where there is no index; where it cannot be read, or the other not be built.
+    /// [`IndexError::NotBuilt`] where there is no index, [`IndexError::Damaged`] where SQLite says so; where it cannot be read, or the other not be built.
     pub fn verify(
         &self,
         progress: &mut dyn FnMut(&Progress),
@@ -44,6 +46,7 @@ impl Index {
     ) -> Result<u64, IndexError> {
         let locked = self.lock()?;
         let database = Database::open_readable(&self.place)?;
+        sound(&database)?;
         let generation = new_generation();
         let compared = self.build(&locked, &generation, progress).and_then(|_| {
             let aside = self.place.database(&generation);
@@ -57,26 +60,98 @@ impl Index {
     }
 }
 
+/// SQLite's own check: what rows it keeps twice, as its indexes do, must agree.
+fn sound(database: &Database) -> Result<(), IndexError> {
+    let fail = IndexError::sqlite("check", &database.path);
+    let check = "PRAGMA integrity_check(1)";
+    let said: String = database.connection.query_row(check, [], |row| row.get(0)).map_err(fail)?;
+    if said == "ok" {
+        return Ok(());
+    }
+    Err(IndexError::Damaged { path: database.path.clone(), reason: said })
+}
+
 fn compare(database: &Database, tell: &mut dyn FnMut(Difference)) -> rusqlite::Result<u64> {
     let mut count = 0;
-    for view in schema::view_names() {
+    let strangers = strangers(database)?;
+    let views = schema::view_names().into_iter();
+    let mut compared: Vec<_> = views.map(|view| (view, "*".to_owned(), String::new())).collect();
+    for table in tables(database)? {
+        let (columns, join) = columns(database, &table)?;
+        compared.push((table, columns, join));
+    }
+    for (view, columns, join) in compared {
         for (side, this, other) in [(Side::Index, "main", "aside"), (Side::Tree, "aside", "main")] {
-            let sql = format!("SELECT * FROM {this}.{view} EXCEPT SELECT * FROM {other}.{view}");
+            let select = |schema: &str| {
+                let join = join.replace("{schema}", schema);
+                format!("SELECT {columns} FROM {schema}.\"{view}\" {join}")
+            };
+            let sql = format!("{} EXCEPT {}", select(this), select(other));
             let mut statement = database.connection.prepare(&sql)?;
             let names: Vec<String> =
                 statement.column_names().into_iter().map(str::to_owned).collect();
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let mut columns = Vec::with_capacity(names.len());
+                let mut values = Vec::with_capacity(names.len());
                 for (at, name) in names.iter().enumerate() {
-                    columns.push((name.clone(), value(row.get_ref(at)?)));
+                    values.push((name.clone(), value(row.get_ref(at)?)));
+                }
+                if strangers.iter().any(|name| is_of(&view, &values, name)) {
+                    continue;
                 }
                 count += 1;
-                tell(Difference { view: view.clone(), side, row: columns });
+                tell(Difference { view: view.clone(), side, row: values });
             }
         }
     }
     Ok(count)
+}
+
+/// Projectors that the index knows and this program does not: nothing can be said of them.
+fn strangers(database: &Database) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT name FROM main.t_projectors EXCEPT SELECT name FROM aside.t_projectors";
+    let mut names = database.connection.prepare(sql)?;
+    names.query_map([], |row| row.get(0))?.collect()
+}
+
+/// True if a row of a view is about this projector.
+fn is_of(view: &str, row: &[(String, Value)], projector: &str) -> bool {
+    let holds = |name: &str, wanted: &dyn Fn(&str) -> bool| {
+        let mut columns = row.iter();
+        columns.any(|(column, value)| {
+            column == name && matches!(value, Value::Text(text) if wanted(text))
+        })
+    };
+    match view {
+        "projection_state" => holds("projector", &|text| text == projector),
+        "findings" => {
+            holds("code", &|code| code == Code::ProjectionStopped.to_string())
+                && holds("reason", &|text| text.starts_with(&format!("{projector} stopped at ")))
+        }
+        _ => false,
+    }
+}
+
+/// The tables of projectors that are not the library's, where both have the same.
+fn tables(database: &Database) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT a.tables FROM aside.t_projectors a \
+               JOIN main.t_projectors m ON m.name = a.name AND m.checksum = a.checksum";
+    let mut tables = database.connection.prepare(sql)?;
+    let tables = tables.query_map([], |row| row.get::<_, String>(0))?;
+    let tables = tables.collect::<rusqlite::Result<Vec<_>>>()?.join(" ");
+    let own = tables.split(' ').filter(|name| !name.is_empty() && !name.starts_with("t_"));
+    Ok(own.map(str::to_owned).collect())
+}
+
+/// The columns to compare, and the join that puts a place for the number of a journal.
+fn columns(database: &Database, table: &str) -> rusqlite::Result<(String, String)> {
+    let sql = "SELECT name FROM pragma_table_info($1) WHERE name <> 'journal'";
+    let mut columns = database.connection.prepare(sql)?;
+    let columns = columns.query_map([table], |row| row.get::<_, String>(0))?;
+    let columns = columns.collect::<rusqlite::Result<Vec<_>>>()?;
+    let own = columns.iter().map(|name| format!(", \"{table}\".\"{name}\"")).collect::<String>();
+    let join = format!("JOIN {{schema}}.t_journals j ON j.journal = \"{table}\".journal");
+    Ok((format!("j.task_id, j.run_id{own}"), join))
 }
 
 pub(super) fn value(value: ValueRef<'_>) -> Value {

@@ -30,6 +30,9 @@ pub(super) struct Writer<'a> {
     events: Vec<EventsStatement>,
 }
 
+/// The number, name, checksum, tables and views of a projector.
+type KnownProjector = (i64, String, String, Vec<String>, Vec<String>);
+
 /// Events of one statement, and its text.
 struct EventsStatement {
     count: usize,
@@ -112,35 +115,41 @@ impl<'a> Writer<'a> {
         for projector in self.projectors {
             let (name, sql) = (projector.name(), projector.schema());
             let checksum = crate::digest::Digest::of(sql.as_bytes()).to_hex();
-            let found = known.iter().position(|(_, known, _, _)| known == name);
+            let found = known.iter().position(|(_, known, ..)| known == name);
             let found = found.map(|at| known.swap_remove(at));
             let number = match found {
-                Some((number, _, same, _)) if same == checksum => number,
+                Some((number, _, same, ..)) if same == checksum => number,
                 other => {
-                    if let Some((number, _, _, tables)) = other {
-                        self.dismiss(number, &tables)?;
+                    if let Some((number, _, _, tables, views)) = other {
+                        self.dismiss(number, &tables, &views)?;
                     }
                     self.admit(*projector, &checksum)?
                 }
             };
             self.numbers.push(number);
         }
-        self.strangers = known.into_iter().map(|(number, _, _, tables)| (number, tables)).collect();
+        self.strangers =
+            known.into_iter().map(|(number, _, _, tables, _)| (number, tables)).collect();
         Ok(())
     }
 
-    fn known_projectors(&self) -> rusqlite::Result<Vec<(i64, String, String, Vec<String>)>> {
-        let sql = "SELECT projector, name, checksum, tables FROM t_projectors";
+    fn known_projectors(&self) -> rusqlite::Result<Vec<KnownProjector>> {
+        let sql = "SELECT projector, name, checksum, tables, views FROM t_projectors";
         let mut known = self.database.connection.prepare(sql)?;
         let rows = known.query_map([], |row| {
-            let tables: String = row.get(3)?;
-            let tables = tables.split(' ').map(str::to_owned).collect();
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, tables))
+            let names = |at| -> rusqlite::Result<Vec<String>> {
+                let names: String = row.get(at)?;
+                Ok(names.split_whitespace().map(str::to_owned).collect())
+            };
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, names(3)?, names(4)?))
         })?;
         rows.collect()
     }
 
-    fn dismiss(&self, number: i64, tables: &[String]) -> Result<(), IndexError> {
+    fn dismiss(&self, number: i64, tables: &[String], views: &[String]) -> Result<(), IndexError> {
+        for view in views {
+            self.run(&format!("DROP VIEW IF EXISTS {}", quoted(view)), [])?;
+        }
         for table in tables {
             self.run(&format!("DROP TABLE IF EXISTS {}", quoted(table)), [])?;
         }
@@ -153,15 +162,25 @@ impl<'a> Writer<'a> {
         let bad =
             |reason: String| IndexError::BadProjector { name: projector.name().into(), reason };
         let builtin = projector.tables().iter().any(|table| table.starts_with("t_"));
+        let mut views = Vec::new();
         if !builtin {
+            let before = self.views().map_err(self.failed())?;
             for statement in schema::statements(projector.schema()) {
                 let made = self.database.connection.execute(&schema::for_sqlite(&statement), []);
                 made.map_err(|error| bad(error.to_string()))?;
             }
+            for table in projector.tables() {
+                // By it the rows of a journal are found again.
+                let sql = format!("SELECT journal FROM {}", quoted(table));
+                let found = self.database.connection.prepare(&sql);
+                found.map_err(|error| bad(error.to_string()))?;
+            }
+            views = self.views().map_err(self.failed())?;
+            views.retain(|view| !before.contains(view));
         }
         self.run(
-            "INSERT INTO t_projectors (name, checksum, tables) VALUES ($1, $2, $3)",
-            [projector.name(), checksum, &projector.tables().join(" ")],
+            "INSERT INTO t_projectors (name, checksum, tables, views) VALUES ($1, $2, $3, $4)",
+            [projector.name(), checksum, &projector.tables().join(" "), &views.join(" ")],
         )?;
         let number = self.database.connection.last_insert_rowid();
         self.run(
@@ -170,6 +189,12 @@ impl<'a> Writer<'a> {
             [number],
         )?;
         Ok(number)
+    }
+
+    fn views(&self) -> rusqlite::Result<Vec<String>> {
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'view'";
+        let mut names = self.database.connection.prepare(sql)?;
+        names.query_map([], |row| row.get(0))?.collect()
     }
 
     /// The numbers of the projectors, in their order.
@@ -207,6 +232,10 @@ impl<'a> Writer<'a> {
                 ),
             )?;
         }
+        for finding in &chunk.lasting {
+            let number = finding.place.offset.map_or(0, integer);
+            self.write_finding(key, 1, number, finding)?;
+        }
         if let Some(end) = &chunk.end {
             self.write_end(key, end)?;
             self.stopped.retain(|(_, journal)| *journal != key);
@@ -220,14 +249,13 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Forgets a journal.
-    pub(super) fn forget(&self, key: i64) -> Result<(), IndexError> {
+    /// Forgets a journal; false if it was not known.
+    pub(super) fn forget(&self, key: i64) -> Result<bool, IndexError> {
         self.forget_rows(key)?;
         self.run("DELETE FROM t_files WHERE journal = $1", [key])?;
         self.run("DELETE FROM t_stages WHERE journal = $1", [key])?;
         self.run("DELETE FROM t_laggards WHERE journal = $1", [key])?;
-        self.run("DELETE FROM t_journals WHERE journal = $1", [key])?;
-        Ok(())
+        Ok(self.run("DELETE FROM t_journals WHERE journal = $1", [key])? > 0)
     }
 
     /// Forgets what follows from its events.
@@ -260,8 +288,8 @@ impl<'a> Writer<'a> {
             self.forget_rows(key)?;
             self.run("DELETE FROM t_laggards WHERE journal = $1", [key])?;
             self.run(
-                "UPDATE t_journals SET trace_id = $1, records = 0, seq = 0, bytes = 0, hash = NULL, \
-                 genesis = NULL, signature = NULL, stamp = NULL WHERE journal = $2",
+                "UPDATE t_journals SET trace_id = $1, records = 0, seq = 0, bytes = 0, \
+                 genesis = NULL, hash = NULL, signature = NULL, stamp = NULL WHERE journal = $2",
                 (values.3, key),
             )?;
         }
@@ -430,10 +458,6 @@ impl<'a> Writer<'a> {
 
     fn write_end(&self, key: i64, end: &End) -> Result<(), IndexError> {
         self.run("DELETE FROM t_findings WHERE journal = $1 AND lasting = 0", [key])?;
-        for finding in &end.lasting {
-            let number = finding.place.offset.map_or(0, integer);
-            self.write_finding(key, 1, number, finding)?;
-        }
         for (number, finding) in (0_i64..).zip(&end.findings) {
             self.write_finding(key, 0, number, finding)?;
         }

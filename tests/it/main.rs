@@ -27,6 +27,18 @@ mod independent;
 #[cfg(feature = "sqlite")]
 mod index;
 #[cfg(test)]
+#[cfg(all(feature = "sqlite", unix))]
+mod index_equal;
+#[cfg(test)]
+#[cfg(all(feature = "sqlite", unix))]
+mod index_faults;
+#[cfg(test)]
+#[cfg(all(feature = "sqlite", unix))]
+mod index_lab;
+#[cfg(test)]
+#[cfg(all(feature = "sqlite", unix))]
+mod index_projectors;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod large_files;
@@ -38,6 +50,9 @@ mod manifest;
 mod objects;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod portability;
 #[cfg(test)]
 mod random_damage;
 #[cfg(test)]

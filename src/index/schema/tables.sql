@@ -24,18 +24,20 @@ CREATE TABLE t_projectors (
     projector INTEGER NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
     checksum TEXT NOT NULL,
-    tables TEXT NOT NULL
+    tables TEXT NOT NULL,
+    views TEXT NOT NULL
 );
 
 -- The journals: one of each task (run_id is empty), one of each run. The cursor is where every
--- projector stands that t_laggards does not name. Signature and stamp serve to skip work; without one,
+-- projector stands that t_laggards does not name; genesis is the digest of the file that the rows and the
+-- chain begin with. Signature and stamp serve to skip work; without one,
 -- the next look is a thorough one.
 CREATE TABLE t_journals (
     journal INTEGER NOT NULL PRIMARY KEY,
     task_id TEXT NOT NULL,
     run_id TEXT NOT NULL,
-    genesis BLOB,
     trace_id TEXT,
+    genesis BLOB,
     records INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
