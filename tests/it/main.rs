@@ -37,6 +37,9 @@ mod objects;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod queries;
+#[cfg(test)]
 mod random_damage;
 #[cfg(test)]
 mod reading;
