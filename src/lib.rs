@@ -53,6 +53,8 @@
 //! | see them as they come, and go on later | [`Events::follow`], [`Follow`], [`Follow::cursor`] |
 //! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
+//! | ask across tasks and runs | `index::Index`, `index::IndexReader` (feature `sqlite`) |
+//! | see a run as it stands, then its events | `index::IndexReader::snapshot` (feature `sqlite`) |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |
 //!
 //! # The map
@@ -68,6 +70,7 @@
 //! | `artifact` | files, with the journal as their write-ahead log |
 //! | `context` | [`RunContext`] and [`JournalWriter`]: where a node stands |
 //! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, states, creation, completion |
+//! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
 //! | `testing` | a workspace for tests (feature `testing`) |

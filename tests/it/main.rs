@@ -27,6 +27,9 @@ mod independent;
 #[cfg(feature = "sqlite")]
 mod index;
 #[cfg(test)]
+#[cfg(feature = "cli")]
+mod index_cli;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod large_files;

@@ -18,9 +18,6 @@ mod sql;
 mod steps;
 mod tasks;
 
-#[cfg(test)]
-mod plans;
-
 pub use artifacts::{ArtifactQuery, ArtifactRow};
 pub(super) use columns::Columns;
 pub use events::{EventQuery, EventRow};

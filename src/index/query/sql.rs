@@ -36,6 +36,8 @@ impl<'a> SqlRow<'a> {
     }
 }
 
+const MORE: &str = "it does something else than to read";
+
 impl IndexReader {
     /// Asks in SQL, with values for `$1`, `$2`, ..., and hands on row by row, in flat memory, until it is
     /// told to break off. One statement, which reads: all else is refused before it is run.
@@ -73,15 +75,17 @@ impl IndexReader {
         each: &mut dyn FnMut(SqlRow<'_>) -> ControlFlow<()>,
     ) -> Result<(), IndexError> {
         let connection = &self.database.connection;
+        let bad =
+            |reason: &str| IndexError::BadQuery { sql: sql.to_owned(), reason: reason.to_owned() };
         let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(ErrorCode::AuthorizationForStatementDenied) => bad(MORE),
             None
             | Some(
                 ErrorCode::Unknown
-                | ErrorCode::AuthorizationForStatementDenied
                 | ErrorCode::ReadOnly
                 | ErrorCode::TooBig
                 | ErrorCode::ParameterOutOfRange,
-            ) => IndexError::BadQuery { sql: sql.to_owned(), reason: error.to_string() },
+            ) => bad(&error.to_string()),
             Some(_) => self.failed()(error),
         };
         connection.authorizer(Some(only_reading)).map_err(failed)?;
@@ -92,8 +96,7 @@ impl IndexReader {
         let columns: Vec<String> =
             statement.column_names().into_iter().map(str::to_owned).collect();
         if !statement.readonly() || columns.is_empty() {
-            let reason = "it does not read".to_owned();
-            return Err(IndexError::BadQuery { sql: sql.to_owned(), reason });
+            return Err(bad(MORE));
         }
         let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
