@@ -142,7 +142,7 @@ fn grown(ops: &[Op]) -> (TestWorkspace, Index) {
     let mut last: Vec<EventId> = Vec::new();
     for op in ops {
         // Some occur at the same time.
-        test.clock().advance(if last.len() % 2 == 0 { 0 } else { 1_000_000 });
+        test.clock().advance(if last.len().is_multiple_of(2) { 0 } else { 1_000_000 });
         let context = |number: usize| -> RunContext {
             let id = format!("TASK-{}", number % 2 + 1);
             let task = workspace.open_or_create_task(id.as_str(), TaskOptions::default()).unwrap();

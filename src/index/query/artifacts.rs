@@ -65,9 +65,9 @@ struct Filter {
 const COLUMNS: &str = "j.task_id, j.run_id, a.digest, a.size, a.media_type, a.version, a.seq, a.step, \
                        f.digest, f.size";
 const JOURNALED: &str = "t_artifacts a CROSS JOIN t_journals j LEFT JOIN t_files f \
-     ON f.journal = a.journal AND f.path = a.path WHERE j.journal = a.journal AND j.run_id <> ''";
+     ON f.journal = a.journal AND f.path = a.path WHERE j.journal = a.journal";
 const ON_DISK: &str = "t_files f CROSS JOIN t_journals j LEFT JOIN t_artifacts a \
-     ON a.journal = f.journal AND a.path = f.path WHERE j.journal = f.journal AND j.run_id <> ''";
+     ON a.journal = f.journal AND a.path = f.path WHERE j.journal = f.journal";
 
 impl ArtifactQuery {
     /// All artifacts.

@@ -88,7 +88,7 @@ struct Filter {
 /// The columns of a step, and the tables that they are in.
 pub(in crate::index) const STEP: &str = "j.task_id, j.run_id, s.step, s.attempt, s.state, s.signal, s.error, \
      s.started_seq, s.started_at, s.ended_seq, s.ended_at, s.duration_ms \
-     FROM t_steps s CROSS JOIN t_journals j WHERE j.journal = s.journal AND j.run_id <> ''";
+     FROM t_steps s CROSS JOIN t_journals j WHERE j.journal = s.journal";
 
 impl StepQuery {
     /// All attempts of all steps.
