@@ -712,3 +712,82 @@ fn check_hand_off(ctx: &RunContext, reader: &IndexReader) -> (usize, usize) {
     assert_eq!(rest, wanted);
     (told.len(), rest.len())
 }
+
+/// Appends records that a later version of the library writes: type, kind and id of the stream, payload.
+fn forge(ctx: &RunContext, events: &[(&str, &str, &str, serde_json::Value)]) {
+    let mut bytes = fs::read(ctx.journal_path()).unwrap();
+    let records = bytes.iter().filter(|byte| **byte == b'\n').count();
+    let at = bytes.len() - 67;
+    let mut parent = blake3::Hash::from_hex(&bytes[at..at + 64]).unwrap();
+    for (number, (event_type, kind, id, payload)) in events.iter().enumerate() {
+        let seq = records + number + 1;
+        let body = format!(
+            "{{\"seq\":{seq},\"event_id\":\"00000000-0000-7000-8000-{seq:012}\",\
+             \"event_type\":\"{event_type}\",\"occurred_at\":\"2026-01-01T00:00:00.000000Z\",\
+             \"aggregate_kind\":\"{kind}\",\"stream_id\":\"{id}\",\"stream_version\":{number},\
+             \"actor_kind\":\"node\",\"payload\":{payload}"
+        );
+        parent = blake3::hash(&[parent.as_bytes(), body.as_bytes()].concat());
+        bytes.extend(format!("{body},\"hash\":\"{}\"}}\n", parent.to_hex()).into_bytes());
+    }
+    fs::write(ctx.journal_path(), bytes).unwrap();
+}
+
+#[test]
+fn a_snapshot_goes_on_where_the_slowest_of_its_projectors_stands() {
+    let (_test, ctx, index) = small();
+    ctx.append(Event::new("noted")).unwrap();
+    let digest = Digest::of(b"x");
+    let root = digest.to_string();
+    forge(
+        &ctx,
+        &[
+            ("session_started", "session", "S-1", json!({"provider": "p", "status": "running"})),
+            (
+                "approval_requested",
+                "approval",
+                "A-1",
+                json!({"question": "ok?", "options": ["y", "n"]}),
+            ),
+            ("checkpoint_created", "checkpoint", "1", {
+                json!({"turn": 1, "digest": digest, "artifacts_root": root})
+            }),
+            ("session_updated", "session", "S-1", json!({"provider": 5})),
+            ("approval_resolved", "approval", "A-1", json!({"decision": "y", "by": "me"})),
+        ],
+    );
+    index.refresh().unwrap();
+    let reader = index.open().unwrap();
+    let snapshot = reader.snapshot(&ctx).unwrap();
+    assert_eq!(snapshot.sequence, 4, "seq 5 stopped the sessions");
+    assert_eq!(snapshot.run.last_seq, 6);
+    let session = &snapshot.sessions[0];
+    assert_eq!((session.session_id.as_str(), session.seq), ("S-1", 2));
+    assert_eq!(
+        (session.provider.as_deref(), session.status.as_deref()),
+        (Some("p"), Some("running"))
+    );
+    let approval = &snapshot.approvals[0];
+    assert_eq!(
+        (approval.question.as_deref(), approval.decision.as_deref()),
+        (Some("ok?"), Some("y"))
+    );
+    assert_eq!((approval.requested_seq, approval.resolved_seq), (Some(3), Some(6)));
+    let checkpoint = &snapshot.checkpoints[0];
+    assert_eq!((checkpoint.turn, checkpoint.digest, checkpoint.seq), (1, Some(digest), 4));
+    let rest = ctx.events().unwrap().from(snapshot.cursor).unwrap();
+    let rest: Vec<u64> = rest.map(|record| record.unwrap().seq()).collect();
+    assert_eq!(rest, [5, 6]);
+    let stopped: Vec<_> = reader
+        .projections("TASK-1", Some(ctx.run_id()))
+        .unwrap()
+        .into_iter()
+        .filter(|projection| projection.stopped_at.is_some())
+        .map(|projection| {
+            (projection.projector, projection.last_applied_sequence, projection.stopped_at)
+        })
+        .collect();
+    assert_eq!(stopped, [("sessions".to_owned(), 4, Some(5))]);
+    let findings = reader.findings(&FindingQuery::new().code(Code::ProjectionStopped)).unwrap();
+    assert_eq!(findings.rows.len(), 1);
+}
