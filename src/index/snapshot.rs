@@ -16,9 +16,12 @@ use crate::journal::Cursor;
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let test = runjournal::testing::TestWorkspace::new()?;
-/// # let ctx = test.start_run("RUN-1")?;
-/// # let index = runjournal::index::Index::of(test.workspace());
+/// # let dir = tempfile::tempdir()?;
+/// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+/// # let workspace = runjournal::Workspace::create(&root)?;
+/// # let task = workspace.create_task("TASK-1", runjournal::TaskOptions::default())?;
+/// # let ctx = task.open_or_start_run("RUN-1")?;
+/// # let index = runjournal::index::Index::of(&workspace);
 /// # index.refresh()?;
 /// # let mut journal = ctx.journal()?;
 /// # journal.append(runjournal::Event::new("tool_called"))?;

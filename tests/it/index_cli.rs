@@ -176,6 +176,8 @@ fn pages_follow_one_another() {
     let next = next.unwrap();
     let answer = shell.go(&["query", "events", "--limit", "3"]);
     assert!(answer.err.starts_with("there is more: --after "), "{}", answer.err);
+    let page = shell.go(&["query", "events", "--limit", "3", "--format", "json"]);
+    assert_eq!((page.exit, page.err.as_str()), (0, ""));
     let other = shell.refused(4, &["query", "runs", "--after", &next]);
     assert!(other.contains("begin with the first page"), "{other}");
     shell.ok(&["index", "rebuild"]);

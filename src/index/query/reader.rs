@@ -22,10 +22,12 @@ use crate::workspace::Workspace;
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let test = runjournal::testing::TestWorkspace::new()?;
-/// # let ctx = test.start_run("RUN-1")?;
+/// # let dir = tempfile::tempdir()?;
+/// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+/// # let workspace = runjournal::Workspace::create(&root)?;
+/// # let task = workspace.create_task("TASK-1", runjournal::TaskOptions::default())?;
+/// # let ctx = task.open_or_start_run("RUN-1")?;
 /// # ctx.append(runjournal::Event::new("tool_called"))?;
-/// # let workspace = runjournal::Workspace::open(ctx.root())?;
 /// use runjournal::index::{EventQuery, Index, RunQuery};
 ///
 /// let index = Index::of(&workspace);
@@ -115,11 +117,8 @@ impl IndexReader {
             source,
         };
         let record = read().map_err(|error| moved_on(Some(Box::new(error))))?;
-        let same = |record: &Record| {
-            record.event_id() == event.event_id
-                && record.seq() == event.seq
-                && record.offset() == event.first_byte
-        };
+        let same =
+            |record: &Record| record.event_id() == event.event_id && record.seq() == event.seq;
         record.filter(same).ok_or_else(|| moved_on(None))
     }
 

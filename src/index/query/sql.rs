@@ -49,9 +49,12 @@ impl IndexReader {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let test = runjournal::testing::TestWorkspace::new()?;
-    /// # test.start_run("RUN-1")?;
-    /// # let index = runjournal::index::Index::of(test.workspace());
+    /// # let dir = tempfile::tempdir()?;
+    /// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+    /// # let workspace = runjournal::Workspace::create(&root)?;
+    /// # let task = workspace.create_task("TASK-1", runjournal::TaskOptions::default())?;
+    /// # task.open_or_start_run("RUN-1")?;
+    /// # let index = runjournal::index::Index::of(&workspace);
     /// # index.refresh()?;
     /// # let reader = index.open()?;
     /// use std::ops::ControlFlow;
