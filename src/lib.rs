@@ -54,6 +54,8 @@
 //! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
 //! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
+//! | ask across tasks and runs | `index::Index`, `index::IndexReader` (feature `sqlite`) |
+//! | see a run as it stands, then its events | `index::IndexReader::snapshot` (feature `sqlite`) |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |
 //!
 //! # The map
@@ -70,6 +72,7 @@
 //! | `context` | [`RunContext`] and [`JournalWriter`]: where a node stands |
 //! | `manifest` | [`Manifest`]: one page that describes the whole run |
 //! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, creation, completion |
+//! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
 //! | `testing` | a workspace for tests (feature `testing`) |

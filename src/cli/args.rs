@@ -6,6 +6,8 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use runjournal::{ArtifactName, Digest, Outcome, RunId, TaskId};
 
+use super::query_args::{IndexVerb, Query};
+
 const EXIT_CODES: &str = "\
 RUN is TASK/RUN, or any unique prefix of a run's id. Verbs inside a run take it as `-r RUN`; left out, \
 it is the one in RUNJOURNAL_RUN, so that a shell script is a node.
@@ -30,6 +32,9 @@ pub(crate) struct Cli {
     /// The workspace; else RUNJOURNAL_ROOT, else the nearest one upward from the current directory
     #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
     pub(crate) root: Option<Utf8PathBuf>,
+    /// Where the workspace's index is; else RUNJOURNAL_INDEX, else .index in the workspace
+    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
+    pub(crate) index: Option<Utf8PathBuf>,
     /// How to print: for people, as one JSON document, or as one JSON object a line
     #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true)]
     #[arg(value_name = "table|json|jsonl", help_heading = GLOBAL)]
@@ -78,6 +83,11 @@ pub(crate) enum Verb {
     /// Run a program as a step of a run
     #[command(subcommand)]
     Step(StepVerb),
+    /// Make, refresh, verify and find the index, which `query` asks
+    #[command(subcommand)]
+    Index(IndexVerb),
+    /// Ask the index: runs, artifacts, events, findings, SQL
+    Query(Query),
     /// Show the damaged ends of journals, which stop appends, and close them off
     Repair {
         /// Do it; otherwise the plan is shown and nothing is changed
@@ -360,7 +370,7 @@ json the program's own output goes to standard error.
 
 Exit codes: 0 the step is complete; 1 the program failed; 3 an input is not there; 4 the step is taken.";
 
-fn stream(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn stream(text: &str) -> Result<(String, String), &'static str> {
     let (kind, id) = text.split_once('/').ok_or("it must be KIND/ID, such as tool/cc")?;
     Ok((kind.to_owned(), id.to_owned()))
 }

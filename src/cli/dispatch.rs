@@ -8,7 +8,7 @@ use super::args::{Cli, Verb};
 use super::error::{CliError, Exit};
 use super::locate::Locator;
 use super::output::Output;
-use super::{artifact, event, init, repair, run, status, step, task};
+use super::{artifact, event, index, init, query, repair, run, status, step, task};
 
 /// Runs the tool.
 pub(crate) fn main() -> ExitCode {
@@ -31,7 +31,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
-    let at = Locator::new(cli.root);
+    let at = Locator::new(cli.root, cli.index);
     match cli.verb {
         Verb::Init { dir, if_absent } => init::init(&at, dir, if_absent, output),
         Verb::Status => status::status(&at, output),
@@ -40,6 +40,8 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Artifact(verb) => artifact::artifact(&at, verb, output),
         Verb::Event(verb) => event::event(&at, verb, output),
         Verb::Step(verb) => step::step(&at, verb, output),
+        Verb::Index(verb) => index::index(&at, verb, output),
+        Verb::Query(asked) => query::query(&at, asked, output),
         Verb::Repair { apply } => repair::repair(&at, apply, output),
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
+use runjournal::index::IndexError;
 use runjournal::{
     ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, ManifestError,
     RunStatus, StepFailure, WorkspaceError,
@@ -46,6 +47,10 @@ pub(crate) enum CliError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Step(#[from] StepFailure),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error("the index cannot be brought up to the tree; --stale asks it as it is")]
+    NotRefreshed { source: IndexError },
     #[error(
         "there is no workspace at {from} or above it; make one with `runjournal init`, or name one with --root"
     )]
@@ -187,6 +192,7 @@ impl CliError {
             Self::Artifact(error) => of_artifact(error),
             Self::Manifest(error) => of_manifest(error),
             Self::Step(error) => of_step(error),
+            Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }
             | Self::NoRun
@@ -315,6 +321,21 @@ fn of_step(error: &StepFailure) -> Exit {
     }
 }
 
+fn of_index(error: &IndexError) -> Exit {
+    match error {
+        IndexError::Io(error) => of_io(error),
+        IndexError::Workspace(error) => of_workspace(error),
+        IndexError::NotBuilt { .. } | IndexError::NotIndexed { .. } => Exit::NotFound,
+        IndexError::Busy { .. } | IndexError::StalePage { .. } | IndexError::MovedOn { .. } => {
+            Exit::Conflict
+        }
+        IndexError::Damaged { .. } => Exit::Damage,
+        IndexError::OtherSchema { .. } | IndexError::ReadOnly { .. } => Exit::ReadOnly,
+        IndexError::BadQuery { .. } => Exit::Usage,
+        _ => Exit::Internal,
+    }
+}
+
 /// The first few candidates; a prefix such as `0` fits every UUID there is.
 fn list(candidates: &[String]) -> String {
     const SHOWN: usize = 8;
@@ -340,5 +361,29 @@ fn appended(before: u64) -> String {
     match before {
         0 => "; nothing was appended".to_owned(),
         before => format!("; the {before} events of the batches before it stand"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_cannot_be_had_has_a_code_for_each_reason() {
+        let path = || Utf8PathBuf::from("x");
+        let busy = IndexError::Busy {
+            path: path(),
+            holder: "somebody".to_owned(),
+            waited: std::time::Duration::ZERO,
+        };
+        let other = IndexError::OtherSchema { path: path(), found: "9".into(), known: "1".into() };
+        let damaged = IndexError::Damaged { path: path(), reason: "bits".to_owned() };
+        assert_eq!(of_index(&IndexError::NotBuilt { path: path() }) as u8, 3);
+        assert_eq!(of_index(&busy) as u8, 4);
+        assert_eq!(of_index(&damaged) as u8, 5);
+        assert_eq!(of_index(&other) as u8, 6);
+        let told = CliError::NotRefreshed { source: busy };
+        assert_eq!(told.exit() as u8, 4);
+        assert!(told.in_one_line().contains("--stale"), "{}", told.in_one_line());
     }
 }

@@ -1,22 +1,25 @@
 //! Where the workspace is, and which run is meant.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::index::Index;
 use runjournal::{RunContext, RunId, TaskId, Workspace, WorkspaceError};
 
 use super::error::CliError;
 
 const ROOT: &str = "RUNJOURNAL_ROOT";
 const RUN: &str = "RUNJOURNAL_RUN";
+const INDEX: &str = "RUNJOURNAL_INDEX";
 
 /// Finds the workspace and the run that the command line and the environment name.
 pub(crate) struct Locator {
     root: Option<Utf8PathBuf>,
+    index: Option<Utf8PathBuf>,
 }
 
 impl Locator {
-    /// `root` is what `--root` says.
-    pub(crate) fn new(root: Option<Utf8PathBuf>) -> Self {
-        Self { root }
+    /// What `--root` and `--index` say.
+    pub(crate) fn new(root: Option<Utf8PathBuf>, index: Option<Utf8PathBuf>) -> Self {
+        Self { root, index }
     }
 
     /// The root that was named, by `--root` or the environment.
@@ -38,6 +41,21 @@ impl Locator {
                 other => other.into(),
             }),
         }
+    }
+
+    /// The workspace's index: where `--index` or the environment says, or where it is by itself.
+    pub(crate) fn index(&self) -> Result<Index, CliError> {
+        let workspace = self.workspace()?;
+        let dir = self.index.clone().or_else(|| variable(INDEX).map(Utf8PathBuf::from));
+        Ok(match dir {
+            Some(dir) => Index::at(&workspace, dir),
+            None => Index::of(&workspace),
+        })
+    }
+
+    /// The run of that name.
+    pub(crate) fn named_run(&self, text: &str) -> Result<RunContext, CliError> {
+        find(&self.workspace()?, text)
     }
 
     /// The run: the given one, else the one of the environment.

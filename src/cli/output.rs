@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write as _};
 
+use runjournal::index::PageCursor;
 use runjournal::{Clock as _, Finding, Severity, SystemClock, Timestamp};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
@@ -51,8 +52,22 @@ impl Output {
     ) -> Result<(), CliError> {
         match self.format {
             Format::Table => text(self),
-            Format::Json => self.document(&List { name, things }),
+            Format::Json => self.document(&List { name, things, next: None }),
             Format::Jsonl => things.iter().try_for_each(|thing| self.json_line(thing)),
+        }
+    }
+
+    /// One page of several things: a document says where the next one begins.
+    pub(crate) fn page_of<T: Serialize>(
+        &mut self,
+        name: &'static str,
+        things: &[T],
+        next: Option<&PageCursor>,
+        text: impl FnOnce(&mut Self) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        match self.format {
+            Format::Json => self.document(&List { name, things, next: Some(next) }),
+            Format::Table | Format::Jsonl => self.many(name, things, text),
         }
     }
 
@@ -85,14 +100,22 @@ impl Output {
         rows: &[[String; N]],
     ) -> Result<(), CliError> {
         let mut lines = vec![head.map(str::to_owned)];
-        lines.extend(rows.iter().map(|row| row.each_ref().map(|cell| visible(cell))));
+        lines.extend_from_slice(rows);
+        self.aligned(&lines)
+    }
+
+    /// Lines of cells in aligned columns.
+    pub(crate) fn aligned(&mut self, lines: &[impl AsRef<[String]>]) -> Result<(), CliError> {
+        let shown = |line: &[String]| line.iter().map(|cell| visible(cell)).collect::<Vec<_>>();
+        let lines: Vec<_> = lines.iter().map(|line| shown(line.as_ref())).collect();
         let width = |column: usize| {
             let cells = lines.iter().filter_map(|line| line.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
-        let widths: [usize; N] = std::array::from_fn(width);
+        let columns = lines.first().map_or(0, Vec::len);
+        let widths: Vec<usize> = (0..columns).map(width).collect();
         for line in &lines {
-            let padded = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+            let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
             writeln!(self.out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
         }
         Ok(())
@@ -189,17 +212,22 @@ struct Versioned<'a, T> {
     thing: &'a T,
 }
 
-/// `{"version": 1, NAME: [...]}`
+/// `{"version": 1, NAME: [...]}`, and of a page `"next"`.
 struct List<'a, T> {
     name: &'static str,
     things: &'a [T],
+    /// Of a page, where the next one begins, if there is one.
+    next: Option<Option<&'a PageCursor>>,
 }
 
 impl<T: Serialize> Serialize for List<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("version", &VERSION)?;
         map.serialize_entry(self.name, &self.things)?;
+        if let Some(next) = self.next {
+            map.serialize_entry("next", &next)?;
+        }
         map.end()
     }
 }

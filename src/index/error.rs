@@ -5,6 +5,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::IoError;
+use crate::journal::JournalError;
 use crate::workspace::WorkspaceError;
 
 /// An index cannot be read, built or brought up to date. Whatever it is, the tree is as it was.
@@ -101,6 +102,29 @@ pub enum IndexError {
         name: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A page cannot go on from that cursor.
+    #[error("cannot go on from {cursor}: {reason}; begin with the first page")]
+    StalePage {
+        /// The cursor.
+        cursor: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A journal does not have a record where the index has it.
+    #[error(
+        "{path} does not have seq {seq} at byte {offset} any more; bring the index up to date with \
+         `runjournal index refresh`"
+    )]
+    MovedOn {
+        /// The journal.
+        path: Utf8PathBuf,
+        /// Where the record was.
+        offset: u64,
+        /// Its seq.
+        seq: u64,
+        /// Why the journal cannot be read there; `None` where it has something else there.
+        source: Option<Box<JournalError>>,
     },
     /// The index does not know the run.
     #[error("the index does not know {what}; bring it up to date with `runjournal index refresh`")]

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`Index`], what it is asked for and what it does; where it is (`place`, `database`,
 //! `schema`); how it comes to be (`build` walks, `look` reads, `chunk` is what they hand on, `writer`
-//! writes); what makes rows of events ([`Projector`], `builtin`).
+//! writes); what makes rows of events ([`Projector`], `builtin`); what is asked ([`IndexReader`], [`Snapshot`]).
 
 mod build;
 mod builtin;
@@ -14,7 +14,9 @@ mod index;
 mod look;
 mod place;
 mod projector;
+mod query;
 mod schema;
+mod snapshot;
 mod value;
 mod verify;
 mod writer;
@@ -22,5 +24,11 @@ mod writer;
 pub use error::IndexError;
 pub use index::{Built, Index, Progress};
 pub use projector::{IndexedEvent, IndexedJournal, ProjectionError, Projector, Rows};
+pub use query::{
+    ArtifactQuery, ArtifactRow, EventQuery, EventRow, FindingQuery, IndexReader, Page, PageCursor,
+    PageCursorError, ProjectionRow, RunQuery, RunRow, SqlRow, StepQuery, StepRow, StepState,
+    TaskQuery, TaskRow,
+};
+pub use snapshot::{ApprovalRow, CheckpointRow, SessionRow, Snapshot};
 pub use value::Value;
 pub use verify::{Difference, Side};

@@ -12,26 +12,26 @@ use serde_json::{Value, json};
 const TOOL: &str = env!("CARGO_BIN_EXE_runjournal");
 
 /// A temporary directory with the tool in it.
-struct Shell {
+pub(crate) struct Shell {
     dir: tempfile::TempDir,
-    variables: Vec<(&'static str, String)>,
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 /// What a command answered.
-struct Answer {
-    exit: i32,
-    out: String,
-    err: String,
+pub(crate) struct Answer {
+    pub(crate) exit: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Shell {
     /// An empty directory.
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
     /// A workspace with `TASK-1/RUN-1`.
-    fn with_run() -> Self {
+    pub(crate) fn with_run() -> Self {
         let shell = Self::empty();
         shell.ok(&["init"]);
         shell.ok(&["task", "create", "TASK-1", "--title", "Mend it", "--objective", "All green"]);
@@ -46,22 +46,22 @@ impl Shell {
         shell
     }
 
-    fn path(&self, relative: &str) -> PathBuf {
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
         self.dir.path().join(relative)
     }
 
-    fn run_file(&self, relative: &str) -> PathBuf {
+    pub(crate) fn run_file(&self, relative: &str) -> PathBuf {
         self.path("workspaces/TASK-1/runs/RUN-1").join(relative)
     }
 
-    fn write(&self, relative: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, relative: &str, bytes: impl AsRef<[u8]>) {
         fs::write(self.path(relative), bytes).unwrap();
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(TOOL);
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
-        for name in ["ROOT", "RUN", "STEP", "OUT"] {
+        for name in ["ROOT", "RUN", "STEP", "OUT", "INDEX"] {
             command.env_remove(format!("RUNJOURNAL_{name}"));
         }
         let tool_dir = Path::new(TOOL).parent().unwrap().display().to_string();
@@ -74,7 +74,7 @@ impl Shell {
         command
     }
 
-    fn go(&self, args: &[&str]) -> Answer {
+    pub(crate) fn go(&self, args: &[&str]) -> Answer {
         Answer::of(self.command(args).output().unwrap())
     }
 
@@ -87,28 +87,28 @@ impl Shell {
     }
 
     /// It must go well and have nothing to complain of; what it printed.
-    fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let answer = self.go(args);
         assert_eq!((answer.exit, answer.err.as_str()), (0, ""), "{args:?}");
         answer.out
     }
 
     /// It must be refused with this code and print nothing; what it complained of.
-    fn refused(&self, exit: i32, args: &[&str]) -> String {
+    pub(crate) fn refused(&self, exit: i32, args: &[&str]) -> String {
         let answer = self.go(args);
         assert_eq!((answer.exit, answer.out.as_str()), (exit, ""), "{args:?}: {}", answer.err);
         answer.err
     }
 
     /// Its JSON document; the parser refuses anything before or behind it.
-    fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let out = self.go(&[&["--format", "json"], args].concat()).out;
         let document: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(document["version"], 1);
         document
     }
 
-    fn jsonl(&self, args: &[&str]) -> Vec<Value> {
+    pub(crate) fn jsonl(&self, args: &[&str]) -> Vec<Value> {
         let out = self.go(&[&["--format", "jsonl"], args].concat()).out;
         out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -161,6 +161,8 @@ fn help_tells_the_grammar_and_the_exit_codes() {
       artifact  Write, read, list, remove and adopt a run's artifacts
       event     Append to a run's journal, and read it
       step      Run a program as a step of a run
+      index     Make, refresh, verify and find the index, which `query` asks
+      query     Ask the index: runs, artifacts, events, findings, SQL
       repair    Show the damaged ends of journals, which stop appends, and close them off
       help      Print this message or the help of the given subcommand(s)
 
@@ -171,6 +173,8 @@ fn help_tells_the_grammar_and_the_exit_codes() {
     Global options:
           --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
                                        from the current directory
+          --index <DIR>                Where the workspace's index is; else RUNJOURNAL_INDEX, else
+                                       .index in the workspace
           --format <table|json|jsonl>  How to print: for people, as one JSON document, or as one JSON
                                        object a line [default: table]
 

@@ -27,6 +27,9 @@ mod independent;
 #[cfg(feature = "sqlite")]
 mod index;
 #[cfg(test)]
+#[cfg(feature = "cli")]
+mod index_cli;
+#[cfg(test)]
 #[cfg(all(feature = "sqlite", unix))]
 mod index_equal;
 #[cfg(test)]
@@ -53,6 +56,9 @@ mod oracle;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]
 mod portability;
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod queries;
 #[cfg(test)]
 mod random_damage;
 #[cfg(test)]

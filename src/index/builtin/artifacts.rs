@@ -33,7 +33,8 @@ impl Projector for Artifacts {
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
         let kinds = [types::ARTIFACT_WRITTEN, types::ARTIFACT_REMOVED, types::ARTIFACT_ADOPTED];
-        if !kinds.contains(&record.event_type()) {
+        // Only runs have artifacts, whatever a forged journal says.
+        if event.journal().run_id().is_none() || !kinds.contains(&record.event_type()) {
             return Ok(());
         }
         let said: Said = event.payload()?;

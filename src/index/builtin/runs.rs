@@ -37,10 +37,11 @@ impl Projector for Runs {
     fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {
         if let IndexedGenesis::Run(genesis) = &journal.genesis {
             rows.execute(
-                "INSERT INTO t_runs (journal, status, created_at, parent, format_version) \
-                 VALUES ($1, $2, $3, $4, $5)",
+                "INSERT INTO t_runs (journal, task_id, status, created_at, parent, format_version) \
+                 VALUES ($1, $2, $3, $4, $5, $6)",
                 [
                     journal.key().into(),
+                    journal.task_id().into(),
                     RunStatus::default().to_string().into(),
                     genesis.created_at.into(),
                     genesis.parent.as_deref().into(),
