@@ -210,6 +210,8 @@ fn help_tells_the_grammar_and_the_exit_codes() {
     Global options:
           --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
                                        from the current directory
+          --index <DIR>                Where the workspace's index is; else RUNJOURNAL_INDEX, else
+                                       .index in the workspace
           --format <table|json|jsonl>  How to print: for people, as one JSON document, or as one JSON
                                        object a line [default: table]
 
@@ -251,6 +253,8 @@ fn help_tells_the_grammar_and_the_exit_codes() {
     Global options:
           --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
                                        from the current directory
+          --index <DIR>                Where the workspace's index is; else RUNJOURNAL_INDEX, else
+                                       .index in the workspace
           --format <table|json|jsonl>  How to print: for people, as one JSON document, or as one JSON
                                        object a line [default: table]
     "#);
