@@ -3,6 +3,7 @@
 //! `cargo run --features sqlite --example projector`
 
 use std::error::Error;
+use std::ops::ControlFlow;
 
 use runjournal::index::{Index, IndexedEvent, ProjectionError, Projector, Rows};
 use runjournal::{Event, TaskOptions, Workspace};
@@ -64,10 +65,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let index = Index::of(&Workspace::open("workspaces")?).with_projector(ToolCosts);
     index.refresh()?; // a new projector starts from the beginning of each journal
-    let costs = format!(
-        "SELECT tool, calls, cents FROM tool_costs WHERE run_id = '{}' ORDER BY tool",
-        ctx.run_id()
-    );
-    index.open()?.sql(&costs, &mut |row| println!("{row:?}"))?;
+    let costs = "SELECT tool, calls, cents FROM tool_costs WHERE run_id = $1 ORDER BY tool";
+    index.open()?.sql(costs, &[ctx.run_id().into()], &mut |row| {
+        println!("{:?}", row.values());
+        ControlFlow::Continue(())
+    })?;
     Ok(())
 }

@@ -179,7 +179,7 @@ mod tests {
         CREATE TEMP TABLE m AS SELECT i FROM n WHERE i <= 60;
         INSERT INTO t_words SELECT i, 'word_' || i FROM m;
         INSERT INTO t_journals SELECT i, 'TASK-' || (i % 20), CASE WHEN i <= 20 THEN '' ELSE 'RUN-' || i END,
-            'trace-' || i, 60, 60, 9999, zeroblob(32), NULL, NULL FROM n;
+            'trace-' || i, NULL, 60, 60, 9999, zeroblob(32), NULL, NULL FROM n;
         INSERT INTO t_tasks SELECT i, '', '', CASE WHEN i % 9 = 0 THEN 'DONE' ELSE 'TODO' END,
             '2026-01-01T00:00:00.' || (100000 + i) || 'Z', 1 FROM n WHERE i <= 20;
         INSERT INTO t_runs SELECT i, 'TASK-' || (i % 20), CASE WHEN i % 50 = 0 THEN 'FAILED' ELSE 'SUCCESS' END,

@@ -30,8 +30,7 @@ CREATE TABLE t_projectors (
 
 -- The journals: one of each task (run_id is empty), one of each run. The cursor is where every
 -- projector stands that t_laggards does not name; genesis is the digest of the file that the rows and the
--- chain begin with. Signature and stamp serve to skip work; without one,
--- the next look is a thorough one.
+-- chain begin with. Signature and stamp serve to skip work; without one, the next look is a thorough one.
 CREATE TABLE t_journals (
     journal INTEGER NOT NULL PRIMARY KEY,
     task_id TEXT NOT NULL,
