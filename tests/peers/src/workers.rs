@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use camino::Utf8Path;
-use runjournal::{Durability, RunContext};
+use runjournal::index::Index;
+use runjournal::{Durability, RunContext, Workspace};
 
 use crate::call::{Call, Fit, LINE, Place, PlainRecord, event};
 use crate::{Result, floor, large};
@@ -81,6 +82,23 @@ pub(crate) fn work(arguments: &[String]) -> Result<()> {
         }
         ["nothing"] => peak(),
         ["replay", records] => replay(records.parse()?),
+        ["tree", root, runs] => crate::tree::make(Utf8Path::new(root), runs.parse()?),
+        ["refresh", root] => {
+            let s = std::time::Instant::now();
+            let b = Index::of(&Workspace::open(root)?).refresh()?;
+            eprintln!("{b:?} {:?}", s.elapsed());
+            peak()
+        }
+        ["verify", root] => {
+            let n = Index::of(&Workspace::open(root)?)
+                .verify(&mut |_| {}, &mut |d| eprintln!("{d:?}"))?;
+            println!("{n}");
+            Ok(())
+        }
+        ["rebuild", root] => {
+            Index::of(&Workspace::open(root)?).rebuild()?;
+            peak()
+        }
         ["put", size] => {
             let store = RunContext::from_env()?.artifacts().durability(Durability::Buffered);
             large::write(&store, LARGE, &mut large::Content::new(size.parse()?))?;
