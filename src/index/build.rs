@@ -193,7 +193,7 @@ impl Coordinator<'_, '_> {
             }
             Answer::Chunk(chunk) => {
                 self.done.events += chunk.records.len() as u64;
-                self.writer.write(&chunk)?;
+                self.writer.write(*chunk)?;
             }
             Answer::Done { files, bytes } => {
                 self.under_way -= 1;

@@ -57,6 +57,8 @@ impl Chunk {
 pub(super) struct Anew {
     pub(super) address: Address,
     pub(super) start: Option<Cursor>,
+    /// False if nothing of it can be there.
+    pub(super) known: bool,
 }
 
 /// What a projector said of an event.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::chunk::{Address, Anew, Chunk, End, FileRow, Lag, Said};
 use super::projector::{IndexedEvent, IndexedGenesis, IndexedJournal};
 use super::{IndexError, Projector};
+use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::{Code, Finding, Place};
 use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis};
@@ -94,9 +95,17 @@ impl Looker<'_> {
                 Some(Known { details: None, .. }) => Answer::Changed(job),
                 _ => {
                     let home = self.home(&job.address);
-                    let mut look =
-                        Look { looker: self, home, job, at, bytes: 0, stopped: Vec::new() };
-                    look.all(dir, stamps, tell)
+                    let mut look = Look {
+                        looker: self,
+                        home,
+                        dir: Arc::new(dir),
+                        job,
+                        at,
+                        bytes: 0,
+                        begun: false,
+                        stopped: Vec::new(),
+                    };
+                    look.all(stamps, tell)
                 }
             },
         };
@@ -177,10 +186,13 @@ impl Stamps {
 struct Look<'a> {
     looker: &'a Looker<'a>,
     home: Home,
+    dir: Arc<Dir>,
     job: Job,
     /// When it began.
     at: i64,
     bytes: u64,
+    /// Something was told of it as of a new one.
+    begun: bool,
     /// Projectors that an event stopped.
     stopped: Vec<usize>,
 }
@@ -196,9 +208,9 @@ enum From {
 }
 
 impl Look<'_> {
-    fn all(&mut self, dir: Dir, stamps: Stamps, tell: &mut dyn FnMut(Answer) -> bool) -> Answer {
+    fn all(&mut self, stamps: Stamps, tell: &mut dyn FnMut(Answer) -> bool) -> Answer {
         let mut end = End::default();
-        let (journal, opened) = match self.genesis(&dir) {
+        let (journal, opened) = match self.genesis() {
             Ok((journal, opened)) => (Some(Arc::new(journal)), Some(opened)),
             Err(GenesisError::Io(error)) if error.is_not_found() => {
                 return Answer::Gone(self.job.key);
@@ -231,7 +243,7 @@ impl Look<'_> {
                 self.anew(journal, start)
             }
         };
-        let settled = match self.files(&dir, &stamps, &mut end) {
+        let settled = match self.files(&stamps, &mut end) {
             Ok(settled) => settled,
             Err(error) if error.is_not_found() => false,
             Err(error) => return Answer::Failed(error.into()),
@@ -252,7 +264,8 @@ impl Look<'_> {
     fn anew(&mut self, journal: Option<Arc<IndexedJournal>>, start: Option<Cursor>) -> Chunk {
         self.stopped.clear();
         let mut chunk = Chunk::new(self.job.key, journal);
-        chunk.anew = Some(Anew { address: self.job.address.clone(), start });
+        let known = self.job.known.is_some() || std::mem::replace(&mut self.begun, true);
+        chunk.anew = Some(Anew { address: self.job.address.clone(), start, known });
         if let (Some(journal), Some(start)) = (&chunk.journal, start) {
             for (by, projector) in self.looker.projectors.iter().enumerate() {
                 projector.begin(journal, &mut chunk.rows);
@@ -263,25 +276,21 @@ impl Look<'_> {
         chunk
     }
 
-    fn genesis(&self, dir: &Dir) -> Result<(IndexedJournal, Opened), GenesisError> {
+    fn genesis(&self) -> Result<(IndexedJournal, Opened), GenesisError> {
         let Address { task, run } = &self.job.address;
         let (genesis, digest) = match run {
             Some(_) => {
-                let read = genesis::read::<RunGenesis>(dir)?;
+                let read = genesis::read::<RunGenesis>(&self.dir)?;
                 (IndexedGenesis::Run(read.value), read.digest)
             }
             None => {
-                let read = genesis::read::<TaskGenesis>(dir)?;
+                let read = genesis::read::<TaskGenesis>(&self.dir)?;
                 (IndexedGenesis::Task(read.value), read.digest)
             }
         };
         let (task, run, key) = (task.clone(), run.clone(), self.job.key);
         let journal = IndexedJournal { key, task, run, genesis };
-        let opened = Opened {
-            dir: Arc::new(Dir::open(self.home.dir())?),
-            genesis: digest,
-            correlation: None,
-        };
+        let opened = Opened { dir: Arc::clone(&self.dir), genesis: digest, correlation: None };
         Ok((journal, opened))
     }
 
@@ -527,11 +536,12 @@ impl Look<'_> {
     }
 
     /// Hashes the files that are new or may have changed. False where they have to be looked at again.
-    fn files(&mut self, dir: &Dir, stamps: &Stamps, end: &mut End) -> Result<bool, IoError> {
+    fn files(&mut self, stamps: &Stamps, end: &mut End) -> Result<bool, IoError> {
         let details = self.job.known.as_mut().and_then(|known| known.details.as_mut());
         let mut known =
             details.map(|details| std::mem::take(&mut details.files)).unwrap_or_default();
         let mut settled = true;
+        let mut folder = Folder { home: Arc::clone(&self.dir), opened: None };
         for (path, kind, stamp) in &stamps.files {
             let name = format!("{}/{path}", layout::ARTIFACTS);
             if *kind != Kind::File {
@@ -548,7 +558,7 @@ impl Look<'_> {
             if trusted.is_some_and(|before| before.stamp == Some(*stamp)) {
                 continue;
             }
-            let (digest, size) = match dir.open_read(&name).and_then(|mut file| file.digest()) {
+            let (digest, size) = match folder.digest(&name) {
                 Ok(read) => read,
                 Err(error) => {
                     settled = false;
@@ -565,5 +575,24 @@ impl Look<'_> {
         }
         end.gone = known.into_keys().collect();
         Ok(settled)
+    }
+}
+
+/// The directory that was opened last: files come directory by directory.
+struct Folder {
+    home: Arc<Dir>,
+    opened: Option<(String, Dir)>,
+}
+
+impl Folder {
+    fn digest(&mut self, path: &str) -> Result<(Digest, u64), IoError> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+        let dir = match self.opened.take().filter(|(opened, _)| opened == parent) {
+            Some((_, dir)) => dir,
+            None => self.home.open_dir(parent)?,
+        };
+        let digest = dir.open_read(name).and_then(|mut file| file.digest());
+        self.opened = Some((parent.to_owned(), dir));
+        digest
     }
 }

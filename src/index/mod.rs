@@ -6,6 +6,7 @@
 
 mod build;
 mod builtin;
+mod bulk;
 mod chunk;
 mod database;
 mod error;
