@@ -37,6 +37,11 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
+    /// True if it is all there is to say of a journal that the index did not know.
+    pub(super) fn is_whole(&self) -> bool {
+        self.end.is_some() && self.anew.as_ref().is_some_and(|anew| !anew.known)
+    }
+
     pub(super) fn new(key: i64, journal: Option<Arc<IndexedJournal>>) -> Self {
         Self {
             key,
@@ -98,6 +103,8 @@ pub(super) struct End {
     pub(super) stages: Vec<EventId>,
     /// The next refresh may go by it.
     pub(super) signature: Option<[u8; 16]>,
+    /// How many files there are, and how many bytes were read to tell.
+    pub(super) looked_at: (u64, u64),
     /// The stamp of the journal, where the next look may go by it.
     pub(super) stamp: Option<Stamp>,
 }

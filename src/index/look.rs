@@ -50,13 +50,8 @@ pub(super) enum Answer {
     Changed(Job),
     /// It is not there.
     Gone(i64),
-    /// A piece of what is new,
+    /// A piece of what is new; the last one has an end.
     Chunk(Box<Chunk>),
-    /// and its end.
-    Done {
-        files: u64,
-        bytes: u64,
-    },
     Failed(IndexError),
 }
 
@@ -255,9 +250,9 @@ impl Look<'_> {
         }
         end.stamp = ended.filter(|stamp| stamp.is_older_than(self.at));
         end.stages = stamps.stages;
+        end.looked_at = (stamps.files.len() as u64, self.bytes);
         last.end = Some(end);
-        tell(Answer::Chunk(Box::new(last)));
-        Answer::Done { files: stamps.files.len() as u64, bytes: self.bytes }
+        Answer::Chunk(Box::new(last))
     }
 
     /// A chunk that makes the index forget what it knows, or thought it knew.

@@ -214,7 +214,13 @@ impl Dir {
     /// The names in a directory, sorted; names that are not UTF-8 are passed over, for they cannot
     /// belong to the library.
     pub(crate) fn list(&self, relative: &str) -> Result<Vec<(String, Kind)>, IoError> {
-        let dir = self.open_dir(if relative.is_empty() { "." } else { relative })?;
+        let opened;
+        let dir = if relative.is_empty() {
+            self
+        } else {
+            opened = self.open_dir(relative)?;
+            &opened
+        };
         let fail = |errno: Errno| IoError::new("list", &self.full(relative), errno.into());
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&dir.fd).map_err(fail)? {
