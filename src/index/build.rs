@@ -197,7 +197,7 @@ impl Coordinator<'_, '_> {
                 self.under_way -= 1;
             }
             Answer::Chunk(chunk) => {
-                self.done.events += chunk.records.len() as u64;
+                self.done.events += chunk.events.len() as u64;
                 if let Some(end) = &chunk.end {
                     self.under_way -= 1;
                     self.done.changed += 1;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, Statement, ToSql};
 
 use super::chunk::FileRow;
-use super::projector::IndexedJournal;
+use super::event::{EventRow, Text};
 use super::writer::integer;
 use crate::io::Stamp;
-use crate::journal::Record;
 
 /// Rows of one statement.
 const MANY: usize = 64;
@@ -104,14 +103,14 @@ impl<'a, R: Row> Bulk<'a, R> {
     }
 }
 
-/// An event, with the numbers of its type, of the kind of its stream and of its actor's.
-pub(super) struct EventRow {
-    pub(super) journal: Arc<IndexedJournal>,
-    pub(super) record: Record,
+/// An event, its texts, and the numbers of its type, of the kind of its stream and of its actor's.
+pub(super) struct EventOf {
+    pub(super) row: EventRow,
+    pub(super) texts: Arc<String>,
     pub(super) words: [i64; 3],
 }
 
-impl Row for EventRow {
+impl Row for EventOf {
     const INSERT: &'static str = "INSERT INTO t_events (event, event_id, type, occurred, kind, stream, \
         version, actor, actor_id, command_id, causation, own_trace, correlation, idempotency_key, \
         batch_index, batch_size, first_byte, bytes)";
@@ -119,29 +118,26 @@ impl Row for EventRow {
     const COLUMNS: usize = 18;
 
     fn bind(&self, values: &mut Values<'_, '_>) -> rusqlite::Result<()> {
-        let Self { journal, record, words: [event_type, kind, actor] } = self;
-        let stream = (record.aggregate_kind(), record.stream_id());
-        let correlation = record.correlation_id();
-        let own_trace = correlation.is_some() && correlation == journal.trace_id();
-        let causation = record.causation_event_id();
-        values.bind((journal.key() << 32) | integer(record.seq()))?;
-        values.bind(record.event_id().as_bytes().as_slice())?;
+        let Self { row, texts, words: [event_type, kind, actor] } = self;
+        let text = |text: Option<Text>| text.map(|text| text.of(texts));
+        values.bind(row.event)?;
+        values.bind(row.event_id.as_bytes().as_slice())?;
         values.bind(event_type)?;
-        values.bind(record.occurred_at().as_microseconds())?;
+        values.bind(row.occurred_at.as_microseconds())?;
         values.bind(kind)?;
-        values.bind_some(Some(stream.1).filter(|_| stream != journal.own_stream()))?;
-        values.bind(integer(record.stream_version()))?;
+        values.bind_some(text(row.stream))?;
+        values.bind(row.version)?;
         values.bind(actor)?;
-        values.bind_some(record.actor_id())?;
-        values.bind_some(record.command_id())?;
-        values.bind_some(causation.as_ref().map(|id| id.as_bytes().as_slice()))?;
-        values.bind(own_trace)?;
-        values.bind_some(correlation.filter(|_| !own_trace))?;
-        values.bind_some(record.idempotency_key())?;
-        values.bind_some(record.batch_index())?;
-        values.bind_some(record.batch_size())?;
-        values.bind(integer(record.offset()))?;
-        values.bind(integer(record.end() - record.offset()))
+        values.bind_some(text(row.actor_id))?;
+        values.bind_some(text(row.command_id))?;
+        values.bind_some(row.causation.as_ref().map(|id| id.as_bytes().as_slice()))?;
+        values.bind(row.own_trace)?;
+        values.bind_some(text(row.correlation))?;
+        values.bind_some(text(row.idempotency_key))?;
+        values.bind_some(row.batch.map(|(index, _)| index))?;
+        values.bind_some(row.batch.map(|(_, size)| size))?;
+        values.bind(row.first_byte)?;
+        values.bind(row.bytes)
     }
 }
 

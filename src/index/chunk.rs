@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::event::EventRows;
 use super::projector::{IndexedJournal, Rows};
 use crate::digest::Digest;
 use crate::finding::Finding;
 use crate::id::{EventId, RunId, TaskId};
 use crate::io::Stamp;
-use crate::journal::{Cursor, Record};
+use crate::journal::Cursor;
 
 /// A task's or a run's directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +26,7 @@ pub(super) struct Chunk {
     /// `None` where there is no journal to speak of.
     pub(super) journal: Option<Arc<IndexedJournal>>,
     /// For the projector of all events.
-    pub(super) records: Vec<Record>,
+    pub(super) events: EventRows,
     /// What the other projectors say is to be written,
     pub(super) rows: Rows,
     /// and what of it belongs to whom.
@@ -47,7 +48,7 @@ impl Chunk {
             key,
             anew: None,
             journal,
-            records: Vec::new(),
+            events: EventRows::default(),
             rows: Rows::default(),
             said: Vec::new(),
             cursor: None,

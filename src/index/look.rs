@@ -421,8 +421,10 @@ impl Look<'_> {
                 end.lasting.push(Finding { code: Code::ProjectionStopped, place, reason });
                 continue;
             }
-            chunk.records.push(record);
-            if chunk.records.len() == PIECE {
+            if let Some(journal) = &chunk.journal {
+                chunk.events.push(journal, &record);
+            }
+            if chunk.events.len() == PIECE {
                 let journal = chunk.journal.clone();
                 let full = std::mem::replace(&mut chunk, Chunk::new(self.job.key, journal));
                 chunk.cursor = full.cursor;

@@ -8,21 +8,23 @@ use std::sync::Arc;
 use rusqlite::ToSql;
 use rusqlite::types::ToSqlOutput;
 
-use super::bulk::{Bulk, EventRow, FileOf};
+use super::bulk::{Bulk, EventOf, FileOf};
 use super::chunk::{Anew, Chunk, End, Lag, Said};
 use super::database::Database;
-use super::projector::{IndexedJournal, Statement};
+use super::event::EventRows;
+use super::projector::Statement;
 use super::{IndexError, Projector, Value, schema};
+use crate::clock::Timestamp;
 use crate::finding::Finding;
 use crate::io::Stamp;
-use crate::journal::{Cursor, Record};
+use crate::journal::Cursor;
 
 /// A database that is written to, by one writer.
 pub(super) struct Writer<'a> {
     pub(super) database: &'a Database,
     /// Those that are written in full in the code, by where they stand.
     statements: RefCell<HashMap<*const str, rusqlite::Statement<'a>>>,
-    events: Bulk<'a, EventRow>,
+    events: Bulk<'a, EventOf>,
     files: Bulk<'a, FileOf>,
     projectors: &'a [&'a dyn Projector],
     /// The numbers of the projectors in this database, in their order.
@@ -198,16 +200,14 @@ impl<'a> Writer<'a> {
     /// Writes a piece, and commits now and then: after each piece all agrees.
     pub(super) fn write(&mut self, mut chunk: Chunk) -> Result<(), IndexError> {
         let key = chunk.key;
-        let records = std::mem::take(&mut chunk.records);
-        let count = records.len();
+        let events = std::mem::take(&mut chunk.events);
+        let count = events.len();
         if let Some(anew) = &chunk.anew {
             self.begin_anew(key, anew)?;
         } else if chunk.cursor.is_some() && count > 0 {
             self.leave_strangers_behind(key)?;
         }
-        if let Some(journal) = &chunk.journal {
-            self.write_events(journal, records)?;
-        }
+        self.write_events(events)?;
         self.write_said(&chunk)?;
         for (by, lag) in &chunk.laggards {
             if !self.stopped.contains(&(*by, key)) {
@@ -338,20 +338,17 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn write_events(
-        &mut self,
-        journal: &Arc<IndexedJournal>,
-        records: Vec<Record>,
-    ) -> Result<(), IndexError> {
-        for record in records {
-            self.note_day(&record)?;
+    fn write_events(&mut self, events: EventRows) -> Result<(), IndexError> {
+        let texts = Arc::new(events.texts);
+        for row in events.rows {
+            self.note_day(row.occurred_at)?;
             let words = [
-                self.word(record.event_type())?,
-                self.word(record.aggregate_kind())?,
-                self.word(record.actor_kind())?,
+                self.word(row.event_type.of(&texts))?,
+                self.word(row.kind.of(&texts))?,
+                self.word(row.actor_kind.of(&texts))?,
             ];
-            let row = EventRow { journal: Arc::clone(journal), record, words };
-            self.events.add(row).map_err(self.failed())?;
+            let event = EventOf { row, texts: Arc::clone(&texts), words };
+            self.events.add(event).map_err(self.failed())?;
         }
         Ok(())
     }
@@ -367,8 +364,7 @@ impl<'a> Writer<'a> {
         Ok(word)
     }
 
-    fn note_day(&mut self, record: &Record) -> Result<(), IndexError> {
-        let occurred = record.occurred_at();
+    fn note_day(&mut self, occurred: Timestamp) -> Result<(), IndexError> {
         let day = occurred.as_microseconds().div_euclid(MICROSECONDS_A_DAY);
         if self.days.insert(day) {
             let text = occurred.to_string();
