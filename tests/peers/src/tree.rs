@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use runjournal::Workspace;
+use runjournal::{RunContext, Workspace};
 
 use crate::Result;
 use crate::call::{self, Call};
@@ -19,7 +19,7 @@ const STEPS: u64 = 4;
 /// Runs of one task.
 pub(crate) const TASK: u64 = 100;
 /// Of so many runs one has no end, one starts what another run traces, and so many have an artifact in common.
-const OPEN: u64 = 16;
+pub(crate) const OPEN: u64 = 16;
 const TRACED: u64 = 20;
 const ALIKE: u64 = 10;
 
@@ -35,8 +35,14 @@ pub(crate) fn of(lab: &Lab, runs: u64) -> Result<Utf8PathBuf> {
     Ok(root)
 }
 
+/// The first run of such a workspace.
+pub(crate) fn run(lab: &Lab, runs: u64) -> Result<RunContext> {
+    let workspace = Workspace::open(of(lab, runs)?)?;
+    Ok(workspace.task(task_id(0))?.run(run_id(0))?.context().clone())
+}
+
 /// Makes a workspace with so many runs.
-pub(crate) fn make(root: &Utf8Path, runs: u64) -> Result<()> {
+fn make(root: &Utf8Path, runs: u64) -> Result<()> {
     Workspace::create(root)?;
     let tasks = runs.div_ceil(TASK);
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
@@ -60,7 +66,7 @@ pub(crate) fn run_id(run: u64) -> String {
 }
 
 /// Where a run is.
-pub(crate) fn run_path(root: &Utf8Path, run: u64) -> Utf8PathBuf {
+fn run_path(root: &Utf8Path, run: u64) -> Utf8PathBuf {
     root.join(task_id(run / TASK)).join("runs").join(run_id(run))
 }
 

@@ -82,21 +82,9 @@ pub(crate) fn work(arguments: &[String]) -> Result<()> {
         }
         ["nothing"] => peak(),
         ["replay", records] => replay(records.parse()?),
-        ["tree", root, runs] => crate::tree::make(Utf8Path::new(root), runs.parse()?),
-        ["refresh", root] => {
-            let s = std::time::Instant::now();
-            let b = Index::of(&Workspace::open(root)?).refresh()?;
-            eprintln!("{b:?} {:?}", s.elapsed());
-            peak()
-        }
-        ["verify", root] => {
-            let n = Index::of(&Workspace::open(root)?)
-                .verify(&mut |_| {}, &mut |d| eprintln!("{d:?}"))?;
-            println!("{n}");
-            Ok(())
-        }
-        ["rebuild", root] => {
-            Index::of(&Workspace::open(root)?).rebuild()?;
+        ["rebuild"] => {
+            let workspace = Workspace::open(RunContext::from_env()?.root())?;
+            Index::of(&workspace).rebuild()?;
             peak()
         }
         ["put", size] => {
