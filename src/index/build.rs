@@ -18,7 +18,7 @@ use crate::journal::Cursor;
 use crate::layout;
 
 /// Threads that look, for each core: with a cold cache they mostly wait for the disk.
-const THREADS_A_CORE: usize = 4;
+const THREADS_A_CORE: usize = 8;
 /// Jobs that are under way for each of them.
 const JOBS_A_THREAD: usize = 8;
 
