@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use super::chunk::{Address, FileRow, Lag};
+use super::chunk::{Address, Chunk, FileRow, Lag};
 use super::look::{Answer, Details, Job, Known, Looker, unreadable};
 use super::writer::Writer;
 use super::{IndexError, Progress};
@@ -18,7 +18,7 @@ use crate::journal::Cursor;
 use crate::layout;
 
 /// Threads that look, for each core: with a cold cache they mostly wait for the disk.
-const THREADS_A_CORE: usize = 4;
+const THREADS_A_CORE: usize = 8;
 /// Jobs that are under way for each of them.
 const JOBS_A_THREAD: usize = 8;
 
@@ -61,6 +61,8 @@ pub(super) fn bring_up(
             next_key: 0,
             jobs: send_job,
             answers,
+            held: BTreeMap::new(),
+            held_at_most: threads * 2,
             under_way: 0,
             most: threads * JOBS_A_THREAD,
             progress,
@@ -85,6 +87,9 @@ struct Coordinator<'a, 'b> {
     next_key: i64,
     jobs: Sender<Job>,
     answers: Receiver<Answer>,
+    /// New journals come in almost any order, and to write them in that of their keys is faster.
+    held: BTreeMap<i64, Box<Chunk>>,
+    held_at_most: usize,
     under_way: usize,
     most: usize,
     progress: &'a mut dyn FnMut(&Progress),
@@ -203,17 +208,31 @@ impl Coordinator<'_, '_> {
                 self.forget(key)?;
             }
             Answer::Chunk(chunk) => {
-                self.done.events += chunk.records.len() as u64;
-                self.writer.write(&chunk)?;
-            }
-            Answer::Done { files, bytes } => {
-                self.under_way -= 1;
-                self.done.changed += 1;
-                self.done.files += files;
-                self.done.bytes += bytes;
-                (self.progress)(&self.done);
+                self.done.events += chunk.events.len() as u64;
+                if let Some(end) = &chunk.end {
+                    self.under_way -= 1;
+                    self.done.changed += 1;
+                    self.done.files += end.looked_at.0;
+                    self.done.bytes += end.looked_at.1;
+                    (self.progress)(&self.done);
+                }
+                if !chunk.is_whole() {
+                    return self.writer.write(*chunk);
+                }
+                self.held.insert(chunk.key, chunk);
+                self.write_held(self.held_at_most)?;
             }
             Answer::Panicked(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok(())
+    }
+
+    /// Writes those that come first, until so many are left.
+    fn write_held(&mut self, left: usize) -> Result<(), IndexError> {
+        while self.held.len() > left
+            && let Some((_, chunk)) = self.held.pop_first()
+        {
+            self.writer.write(*chunk)?;
         }
         Ok(())
     }
@@ -222,6 +241,7 @@ impl Coordinator<'_, '_> {
         while self.under_way > 0 {
             self.take_answer()?;
         }
+        self.write_held(0)?;
         let findings = std::mem::take(&mut self.findings);
         self.writer.write_workspace_findings(&findings)?;
         (self.progress)(&self.done);

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::event::EventRows;
 use super::projector::{IndexedJournal, Rows};
 use crate::digest::Digest;
 use crate::finding::Finding;
 use crate::id::{EventId, RunId, TaskId};
 use crate::io::Stamp;
-use crate::journal::{Cursor, Record};
+use crate::journal::Cursor;
 
 /// A task's or a run's directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +26,7 @@ pub(super) struct Chunk {
     /// `None` where there is no journal to speak of.
     pub(super) journal: Option<Arc<IndexedJournal>>,
     /// For the projector of all events.
-    pub(super) records: Vec<Record>,
+    pub(super) events: EventRows,
     /// What the other projectors say is to be written,
     pub(super) rows: Rows,
     /// and what of it belongs to whom.
@@ -39,12 +40,17 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
+    /// True if it is all there is to say of a journal that the index did not know.
+    pub(super) fn is_whole(&self) -> bool {
+        self.end.is_some() && self.anew.as_ref().is_some_and(|anew| !anew.known)
+    }
+
     pub(super) fn new(key: i64, journal: Option<Arc<IndexedJournal>>) -> Self {
         Self {
             key,
             anew: None,
             journal,
-            records: Vec::new(),
+            events: EventRows::default(),
             rows: Rows::default(),
             said: Vec::new(),
             cursor: None,
@@ -60,6 +66,8 @@ impl Chunk {
 pub(super) struct Anew {
     pub(super) address: Address,
     pub(super) start: Option<Cursor>,
+    /// False if nothing of it can be there.
+    pub(super) known: bool,
 }
 
 /// What a projector said of an event.
@@ -99,6 +107,8 @@ pub(super) struct End {
     pub(super) in_flight: bool,
     /// The next refresh may go by it.
     pub(super) signature: Option<[u8; 16]>,
+    /// How many files there are, and how many bytes were read to tell.
+    pub(super) looked_at: (u64, u64),
     /// The stamp of the journal, where the next look may go by it, or by its length alone.
     pub(super) stamp: Option<Stamp>,
 }

@@ -186,13 +186,14 @@ impl Index {
     ) -> Result<Built, IndexError> {
         let locked = self.lock()?;
         let refreshed = Database::open_writable(&self.place)
-            .and_then(|database| self.bring_up(database, read_data, progress));
+            .and_then(|database| self.bring_up(&database, read_data, progress));
         match refreshed {
-            Ok((database, done)) => {
-                if let Some(generation) = database.path.parent().and_then(Utf8Path::file_name) {
+            Ok(done) => {
+                if let Ok(current) = self.place.current()
+                    && let Some(generation) = current.parent().and_then(Utf8Path::file_name)
+                {
                     locked.remove_others(generation);
                 }
-                drop(database);
                 Ok(Built { done, anew_because: None })
             }
             Err(error) if error.wants_rebuild() => {
@@ -234,17 +235,17 @@ impl Index {
     ) -> Result<Progress, IndexError> {
         locked.create(generation)?;
         let database = Database::create(&self.place.database(generation))?;
-        let (database, done) = self.bring_up(database, false, progress)?;
+        let done = self.bring_up(&database, false, progress)?;
         database.finish(&self.place)?;
         Ok(done)
     }
 
     fn bring_up(
         &self,
-        database: Database,
+        database: &Database,
         read_data: bool,
         progress: &mut dyn FnMut(&Progress),
-    ) -> Result<(Database, Progress), IndexError> {
+    ) -> Result<Progress, IndexError> {
         let mut projectors = builtin::all();
         projectors.extend(self.projectors.iter().map(AsRef::as_ref));
         let names: std::collections::BTreeSet<_> = projectors.iter().map(|p| p.name()).collect();
@@ -269,6 +270,7 @@ impl Index {
         };
         let mut writer = Writer::new(database, &projectors, looker.root)?;
         let done = bring_up(&mut writer, &looker, progress)?;
-        Ok((writer.commit()?, done))
+        writer.commit()?;
+        Ok(done)
     }
 }

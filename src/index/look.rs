@@ -52,10 +52,8 @@ pub(super) enum Answer {
     Changed(Box<Job>),
     /// It is not there.
     Gone(i64),
-    /// A piece of what is new,
+    /// A piece of what is new; the last one has an end.
     Chunk(Box<Chunk>),
-    /// and its end.
-    Done { files: u64, bytes: u64 },
     /// A projector of the caller's panicked.
     Panicked(Box<dyn std::any::Any + Send>),
 }
@@ -94,19 +92,19 @@ impl Looker<'_> {
             Err(_) if job.known.as_ref().is_some_and(|known| known.details.is_none()) => {
                 Answer::Changed(Box::new(job))
             }
-            Err(error) => self.look_for(job, at).nothing(error, tell),
+            Err(error) => nothing(job, error),
             Ok(Some((dir, stamps))) => match &job.known {
                 Some(known) if !self.read_data && known.is_settled(&stamps) => Answer::Same,
                 Some(Known { details: None, .. }) => Answer::Changed(Box::new(job)),
-                _ => self.look_for(job, at).all(dir, stamps, tell),
+                _ => self.look_for(job, dir, at).all(stamps, tell),
             },
         };
         tell(answer);
     }
 
-    fn look_for(&self, job: Job, at: i64) -> Look<'_> {
-        let home = self.home(&job.address);
-        Look { looker: self, home, job, at, bytes: 0, stopped: Vec::new() }
+    fn look_for(&self, job: Job, dir: Dir, at: i64) -> Look<'_> {
+        let (home, dir) = (self.home(&job.address), Arc::new(dir));
+        Look { looker: self, home, dir, job, at, bytes: 0, begun: false, stopped: Vec::new() }
     }
 
     fn home(&self, address: &Address) -> Home {
@@ -196,10 +194,13 @@ impl Stamps {
 struct Look<'a> {
     looker: &'a Looker<'a>,
     home: Home,
+    dir: Arc<Dir>,
     job: Job,
     /// When it began.
     at: i64,
     bytes: u64,
+    /// Something was told of it as of a new one.
+    begun: bool,
     /// Projectors that an event stopped.
     stopped: Vec<usize>,
 }
@@ -215,9 +216,9 @@ enum From {
 }
 
 impl Look<'_> {
-    fn all(&mut self, dir: Dir, stamps: Stamps, tell: &mut dyn FnMut(Answer) -> bool) -> Answer {
+    fn all(&mut self, stamps: Stamps, tell: &mut dyn FnMut(Answer) -> bool) -> Answer {
         let mut end = End::default();
-        let (journal, opened) = match self.genesis(&dir) {
+        let (journal, opened) = match self.genesis() {
             Ok((journal, opened)) => (Some(Arc::new(journal)), Some(opened)),
             Err(GenesisError::Io(error)) if error.is_not_found() => {
                 return Answer::Gone(self.job.key);
@@ -250,7 +251,7 @@ impl Look<'_> {
                 self.anew(journal, start)
             }
         };
-        let settled = self.files(&dir, &stamps, &mut end);
+        let settled = self.files(&stamps, &mut end);
         end.findings.extend(stamps.unreadable.iter().cloned());
         let read_all = end.findings.iter().all(|finding| finding.code != Code::Unreadable);
         let ended = end.stamp.take();
@@ -266,18 +267,9 @@ impl Look<'_> {
         end.stamp =
             ended.map(|stamp| if is_certain(&stamp) { stamp } else { stamp.without_times() });
         end.stages = stamps.stages;
+        end.looked_at = (stamps.files.len() as u64, self.bytes);
         last.end = Some(end);
-        tell(Answer::Chunk(Box::new(last)));
-        Answer::Done { files: stamps.files.len() as u64, bytes: self.bytes }
-    }
-
-    /// There is a directory, and it cannot be looked into.
-    fn nothing(&mut self, error: IoError, tell: &mut dyn FnMut(Answer) -> bool) -> Answer {
-        let mut chunk = self.anew(None, None);
-        let gone = self.known_files().into_keys().collect();
-        chunk.end = Some(End { findings: vec![unreadable(error)], gone, ..End::default() });
-        tell(Answer::Chunk(Box::new(chunk)));
-        Answer::Done { files: 0, bytes: 0 }
+        Answer::Chunk(Box::new(last))
     }
 
     /// The files that the index knows, for once.
@@ -290,7 +282,8 @@ impl Look<'_> {
     fn anew(&mut self, journal: Option<Arc<IndexedJournal>>, start: Option<Cursor>) -> Chunk {
         self.stopped.clear();
         let mut chunk = Chunk::new(self.job.key, journal);
-        chunk.anew = Some(Anew { address: self.job.address.clone(), start });
+        let known = self.job.known.is_some() || std::mem::replace(&mut self.begun, true);
+        chunk.anew = Some(Anew { address: self.job.address.clone(), start, known });
         if let (Some(journal), Some(start)) = (&chunk.journal, start) {
             for (by, projector) in self.looker.projectors.iter().enumerate() {
                 projector.begin(journal, &mut chunk.rows);
@@ -301,25 +294,21 @@ impl Look<'_> {
         chunk
     }
 
-    fn genesis(&self, dir: &Dir) -> Result<(IndexedJournal, Opened), GenesisError> {
+    fn genesis(&self) -> Result<(IndexedJournal, Opened), GenesisError> {
         let Address { task, run } = &self.job.address;
         let (genesis, digest) = match run {
             Some(_) => {
-                let read = genesis::read::<RunGenesis>(dir)?;
+                let read = genesis::read::<RunGenesis>(&self.dir)?;
                 (IndexedGenesis::Run(read.value), read.digest)
             }
             None => {
-                let read = genesis::read::<TaskGenesis>(dir)?;
+                let read = genesis::read::<TaskGenesis>(&self.dir)?;
                 (IndexedGenesis::Task(read.value), read.digest)
             }
         };
         let (task, run, key) = (task.clone(), run.clone(), self.job.key);
         let journal = IndexedJournal { key, task, run, genesis };
-        let opened = Opened {
-            dir: Arc::new(Dir::open(self.home.dir())?),
-            genesis: digest,
-            correlation: None,
-        };
+        let opened = Opened { dir: Arc::clone(&self.dir), genesis: digest, correlation: None };
         Ok((journal, opened))
     }
 
@@ -455,8 +444,10 @@ impl Look<'_> {
                 chunk.lasting.push(Finding { code: Code::ProjectionStopped, place, reason });
                 continue;
             }
-            chunk.records.push(record);
-            if chunk.records.len() == PIECE {
+            if let Some(journal) = &chunk.journal {
+                chunk.events.push(journal, &record);
+            }
+            if chunk.events.len() == PIECE {
                 // With each piece, for a look may be cut short, and the next one goes on behind it.
                 chunk.lasting.extend(events.all_findings().0.iter().skip(told).cloned());
                 told = events.all_findings().0.len();
@@ -568,9 +559,10 @@ impl Look<'_> {
     }
 
     /// Hashes the files that are new or may have changed. False where they have to be looked at again.
-    fn files(&mut self, dir: &Dir, stamps: &Stamps, end: &mut End) -> bool {
+    fn files(&mut self, stamps: &Stamps, end: &mut End) -> bool {
         let mut known = self.known_files();
         let mut settled = true;
+        let mut folder = Folder { home: Arc::clone(&self.dir), opened: None };
         for (path, kind, stamp) in &stamps.files {
             let name = format!("{}/{path}", layout::ARTIFACTS);
             if *kind != Kind::File {
@@ -587,7 +579,7 @@ impl Look<'_> {
             if trusted.is_some_and(|before| before.stamp == Some(*stamp)) {
                 continue;
             }
-            let (digest, size) = match dir.open_read(&name).and_then(|mut file| file.digest()) {
+            let (digest, size) = match folder.digest(&name) {
                 Ok(read) => read,
                 Err(error) => {
                     settled = false;
@@ -608,6 +600,17 @@ impl Look<'_> {
     }
 }
 
+/// There is a directory, and it cannot be looked into.
+fn nothing(job: Job, error: IoError) -> Answer {
+    let Job { key, address, known } = job;
+    let mut chunk = Chunk::new(key, None);
+    chunk.anew = Some(Anew { address, start: None, known: known.is_some() });
+    let files = known.and_then(|known| known.details).unwrap_or_default().files;
+    let (findings, gone) = (vec![unreadable(error)], files.into_keys().collect());
+    chunk.end = Some(End { findings, gone, ..End::default() });
+    Answer::Chunk(Box::new(chunk))
+}
+
 /// Something is there, and the system does not let us see it.
 pub(super) fn unreadable(error: IoError) -> Finding {
     let reason = format!("cannot {}: {}", error.action, error.source);
@@ -615,5 +618,24 @@ pub(super) fn unreadable(error: IoError) -> Finding {
         code: Code::Unreadable,
         place: Place { path: error.path, offset: None, length: None },
         reason,
+    }
+}
+
+/// The directory that was opened last: files come directory by directory.
+struct Folder {
+    home: Arc<Dir>,
+    opened: Option<(String, Dir)>,
+}
+
+impl Folder {
+    fn digest(&mut self, path: &str) -> Result<(Digest, u64), IoError> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+        let dir = match self.opened.take().filter(|(opened, _)| opened == parent) {
+            Some((_, dir)) => dir,
+            None => self.home.open_dir(parent)?,
+        };
+        let digest = dir.open_read(name).and_then(|mut file| file.digest());
+        self.opened = Some((parent.to_owned(), dir));
+        digest
     }
 }

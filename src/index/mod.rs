@@ -6,9 +6,11 @@
 
 mod build;
 mod builtin;
+mod bulk;
 mod chunk;
 mod database;
 mod error;
+mod event;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod index;
 mod look;

@@ -20,7 +20,7 @@ pub(super) fn tables() -> impl Iterator<Item = String> {
 
 /// Those that make its indexes.
 pub(super) fn indexes() -> impl Iterator<Item = String> {
-    statements(INDEXES)
+    statements(INDEXES).map(|statement| for_sqlite(&statement))
 }
 
 /// Those that make its views.
@@ -56,8 +56,11 @@ pub(super) fn statements(sql: &str) -> impl Iterator<Item = String> {
 }
 
 /// SQLite keeps a table with a key of several columns in the order of the key if told so, and twice
-/// otherwise.
+/// otherwise. Its indexes end in the key without being told so, and if told so they hold it twice.
 pub(super) fn for_sqlite(statement: &str) -> String {
+    if statement.starts_with("CREATE INDEX") && statement.contains(" ON t_events (") {
+        return statement.replace(", event)", ")");
+    }
     let composite = statement.starts_with("CREATE TABLE") && statement.contains("PRIMARY KEY (");
     if composite { format!("{statement} WITHOUT ROWID") } else { statement.to_owned() }
 }

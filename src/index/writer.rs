@@ -1,20 +1,31 @@
 //! Writing what looks yield: rows, and the place they follow from, in one transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
+use std::sync::Arc;
 
+use rusqlite::ToSql;
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, ToSql};
 
+use super::bulk::{Bulk, EventOf, FileOf};
 use super::chunk::{Anew, Chunk, End, Lag, Said};
 use super::database::Database;
-use super::projector::{IndexedJournal, Statement};
+use super::event::EventRows;
+use super::projector::Statement;
 use super::{IndexError, Projector, Value, schema};
+use crate::clock::Timestamp;
 use crate::finding::Finding;
-use crate::journal::{Cursor, Record};
+use crate::io::Stamp;
+use crate::journal::Cursor;
 
 /// A database that is written to, by one writer.
 pub(super) struct Writer<'a> {
-    pub(super) database: Database,
+    pub(super) database: &'a Database,
+    /// Those that are written in full in the code, by where they stand.
+    statements: RefCell<HashMap<*const str, rusqlite::Statement<'a>>>,
+    events: Bulk<'a, EventOf>,
+    files: Bulk<'a, FileOf>,
     projectors: &'a [&'a dyn Projector],
     /// The numbers of the projectors in this database, in their order.
     numbers: Vec<i64>,
@@ -27,19 +38,11 @@ pub(super) struct Writer<'a> {
     stopped: HashSet<(usize, i64)>,
     /// Events since the last commit.
     waiting: usize,
-    events: Vec<EventsStatement>,
 }
 
 /// The number, name, checksum, tables and views of a projector.
 type KnownProjector = (i64, String, String, Vec<String>, Vec<String>);
 
-/// Events of one statement, and its text.
-struct EventsStatement {
-    count: usize,
-    sql: String,
-}
-
-const EVENT_COLUMNS: usize = 18;
 /// Events that are written between two commits.
 const TRANSACTION: usize = 1 << 16;
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
@@ -59,13 +62,16 @@ impl ToSql for Value {
 impl<'a> Writer<'a> {
     /// Begins a transaction, and sees to it that each projector has its tables.
     pub(super) fn new(
-        database: Database,
+        database: &'a Database,
         projectors: &'a [&'a dyn Projector],
         root: &'a camino::Utf8Path,
     ) -> Result<Self, IndexError> {
-        let events = [64, 8, 1].map(EventsStatement::new).into();
+        let failed = IndexError::sqlite("write to", &database.path);
         let mut writer = Self {
             database,
+            statements: RefCell::default(),
+            events: Bulk::new(&database.connection).map_err(&failed)?,
+            files: Bulk::new(&database.connection).map_err(&failed)?,
             projectors,
             numbers: Vec::new(),
             strangers: Vec::new(),
@@ -74,7 +80,6 @@ impl<'a> Writer<'a> {
             days: HashSet::new(),
             stopped: HashSet::new(),
             waiting: 0,
-            events,
         };
         writer.run("BEGIN IMMEDIATE", [])?;
         writer.read_words().map_err(writer.failed())?;
@@ -82,13 +87,28 @@ impl<'a> Writer<'a> {
         Ok(writer)
     }
 
-    pub(super) fn commit(self) -> Result<Database, IndexError> {
+    pub(super) fn commit(mut self) -> Result<(), IndexError> {
+        self.flush()?;
         self.run("COMMIT", [])?;
-        Ok(self.database)
+        Ok(())
     }
 
-    fn run(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize, IndexError> {
-        self.database.run(sql, values)
+    fn run(&self, sql: &'static str, values: impl rusqlite::Params) -> Result<usize, IndexError> {
+        self.execute(sql, values).map_err(self.failed())
+    }
+
+    fn execute(&self, sql: &'static str, values: impl rusqlite::Params) -> rusqlite::Result<usize> {
+        let mut statements = self.statements.borrow_mut();
+        let statement = match statements.entry(std::ptr::from_ref(sql)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.database.connection.prepare(sql)?),
+        };
+        statement.execute(values)
+    }
+
+    /// Writes what waits to be many.
+    fn flush(&mut self) -> Result<(), IndexError> {
+        self.events.flush().and_then(|()| self.files.flush()).map_err(self.failed())
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> IndexError + use<> {
@@ -148,10 +168,10 @@ impl<'a> Writer<'a> {
 
     fn dismiss(&self, number: i64, tables: &[String], views: &[String]) -> Result<(), IndexError> {
         for view in views {
-            self.run(&format!("DROP VIEW IF EXISTS {}", quoted(view)), [])?;
+            self.database.run(&format!("DROP VIEW IF EXISTS {}", quoted(view)), [])?;
         }
         for table in tables {
-            self.run(&format!("DROP TABLE IF EXISTS {}", quoted(table)), [])?;
+            self.database.run(&format!("DROP TABLE IF EXISTS {}", quoted(table)), [])?;
         }
         self.run("DELETE FROM t_laggards WHERE projector = $1", [number])?;
         self.run("DELETE FROM t_projectors WHERE projector = $1", [number])?;
@@ -203,22 +223,75 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes a piece, and commits now and then: after each piece all agrees.
-    pub(super) fn write(&mut self, chunk: &Chunk) -> Result<(), IndexError> {
+    pub(super) fn write(&mut self, mut chunk: Chunk) -> Result<(), IndexError> {
         let key = chunk.key;
+        let events = std::mem::take(&mut chunk.events);
+        let count = events.len();
         if let Some(anew) = &chunk.anew {
-            self.begin_anew(key, anew, chunk.journal.as_deref())?;
-        } else if chunk.cursor.is_some() && !chunk.records.is_empty() {
+            self.begin_anew(key, anew)?;
+        } else if chunk.cursor.is_some() && count > 0 {
             self.leave_strangers_behind(key)?;
         }
-        if let Some(journal) = &chunk.journal {
-            self.write_events(journal, &chunk.records)?;
-        }
-        self.write_said(chunk)?;
+        self.write_events(events)?;
+        self.write_said(&chunk)?;
         for (by, lag) in &chunk.laggards {
             if !self.stopped.contains(&(*by, key)) {
                 self.write_lag(*by, key, lag)?;
             }
         }
+        for finding in &chunk.lasting {
+            let number = finding.place.offset.map_or(0, integer);
+            self.write_finding(key, 1, number, finding)?;
+        }
+        match &chunk.anew {
+            Some(anew) => self.write_new_journal(anew, &chunk, count)?,
+            None => self.write_journal(&chunk, count)?,
+        }
+        if let Some(end) = chunk.end {
+            let is_new = chunk.anew.is_some_and(|anew| !anew.known);
+            self.write_end(key, end, is_new)?;
+            self.stopped.retain(|(_, journal)| *journal != key);
+        }
+        self.waiting += count;
+        if self.waiting >= TRANSACTION {
+            self.waiting = 0;
+            self.flush()?;
+            self.run("COMMIT", [])?;
+            self.run("BEGIN IMMEDIATE", [])?;
+        }
+        Ok(())
+    }
+
+    fn write_new_journal(
+        &self,
+        anew: &Anew,
+        chunk: &Chunk,
+        count: usize,
+    ) -> Result<(), IndexError> {
+        let run = anew.address.run.as_ref().map_or("", |run| run.as_str());
+        let cursor = chunk.cursor.or(anew.start);
+        let end = chunk.end.as_ref();
+        self.run(
+            "INSERT INTO t_journals (journal, task_id, run_id, trace_id, records, seq, bytes, hash, \
+             signature, stamp, genesis) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            (
+                chunk.key,
+                anew.address.task.as_str(),
+                run,
+                chunk.journal.as_ref().and_then(|journal| journal.trace_id()),
+                integer(count as u64),
+                cursor.map_or(0, |cursor| integer(cursor.seq())),
+                cursor.map_or(0, |cursor| integer(cursor.offset())),
+                cursor.map(|cursor| cursor.hash().as_bytes().to_vec()),
+                end.and_then(|end| end.signature),
+                end.and_then(|end| end.stamp).map(Stamp::to_bytes),
+                anew.start.map(|start| start.hash().as_bytes().to_vec()),
+            ),
+        )?;
+        Ok(())
+    }
+
+    fn write_journal(&self, chunk: &Chunk, count: usize) -> Result<(), IndexError> {
         if let Some(cursor) = chunk.cursor {
             self.run(
                 "UPDATE t_journals SET seq = $1, bytes = $2, hash = $3, records = records + $4 \
@@ -227,30 +300,22 @@ impl<'a> Writer<'a> {
                     integer(cursor.seq()),
                     integer(cursor.offset()),
                     cursor.hash().as_bytes().as_slice(),
-                    integer(chunk.records.len() as u64),
-                    key,
+                    integer(count as u64),
+                    chunk.key,
                 ),
             )?;
         }
-        for finding in &chunk.lasting {
-            let number = finding.place.offset.map_or(0, integer);
-            self.write_finding(key, 1, number, finding)?;
-        }
         if let Some(end) = &chunk.end {
-            self.write_end(key, end)?;
-            self.stopped.retain(|(_, journal)| *journal != key);
-        }
-        self.waiting += chunk.records.len();
-        if self.waiting >= TRANSACTION {
-            self.waiting = 0;
-            self.run("COMMIT", [])?;
-            self.run("BEGIN IMMEDIATE", [])?;
+            self.run(
+                "UPDATE t_journals SET signature = $1, stamp = $2 WHERE journal = $3",
+                (end.signature, end.stamp.map(Stamp::to_bytes), chunk.key),
+            )?;
         }
         Ok(())
     }
 
     /// Forgets a journal; false if it was not known.
-    pub(super) fn forget(&self, key: i64) -> Result<bool, IndexError> {
+    pub(super) fn forget(&mut self, key: i64) -> Result<bool, IndexError> {
         self.forget_rows(key)?;
         self.run("DELETE FROM t_files WHERE journal = $1", [key])?;
         self.run("DELETE FROM t_stages WHERE journal = $1", [key])?;
@@ -259,50 +324,30 @@ impl<'a> Writer<'a> {
     }
 
     /// Forgets what follows from its events.
-    fn forget_rows(&self, key: i64) -> Result<(), IndexError> {
+    fn forget_rows(&mut self, key: i64) -> Result<(), IndexError> {
+        self.flush()?;
         let (first, last) = (key << 32, (key + 1) << 32);
         self.run("DELETE FROM t_events WHERE event >= $1 AND event < $2", [first, last])?;
         self.run("DELETE FROM t_findings WHERE journal = $1", [key])?;
         let own = self.projectors.iter().flat_map(|projector| projector.tables()).copied();
         let others = self.strangers.iter().flat_map(|(_, tables)| tables).map(String::as_str);
         for table in own.chain(others) {
-            self.run(&format!("DELETE FROM {} WHERE journal = $1", quoted(table)), [key])?;
+            self.database
+                .run(&format!("DELETE FROM {} WHERE journal = $1", quoted(table)), [key])?;
         }
         Ok(())
     }
 
-    fn begin_anew(
-        &mut self,
-        key: i64,
-        anew: &Anew,
-        journal: Option<&IndexedJournal>,
-    ) -> Result<(), IndexError> {
-        let run = anew.address.run.as_ref().map_or("", |run| run.as_str());
-        let values = (key, anew.address.task.as_str(), run, journal.and_then(|j| j.trace_id()));
-        let known = self.run(
-            "INSERT INTO t_journals (journal, task_id, run_id, trace_id, records, seq, bytes) \
-             VALUES ($1, $2, $3, $4, 0, 0, 0) ON CONFLICT (journal) DO NOTHING",
-            values,
-        )? == 0;
-        if known {
+    fn begin_anew(&mut self, key: i64, anew: &Anew) -> Result<(), IndexError> {
+        if anew.known {
             self.forget_rows(key)?;
             self.run("DELETE FROM t_laggards WHERE journal = $1", [key])?;
-            self.run(
-                "UPDATE t_journals SET trace_id = $1, records = 0, seq = 0, bytes = 0, \
-                 genesis = NULL, hash = NULL, signature = NULL, stamp = NULL WHERE journal = $2",
-                (values.3, key),
-            )?;
+            self.run("DELETE FROM t_journals WHERE journal = $1", [key])?;
         }
         for (number, _) in &self.strangers {
             self.run(
                 "INSERT INTO t_laggards (projector, journal, seq, bytes) VALUES ($1, $2, 0, 0)",
                 [number, &key],
-            )?;
-        }
-        if let Some(start) = anew.start {
-            self.run(
-                "UPDATE t_journals SET genesis = $1, hash = $1 WHERE journal = $2",
-                (start.hash().as_bytes().as_slice(), key),
             )?;
         }
         self.stopped.retain(|(_, journal)| *journal != key);
@@ -322,43 +367,33 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn write_events(
-        &mut self,
-        journal: &IndexedJournal,
-        records: &[Record],
-    ) -> Result<(), IndexError> {
-        let mut rest = records;
-        while !rest.is_empty() {
-            let fitting = self.events.iter().position(|statement| statement.count <= rest.len());
-            let Some(at) = fitting else { break };
-            let count = self.events.get(at).map_or(rest.len(), |statement| statement.count);
-            let Some((now, later)) = rest.split_at_checked(count) else { break };
-            for record in now {
-                for word in [record.event_type(), record.aggregate_kind(), record.actor_kind()] {
-                    self.note_word(word)?;
-                }
-                self.note_day(record)?;
-            }
-            if let Some(statement) = self.events.get(at) {
-                let written = statement.write(&self.database.connection, &self.words, journal, now);
-                written.map_err(self.failed())?;
-            }
-            rest = later;
+    fn write_events(&mut self, events: EventRows) -> Result<(), IndexError> {
+        let texts = Arc::new(events.texts);
+        for row in events.rows {
+            self.note_day(row.occurred_at)?;
+            let words = [
+                self.word(row.event_type.of(&texts))?,
+                self.word(row.kind.of(&texts))?,
+                self.word(row.actor_kind.of(&texts))?,
+            ];
+            let event = EventOf { row, texts: Arc::clone(&texts), words };
+            self.events.add(event).map_err(self.failed())?;
         }
         Ok(())
     }
 
-    fn note_word(&mut self, text: &str) -> Result<(), IndexError> {
-        if !self.words.contains_key(text) {
-            let word = i64::try_from(self.words.len()).unwrap_or(i64::MAX);
-            self.run("INSERT INTO t_words (word, text) VALUES ($1, $2)", (word, text))?;
-            self.words.insert(text.to_owned(), word);
+    /// The number of a word.
+    fn word(&mut self, text: &str) -> Result<i64, IndexError> {
+        if let Some(word) = self.words.get(text) {
+            return Ok(*word);
         }
-        Ok(())
+        let word = i64::try_from(self.words.len()).unwrap_or(i64::MAX);
+        self.run("INSERT INTO t_words (word, text) VALUES ($1, $2)", (word, text))?;
+        self.words.insert(text.to_owned(), word);
+        Ok(word)
     }
 
-    fn note_day(&mut self, record: &Record) -> Result<(), IndexError> {
-        let occurred = record.occurred_at();
+    fn note_day(&mut self, occurred: Timestamp) -> Result<(), IndexError> {
         let day = occurred.as_microseconds().div_euclid(MICROSECONDS_A_DAY);
         if self.days.insert(day) {
             let text = occurred.to_string();
@@ -400,26 +435,24 @@ impl<'a> Writer<'a> {
         values: &[Value],
         mut begin: usize,
     ) -> rusqlite::Result<()> {
-        let connection = &self.database.connection;
         // One statement is whole or not at all by itself.
         let several = statements.len() > 1;
         if several {
-            connection.prepare_cached("SAVEPOINT event")?.execute([])?;
+            self.execute("SAVEPOINT event", [])?;
         }
         for Statement { sql, values_end } in statements {
             let values = values.get(begin..*values_end).unwrap_or_default();
             begin = *values_end;
-            let execute =
-                || connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values));
-            if let Err(error) = execute() {
+            if let Err(error) = self.execute(sql, rusqlite::params_from_iter(values)) {
                 if several {
-                    connection.execute_batch("ROLLBACK TO event; RELEASE event")?;
+                    self.execute("ROLLBACK TO event", [])?;
+                    self.execute("RELEASE event", [])?;
                 }
                 return Err(error);
             }
         }
         if several {
-            connection.prepare_cached("RELEASE event")?.execute([])?;
+            self.execute("RELEASE event", [])?;
         }
         Ok(())
     }
@@ -456,41 +489,24 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn write_end(&self, key: i64, end: &End) -> Result<(), IndexError> {
-        self.run("DELETE FROM t_findings WHERE journal = $1 AND lasting = 0", [key])?;
+    fn write_end(&mut self, key: i64, end: End, is_new: bool) -> Result<(), IndexError> {
+        if !is_new {
+            self.run("DELETE FROM t_findings WHERE journal = $1 AND lasting = 0", [key])?;
+            self.run("DELETE FROM t_stages WHERE journal = $1", [key])?;
+        }
         for (number, finding) in (0_i64..).zip(&end.findings) {
             self.write_finding(key, 0, number, finding)?;
         }
         for path in &end.gone {
             self.run("DELETE FROM t_files WHERE journal = $1 AND path = $2", (key, path))?;
         }
-        for file in &end.files {
-            self.run(
-                "INSERT INTO t_files (journal, path, size, digest, stamp) VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (journal, path) DO UPDATE SET size = excluded.size, \
-                 digest = excluded.digest, stamp = excluded.stamp",
-                (
-                    key,
-                    &file.path,
-                    integer(file.size),
-                    file.digest.as_bytes().as_slice(),
-                    file.stamp.map(|stamp| stamp.to_bytes().to_vec()),
-                ),
-            )?;
+        for file in end.files {
+            self.files.add(FileOf(key, file)).map_err(self.failed())?;
         }
-        self.run("DELETE FROM t_stages WHERE journal = $1", [key])?;
         for stage in &end.stages {
             let id = stage.as_bytes().as_slice();
             self.run("INSERT INTO t_stages (journal, event_id) VALUES ($1, $2)", (key, id))?;
         }
-        self.run(
-            "UPDATE t_journals SET signature = $1, stamp = $2 WHERE journal = $3",
-            (
-                end.signature.map(|signature| signature.to_vec()),
-                end.stamp.map(|stamp| stamp.to_bytes().to_vec()),
-                key,
-            ),
-        )?;
         Ok(())
     }
 
@@ -530,70 +546,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-impl EventsStatement {
-    fn new(count: usize) -> Self {
-        let mut number = 0;
-        let mut row = || {
-            let places = (0..EVENT_COLUMNS).map(|_| {
-                number += 1;
-                format!("${number}")
-            });
-            format!("({})", places.collect::<Vec<_>>().join(", "))
-        };
-        let rows = (0..count).map(|_| row()).collect::<Vec<_>>().join(", ");
-        let sql = format!(
-            "INSERT INTO t_events (event, event_id, type, occurred, kind, stream, version, actor, actor_id, \
-             command_id, causation, own_trace, correlation, idempotency_key, batch_index, batch_size, \
-             first_byte, bytes) VALUES {rows}"
-        );
-        Self { count, sql }
-    }
-
-    fn write(
-        &self,
-        connection: &Connection,
-        words: &HashMap<String, i64>,
-        journal: &IndexedJournal,
-        records: &[Record],
-    ) -> rusqlite::Result<()> {
-        let mut statement = connection.prepare_cached(&self.sql)?;
-        let word = |text: &str| words.get(text).copied();
-        let own = journal.own_stream();
-        let mut place = 0;
-        for record in records {
-            let mut bind = |value: &dyn ToSql| {
-                place += 1;
-                statement.raw_bind_parameter(place, value)
-            };
-            let stream = (record.aggregate_kind(), record.stream_id());
-            let correlation = record.correlation_id();
-            let own_trace = correlation.is_some() && correlation == journal.trace_id();
-            bind(&((journal.key() << 32) | integer(record.seq())))?;
-            bind(&record.event_id().as_bytes().as_slice())?;
-            bind(&word(record.event_type()))?;
-            bind(&record.occurred_at().as_microseconds())?;
-            bind(&word(record.aggregate_kind()))?;
-            bind(&Some(stream.1).filter(|_| stream != own))?;
-            bind(&integer(record.stream_version()))?;
-            bind(&word(record.actor_kind()))?;
-            bind(&record.actor_id())?;
-            bind(&record.command_id())?;
-            bind(&record.causation_event_id().as_ref().map(|id| id.as_bytes().as_slice()))?;
-            bind(&own_trace)?;
-            bind(&correlation.filter(|_| !own_trace))?;
-            bind(&record.idempotency_key())?;
-            bind(&record.batch_index())?;
-            bind(&record.batch_size())?;
-            bind(&integer(record.offset()))?;
-            bind(&integer(record.end() - record.offset()))?;
-        }
-        statement.raw_execute()?;
-        Ok(())
-    }
-}
-
 /// Numbers beyond this are not in honest journals.
-fn integer(number: u64) -> i64 {
+pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -3,7 +3,7 @@
 //!
 //! In reading order: what is asked for (`args`), the machine (`machine`), where it is measured
 //! (`lab`), how (`measure`), the bytes that all contenders write (`call`), the contenders (`ours`,
-//! `floor`, `sqlite`, `python`, `large`, and `workers` for what needs processes), one file a row or a few
+//! `floor`, `sqlite`, `python`, `large`, `tree`, and `workers` for what needs processes), one file a row or a few
 //! (`rows`), and the table (`report`). `docs/performance.md` says what each row means.
 
 mod args;
@@ -18,6 +18,7 @@ mod python;
 mod report;
 mod rows;
 mod sqlite;
+mod tree;
 mod workers;
 
 use std::process::ExitCode;

@@ -15,6 +15,8 @@ pub(crate) enum Goal {
     Faster(f64, f64),
     /// Our bytes, less than so many megabytes.
     Megabytes(f64, f64),
+    /// Our time, at most so many microseconds.
+    Microseconds(f64, f64),
     /// Nothing: a figure that helps to understand the others.
     Context,
 }
@@ -24,7 +26,7 @@ pub(crate) struct Entry {
     row: &'static str,
     work: String,
     against: String,
-    /// Nanoseconds an operation, or bytes, by round.
+    /// Nanoseconds an operation, or bytes, by round or by call.
     ours: Vec<f64>,
     theirs: Vec<f64>,
     goal: Goal,
@@ -47,12 +49,12 @@ impl Entry {
         Self { row, work, against, ours, theirs, goal, skipped: None }
     }
 
-    /// Bytes of memory.
-    pub(crate) fn memory(
+    /// What is compared with its goal alone.
+    pub(crate) fn alone(
         row: &'static str,
         work: impl Into<String>,
         against: &str,
-        bytes: Vec<f64>,
+        samples: Vec<f64>,
         goal: Goal,
     ) -> Self {
         let against = against.to_owned();
@@ -60,7 +62,7 @@ impl Entry {
             row,
             work: work.into(),
             against,
-            ours: bytes,
+            ours: samples,
             theirs: Vec::new(),
             goal,
             skipped: None,
@@ -86,6 +88,7 @@ impl Entry {
             Goal::AtMost(..) | Goal::Context => pairs.map(|(ours, theirs)| ours / theirs).collect(),
             Goal::Faster(..) => pairs.map(|(ours, theirs)| theirs / ours).collect(),
             Goal::Megabytes(..) => self.ours.iter().map(|bytes| bytes / 1e6).collect(),
+            Goal::Microseconds(..) => self.ours.iter().map(|time| time / 1e3).collect(),
         }
     }
 
@@ -94,6 +97,7 @@ impl Entry {
             Goal::AtMost(reach, best) => (median <= reach, median <= best),
             Goal::Faster(reach, best) => (median >= reach, median >= best),
             Goal::Megabytes(reach, best) => (median < reach, median < best),
+            Goal::Microseconds(reach, best) => (median <= reach, median <= best),
             Goal::Context => return "-",
         };
         match (reach, best) {
@@ -108,6 +112,7 @@ impl Entry {
             Goal::AtMost(reach, best) => (format!("<= {reach}"), format!("<= {best}")),
             Goal::Faster(reach, best) => (format!(">= {reach}x"), format!(">= {best}x")),
             Goal::Megabytes(reach, best) => (format!("< {reach} MB"), format!("< {best} MB")),
+            Goal::Microseconds(reach, best) => (format!("<= {reach} us"), format!("<= {best} us")),
             Goal::Context => ("-".into(), "-".into()),
         }
     }
@@ -134,6 +139,7 @@ impl Entry {
             Goal::AtMost(..) | Goal::Context => format!("{median:.2} ({min:.2}..{max:.2})"),
             Goal::Faster(..) => format!("{median:.1}x ({min:.1}..{max:.1})"),
             Goal::Megabytes(..) => format!("{median:.1} MB ({min:.1}..{max:.1})"),
+            Goal::Microseconds(..) => format!("{median:.1} us ({min:.1}..{max:.1})"),
         }
     }
 

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use camino::Utf8Path;
-use runjournal::{Durability, RunContext};
+use runjournal::index::Index;
+use runjournal::{Durability, RunContext, Workspace};
 
 use crate::call::{Call, Fit, LINE, Place, PlainRecord, event};
 use crate::{Result, floor, large};
@@ -81,6 +82,11 @@ pub(crate) fn work(arguments: &[String]) -> Result<()> {
         }
         ["nothing"] => peak(),
         ["replay", records] => replay(records.parse()?),
+        ["rebuild"] => {
+            let workspace = Workspace::open(RunContext::from_env()?.root())?;
+            Index::of(&workspace).rebuild()?;
+            peak()
+        }
         ["put", size] => {
             let store = RunContext::from_env()?.artifacts().durability(Durability::Buffered);
             large::write(&store, LARGE, &mut large::Content::new(size.parse()?))?;

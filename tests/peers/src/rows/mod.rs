@@ -4,11 +4,14 @@ mod append;
 mod artifacts;
 mod bounds;
 mod durable;
+mod index;
 mod one_shot;
 mod parts;
 mod processes;
 mod replay;
 mod rss;
+
+pub(crate) use index::RACY;
 
 use crate::Result;
 use crate::args::Plan;
@@ -37,6 +40,9 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "9", measure: artifacts::large },
     Row { name: "10", measure: artifacts::durable },
     Row { name: "11", measure: replay::measure },
+    Row { name: "12", measure: index::rebuild },
+    Row { name: "13", measure: index::refresh },
+    Row { name: "14", measure: index::queries },
     Row { name: "17", measure: rss::measure },
     Row { name: "parts", measure: parts::measure },
     Row { name: "bounds", measure: bounds::measure },

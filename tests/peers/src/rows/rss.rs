@@ -2,14 +2,16 @@
 
 use runjournal::{Durability, RunContext};
 
+use super::index;
 use crate::args::Plan;
 use crate::lab::{Lab, new_run};
 use crate::measure::Spread;
 use crate::ours::{Kept, fill};
 use crate::report::{Entry, Goal};
-use crate::{Result, workers};
+use crate::{Result, tree, workers};
 
 const REPLAY: Goal = Goal::Megabytes(64.0, 32.0);
+const REBUILD: Goal = Goal::Megabytes(300.0, 150.0);
 const ARTIFACT: Goal = Goal::Megabytes(32.0, 16.0);
 /// Memory hardly differs from time to time.
 const TIMES: usize = 2;
@@ -28,7 +30,12 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     if !std::fs::exists("/proc/self/status")? {
         let skip =
             |work, goal| Entry::skipped("17", work, "peak resident memory", goal, "no /proc");
-        return Ok(vec![skip(replay, REPLAY), skip(put, ARTIFACT), skip(get, ARTIFACT)]);
+        return Ok(vec![
+            skip(replay, REPLAY),
+            skip(put, ARTIFACT),
+            skip(get, ARTIFACT),
+            skip("rebuild of an index".to_owned(), REBUILD),
+        ]);
     }
     let mut kept = Kept::open(&lab.fresh()?, Durability::Buffered)?;
     fill(&mut kept, records)?;
@@ -40,11 +47,17 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let nothing = Spread::of(&peaks(&ctx, &["nothing"])?).map_or(0.0, |spread| spread.median);
     let against = format!("peak resident memory ({:.1} MB for nothing)", nothing / 1e6);
     let (written, read) = (peaks(&ctx, &["put", &size])?, peaks(&ctx, &["get", &size])?);
-    Ok(vec![
-        Entry::memory("17", replay, &against, replayed, REPLAY),
-        Entry::memory("17", put, &against, written, ARTIFACT),
-        Entry::memory("17", get, &against, read, ARTIFACT),
-    ])
+    let mut entries = vec![
+        Entry::alone("17", replay, &against, replayed, REPLAY),
+        Entry::alone("17", put, &against, written, ARTIFACT),
+        Entry::alone("17", get, &against, read, ARTIFACT),
+    ];
+    for runs in index::sizes(plan) {
+        let rebuilt = peaks(&tree::run(lab, *runs)?, &["rebuild"])?;
+        let work = format!("rebuild of the index of {runs} runs");
+        entries.push(Entry::alone("17", work, &against, rebuilt, REBUILD));
+    }
+    Ok(entries)
 }
 
 fn peaks(ctx: &RunContext, arguments: &[&str]) -> Result<Vec<f64>> {

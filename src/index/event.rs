@@ -1,0 +1,89 @@
+//! Rows of events on their way to the index: what a row holds of a record, and no more of it.
+
+use super::projector::IndexedJournal;
+use super::writer::integer;
+use crate::clock::Timestamp;
+use crate::id::EventId;
+use crate::journal::Record;
+
+/// Rows, and their texts one after another: nothing is to be freed row by row where they are written.
+#[derive(Debug, Default)]
+pub(super) struct EventRows {
+    pub(super) rows: Vec<EventRow>,
+    pub(super) texts: String,
+}
+
+/// A row of `t_events`, with texts where that has numbers of words.
+#[derive(Debug)]
+pub(super) struct EventRow {
+    pub(super) event: i64,
+    pub(super) event_id: EventId,
+    pub(super) event_type: Text,
+    pub(super) occurred_at: Timestamp,
+    pub(super) kind: Text,
+    /// `None` if it is the journal's own.
+    pub(super) stream: Option<Text>,
+    pub(super) version: i64,
+    pub(super) actor_kind: Text,
+    pub(super) actor_id: Option<Text>,
+    pub(super) command_id: Option<Text>,
+    pub(super) causation: Option<EventId>,
+    pub(super) own_trace: bool,
+    /// `None` also if it is the journal's own.
+    pub(super) correlation: Option<Text>,
+    pub(super) idempotency_key: Option<Text>,
+    pub(super) batch: Option<(u32, u32)>,
+    pub(super) first_byte: i64,
+    pub(super) bytes: i64,
+}
+
+/// A place among the texts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text {
+    start: usize,
+    end: usize,
+}
+
+impl Text {
+    pub(super) fn of(self, texts: &str) -> &str {
+        texts.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+impl EventRows {
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn push(&mut self, journal: &IndexedJournal, record: &Record) {
+        let stream = (record.aggregate_kind(), record.stream_id());
+        let correlation = record.correlation_id();
+        let own_trace = correlation.is_some() && correlation == journal.trace_id();
+        let texts = &mut self.texts;
+        let mut text = |text: &str| {
+            let start = texts.len();
+            texts.push_str(text);
+            Text { start, end: texts.len() }
+        };
+        let row = EventRow {
+            event: (journal.key() << 32) | integer(record.seq()),
+            event_id: record.event_id(),
+            event_type: text(record.event_type()),
+            occurred_at: record.occurred_at(),
+            kind: text(stream.0),
+            stream: Some(stream.1).filter(|_| stream != journal.own_stream()).map(&mut text),
+            version: integer(record.stream_version()),
+            actor_kind: text(record.actor_kind()),
+            actor_id: record.actor_id().map(&mut text),
+            command_id: record.command_id().map(&mut text),
+            causation: record.causation_event_id(),
+            own_trace,
+            correlation: correlation.filter(|_| !own_trace).map(&mut text),
+            idempotency_key: record.idempotency_key().map(&mut text),
+            batch: record.batch_index().zip(record.batch_size()),
+            first_byte: integer(record.offset()),
+            bytes: integer(record.end() - record.offset()),
+        };
+        self.rows.push(row);
+    }
+}

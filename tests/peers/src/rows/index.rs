@@ -1,0 +1,319 @@
+//! Rows 12 to 14: the index of a workspace.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::index::{Built, Index};
+use runjournal::{Event, Workspace};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::args::Plan;
+use crate::lab::Lab;
+use crate::measure::{Contender, Lap, Laps, interleave};
+use crate::report::{Entry, Goal};
+use crate::{Result, tree};
+
+/// Files that are younger than this are read again, for their times may not be exact.
+pub(crate) const RACY: Duration = Duration::from_millis(2_200);
+
+const REBUILD: &str = "Index::rebuild";
+const REFRESH: &str = "Index::refresh";
+const CHANGED: &str = "Index::refresh after changes";
+const FLOOR: &str = "walking, reading and hashing every byte";
+
+/// So far apart are runs that grow: those that are open, and about a hundredth of all.
+const ONE_PERCENT: usize = tree::OPEN as usize * 6;
+
+/// Sizes of the tree, in runs.
+pub(super) fn sizes(plan: &Plan) -> &'static [u64] {
+    if plan.quick { &[2_000, 20_000] } else { &[1_000, 10_000, 100_000] }
+}
+
+/// A workspace whose index is measured.
+struct Tree {
+    root: Utf8PathBuf,
+    runs: u64,
+    index: Index,
+}
+
+impl Tree {
+    fn of(lab: &Lab, runs: u64) -> Result<Self> {
+        let root = tree::of(lab, runs)?;
+        let index = Index::of(&Workspace::open(&root)?);
+        Ok(Self { root, runs, index })
+    }
+
+    /// The index, sound and with everything in it.
+    fn built(&self) -> Result<Connection> {
+        self.index.refresh()?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let index = Connection::open_with_flags(self.index.database_path()?, flags)?;
+        let count = |sql: &str| index.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let findings = count("SELECT COUNT(*) FROM findings")?;
+        let runs = count("SELECT COUNT(*) FROM t_runs")?;
+        if findings > 0 || runs.cast_unsigned() != self.runs {
+            return Err(format!("the index has {runs} runs and {findings} findings").into());
+        }
+        Ok(index)
+    }
+
+    /// A lap is one call, of which a figure is of one run.
+    fn contender<'a>(
+        &'a self,
+        name: &'static str,
+        before: impl Fn() -> Result<()> + Clone + 'a,
+        call: impl Fn() -> Result<u64> + Clone + 'a,
+        wanted: u64,
+    ) -> Contender<'a> {
+        Contender::new(name, move |_| {
+            let (before, call) = (before.clone(), call.clone());
+            Ok(Box::new(move || {
+                before()?;
+                let start = Instant::now();
+                let done = call()?;
+                let time = start.elapsed();
+                if done != wanted {
+                    return Err(format!("{done} instead of {wanted} were done").into());
+                }
+                Ok(Lap { operations: self.runs, time })
+            }))
+        })
+    }
+
+    fn floor(&self) -> Contender<'_> {
+        let files = self.runs * (tree::ARTIFACTS + 2) + self.runs.div_ceil(tree::TASK) * 2;
+        self.contender(FLOOR, || Ok(()), || read_all(&self.root), files)
+    }
+
+    fn rebuild(&self) -> Contender<'_> {
+        let runs = |built: Built| built.runs;
+        self.contender(REBUILD, || Ok(()), move || Ok(runs(self.index.rebuild()?)), self.runs)
+    }
+
+    fn refresh(&self) -> Contender<'_> {
+        let before = || {
+            std::thread::sleep(RACY);
+            self.index.refresh()?;
+            Ok(())
+        };
+        self.contender(REFRESH, before, || Ok(self.index.refresh()?.changed), 0)
+    }
+
+    /// About a hundredth of the runs has grown by one event.
+    fn changed(&self) -> Contender<'_> {
+        let grow = || {
+            let workspace = Workspace::open(&self.root)?;
+            for run in (0..self.runs).step_by(ONE_PERCENT) {
+                let task = workspace.task(tree::task_id(run / tree::TASK))?;
+                let run = task.run(tree::run_id(run))?;
+                run.context().append(Event::new("grown"))?;
+            }
+            Ok(())
+        };
+        let call = || Ok(self.index.refresh()?.changed);
+        self.contender(CHANGED, grow, call, self.runs.div_ceil(ONE_PERCENT as u64))
+    }
+}
+
+/// Row 12: an index from nothing.
+pub(super) fn rebuild(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for runs in sizes(plan) {
+        let tree = Tree::of(lab, *runs)?;
+        tree.built()?;
+        let contenders = [tree.floor(), tree.rebuild()];
+        let series = interleave(lab, plan, Laps { warm: 0, counted: 1 }, &contenders)?;
+        let (work, goal) = (format!("rebuild, {runs} runs; per run"), Goal::AtMost(3.0, 1.5));
+        entries.push(Entry::compare("12", work, &series, REBUILD, FLOOR, goal));
+    }
+    Ok(entries)
+}
+
+/// Row 13: an index brought up to date.
+pub(super) fn refresh(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for runs in sizes(plan) {
+        let tree = Tree::of(lab, *runs)?;
+        tree.built()?;
+        let contenders = [tree.floor(), tree.refresh(), tree.changed()];
+        let series = interleave(lab, plan, Laps { warm: 0, counted: 1 }, &contenders)?;
+        let goal = Goal::AtMost(0.4, 0.2);
+        let work = |what| format!("refresh, {what} of {runs} runs changed; per run");
+        entries.push(Entry::compare("13", work("none"), &series, REFRESH, FLOOR, goal));
+        let entry = Entry::compare("13", work("1 %"), &series, CHANGED, FLOOR, Goal::Context);
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// Asks for something, and returns how many rows came.
+type Ask = fn(&Connection, u64) -> rusqlite::Result<usize>;
+
+/// What is asked, of a run that differs each time.
+const QUERIES: &[(&str, Ask)] = &[
+    ("50 newest runs of a status", |index, _| {
+        let sql = "SELECT j.task_id, j.run_id, r.status, r.created_at, r.completed_at, r.reason, \
+            j.trace_id, j.records, j.seq FROM t_runs r JOIN t_journals j ON j.journal = r.journal \
+            WHERE r.status = $1 ORDER BY r.created_at DESC, r.journal DESC LIMIT 50";
+        ask(index, sql, &["SUCCESS".to_owned().into()])
+    }),
+    ("latest run of a task", |index, run| {
+        let sql = "SELECT j.run_id, r.status, r.created_at, r.completed_at FROM t_journals j \
+            JOIN t_runs r ON r.journal = j.journal WHERE j.task_id = $1 \
+            ORDER BY r.created_at DESC, r.journal DESC LIMIT 1";
+        ask(index, sql, &[tree::task_id(run / tree::TASK).into()])
+    }),
+    ("artifacts by digest", |index, run| {
+        let digest = blake3::hash(&tree::content(run, 0)).as_bytes().to_vec();
+        let sql = "SELECT j.task_id, j.run_id, a.path, a.size, a.version, a.seq FROM t_artifacts a \
+            JOIN t_journals j ON j.journal = a.journal WHERE a.digest = $1 \
+            ORDER BY a.journal LIMIT 50";
+        ask(index, sql, &[digest.into()])
+    }),
+    ("50 artifacts by path", |index, run| {
+        let sql = "SELECT j.task_id, j.run_id, a.digest, a.size, a.version, a.seq FROM t_artifacts a \
+            JOIN t_journals j ON j.journal = a.journal WHERE a.path = $1 AND a.journal > $2 \
+            ORDER BY a.journal LIMIT 50";
+        ask(index, sql, &[tree::path(run % tree::ARTIFACTS).into(), half(run).into()])
+    }),
+    ("50 events of a type", |index, run| {
+        let sql = "SELECT e.event, e.event_id, e.occurred, e.stream, e.first_byte, e.bytes, j.task_id, \
+            j.run_id FROM t_events e JOIN t_journals j ON j.journal = e.event / 4294967296 \
+            WHERE e.type = (SELECT word FROM t_words WHERE text = $1) AND e.event > $2 \
+            ORDER BY e.event LIMIT 50";
+        ask(index, sql, &["step_failed".to_owned().into(), (half(run) << 32).into()])
+    }),
+    ("events of a correlation", |index, run| {
+        let sql = "SELECT e.event, e.event_id, e.first_byte, e.bytes FROM t_events e \
+            WHERE e.correlation = $1 ORDER BY e.event LIMIT 50";
+        ask(index, sql, &[tree::trace_id(tree::traced_by(run)).into()])
+    }),
+    ("event by id", |index, run| {
+        let id = tree::event_id(run, run % tree::EVENTS + 1).replace('-', "");
+        let sql = "SELECT j.task_id, j.run_id, e.event, e.first_byte, e.bytes FROM t_events e \
+            JOIN t_journals j ON j.journal = e.event / 4294967296 WHERE e.event_id = unhex($1)";
+        ask(index, sql, &[id.into()])
+    }),
+    ("50 steps of a state", |index, run| {
+        let sql = "SELECT j.task_id, j.run_id, s.step, s.attempt, s.signal, s.error, s.duration_ms \
+            FROM t_steps s JOIN t_journals j ON j.journal = s.journal \
+            WHERE s.state = $1 AND s.journal > $2 ORDER BY s.journal, s.step, s.attempt LIMIT 50";
+        ask(index, sql, &["failed".to_owned().into(), half(run).into()])
+    }),
+];
+
+/// A place in the first half, so that a page is full.
+fn half(run: u64) -> i64 {
+    (run / 2).cast_signed()
+}
+
+fn ask(index: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<usize> {
+    let mut statement = index.prepare_cached(sql)?;
+    let columns = statement.column_count();
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    let mut found = 0;
+    while let Some(row) = rows.next()? {
+        for column in 0..columns {
+            std::hint::black_box(row.get::<_, Value>(column)?);
+        }
+        found += 1;
+    }
+    Ok(found)
+}
+
+/// Row 14: what the index answers.
+pub(super) fn queries(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
+    /// Calls of each query; a tenth of them before, to warm up.
+    const CALLS: u64 = 2_000;
+    let Some(runs) = sizes(plan).last() else { return Ok(Vec::new()) };
+    let tree = Tree::of(lab, *runs)?;
+    let index = tree.built()?;
+    let (mut entries, mut slowest) = (Vec::new(), 0.0_f64);
+    for (name, ask) in QUERIES {
+        let mut times = Vec::new();
+        for call in 0..CALLS + CALLS / 10 {
+            let run = call.wrapping_mul(0x9e37_79b9_7f4a_7c15) % runs;
+            let start = Instant::now();
+            if ask(&index, run)? == 0 {
+                return Err(format!("{name}: nothing was found for run {run}").into());
+            }
+            if call >= CALLS / 10 {
+                times.push(start.elapsed().as_nanos() as f64);
+            }
+        }
+        times.sort_by(f64::total_cmp);
+        let tail = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
+        slowest = slowest.max(tail);
+        let work = format!("query of {runs} runs: {name}");
+        let goal = Goal::Microseconds(200.0, 200.0);
+        entries.push(Entry::alone("14", work, "a time", times, goal));
+    }
+    let work = format!("query of {runs} runs: the 99th of 100 calls, of the slowest query");
+    let goal = Goal::Microseconds(10_000.0, 1_000.0);
+    entries.push(Entry::alone("14", work, "a time", vec![slowest], goal));
+    Ok(entries)
+}
+
+/// Walks a tree, reads every file of the journals and artifacts, and hashes it, with as many threads as cores.
+/// Returns how many files there were.
+fn read_all(root: &Utf8Path) -> Result<u64> {
+    let mut runs = Vec::new();
+    for task in list(root)? {
+        runs.extend(list(&task.join("runs"))?);
+        runs.push(task);
+    }
+    let (next, files) = (AtomicU64::new(0), AtomicU64::new(0));
+    let read_some = || -> Result<()> {
+        let mut content = Vec::new();
+        while let Some(home) = runs.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            let mut read = |path: &Utf8Path| -> Result<()> {
+                content.clear();
+                File::open(path)?.read_to_end(&mut content)?;
+                std::hint::black_box(blake3::hash(&content));
+                files.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            };
+            read(&home.join("journal/events.jsonl"))?;
+            let genesis = home.join("run.json");
+            if !genesis.try_exists()? {
+                read(&home.join("task.json"))?;
+                continue;
+            }
+            read(&genesis)?;
+            let mut dirs = vec![home.join("artifacts")];
+            while let Some(dir) = dirs.pop() {
+                for entry in dir.read_dir_utf8()? {
+                    let entry = entry?;
+                    if entry.file_type()?.is_dir() {
+                        dirs.push(entry.into_path());
+                    } else {
+                        read(entry.path())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(read_some)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread died")?)
+    })?;
+    Ok(files.into_inner())
+}
+
+/// The directories in one that the library does not keep for itself.
+fn list(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let mut found = Vec::new();
+    for entry in dir.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && !entry.file_name().starts_with('.') {
+            found.push(entry.into_path());
+        }
+    }
+    Ok(found)
+}
