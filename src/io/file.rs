@@ -345,7 +345,7 @@ const SMALL: u64 = 64 << 10;
 #[cfg(unix)]
 fn read_small_at(file: &File, part: &mut [u8], offset: u64) -> std::io::Result<usize> {
     let mut filled = 0;
-    loop {
+    while filled < part.len() {
         let rest = part.get_mut(filled..).unwrap_or_default();
         match std::os::unix::fs::FileExt::read_at(file, rest, offset + filled as u64) {
             Ok(0) => return Ok(filled),
@@ -354,4 +354,5 @@ fn read_small_at(file: &File, part: &mut [u8], offset: u64) -> std::io::Result<u
             Err(error) => return Err(error),
         }
     }
+    Ok(filled)
 }
