@@ -263,8 +263,8 @@ impl<'a> Journal<'a> {
     }
 
     fn write(&self, dir: &Utf8Path) -> Result<()> {
-        let calls = self.lines.lines().filter(|line| line.contains("\"tool_called\""));
-        if let Some(line) = calls.last().filter(|line| line.len().abs_diff(call::LINE) > 4) {
+        let mut calls = self.lines.lines().filter(|line| line.contains("\"tool_called\""));
+        if let Some(line) = calls.next_back().filter(|line| line.len().abs_diff(call::LINE) > 4) {
             return Err(format!("a line has {} bytes: {line}", line.len() + 1).into());
         }
         std::fs::create_dir(dir.join("journal"))?;
