@@ -1,5 +1,8 @@
 //! Writing what looks yield: rows, and the place they follow from, in one transaction.
 
+mod enlist;
+mod said;
+
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
@@ -9,15 +12,13 @@ use rusqlite::ToSql;
 use rusqlite::types::ToSqlOutput;
 
 use super::bulk::{Bulk, EventOf, FileOf};
-use super::chunk::{Anew, Chunk, End, Lag, Said};
+use super::chunk::{Anew, Chunk, End};
 use super::database::Database;
 use super::event::EventRows;
-use super::projector::Statement;
-use super::{IndexError, Projector, Value, schema};
+use super::{IndexError, Projector, Value};
 use crate::clock::Timestamp;
 use crate::finding::Finding;
 use crate::io::Stamp;
-use crate::journal::Cursor;
 
 /// A database that is written to, by one writer.
 pub(super) struct Writer<'a> {
@@ -39,10 +40,6 @@ pub(super) struct Writer<'a> {
     /// Events since the last commit.
     waiting: usize,
 }
-
-/// The number, name, checksum, tables and views of a projector.
-type KnownProjector = (i64, String, String, Vec<String>, Vec<String>);
-
 /// Events that are written between two commits.
 const TRANSACTION: usize = 1 << 16;
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
@@ -126,95 +123,6 @@ impl<'a> Writer<'a> {
             self.days.insert(day?);
         }
         Ok(())
-    }
-
-    /// Gives each projector its number. A new one makes its tables, and begins at the beginning of each
-    /// journal.
-    fn enlist(&mut self) -> Result<(), IndexError> {
-        let mut known = self.known_projectors().map_err(self.failed())?;
-        for projector in self.projectors {
-            let (name, sql) = (projector.name(), projector.schema());
-            let checksum = crate::digest::Digest::of(sql.as_bytes()).to_hex();
-            let found = known.iter().position(|(_, known, ..)| known == name);
-            let found = found.map(|at| known.swap_remove(at));
-            let number = match found {
-                Some((number, _, same, ..)) if same == checksum => number,
-                other => {
-                    if let Some((number, _, _, tables, views)) = other {
-                        self.dismiss(number, &tables, &views)?;
-                    }
-                    self.admit(*projector, &checksum)?
-                }
-            };
-            self.numbers.push(number);
-        }
-        self.strangers =
-            known.into_iter().map(|(number, _, _, tables, _)| (number, tables)).collect();
-        Ok(())
-    }
-
-    fn known_projectors(&self) -> rusqlite::Result<Vec<KnownProjector>> {
-        let sql = "SELECT projector, name, checksum, tables, views FROM t_projectors";
-        let mut known = self.database.connection.prepare(sql)?;
-        let rows = known.query_map([], |row| {
-            let names = |at| -> rusqlite::Result<Vec<String>> {
-                let names: String = row.get(at)?;
-                Ok(names.split_whitespace().map(str::to_owned).collect())
-            };
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, names(3)?, names(4)?))
-        })?;
-        rows.collect()
-    }
-
-    fn dismiss(&self, number: i64, tables: &[String], views: &[String]) -> Result<(), IndexError> {
-        for view in views {
-            self.database.run(&format!("DROP VIEW IF EXISTS {}", quoted(view)), [])?;
-        }
-        for table in tables {
-            self.database.run(&format!("DROP TABLE IF EXISTS {}", quoted(table)), [])?;
-        }
-        self.run("DELETE FROM t_laggards WHERE projector = $1", [number])?;
-        self.run("DELETE FROM t_projectors WHERE projector = $1", [number])?;
-        Ok(())
-    }
-
-    fn admit(&self, projector: &dyn Projector, checksum: &str) -> Result<i64, IndexError> {
-        let bad =
-            |reason: String| IndexError::BadProjector { name: projector.name().into(), reason };
-        let builtin = projector.tables().iter().any(|table| table.starts_with("t_"));
-        let mut views = Vec::new();
-        if !builtin {
-            let before = self.views().map_err(self.failed())?;
-            for statement in schema::statements(projector.schema()) {
-                let made = self.database.connection.execute(&schema::for_sqlite(&statement), []);
-                made.map_err(|error| bad(error.to_string()))?;
-            }
-            for table in projector.tables() {
-                // By it the rows of a journal are found again.
-                let sql = format!("SELECT journal FROM {}", quoted(table));
-                let found = self.database.connection.prepare(&sql);
-                found.map_err(|error| bad(error.to_string()))?;
-            }
-            views = self.views().map_err(self.failed())?;
-            views.retain(|view| !before.contains(view));
-        }
-        self.run(
-            "INSERT INTO t_projectors (name, checksum, tables, views) VALUES ($1, $2, $3, $4)",
-            [projector.name(), checksum, &projector.tables().join(" "), &views.join(" ")],
-        )?;
-        let number = self.database.connection.last_insert_rowid();
-        self.run(
-            "INSERT INTO t_laggards (projector, journal, seq, bytes) \
-             SELECT $1, journal, 0, 0 FROM t_journals WHERE hash IS NOT NULL",
-            [number],
-        )?;
-        Ok(number)
-    }
-
-    fn views(&self) -> rusqlite::Result<Vec<String>> {
-        let sql = "SELECT name FROM sqlite_schema WHERE type = 'view'";
-        let mut names = self.database.connection.prepare(sql)?;
-        names.query_map([], |row| row.get(0))?.collect()
     }
 
     /// The numbers of the projectors, in their order.
@@ -354,19 +262,6 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Projectors that this program has not stay where they are.
-    fn leave_strangers_behind(&self, key: i64) -> Result<(), IndexError> {
-        for (number, _) in &self.strangers {
-            self.run(
-                "INSERT INTO t_laggards (projector, journal, seq, bytes, hash) \
-                 SELECT $1, journal, seq, bytes, hash FROM t_journals WHERE journal = $2 \
-                 ON CONFLICT (projector, journal) DO NOTHING",
-                [number, &key],
-            )?;
-        }
-        Ok(())
-    }
-
     fn write_events(&mut self, events: EventRows) -> Result<(), IndexError> {
         let texts = Arc::new(events.texts);
         for row in events.rows {
@@ -400,92 +295,6 @@ impl<'a> Writer<'a> {
             let text = text.split('T').next().unwrap_or_default();
             self.run("INSERT INTO t_days (day, text) VALUES ($1, $2)", (day, text))?;
         }
-        Ok(())
-    }
-
-    /// Executes what projectors said. A statement that SQLite refuses stops its projector before the event.
-    fn write_said(&mut self, chunk: &Chunk) -> Result<(), IndexError> {
-        let mut begin = 0;
-        for said in &chunk.said {
-            let statements = chunk.rows.statements.get(begin..said.statements_end);
-            let values_begin = begin
-                .checked_sub(1)
-                .and_then(|last| chunk.rows.statements.get(last))
-                .map_or(0, |last| last.values_end);
-            begin = said.statements_end;
-            let statements = statements.unwrap_or_default();
-            if statements.is_empty() || self.stopped.contains(&(said.by, chunk.key)) {
-                continue;
-            }
-            let written = self.write_event_of(statements, &chunk.rows.values, values_begin);
-            match written {
-                Ok(()) => {}
-                Err(error) if is_of_the_statement(&error) => {
-                    self.stop(said, chunk.key, &error)?;
-                }
-                Err(error) => return Err(self.failed()(error)),
-            }
-        }
-        Ok(())
-    }
-
-    fn write_event_of(
-        &self,
-        statements: &[Statement],
-        values: &[Value],
-        mut begin: usize,
-    ) -> rusqlite::Result<()> {
-        // One statement is whole or not at all by itself.
-        let several = statements.len() > 1;
-        if several {
-            self.execute("SAVEPOINT event", [])?;
-        }
-        for Statement { sql, values_end } in statements {
-            let values = values.get(begin..*values_end).unwrap_or_default();
-            begin = *values_end;
-            if let Err(error) = self.execute(sql, rusqlite::params_from_iter(values)) {
-                if several {
-                    self.execute("ROLLBACK TO event", [])?;
-                    self.execute("RELEASE event", [])?;
-                }
-                return Err(error);
-            }
-        }
-        if several {
-            self.execute("RELEASE event", [])?;
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self, said: &Said, key: i64, error: &rusqlite::Error) -> Result<(), IndexError> {
-        let (before, seq) = (said.before, said.seq);
-        let lag = Lag::Stopped { before, seq, error: error.to_string() };
-        self.write_lag(said.by, key, &lag)?;
-        self.stopped.insert((said.by, key));
-        Ok(())
-    }
-
-    fn write_lag(&self, by: usize, key: i64, lag: &Lag) -> Result<(), IndexError> {
-        let Some(number) = self.numbers.get(by) else { return Ok(()) };
-        self.run("DELETE FROM t_laggards WHERE projector = $1 AND journal = $2", [number, &key])?;
-        let (cursor, stopped_at, error): (&Cursor, Option<i64>, Option<&str>) = match lag {
-            Lag::None => return Ok(()),
-            Lag::Behind(cursor) => (cursor, None, None),
-            Lag::Stopped { before, seq, error } => (before, Some(integer(*seq)), Some(error)),
-        };
-        self.run(
-            "INSERT INTO t_laggards (projector, journal, seq, bytes, hash, stopped_at, error) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            (
-                number,
-                key,
-                integer(cursor.seq()),
-                integer(cursor.offset()),
-                cursor.hash().as_bytes().as_slice(),
-                stopped_at,
-                error,
-            ),
-        )?;
         Ok(())
     }
 
@@ -550,19 +359,6 @@ impl<'a> Writer<'a> {
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
-
-/// True if the statement and its values are to blame, rather than the disk.
-fn is_of_the_statement(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{
-        ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch, Unknown,
-    };
-    match error.sqlite_error_code() {
-        Some(code) => [ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch, Unknown]
-            .contains(&code),
-        None => true,
-    }
-}
-
 /// A name within a statement.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

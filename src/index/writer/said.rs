@@ -1,0 +1,107 @@
+//! Writing what projectors say.
+
+use super::{Writer, integer};
+use crate::index::chunk::{Chunk, Lag, Said};
+use crate::index::projector::Statement;
+use crate::index::{IndexError, Value};
+use crate::journal::Cursor;
+
+impl Writer<'_> {
+    /// Executes what projectors said. A statement that SQLite refuses stops its projector before the event.
+    pub(super) fn write_said(&mut self, chunk: &Chunk) -> Result<(), IndexError> {
+        let mut begin = 0;
+        for said in &chunk.said {
+            let statements = chunk.rows.statements.get(begin..said.statements_end);
+            let values_begin = begin
+                .checked_sub(1)
+                .and_then(|last| chunk.rows.statements.get(last))
+                .map_or(0, |last| last.values_end);
+            begin = said.statements_end;
+            let statements = statements.unwrap_or_default();
+            if statements.is_empty() || self.stopped.contains(&(said.by, chunk.key)) {
+                continue;
+            }
+            let written = self.write_event_of(statements, &chunk.rows.values, values_begin);
+            match written {
+                Ok(()) => {}
+                Err(error) if is_of_the_statement(&error) => {
+                    self.stop(said, chunk.key, &error)?;
+                }
+                Err(error) => return Err(self.failed()(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_event_of(
+        &self,
+        statements: &[Statement],
+        values: &[Value],
+        mut begin: usize,
+    ) -> rusqlite::Result<()> {
+        // One statement is whole or not at all by itself.
+        let several = statements.len() > 1;
+        if several {
+            self.execute("SAVEPOINT event", [])?;
+        }
+        for Statement { sql, values_end } in statements {
+            let values = values.get(begin..*values_end).unwrap_or_default();
+            begin = *values_end;
+            if let Err(error) = self.execute(sql, rusqlite::params_from_iter(values)) {
+                if several {
+                    self.execute("ROLLBACK TO event", [])?;
+                    self.execute("RELEASE event", [])?;
+                }
+                return Err(error);
+            }
+        }
+        if several {
+            self.execute("RELEASE event", [])?;
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, said: &Said, key: i64, error: &rusqlite::Error) -> Result<(), IndexError> {
+        let (before, seq) = (said.before, said.seq);
+        let lag = Lag::Stopped { before, seq, error: error.to_string() };
+        self.write_lag(said.by, key, &lag)?;
+        self.stopped.insert((said.by, key));
+        Ok(())
+    }
+
+    pub(super) fn write_lag(&self, by: usize, key: i64, lag: &Lag) -> Result<(), IndexError> {
+        let Some(number) = self.numbers.get(by) else { return Ok(()) };
+        self.run("DELETE FROM t_laggards WHERE projector = $1 AND journal = $2", [number, &key])?;
+        let (cursor, stopped_at, error): (&Cursor, Option<i64>, Option<&str>) = match lag {
+            Lag::None => return Ok(()),
+            Lag::Behind(cursor) => (cursor, None, None),
+            Lag::Stopped { before, seq, error } => (before, Some(integer(*seq)), Some(error)),
+        };
+        self.run(
+            "INSERT INTO t_laggards (projector, journal, seq, bytes, hash, stopped_at, error) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            (
+                number,
+                key,
+                integer(cursor.seq()),
+                integer(cursor.offset()),
+                cursor.hash().as_bytes().as_slice(),
+                stopped_at,
+                error,
+            ),
+        )?;
+        Ok(())
+    }
+}
+
+/// True if the statement and its values are to blame, rather than the disk.
+fn is_of_the_statement(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{
+        ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch, Unknown,
+    };
+    match error.sqlite_error_code() {
+        Some(code) => [ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch, Unknown]
+            .contains(&code),
+        None => true,
+    }
+}
