@@ -167,6 +167,9 @@ impl IndexReader {
 
 #[cfg(test)]
 mod tests {
+    use sqlparser::dialect::PostgreSqlDialect;
+    use sqlparser::parser::Parser;
+
     use super::*;
     use crate::digest::Digest;
     use crate::index::{ArtifactQuery, EventQuery, PageCursor, StepQuery, StepState, TaskQuery};
@@ -204,6 +207,8 @@ mod tests {
         reader.asked.borrow_mut().clear();
         ask(reader).unwrap();
         for select in reader.asked.take() {
+            let parsed = Parser::parse_sql(&PostgreSqlDialect {}, &select.sql);
+            assert!(parsed.is_ok(), "PostgreSQL does not parse it: {parsed:?}\n{}", select.sql);
             let sql = format!("EXPLAIN QUERY PLAN {}", select.sql);
             let mut statement = reader.database.connection.prepare(&sql).unwrap();
             let values = rusqlite::params_from_iter(&select.values);
