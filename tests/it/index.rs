@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use runjournal::index::{Difference, Index};
+use runjournal::index::{Difference, Index, Side};
 use runjournal::testing::TestWorkspace;
 use runjournal::{Artifact, Event, Outcome, Signal, Workspace};
 
@@ -107,4 +107,27 @@ fn directories_without_a_start_are_not_counted() {
     }
     assert_eq!(codes(&index), [""; 0]);
     check(&index);
+}
+
+/// Rows are counted: one that is there twice is one too many.
+#[test]
+fn a_doubled_row_is_a_difference() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let torn = [&fs::read(ctx.journal_path()).unwrap()[..], b"{\"half"].concat();
+    fs::write(ctx.journal_path(), torn).unwrap();
+    let index = Index::of(test.workspace());
+    index.refresh().unwrap();
+    check(&index);
+    let writer = rusqlite::Connection::open(index.database_path().unwrap()).unwrap();
+    let double = "INSERT INTO t_findings SELECT journal, lasting, number + $1, code, path, first_byte, \
+                  bytes, reason FROM t_findings WHERE number = 0";
+    for number in [7, 8] {
+        assert_eq!(writer.execute(double, [number]).unwrap(), 1);
+    }
+    let found = differences(&index);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    for difference in found {
+        assert_eq!((difference.view.as_str(), difference.side), ("findings", Side::Index));
+    }
 }
