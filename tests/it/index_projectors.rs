@@ -653,3 +653,46 @@ fn a_users_schema_makes_its_own_tables_alone() {
     assert_eq!(rows(&open(&index), "SELECT n FROM noted"), ["n=Integer(4)"]);
     assert_eq!(differences(&index), []);
 }
+
+#[test]
+fn an_attempt_that_ends_twice_and_a_command_with_two_answers() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let (step, run) = (("step", "plan"), ("run", "RUN-1"));
+    let refused = |command: &str| {
+        let payload = r#""payload":{"command_type":"go","error":"no"}"#;
+        format!(",\"command_id\":\"{command}\",{payload}")
+    };
+    Forger::behind(&ctx.run_path())
+        .payload("step_started", step, r#"{"attempt":1}"#)
+        .payload("step_failed", step, r#"{"attempt":1,"error":["no"]}"#)
+        .payload("step_completed", step, r#"{"attempt":1,"signal":"s"}"#)
+        .record("noted", run, ",\"command_id\":\"A\"")
+        .record("command_rejected", run, &refused("A"))
+        .record("command_rejected", run, &refused("B"))
+        .record("noted", run, ",\"command_id\":\"B\"")
+        .write();
+    let index = Index::of(test.workspace());
+    index.refresh().unwrap();
+    let connection = open(&index);
+    assert_eq!(
+        rows(&connection, "SELECT code, reason FROM findings"),
+        [
+            "code=\"duplicate_step\" reason=\"attempt 1 of step plan started 1 times and ended 2 times\""
+        ]
+    );
+    assert_eq!(
+        rows(&connection, "SELECT state, signal, error, ended_seq FROM steps"),
+        ["state=\"completed\" signal=\"s\" error=NULL ended_seq=Integer(3)"]
+    );
+    let sql = "SELECT command_id AS id, command_type, state, first_seq, last_seq, error FROM receipts \
+               ORDER BY command_id";
+    assert_eq!(
+        rows(&connection, sql),
+        [
+            "id=\"A\" command_type=\"go\" state=\"accepted\" first_seq=Integer(4) last_seq=Integer(5) error=\"no\"",
+            "id=\"B\" command_type=\"go\" state=\"rejected\" first_seq=Integer(6) last_seq=Integer(7) error=\"no\""
+        ]
+    );
+    assert_equal(&index, test.workspace());
+}

@@ -299,13 +299,13 @@ JOIN t_journals j ON j.journal = s.journal
 WHERE NOT EXISTS (SELECT 1 FROM t_journals o WHERE o.task_id = j.task_id AND o.run_id = s.run_id)
 UNION ALL
 SELECT j.task_id, j.run_id,
-    CASE WHEN s.starts = 0 THEN 'step_without_start' ELSE 'duplicate_step' END,
+    CASE WHEN s.starts > 1 OR s.ends > 1 THEN 'duplicate_step' ELSE 'step_without_start' END,
     j.task_id || '/runs/' || j.run_id || '/journal/events.jsonl', NULL, NULL,
     'attempt ' || CAST(s.attempt AS TEXT) || ' of step ' || s.step || ' started '
-        || CAST(s.starts AS TEXT) || ' times'
+        || CAST(s.starts AS TEXT) || ' times and ended ' || CAST(s.ends AS TEXT) || ' times'
 FROM t_steps s
 JOIN t_journals j ON j.journal = s.journal
-WHERE s.starts <> 1
+WHERE s.starts <> 1 OR s.ends > 1
 UNION ALL
 SELECT j.task_id, j.run_id, 'duplicate_turn', j.task_id || '/runs/' || j.run_id || '/journal/events.jsonl',
     NULL, NULL, 'turn ' || CAST(c.turn AS TEXT) || ' has ' || CAST(c.times AS TEXT) || ' checkpoints'
