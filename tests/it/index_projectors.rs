@@ -696,3 +696,35 @@ fn an_attempt_that_ends_twice_and_a_command_with_two_answers() {
     );
     assert_equal(&index, test.workspace());
 }
+
+/// Every row says in which file it begins.
+#[test]
+fn every_view_of_events_names_the_journal() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    Forger::behind(&ctx.run_path())
+        .payload("step_started", ("step", "plan"), r#"{"attempt":1}"#)
+        .payload("checkpoint_created", ("checkpoint", "7"), r#"{"turn":7}"#)
+        .payload("session_started", ("session", "S"), "{}")
+        .payload("approval_requested", ("approval", "A"), r#"{"question":"?"}"#)
+        .record("noted", ("run", "RUN-1"), ",\"command_id\":\"A\"")
+        .write();
+    let index = Index::of(test.workspace());
+    index.refresh().unwrap();
+    let connection = open(&index);
+    for (view, is_there) in [
+        ("steps", true),
+        ("checkpoints", true),
+        ("sessions", true),
+        ("approvals", true),
+        ("receipts", true),
+        ("work", false),
+        ("leases", false),
+    ] {
+        let sql =
+            format!("SELECT DISTINCT journal_path AS path FROM {view} WHERE run_id = 'RUN-1'");
+        let found = rows(&connection, &sql);
+        let wanted = ["path=\"TASK-1/runs/RUN-1/journal/events.jsonl\""];
+        assert_eq!(found, &wanted[..usize::from(is_there)], "{view}");
+    }
+}
