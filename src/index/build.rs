@@ -203,8 +203,12 @@ impl Coordinator<'_, '_> {
                 }
                 self.send(*job);
             }
-            Answer::Gone(key) => {
+            Answer::Gone(key, address) => {
                 self.under_way -= 1;
+                // It was counted when its directory was seen.
+                let counted =
+                    if address.run.is_some() { &mut self.done.runs } else { &mut self.done.tasks };
+                *counted = counted.saturating_sub(1);
                 self.forget(key)?;
             }
             Answer::Chunk(chunk) => {

@@ -1,10 +1,14 @@
 //! One SQLite database: opening it, and whether it is ours.
 
+use std::collections::HashSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::place::Place;
 use super::{IndexError, schema};
+use crate::error::IoError;
+use crate::io::ReadFile;
 
 /// An open database of an index.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub(super) struct Database {
 
 /// How long SQLite waits for another connection, in milliseconds.
 const PATIENCE: u32 = 30_000;
+/// Where a database's header has the version that a reader has to know: 2 for WAL.
+const READ_VERSION: u64 = 19;
 /// Prepared statements that are kept.
 const STATEMENTS: usize = 256;
 
@@ -61,7 +67,7 @@ impl Database {
     /// The one that holds, to be written to by whoever has the lock.
     pub(super) fn open_writable(place: &Place) -> Result<Self, IndexError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let database = Self::open(place.current()?, flags)?;
+        let database = Self::open(place, place.current()?, flags)?;
         let fail = IndexError::sqlite("open", &database.path);
         database
             .connection
@@ -76,7 +82,7 @@ impl Database {
         let mut tries = 0;
         loop {
             let path = place.current()?;
-            match Self::open(path.clone(), flags) {
+            match Self::open(place, path.clone(), flags) {
                 // Replaced since we read its name.
                 Err(_) if tries < 10 && !path.exists() => tries += 1,
                 Err(IndexError::Sqlite { .. }) if !has_log(&path) => {
@@ -90,9 +96,14 @@ impl Database {
         }
     }
 
-    fn open(path: Utf8PathBuf, flags: OpenFlags) -> Result<Self, IndexError> {
+    fn open(place: &Place, path: Utf8PathBuf, flags: OpenFlags) -> Result<Self, IndexError> {
         if !path.exists() {
             return Err(IndexError::Damaged { path, reason: "it is not there".into() });
+        }
+        // Before SQLite sees it, which would share memory at once.
+        if place.on_network && shares_memory(&path)? {
+            let reason = "it was made for a disk of one machine, and is on a network disk";
+            return Err(IndexError::Damaged { path, reason: reason.into() });
         }
         let name = path.to_string();
         Self::open_named(&name, path, flags)
@@ -108,11 +119,28 @@ impl Database {
         let database = Self { connection, path };
         let found = database.schema()?;
         let known = schema::version();
-        if found == known {
-            Ok(database)
-        } else {
-            Err(IndexError::OtherSchema { path: database.path, found, known })
+        if found != known {
+            return Err(IndexError::OtherSchema { path: database.path, found, known });
         }
+        database.is_as_made()?;
+        Ok(database)
+    }
+
+    /// Whether all that the schema makes is there, as it makes it: what it says of itself may be all that
+    /// still holds.
+    fn is_as_made(&self) -> Result<(), IndexError> {
+        let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL";
+        let made = || -> rusqlite::Result<HashSet<String>> {
+            self.connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+        };
+        let made = made().map_err(IndexError::sqlite("open", &self.path))?;
+        let Some(other) = schema::all().find(|statement| !made.contains(statement)) else {
+            return Ok(());
+        };
+        let what = other.split_whitespace().take_while(|word| !word.starts_with('('));
+        let what = what.take_while(|word| !["ON", "AS"].contains(word)).skip(1);
+        let reason = format!("its {} is not as it was made", what.collect::<Vec<_>>().join(" "));
+        Err(IndexError::Damaged { path: self.path.clone(), reason })
     }
 
     fn schema(&self) -> Result<String, IndexError> {
@@ -142,6 +170,14 @@ impl Database {
     }
 }
 
+/// True if its header says that those who have it open share memory (WAL).
+fn shares_memory(path: &Utf8Path) -> Result<bool, IoError> {
+    let Some(mut file) = ReadFile::anywhere(path)? else { return Ok(false) };
+    let mut version = Vec::new();
+    file.read_at(READ_VERSION, 1, &mut version)?;
+    Ok(version == [2])
+}
+
 /// True if changes wait beside the database.
 fn has_log(path: &Utf8Path) -> bool {
     let log = Utf8PathBuf::from(format!("{path}-wal"));
@@ -151,4 +187,38 @@ fn has_log(path: &Utf8Path) -> bool {
 /// A path within a URI.
 fn escaped(path: &Utf8Path) -> String {
     path.as_str().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::Index;
+    use crate::workspace::Workspace;
+
+    fn mode(index: &Index) -> String {
+        let database = Database::open_writable(&index.place).unwrap();
+        database.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap()
+    }
+
+    /// WAL shares memory, which machines do not.
+    #[test]
+    fn no_index_on_a_network_disk_shares_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+        let workspace = Workspace::create(root).unwrap();
+        let mut index = Index::of(&workspace);
+        index.place.on_network = false;
+        index.rebuild().unwrap();
+        assert_eq!(mode(&index), "wal");
+
+        index.place.on_network = true;
+        assert!(matches!(index.open(), Err(IndexError::Damaged { .. })));
+        assert!(matches!(Database::open_writable(&index.place), Err(IndexError::Damaged { .. })));
+        assert!(index.refresh().unwrap().anew_because.is_some());
+        assert_eq!(mode(&index), "delete");
+        assert_eq!(index.refresh().unwrap().anew_because, None);
+        index.open().unwrap();
+        assert_eq!(index.verify(&mut |_| {}, &mut |_| {}).unwrap(), 0);
+        assert_eq!(mode(&index), "delete");
+    }
 }

@@ -19,6 +19,7 @@ use crate::finding::{Code, Finding, Place};
 use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis};
 use crate::io::{Dir, Stamp};
 use crate::journal::{Cursor, Home, JournalError, Opened, Runtime};
+use crate::layout;
 
 /// What to look at.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ pub(super) enum Answer {
     /// Something is, and to tell what, the details are needed.
     Changed(Box<Job>),
     /// It is not there.
-    Gone(i64),
+    Gone(i64, Address),
     /// A piece of what is new; the last one has an end.
     Chunk(Box<Chunk>),
     /// A projector of the caller's panicked.
@@ -72,9 +73,9 @@ pub(super) struct Looker<'a> {
 impl Looker<'_> {
     /// Looks, and hands on what came of it; false where nobody listens any more.
     pub(super) fn look(&self, job: Job, tell: &mut dyn FnMut(Answer) -> bool) {
-        let (key, at) = (job.key, Stamp::now());
+        let at = Stamp::now();
         let answer = match self.stamps(&job.address) {
-            Ok(None) => Answer::Gone(key),
+            Ok(None) => Answer::Gone(job.key, job.address),
             Err(_) if job.known.as_ref().is_some_and(|known| known.details.is_none()) => {
                 Answer::Changed(Box::new(job))
             }
@@ -121,7 +122,13 @@ impl Look<'_> {
         let (journal, opened) = match self.genesis() {
             Ok((journal, opened)) => (Some(Arc::new(journal)), Some(opened)),
             Err(GenesisError::Io(error)) if error.is_not_found() => {
-                return Answer::Gone(self.job.key);
+                if !self.has_records() {
+                    return self.gone();
+                }
+                let reason = "it is missing though its journal holds records".to_owned();
+                let place = Place { path: error.path, offset: None, length: None };
+                end.findings.push(Finding { code: Code::GenesisDamaged, place, reason });
+                (None, None)
             }
             Err(error) => {
                 end.findings.push(self.unreadable(Code::GenesisDamaged, error));
@@ -140,7 +147,7 @@ impl Look<'_> {
             Ok(Some(chunk)) => chunk,
             // Nobody listens.
             Ok(None) => return Answer::Same,
-            Err(JournalError::Removed { .. }) => return Answer::Gone(self.job.key),
+            Err(JournalError::Removed { .. }) => return self.gone(),
             Err(error) => {
                 let code = match &error {
                     JournalError::MissingJournal { .. } => Code::JournalMissing,
@@ -171,6 +178,17 @@ impl Look<'_> {
         last.end = Some(end);
         Answer::Chunk(Box::new(last))
     }
+
+    fn gone(&self) -> Answer {
+        Answer::Gone(self.job.key, self.job.address.clone())
+    }
+
+    /// True if the journal that is there now is not empty.
+    fn has_records(&self) -> bool {
+        let journal = self.dir.stamp(layout::JOURNAL).unwrap_or_default();
+        journal.is_some_and(|(_, journal)| journal.size > 0)
+    }
+
     /// A chunk that makes the index forget what it knows, or thought it knew.
     fn anew(&mut self, journal: Option<Arc<IndexedJournal>>, start: Option<Cursor>) -> Chunk {
         self.stopped.clear();

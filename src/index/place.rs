@@ -27,17 +27,26 @@ const DATABASE: &str = "index.db";
 impl Place {
     /// In the workspace, or where that is on a network disk, in the user's cache.
     pub(super) fn of(workspace: &Workspace) -> Self {
+        Self::chosen(workspace, is_on_network, user_cache())
+    }
+
+    fn chosen(
+        workspace: &Workspace,
+        is_on_network: fn(&Utf8Path) -> bool,
+        user_cache: Option<Utf8PathBuf>,
+    ) -> Self {
         let root = workspace.root();
-        if !is_on_network(root) {
-            return Self { dir: root.join(layout::INDEX), on_network: false };
-        }
-        let Some(cache) = user_cache() else {
-            return Self { dir: root.join(layout::INDEX), on_network: true };
+        let dir = match user_cache.filter(|_| is_on_network(root)) {
+            None => root.join(layout::INDEX),
+            Some(cache) => {
+                // Copies of a workspace have one id, and an index each.
+                let hex = Digest::of(root.as_str().as_bytes()).to_hex();
+                let name = format!("{}-{hex:.16}", workspace.genesis().workspace_id);
+                cache.join("runjournal").join(name)
+            }
         };
-        // Copies of a workspace have one id, and an index each.
-        let hex = Digest::of(root.as_str().as_bytes()).to_hex();
-        let name = format!("{}-{hex:.16}", workspace.genesis().workspace_id);
-        Self::at(cache.join("runjournal").join(name))
+        let on_network = is_on_network(&dir);
+        Self { dir, on_network }
     }
 
     pub(super) fn at(dir: Utf8PathBuf) -> Self {
@@ -174,4 +183,33 @@ fn user_cache() -> Option<Utf8PathBuf> {
     let cache = variable("XDG_CACHE_HOME").map(Utf8PathBuf::from);
     let cache = cache.filter(|path| path.is_absolute());
     cache.or_else(|| variable("HOME").map(|home| Utf8Path::new(&home).join(".cache")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_of_a_network_disk_is_in_the_users_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = Utf8Path::from_path(dir.path()).unwrap();
+        let (far, cache) = (below.join("far"), below.join("cache"));
+        let workspaces = [&far, &below.join("near"), &below.join("far2")].map(|root| {
+            Workspace::create(root).unwrap();
+            Workspace::open(root).unwrap()
+        });
+        let is_far: fn(&Utf8Path) -> bool = |path| path.as_str().contains("/far");
+        let [first, near, second] =
+            workspaces.each_ref().map(|one| Place::chosen(one, is_far, Some(cache.clone())));
+        assert_eq!(near.dir, below.join("near/.index"));
+        for place in [&first, &second] {
+            assert_eq!(place.dir.parent(), Some(&*cache.join("runjournal")));
+            assert!(!place.on_network);
+        }
+        assert_ne!(first.dir, second.dir);
+        let homeless = Place::chosen(&workspaces[0], is_far, None);
+        assert_eq!((homeless.dir, homeless.on_network), (far.join(".index"), true));
+        let cache = Place::chosen(&workspaces[0], is_far, Some(below.join("far/cache")));
+        assert!(cache.on_network);
+    }
 }

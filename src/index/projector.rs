@@ -56,7 +56,8 @@ pub trait Projector: Send + Sync {
     /// Its name, which must never change: under it the index knows how far it got.
     fn name(&self) -> &'static str;
 
-    /// The statements that make its tables, indexes and views, with a `;` between them. When their
+    /// The statements that make its tables, indexes and views, with a `;` between them, and do nothing
+    /// else. When their
     /// text changes, its rows are made anew. See `docs/portability.md` for SQL that any backend takes.
     fn schema(&self) -> &'static str;
 
@@ -224,8 +225,9 @@ pub(super) struct Statement {
 }
 
 impl Rows {
-    /// Has one statement executed, with values for `$1`, `$2`, ... It should write to the projector's own
-    /// tables alone, and rows with the `journal` of the event.
+    /// Has one statement executed, with values for `$1`, `$2`, ... It may write to the projector's own
+    /// tables alone, and is refused otherwise, which stops the projector; it should write rows with the
+    /// `journal` of the event.
     pub fn execute(&mut self, sql: &'static str, values: impl IntoIterator<Item = Value>) {
         self.values.extend(values);
         self.statements.push(Statement { sql, values_end: self.values.len() });

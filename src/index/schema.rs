@@ -40,11 +40,16 @@ pub(super) fn view_names() -> Vec<String> {
 /// `VERSION-CHECKSUM`: an index with another one is made anew.
 pub(super) fn version() -> String {
     let mut text = String::new();
-    for statement in tables().chain(indexes()).chain(views()) {
+    for statement in all() {
         text.push_str(&statement);
         text.push('\n');
     }
     format!("{VERSION}-{:.16}", Digest::of(text.as_bytes()).to_hex())
+}
+
+/// Every statement: SQLite keeps them as they are.
+pub(super) fn all() -> impl Iterator<Item = String> {
+    tables().chain(indexes()).chain(views())
 }
 
 /// The statements of a file, without their comments.

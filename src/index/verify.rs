@@ -8,7 +8,7 @@ use super::place::new_generation;
 use super::{Index, IndexError, Progress, Value, schema};
 use crate::finding::Code;
 
-/// A row that only one of two indexes has.
+/// A row that only one of two indexes has, or has once more.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Difference {
@@ -32,7 +32,7 @@ pub enum Side {
 
 impl Index {
     /// Compares the index with the tree: builds another aside, reading everything, and tells every row of
-    /// every view that only one of them has. Returns how many there are. An index that was not brought up
+    /// every view that only one of them has, as often as only that one has it. Returns how many there are. An index that was not brought up
     /// to date since the tree changed differs as well; [`refresh`](Index::refresh) it first, to see only
     /// what a refresh does not see. Of projectors that are not the library's, those that both know are
     /// compared, their tables by the columns beside `journal`.
@@ -71,6 +71,9 @@ fn sound(database: &Database) -> Result<(), IndexError> {
     Err(IndexError::Damaged { path: database.path.clone(), reason: said })
 }
 
+/// A column that no projector names so.
+const MORE: &str = "the index has more";
+
 fn compare(database: &Database, tell: &mut dyn FnMut(Difference)) -> rusqlite::Result<u64> {
     let mut count = 0;
     let strangers = strangers(database)?;
@@ -81,26 +84,38 @@ fn compare(database: &Database, tell: &mut dyn FnMut(Difference)) -> rusqlite::R
         compared.push((table, columns, join));
     }
     for (view, columns, join) in compared {
-        for (side, this, other) in [(Side::Index, "main", "aside"), (Side::Tree, "aside", "main")] {
-            let select = |schema: &str| {
-                let join = join.replace("{schema}", schema);
-                format!("SELECT {columns} FROM {schema}.\"{view}\" {join}")
-            };
-            let sql = format!("{} EXCEPT {}", select(this), select(other));
-            let mut statement = database.connection.prepare(&sql)?;
-            let names: Vec<String> =
-                statement.column_names().into_iter().map(str::to_owned).collect();
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let mut values = Vec::with_capacity(names.len());
-                for (at, name) in names.iter().enumerate() {
-                    values.push((name.clone(), value(row.get_ref(at)?)));
-                }
-                if strangers.iter().any(|name| is_of(&view, &values, name)) {
-                    continue;
-                }
-                count += 1;
-                tell(Difference { view: view.clone(), side, row: values });
+        let select = |schema: &str| {
+            let join = join.replace("{schema}", schema);
+            format!("SELECT {columns} FROM {schema}.\"{view}\" {join}")
+        };
+        let (this, other) = (select("main"), select("aside"));
+        let names: Vec<String> = {
+            let statement = database.connection.prepare(&this)?;
+            statement.column_names().into_iter().map(str::to_owned).collect()
+        };
+        // How many more of each row this one has. Sorted, so that memory holds few of them.
+        let places =
+            (1..=names.len()).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
+        let sql = format!(
+            "SELECT *, SUM(\"{MORE}\") FROM (SELECT *, 1 AS \"{MORE}\" FROM ({this}) \
+             UNION ALL SELECT *, -1 FROM ({other})) GROUP BY {places} HAVING SUM(\"{MORE}\") <> 0"
+        );
+        let mut statement = database.connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let mut values = Vec::with_capacity(names.len());
+            for (at, name) in names.iter().enumerate() {
+                values.push((name.clone(), value(row.get_ref(at)?)));
+            }
+            if strangers.iter().any(|name| is_of(&view, &values, name)) {
+                continue;
+            }
+            // Behind the row, and the column that is summed.
+            let more: i64 = row.get(names.len() + 1)?;
+            let side = if more > 0 { Side::Index } else { Side::Tree };
+            count += more.unsigned_abs();
+            for _ in 0..more.unsigned_abs() {
+                tell(Difference { view: view.clone(), side, row: values.clone() });
             }
         }
     }

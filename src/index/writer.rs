@@ -1,6 +1,7 @@
 //! Writing what looks yield: rows, and the place they follow from, in one transaction.
 
 mod enlist;
+mod limits;
 mod said;
 
 use std::cell::RefCell;
@@ -23,8 +24,9 @@ use crate::io::Stamp;
 /// A database that is written to, by one writer.
 pub(super) struct Writer<'a> {
     pub(super) database: &'a Database,
-    /// Those that are written in full in the code, by where they stand.
-    statements: RefCell<HashMap<*const str, rusqlite::Statement<'a>>>,
+    /// Those that are written in full in the code, by who may do no more than they are allowed, and where
+    /// they stand.
+    statements: RefCell<HashMap<(Option<usize>, *const str), rusqlite::Statement<'a>>>,
     events: Bulk<'a, EventOf>,
     files: Bulk<'a, FileOf>,
     projectors: &'a [&'a dyn Projector],
@@ -96,7 +98,7 @@ impl<'a> Writer<'a> {
 
     fn execute(&self, sql: &'static str, values: impl rusqlite::Params) -> rusqlite::Result<usize> {
         let mut statements = self.statements.borrow_mut();
-        let statement = match statements.entry(std::ptr::from_ref(sql)) {
+        let statement = match statements.entry((None, std::ptr::from_ref(sql))) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(self.database.connection.prepare(sql)?),
         };

@@ -100,6 +100,15 @@ const DAMAGES: &[Damage] = &[
         let writer = rusqlite::Connection::open(i.database_path().unwrap()).unwrap();
         writer.execute("DROP TABLE t_words", []).unwrap();
     }),
+    ("another view", true, |i| {
+        let writer = rusqlite::Connection::open(i.database_path().unwrap()).unwrap();
+        let wrong = "DROP VIEW tasks; CREATE VIEW tasks AS SELECT 'wrong' AS task_id";
+        writer.execute_batch(wrong).unwrap();
+    }),
+    ("an index dropped", true, |i| {
+        let writer = rusqlite::Connection::open(i.database_path().unwrap()).unwrap();
+        writer.execute("DROP INDEX i_runs_created", []).unwrap();
+    }),
     ("words lost", true, |i| {
         let writer = rusqlite::Connection::open(i.database_path().unwrap()).unwrap();
         writer.execute("DELETE FROM t_words WHERE word = 0", []).unwrap();

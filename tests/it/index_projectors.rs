@@ -10,7 +10,7 @@ use runjournal::index::{
 use runjournal::testing::TestWorkspace;
 use runjournal::{Event, RunContext};
 
-use crate::index_lab::{Forger, assert_equal, codes, differences, open, rows};
+use crate::index_lab::{Forger, assert_equal, codes, compare, differences, dump, open, rows};
 
 /// Notes the seq of each event of its type; `stops_at` is where it does not like one.
 #[derive(Clone)]
@@ -563,4 +563,168 @@ fn findings_that_a_comparison_tells() {
     fs::write(&journal, [&bytes[..], b"half\n"].concat()).unwrap();
     check(&["done_without_success", "journal_damaged", "unborn_run", "unreadable"]);
     assert!(seen.len() >= 14, "{seen:?}");
+}
+
+/// Says one statement for each event that is noted.
+struct Says(&'static str, &'static str);
+
+impl Projector for Says {
+    fn name(&self) -> &'static str {
+        "notes"
+    }
+
+    fn schema(&self) -> &'static str {
+        self.0
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["notes"]
+    }
+
+    fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
+        if event.record().event_type() == "noted" {
+            rows.execute(self.1, []);
+        }
+        Ok(())
+    }
+}
+
+const PLAIN: &str = "CREATE TABLE notes (journal INTEGER NOT NULL)";
+
+#[test]
+fn a_users_projector_writes_to_its_own_tables_alone() {
+    for sql in [
+        "DELETE FROM t_runs",
+        "UPDATE t_journals SET records = 77",
+        "INSERT INTO t_words (word, text) VALUES (-1, 'x')",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT mine",
+        "PRAGMA user_version = 7",
+        "ATTACH ':memory:' AS other",
+        "CREATE TABLE more (a INTEGER)",
+        "DROP VIEW runs",
+        "DROP TABLE notes",
+    ] {
+        let (test, _, plain) = setup(4);
+        plain.rebuild().unwrap();
+        let expected = dump(&plain);
+        for index in [plain.clone(), Index::at(test.workspace(), test.root().join(".elsewhere"))] {
+            let index = index.with_projector(Says(PLAIN, sql));
+            index.refresh().unwrap();
+            let connection = open(&index);
+            let state = "SELECT last_applied_sequence AS at, stopped_at FROM projection_state \
+                         WHERE projector = 'notes' AND run_id = 'RUN-1'";
+            assert_eq!(rows(&connection, state), ["at=Integer(0) stopped_at=Integer(1)"], "{sql}");
+            assert_eq!(codes(&index), ["projection_stopped"], "{sql}");
+            let mut now = dump(&index);
+            for (view, rows) in &mut now {
+                if ["projection_state", "findings"].contains(&view.as_str()) {
+                    rows.clone_from(&expected[view]);
+                }
+            }
+            assert_eq!(compare(&now, &expected), [""; 0], "{sql}");
+        }
+    }
+}
+
+#[test]
+fn a_users_schema_makes_its_own_tables_alone() {
+    let (test, _, plain) = setup(4);
+    plain.refresh().unwrap();
+    for schema in [
+        "CREATE TABLE notes (journal INTEGER NOT NULL); DELETE FROM t_runs",
+        "CREATE TABLE notes (journal INTEGER NOT NULL); CREATE TABLE more (a INTEGER)",
+        "CREATE TABLE notes (journal INTEGER NOT NULL); CREATE INDEX more ON t_runs (reason)",
+        "CREATE TABLE notes (journal INTEGER NOT NULL); DROP VIEW runs",
+        "CREATE TABLE notes (journal INTEGER NOT NULL); COMMIT",
+    ] {
+        let refused = plain.clone().with_projector(Says(schema, "SELECT 1")).refresh();
+        assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{schema}: {refused:?}");
+        assert_equal(&plain, test.workspace());
+        assert_eq!(plain.refresh().unwrap().anew_because, None, "{schema}");
+    }
+    let schema = "CREATE TABLE notes (journal INTEGER NOT NULL PRIMARY KEY, n INTEGER UNIQUE);
+        CREATE INDEX notes_n ON notes (n); CREATE VIEW noted AS SELECT n FROM notes";
+    let sql = "INSERT INTO notes (journal, n) VALUES (2, 1) \
+               ON CONFLICT (journal) DO UPDATE SET n = notes.n + 1";
+    let index = plain.with_projector(Says(schema, sql));
+    index.refresh().unwrap();
+    assert_eq!(rows(&open(&index), "SELECT n FROM noted"), ["n=Integer(4)"]);
+    assert_eq!(differences(&index), []);
+}
+
+#[test]
+fn an_attempt_that_ends_twice_and_a_command_with_two_answers() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let (step, run) = (("step", "plan"), ("run", "RUN-1"));
+    let refused = |command: &str| {
+        let payload = r#""payload":{"command_type":"go","error":"no"}"#;
+        format!(",\"command_id\":\"{command}\",{payload}")
+    };
+    Forger::behind(&ctx.run_path())
+        .payload("step_started", step, r#"{"attempt":1}"#)
+        .payload("step_failed", step, r#"{"attempt":1,"error":["no"]}"#)
+        .payload("step_completed", step, r#"{"attempt":1,"signal":"s"}"#)
+        .record("noted", run, ",\"command_id\":\"A\"")
+        .record("command_rejected", run, &refused("A"))
+        .record("command_rejected", run, &refused("B"))
+        .record("noted", run, ",\"command_id\":\"B\"")
+        .write();
+    let index = Index::of(test.workspace());
+    index.refresh().unwrap();
+    let connection = open(&index);
+    assert_eq!(
+        rows(&connection, "SELECT code, reason FROM findings"),
+        [
+            "code=\"duplicate_step\" reason=\"attempt 1 of step plan started 1 times and ended 2 times\""
+        ]
+    );
+    assert_eq!(
+        rows(&connection, "SELECT state, signal, error, ended_seq FROM steps"),
+        ["state=\"completed\" signal=\"s\" error=NULL ended_seq=Integer(3)"]
+    );
+    let sql = "SELECT command_id AS id, command_type, state, first_seq, last_seq, error FROM receipts \
+               ORDER BY command_id";
+    assert_eq!(
+        rows(&connection, sql),
+        [
+            "id=\"A\" command_type=\"go\" state=\"accepted\" first_seq=Integer(4) last_seq=Integer(5) error=\"no\"",
+            "id=\"B\" command_type=\"go\" state=\"rejected\" first_seq=Integer(6) last_seq=Integer(7) error=\"no\""
+        ]
+    );
+    assert_equal(&index, test.workspace());
+}
+
+/// Every row says in which file it begins.
+#[test]
+fn every_view_of_events_names_the_journal() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    Forger::behind(&ctx.run_path())
+        .payload("step_started", ("step", "plan"), r#"{"attempt":1}"#)
+        .payload("checkpoint_created", ("checkpoint", "7"), r#"{"turn":7}"#)
+        .payload("session_started", ("session", "S"), "{}")
+        .payload("approval_requested", ("approval", "A"), r#"{"question":"?"}"#)
+        .record("noted", ("run", "RUN-1"), ",\"command_id\":\"A\"")
+        .write();
+    let index = Index::of(test.workspace());
+    index.refresh().unwrap();
+    let connection = open(&index);
+    for (view, is_there) in [
+        ("steps", true),
+        ("checkpoints", true),
+        ("sessions", true),
+        ("approvals", true),
+        ("receipts", true),
+        ("work", false),
+        ("leases", false),
+    ] {
+        let sql =
+            format!("SELECT DISTINCT journal_path AS path FROM {view} WHERE run_id = 'RUN-1'");
+        let found = rows(&connection, &sql);
+        let wanted = ["path=\"TASK-1/runs/RUN-1/journal/events.jsonl\""];
+        assert_eq!(found, &wanted[..usize::from(is_there)], "{view}");
+    }
 }

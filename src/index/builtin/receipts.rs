@@ -35,10 +35,14 @@ impl Projector for Receipts {
         } else {
             ("accepted", Rejected { command_type: None, error: None })
         };
+        // The first answer stands, with its seq. A rejection behind events of the same command is odd, and
+        // leaves its reason beside the state.
         rows.execute(
             "INSERT INTO t_receipts (journal, command_id, command_type, state, kind, stream, first_seq, \
              last_seq, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8) \
-             ON CONFLICT (journal, command_id) DO UPDATE SET last_seq = excluded.last_seq",
+             ON CONFLICT (journal, command_id) DO UPDATE SET last_seq = excluded.last_seq, \
+             command_type = COALESCE(t_receipts.command_type, excluded.command_type), \
+             error = COALESCE(t_receipts.error, excluded.error)",
             [
                 event.journal().key().into(),
                 command.into(),

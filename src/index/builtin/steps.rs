@@ -52,8 +52,8 @@ impl Projector for Steps {
             types::STEP_STARTED => {
                 let started: Started = event.payload()?;
                 rows.execute(
-                    "INSERT INTO t_steps (journal, step, attempt, started_seq, started_at, state, starts) \
-                     VALUES ($1, $2, $3, $4, $5, 'started', 1) \
+                    "INSERT INTO t_steps (journal, step, attempt, started_seq, started_at, state, starts, \
+                     ends) VALUES ($1, $2, $3, $4, $5, 'started', 1, 0) \
                      ON CONFLICT (journal, step, attempt) DO UPDATE SET starts = t_steps.starts + 1",
                     key(started.attempt),
                 );
@@ -63,14 +63,15 @@ impl Projector for Steps {
             types::STEP_FAILED => "failed",
             _ => return Ok(()),
         };
+        // The last end stands, as the last word on it, and a finding counts them.
         let ended: Ended = event.payload()?;
         let error = ended.error.map(|chain| chain.join(": "));
         rows.execute(
             "INSERT INTO t_steps (journal, step, attempt, ended_seq, ended_at, state, signal, error, \
-             duration_ms, starts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) \
+             duration_ms, starts, ends) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 1) \
              ON CONFLICT (journal, step, attempt) DO UPDATE SET ended_seq = excluded.ended_seq, \
              ended_at = excluded.ended_at, state = excluded.state, signal = excluded.signal, \
-             error = excluded.error, duration_ms = excluded.duration_ms",
+             error = excluded.error, duration_ms = excluded.duration_ms, ends = t_steps.ends + 1",
             key(ended.attempt).into_iter().chain([
                 state.into(),
                 ended.signal.into(),

@@ -26,11 +26,12 @@ impl Looker<'_> {
         };
         let file = |name| Ok(dir.stamp(name)?.map(|(_, stamp)| stamp));
         let genesis = file(if address.run.is_some() { layout::RUN } else { layout::TASK })?;
-        if genesis.is_none() {
-            return Ok(None);
-        }
         // Why it cannot be looked at, who opens it is told.
         let journal = file(layout::JOURNAL).unwrap_or_default();
+        // Before the genesis file is there, nothing is in the journal.
+        if genesis.is_none() && journal.is_none_or(|journal| journal.size == 0) {
+            return Ok(None);
+        }
         let mut stamps = Stamps {
             genesis,
             journal,

@@ -167,6 +167,9 @@ impl IndexReader {
 
 #[cfg(test)]
 mod tests {
+    use sqlparser::dialect::PostgreSqlDialect;
+    use sqlparser::parser::Parser;
+
     use super::*;
     use crate::digest::Digest;
     use crate::index::{ArtifactQuery, EventQuery, PageCursor, StepQuery, StepState, TaskQuery};
@@ -191,7 +194,7 @@ mod tests {
             m.i % 11 <> 0, CASE WHEN m.i % 11 = 0 THEN 'joined-' || n.i END, NULL, NULL, NULL, m.i * 100, 100
             FROM n, m;
         INSERT INTO t_steps SELECT n.i, 'step-' || m.i, 1, CASE WHEN n.i % 60 = 0 THEN 'failed' ELSE 'completed' END,
-            NULL, NULL, 1, NULL, 2, NULL, 3, 1 FROM n, m WHERE n.i > 20 AND m.i <= 3;
+            NULL, NULL, 1, NULL, 2, NULL, 3, 1, 1 FROM n, m WHERE n.i > 20 AND m.i <= 3;
         INSERT INTO t_artifacts SELECT n.i, 'file-' || m.i, m.i, 0, CAST(printf('%032d', n.i * m.i) AS BLOB),
             m.i, NULL, NULL, randomblob(16) FROM n, m WHERE n.i > 20 AND m.i <= 8;
         INSERT INTO t_files SELECT journal, path, size, digest, NULL FROM t_artifacts;";
@@ -204,6 +207,8 @@ mod tests {
         reader.asked.borrow_mut().clear();
         ask(reader).unwrap();
         for select in reader.asked.take() {
+            let parsed = Parser::parse_sql(&PostgreSqlDialect {}, &select.sql);
+            assert!(parsed.is_ok(), "PostgreSQL does not parse it: {parsed:?}\n{}", select.sql);
             let sql = format!("EXPLAIN QUERY PLAN {}", select.sql);
             let mut statement = reader.database.connection.prepare(&sql).unwrap();
             let values = rusqlite::params_from_iter(&select.values);

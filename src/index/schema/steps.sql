@@ -12,5 +12,6 @@ CREATE TABLE t_steps (
     ended_at TEXT,
     duration_ms INTEGER,
     starts INTEGER NOT NULL,
+    ends INTEGER NOT NULL,
     PRIMARY KEY (journal, step, attempt)
 );

@@ -54,7 +54,9 @@ SELECT
     s.started_at,
     s.ended_seq,
     s.ended_at,
-    s.duration_ms
+    s.duration_ms,
+    j.task_id || CASE WHEN j.run_id = '' THEN '' ELSE '/runs/' || j.run_id END
+        || '/journal/events.jsonl' AS journal_path
 FROM t_steps s
 JOIN t_journals j ON j.journal = s.journal;
 
@@ -168,18 +170,24 @@ SELECT
     r.stream AS stream_id,
     r.first_seq,
     r.last_seq,
-    r.error
+    r.error,
+    j.task_id || CASE WHEN j.run_id = '' THEN '' ELSE '/runs/' || j.run_id END
+        || '/journal/events.jsonl' AS journal_path
 FROM t_receipts r
 JOIN t_journals j ON j.journal = r.journal;
 
 CREATE VIEW work AS
-SELECT j.task_id, j.run_id, w.item, w.state, w.priority, w.not_before, w.attempt, w.owner, w.error, w.seq
+SELECT j.task_id, j.run_id, w.item, w.state, w.priority, w.not_before, w.attempt, w.owner, w.error, w.seq,
+    j.task_id || CASE WHEN j.run_id = '' THEN '' ELSE '/runs/' || j.run_id END
+        || '/journal/events.jsonl' AS journal_path
 FROM t_work w
 JOIN t_journals j ON j.journal = w.journal;
 
 CREATE VIEW sessions AS
 SELECT
-    j.task_id, j.run_id, s.session AS session_id, s.provider, s.status, s.resume_cursor, s.last_seen, s.seq
+    j.task_id, j.run_id, s.session AS session_id, s.provider, s.status, s.resume_cursor, s.last_seen, s.seq,
+    j.task_id || CASE WHEN j.run_id = '' THEN '' ELSE '/runs/' || j.run_id END
+        || '/journal/events.jsonl' AS journal_path
 FROM t_sessions s
 JOIN t_journals j ON j.journal = s.journal;
 
@@ -191,7 +199,9 @@ SELECT
     CASE WHEN c.digest IS NULL THEN NULL ELSE 'blake3:' || lower(hex(c.digest)) END AS digest,
     c.artifacts_root,
     c.created_at,
-    c.seq
+    c.seq,
+    j.task_id || CASE WHEN j.run_id = '' THEN '' ELSE '/runs/' || j.run_id END
+        || '/journal/events.jsonl' AS journal_path
 FROM t_checkpoints c
 JOIN t_journals j ON j.journal = c.journal;
 
@@ -205,13 +215,17 @@ SELECT
     a.decision,
     a.decided_by,
     a.requested_seq,
-    a.resolved_seq
+    a.resolved_seq,
+    j.task_id || CASE WHEN j.run_id = '' THEN '' ELSE '/runs/' || j.run_id END
+        || '/journal/events.jsonl' AS journal_path
 FROM t_approvals a
 JOIN t_journals j ON j.journal = a.journal;
 
 CREATE VIEW leases AS
 SELECT
-    j.task_id, j.run_id, l.resource, l.token, l.worker_id, l.ttl_ms, l.expires_at, l.state, l.seq
+    j.task_id, j.run_id, l.resource, l.token, l.worker_id, l.ttl_ms, l.expires_at, l.state, l.seq,
+    j.task_id || CASE WHEN j.run_id = '' THEN '' ELSE '/runs/' || j.run_id END
+        || '/journal/events.jsonl' AS journal_path
 FROM t_leases l
 JOIN t_journals j ON j.journal = l.journal;
 
@@ -299,13 +313,13 @@ JOIN t_journals j ON j.journal = s.journal
 WHERE NOT EXISTS (SELECT 1 FROM t_journals o WHERE o.task_id = j.task_id AND o.run_id = s.run_id)
 UNION ALL
 SELECT j.task_id, j.run_id,
-    CASE WHEN s.starts = 0 THEN 'step_without_start' ELSE 'duplicate_step' END,
+    CASE WHEN s.starts > 1 OR s.ends > 1 THEN 'duplicate_step' ELSE 'step_without_start' END,
     j.task_id || '/runs/' || j.run_id || '/journal/events.jsonl', NULL, NULL,
     'attempt ' || CAST(s.attempt AS TEXT) || ' of step ' || s.step || ' started '
-        || CAST(s.starts AS TEXT) || ' times'
+        || CAST(s.starts AS TEXT) || ' times and ended ' || CAST(s.ends AS TEXT) || ' times'
 FROM t_steps s
 JOIN t_journals j ON j.journal = s.journal
-WHERE s.starts <> 1
+WHERE s.starts <> 1 OR s.ends > 1
 UNION ALL
 SELECT j.task_id, j.run_id, 'duplicate_turn', j.task_id || '/runs/' || j.run_id || '/journal/events.jsonl',
     NULL, NULL, 'turn ' || CAST(c.turn AS TEXT) || ' has ' || CAST(c.times AS TEXT) || ' checkpoints'

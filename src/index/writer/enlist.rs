@@ -1,5 +1,6 @@
 //! The projectors of a database, and those of the program.
 
+use super::limits::{is_of_the_library, limited};
 use super::{Writer, quoted};
 use crate::index::{IndexError, Projector, schema};
 
@@ -60,12 +61,13 @@ impl Writer<'_> {
     fn admit(&self, projector: &dyn Projector, checksum: &str) -> Result<i64, IndexError> {
         let bad =
             |reason: String| IndexError::BadProjector { name: projector.name().into(), reason };
-        let builtin = projector.tables().iter().any(|table| table.starts_with("t_"));
         let mut views = Vec::new();
-        if !builtin {
+        if !is_of_the_library(projector) {
             let before = self.views().map_err(self.failed())?;
             for statement in schema::statements(projector.schema()) {
-                let made = self.database.connection.execute(&schema::for_sqlite(&statement), []);
+                let (connection, sql) = (&self.database.connection, schema::for_sqlite(&statement));
+                let made =
+                    limited(connection, projector.tables(), true, || connection.execute(&sql, []));
                 made.map_err(|error| bad(error.to_string()))?;
             }
             for table in projector.tables() {

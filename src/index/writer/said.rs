@@ -1,5 +1,8 @@
 //! Writing what projectors say.
 
+use std::collections::hash_map::Entry;
+
+use super::limits::{is_of_the_library, limited};
 use super::{Writer, integer};
 use crate::index::chunk::{Chunk, Lag, Said};
 use crate::index::projector::Statement;
@@ -21,7 +24,8 @@ impl Writer<'_> {
             if statements.is_empty() || self.stopped.contains(&(said.by, chunk.key)) {
                 continue;
             }
-            let written = self.write_event_of(statements, &chunk.rows.values, values_begin);
+            let written =
+                self.write_event_of(said.by, statements, &chunk.rows.values, values_begin);
             match written {
                 Ok(()) => {}
                 Err(error) if is_of_the_statement(&error) => {
@@ -35,6 +39,7 @@ impl Writer<'_> {
 
     fn write_event_of(
         &self,
+        by: usize,
         statements: &[Statement],
         values: &[Value],
         mut begin: usize,
@@ -47,7 +52,7 @@ impl Writer<'_> {
         for Statement { sql, values_end } in statements {
             let values = values.get(begin..*values_end).unwrap_or_default();
             begin = *values_end;
-            if let Err(error) = self.execute(sql, rusqlite::params_from_iter(values)) {
+            if let Err(error) = self.execute_for(by, sql, rusqlite::params_from_iter(values)) {
                 if several {
                     self.execute("ROLLBACK TO event", [])?;
                     self.execute("RELEASE event", [])?;
@@ -59,6 +64,30 @@ impl Writer<'_> {
             self.execute("RELEASE event", [])?;
         }
         Ok(())
+    }
+
+    /// Executes a statement of a projector's. One that is not the library's may write to its own tables
+    /// alone: the rest is for the library to keep whole.
+    fn execute_for(
+        &self,
+        by: usize,
+        sql: &'static str,
+        values: impl rusqlite::Params,
+    ) -> rusqlite::Result<usize> {
+        let projector = self.projectors.get(by).filter(|projector| !is_of_the_library(**projector));
+        let Some(projector) = projector else { return self.execute(sql, values) };
+        let connection = &self.database.connection;
+        let mut statements = self.statements.borrow_mut();
+        let statement = match statements.entry((Some(by), std::ptr::from_ref(sql))) {
+            Entry::Occupied(known) => known.into_mut(),
+            // SQLite asks while it prepares it.
+            Entry::Vacant(new) => {
+                let tables = projector.tables();
+                let prepared = limited(connection, tables, false, || connection.prepare(sql))?;
+                new.insert(prepared)
+            }
+        };
+        statement.execute(values)
     }
 
     fn stop(&mut self, said: &Said, key: i64, error: &rusqlite::Error) -> Result<(), IndexError> {
@@ -97,11 +126,19 @@ impl Writer<'_> {
 /// True if the statement and its values are to blame, rather than the disk.
 fn is_of_the_statement(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{
-        ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch, Unknown,
+        AuthorizationForStatementDenied, ConstraintViolation, ParameterOutOfRange, TooBig,
+        TypeMismatch, Unknown,
     };
     match error.sqlite_error_code() {
-        Some(code) => [ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch, Unknown]
-            .contains(&code),
+        Some(code) => [
+            AuthorizationForStatementDenied,
+            ConstraintViolation,
+            ParameterOutOfRange,
+            TooBig,
+            TypeMismatch,
+            Unknown,
+        ]
+        .contains(&code),
         None => true,
     }
 }
