@@ -8,7 +8,7 @@ use runjournal::index::{
     Index, IndexError, IndexedEvent, IndexedJournal, ProjectionError, Projector, Rows,
 };
 use runjournal::testing::TestWorkspace;
-use runjournal::{Event, RunContext};
+use runjournal::{Event, RunContext, TaskOptions};
 
 use crate::index_lab::{Forger, assert_equal, codes, differences, open, rows};
 
@@ -225,6 +225,105 @@ fn a_statement_that_is_refused_stops_its_projector_before_the_event() {
     index.rebuild().unwrap();
     assert_eq!(noted(&index).0, seqs(0..=4));
     assert_eq!(differences(&index), []);
+}
+
+#[test]
+fn a_projector_that_the_first_event_stops_begins_once() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    note(&ctx, 3);
+    let stops_at = Arc::new(AtomicU64::new(1));
+    let index = Index::of(test.workspace()).with_projector(Notes {
+        stops_at: Arc::clone(&stops_at),
+        schema: SCHEMA,
+        ..Notes::new()
+    });
+    let stopped = vec!["at=Integer(0) stopped_at=Integer(1) error=\"not this one\"".to_owned()];
+    for _ in 0..3 {
+        index.refresh().unwrap();
+        assert_eq!(noted(&index), (seqs([0]), stopped.clone()));
+        assert_eq!(differences(&index), []);
+        // Of a journal that grew it reads what it grew by, and one this young is read anew otherwise.
+        note(&ctx, 1);
+    }
+    stops_at.store(0, Ordering::Relaxed);
+    index.refresh().unwrap();
+    assert_eq!(noted(&index), (seqs(0..=6), at(6)));
+    assert_eq!(differences(&index), []);
+}
+
+/// Begins with a row that its table refuses, until it is told otherwise.
+struct Beginner(Arc<AtomicU64>);
+
+impl Projector for Beginner {
+    fn name(&self) -> &'static str {
+        "notes"
+    }
+
+    fn schema(&self) -> &'static str {
+        "CREATE TABLE notes (journal INTEGER NOT NULL, seq INTEGER NOT NULL CHECK (seq <> 99))"
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["notes"]
+    }
+
+    fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {
+        let first = self.0.load(Ordering::Relaxed);
+        rows.execute(INSERT, [journal.key().into(), first.into()]);
+    }
+
+    fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
+        let (key, seq) = (event.journal().key(), event.record().seq());
+        rows.execute(INSERT, [key.into(), seq.into()]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_projector_that_is_stopped_as_it_begins_begins_again() {
+    let (_test, ctx, plain) = setup(2);
+    let first = Arc::new(AtomicU64::new(99));
+    let index = plain.with_projector(Beginner(Arc::clone(&first)));
+    for _ in 0..3 {
+        index.refresh().unwrap();
+        let (found, state) = noted(&index);
+        assert_eq!(found, [""; 0]);
+        assert!(state[0].starts_with("at=Integer(0) stopped_at=Integer(0)"), "{state:?}");
+        assert_eq!(differences(&index), []);
+        note(&ctx, 1);
+    }
+    first.store(0, Ordering::Relaxed);
+    index.refresh().unwrap();
+    assert_eq!(noted(&index), (seqs(0..=5), at(5)));
+    assert_eq!(differences(&index), []);
+}
+
+/// The library's own that write a row as they begin.
+#[test]
+fn a_first_event_that_does_not_read_leaves_its_task_and_its_run() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    Forger::behind(&ctx.run_path()).payload("run_status_changed", ("run", "RUN-1"), "17").write();
+    let task = test.workspace().create_task("TASK-2", TaskOptions::default()).unwrap();
+    let home = test.root().join(task.id().as_str());
+    fs::write(home.join("journal/events.jsonl"), "").unwrap();
+    Forger::behind(&home).payload("task_status_changed", ("task", "TASK-2"), "17").write();
+    let index = Index::of(test.workspace());
+    for _ in 0..3 {
+        index.refresh().unwrap();
+        assert_eq!(codes(&index), ["projection_stopped", "projection_stopped"]);
+        let stopped = "projection_state WHERE stopped_at IS NOT NULL ORDER BY projector";
+        assert_eq!(
+            view(&index, "projector, stopped_at", stopped),
+            ["projector=\"runs\" stopped_at=(1)", "projector=\"tasks\" stopped_at=(1)"]
+        );
+        assert_eq!(differences(&index), []);
+        assert_equal(&index, test.workspace());
+        for home in [&ctx.run_path(), &home] {
+            Forger::behind(home).record("further", ("run", "RUN-1"), "").write();
+        }
+    }
 }
 
 /// Says two things of each event, the second of which is refused at seq 3.

@@ -73,7 +73,7 @@ impl Writer<'_> {
         let Some(number) = self.numbers.get(by) else { return Ok(()) };
         self.run("DELETE FROM t_laggards WHERE projector = $1 AND journal = $2", [number, &key])?;
         let (cursor, stopped_at, error): (&Cursor, Option<i64>, Option<&str>) = match lag {
-            Lag::None => return Ok(()),
+            Lag::CaughtUp => return Ok(()),
             Lag::Behind(cursor) => (cursor, None, None),
             Lag::Stopped { before, seq, error } => (before, Some(integer(*seq)), Some(error)),
         };
