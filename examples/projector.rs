@@ -36,10 +36,6 @@ impl Projector for ToolCosts {
          FROM tool_costs_rows c JOIN t_journals j ON j.journal = c.journal"
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["tool_costs_rows"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         if event.record().event_type() == "tool_called" {
             let call: ToolCalled = event.payload()?; // one that does not read stops this projector alone

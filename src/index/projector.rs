@@ -37,9 +37,6 @@ use crate::journal::{JournalError, Record};
 ///              journal INTEGER NOT NULL, seq INTEGER NOT NULL, tool TEXT NOT NULL,
 ///              PRIMARY KEY (journal, seq))"
 ///     }
-///     fn tables(&self) -> &'static [&'static str] {
-///         &["tool_calls"]
-///     }
 ///     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
 ///         if event.record().event_type() == "tool_called" {
 ///             let call: ToolCalled = event.payload()?;
@@ -56,13 +53,11 @@ pub trait Projector: Send + Sync {
     /// Its name, which must never change: under it the index knows how far it got.
     fn name(&self) -> &'static str;
 
-    /// The statements that make its tables, indexes and views, with a `;` between them. When their
-    /// text changes, its rows are made anew. See `docs/portability.md` for SQL that any backend takes.
+    /// The statements that make its tables, one at least, and their indexes and views, with a `;` between
+    /// them. Each table has a column `journal`, by which the rows of a journal that is gone, or is another
+    /// one, are removed. When their text changes, its rows are made anew. See `docs/portability.md` for SQL
+    /// that any backend takes.
     fn schema(&self) -> &'static str;
-
-    /// Its tables, whose names do not begin with `t_`. Each has a column `journal`, by which the rows of a journal that is gone, or is
-    /// another one, are removed.
-    fn tables(&self) -> &'static [&'static str];
 
     /// The first thing for each journal.
     fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {

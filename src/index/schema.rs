@@ -30,8 +30,17 @@ pub(super) fn views() -> impl Iterator<Item = String> {
 
 /// The names of the views, in their order.
 pub(super) fn view_names() -> Vec<String> {
-    let names = views().filter_map(|statement| {
-        let rest = statement.strip_prefix("CREATE VIEW ")?;
+    names("CREATE VIEW ", VIEWS)
+}
+
+/// The names of the tables that a schema of the library's makes.
+pub(super) fn table_names(sql: &str) -> Vec<String> {
+    names("CREATE TABLE ", sql)
+}
+
+fn names(make: &str, sql: &str) -> Vec<String> {
+    let names = statements(sql).filter_map(|statement| {
+        let rest = statement.strip_prefix(make)?;
         rest.split_whitespace().next().map(str::to_owned)
     });
     names.collect()

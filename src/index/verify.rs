@@ -145,7 +145,7 @@ fn tables(database: &Database) -> rusqlite::Result<Vec<String>> {
 
 /// The columns to compare, and the join that puts a place for the number of a journal.
 fn columns(database: &Database, table: &str) -> rusqlite::Result<(String, String)> {
-    let sql = "SELECT name FROM pragma_table_info($1) WHERE name <> 'journal'";
+    let sql = "SELECT name FROM pragma_table_info($1) WHERE lower(name) <> 'journal'";
     let mut columns = database.connection.prepare(sql)?;
     let columns = columns.query_map([table], |row| row.get::<_, String>(0))?;
     let columns = columns.collect::<rusqlite::Result<Vec<_>>>()?;

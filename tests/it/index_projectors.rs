@@ -46,10 +46,6 @@ impl Projector for Notes {
         self.schema
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["notes"]
-    }
-
     fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {
         rows.execute(INSERT, [journal.key().into(), 0_i64.into()]);
     }
@@ -264,10 +260,6 @@ impl Projector for Beginner {
         "CREATE TABLE notes (journal INTEGER NOT NULL, seq INTEGER NOT NULL CHECK (seq <> 99))"
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["notes"]
-    }
-
     fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {
         let first = self.0.load(Ordering::Relaxed);
         rows.execute(INSERT, [journal.key().into(), first.into()]);
@@ -326,6 +318,32 @@ fn a_first_event_that_does_not_read_leaves_its_task_and_its_run() {
     }
 }
 
+#[test]
+fn the_tables_of_a_projector_are_those_that_its_schema_makes() {
+    let (test, ctx, plain) = setup(1);
+    let other = test.start_run("RUN-2").unwrap();
+    note(&other, 2);
+    let schema = "CREATE TABLE more (journal INTEGER, seq INTEGER);
+        CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE INDEX notes_seq ON notes (seq)";
+    let index = plain.clone().with_projector(Notes { schema, ..Notes::new() });
+    index.refresh().unwrap();
+    let listed = "SELECT tables FROM t_projectors WHERE name = 'notes'";
+    assert_eq!(rows(&open(&index), listed), ["tables=\"more notes\""]);
+    // A removed run, and one that is read anew.
+    fs::remove_dir_all(other.run_path()).unwrap();
+    let journal = fs::read(ctx.journal_path()).unwrap();
+    fs::write(ctx.journal_path(), journal).unwrap();
+    index.refresh_reading_data(&mut |_| {}).unwrap();
+    let all = "SELECT COUNT(*) AS n FROM notes n LEFT JOIN t_journals j ON j.journal = n.journal \
+               WHERE j.run_id IS NULL OR j.run_id <> ''";
+    assert_eq!(rows(&open(&index), all), ["n=Integer(2)"]);
+    let index = plain.with_projector(Notes { schema: SCHEMA, ..Notes::new() });
+    index.refresh().unwrap();
+    let more = "SELECT COUNT(*) AS n FROM sqlite_schema WHERE name = 'more'";
+    assert_eq!(rows(&open(&index), more), ["n=Integer(0)"]);
+    assert_eq!(differences(&index), []);
+}
+
 /// Says two things of each event, the second of which is refused at seq 3.
 struct Pairs;
 
@@ -336,10 +354,6 @@ impl Projector for Pairs {
 
     fn schema(&self) -> &'static str {
         SCHEMA
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["notes"]
     }
 
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
@@ -362,27 +376,6 @@ fn of_an_event_all_is_written_or_nothing() {
     assert_eq!(differences(&index), []);
 }
 
-/// Says that a table of the library's is its own.
-struct OfTheLibrary;
-
-impl Projector for OfTheLibrary {
-    fn name(&self) -> &'static str {
-        "mine"
-    }
-
-    fn schema(&self) -> &'static str {
-        ""
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_events"]
-    }
-
-    fn apply(&self, _: &IndexedEvent<'_>, _: &mut Rows) -> Result<(), ProjectionError> {
-        Ok(())
-    }
-}
-
 #[test]
 fn projectors_that_cannot_be_told_apart_or_have_no_tables_are_refused() {
     let (_test, _, plain) = setup(1);
@@ -392,15 +385,21 @@ fn projectors_that_cannot_be_told_apart_or_have_no_tables_are_refused() {
         let refused = index.refresh();
         assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{refused:?}");
     }
-    for schema in
-        ["CREATE TABLE (", "CREATE TABLE notes (seq INTEGER)", "", "CREATE TABLE t_days (a)"]
-    {
+    for schema in [
+        "CREATE TABLE (",
+        "",
+        "CREATE TABLE IF NOT EXISTS t_events (journal INTEGER)",
+        "CREATE TABLE notes (seq INTEGER)",
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE TABLE more (seq INTEGER)",
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE INDEX mine ON t_events (bytes)",
+        "CREATE TABLE \"my notes\" (journal INTEGER, seq INTEGER)",
+        "CREATE TABLE t_days (a)",
+        "CREATE TABLE t_mine (journal INTEGER)",
+    ] {
         let bad = plain.clone().with_projector(Notes { schema, ..Notes::new() });
         let refused = bad.refresh();
         assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{schema}: {refused:?}");
     }
-    let refused = plain.clone().with_projector(OfTheLibrary).refresh();
-    assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{refused:?}");
     plain.refresh().unwrap();
     assert_eq!(differences(&plain), []);
 }
