@@ -55,7 +55,8 @@ pub trait Projector: Send + Sync {
 
     /// The statements that make its tables, one at least, and their indexes and views, with a `;` between
     /// them. Each table has a column `journal`, by which the rows of a journal that is gone, or is another
-    /// one, are removed. When their text changes, its rows are made anew. See `docs/portability.md` for SQL
+    /// one, are removed. Their names are not those of the library's views, and do not begin with `t_` or
+    /// `i_`. When their text changes, its rows are made anew. See `docs/portability.md` for SQL
     /// that any backend takes.
     fn schema(&self) -> &'static str;
 

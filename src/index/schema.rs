@@ -38,6 +38,12 @@ pub(super) fn table_names(sql: &str) -> Vec<String> {
     names("CREATE TABLE ", sql)
 }
 
+/// True for what the library calls its own: its views, `t_...`, `i_...`. SQLite does not tell `A` from `a`.
+pub(super) fn is_reserved(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.starts_with("t_") || name.starts_with("i_") || view_names().contains(&name)
+}
+
 fn names(make: &str, sql: &str) -> Vec<String> {
     let names = statements(sql).filter_map(|statement| {
         let rest = statement.strip_prefix(make)?;

@@ -319,6 +319,15 @@ fn a_first_event_that_does_not_read_leaves_its_task_and_its_run() {
 }
 
 #[test]
+fn statements_of_a_projector_are_run_as_they_are() {
+    let (_test, _, plain) = setup(1);
+    let index = plain.with_projector(Notes { schema: SCHEMA, ..Notes::new() });
+    index.refresh().unwrap();
+    let sql = "SELECT COUNT(*) AS n FROM sqlite_schema WHERE name = 'notes' AND sql LIKE '%ROWID%'";
+    assert_eq!(rows(&open(&index), sql), ["n=Integer(0)"]);
+}
+
+#[test]
 fn the_tables_of_a_projector_are_those_that_its_schema_makes() {
     let (test, ctx, plain) = setup(1);
     let other = test.start_run("RUN-2").unwrap();
@@ -395,6 +404,9 @@ fn projectors_that_cannot_be_told_apart_or_have_no_tables_are_refused() {
         "CREATE TABLE \"my notes\" (journal INTEGER, seq INTEGER)",
         "CREATE TABLE t_days (a)",
         "CREATE TABLE t_mine (journal INTEGER)",
+        "CREATE TABLE runs (journal INTEGER)",
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE VIEW Events AS SELECT 1 AS n",
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE INDEX i_runs_status ON notes (seq)",
     ] {
         let bad = plain.clone().with_projector(Notes { schema, ..Notes::new() });
         let refused = bad.refresh();

@@ -97,16 +97,13 @@ impl Writer<'_> {
         let refused = |error: rusqlite::Error| bad(error.to_string());
         let before = self.made().map_err(self.failed())?;
         for statement in schema::statements(projector.schema()) {
-            self.database
-                .connection
-                .execute(&schema::for_sqlite(&statement), [])
-                .map_err(refused)?;
+            self.database.connection.execute(&statement, []).map_err(refused)?;
         }
         let mut made = self.made().map_err(self.failed())?;
         made.retain(|made| !before.contains(made));
         let (mut tables, mut views) = (Vec::new(), Vec::new());
         for (kind, name, of) in &made {
-            if name.starts_with("t_") || name.contains(char::is_whitespace) {
+            if schema::is_reserved(name) || name.contains(char::is_whitespace) {
                 return Err(bad(format!("no {kind} of its own can be named {name:?}")));
             }
             match kind.as_str() {
