@@ -17,6 +17,9 @@ use crate::journal::{JournalError, Record};
 /// themselves; the rows and the place that the projector has reached move in one transaction. What
 /// they say must follow from their arguments alone, or a rebuilt index is not equal.
 ///
+/// The view `journals (journal, task_id, run_id)` says whose the rows are; by it they are joined with the
+/// other views.
+///
 /// ```
 /// use runjournal::index::{IndexedEvent, IndexedJournal, ProjectionError, Projector, Rows};
 ///
@@ -122,7 +125,8 @@ pub(super) enum IndexedGenesis {
 }
 
 impl IndexedJournal {
-    /// The number that joins the rows of a journal. It differs from index to index.
+    /// The number that joins the rows of a journal, as the view `journals` shows it. It differs from index
+    /// to index.
     #[must_use]
     pub fn key(&self) -> i64 {
         self.key

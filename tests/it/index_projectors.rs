@@ -319,6 +319,26 @@ fn a_first_event_that_does_not_read_leaves_its_task_and_its_run() {
 }
 
 #[test]
+fn rows_of_a_projector_are_joined_by_journals() {
+    let (test, _, plain) = setup(1);
+    let schema = "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE VIEW said AS
+        SELECT j.task_id, j.run_id, n.seq FROM notes n JOIN journals j ON j.journal = n.journal";
+    let index = plain.with_projector(Notes { schema, ..Notes::new() });
+    index.refresh().unwrap();
+    // Numbers are given in the order in which journals are found, and a rebuild finds this one first.
+    note(&test.start_run("RUN-0").unwrap(), 2);
+    index.refresh().unwrap();
+    let said = "(SELECT * FROM said WHERE seq > 0 AND run_id = 'RUN-0' ORDER BY seq)";
+    assert_eq!(view(&index, "seq", said), ["seq=(1)", "seq=(2)"]);
+    let numbers = || view(&index, "*", "(SELECT * FROM journals ORDER BY journal)");
+    let before = numbers();
+    assert_eq!(before.len(), 3);
+    assert_eq!(differences(&index), []);
+    index.rebuild().unwrap();
+    assert_ne!(numbers(), before);
+}
+
+#[test]
 fn statements_of_a_projector_are_run_as_they_are() {
     let (_test, _, plain) = setup(1);
     let index = plain.with_projector(Notes { schema: SCHEMA, ..Notes::new() });
