@@ -33,11 +33,7 @@ impl Projector for ToolCosts {
          );
          CREATE VIEW tool_costs AS
          SELECT j.task_id, j.run_id, c.tool, c.calls, c.cents
-         FROM tool_costs_rows c JOIN t_journals j ON j.journal = c.journal"
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["tool_costs_rows"]
+         FROM tool_costs_rows c JOIN journals j ON j.journal = c.journal"
     }
 
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {

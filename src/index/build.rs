@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use super::chunk::{Address, Chunk, FileRow, Lag};
+use super::chunk::{Address, Chunk, FileRow};
 use super::look::{Answer, Details, Job, Known, Looker, unreadable};
 use super::writer::Writer;
 use super::{IndexError, Progress};
@@ -330,14 +330,15 @@ impl Writer<'_> {
             })?;
             details.files = rows.collect::<rusqlite::Result<_>>()?;
             let mut laggards = connection.prepare_cached(
-                "SELECT projector, seq, bytes, hash FROM t_laggards WHERE journal = $1",
+                "SELECT projector, seq, bytes, hash, stopped_at FROM t_laggards WHERE journal = $1",
             )?;
             let mut rows = laggards.query([key])?;
             while let Some(row) = rows.next()? {
                 let number: i64 = row.get(0)?;
                 let Some(by) = numbers.iter().position(|known| *known == number) else { continue };
-                let start = Cursor::start(Digest::of(b""));
-                details.laggards.push((by, Lag::Behind(cursor(row, 1)?.unwrap_or(start))));
+                // One that stopped at 0 has not got through its beginning.
+                let begun = row.get::<_, Option<i64>>(4)? != Some(0);
+                details.laggards.push((by, cursor(row, 1)?.filter(|_| begun)));
             }
             Ok(details)
         })

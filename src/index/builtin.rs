@@ -32,3 +32,8 @@ pub(super) fn all() -> Vec<&'static dyn Projector> {
         &audit::Audit,
     ]
 }
+
+/// True for the name of one of them.
+pub(super) fn has(name: &str) -> bool {
+    all().iter().any(|projector| projector.name() == name)
+}

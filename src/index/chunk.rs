@@ -83,15 +83,18 @@ pub(super) struct Said {
     pub(super) statements_end: usize,
 }
 
-/// Where a projector stands that is not where the others are.
+/// Where a projector stands that is not, or was not, where the others are.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Lag {
     /// It will go on from here.
     Behind(Cursor),
     /// The event behind this place stopped it.
-    Stopped { before: Cursor, seq: u64, error: String },
-    /// It has caught up.
-    None,
+    Stopped {
+        before: Cursor,
+        seq: u64,
+        error: String,
+    },
+    CaughtUp,
 }
 
 /// The last of a journal.

@@ -254,14 +254,6 @@ impl Index {
             let reason = "another projector has that name".to_owned();
             return Err(IndexError::BadProjector { name: name.to_owned(), reason });
         }
-        for own in &self.projectors {
-            let odd = |table: &&str| table.starts_with("t_") || table.contains(char::is_whitespace);
-            if let Some(table) = own.tables().iter().find(|table| odd(table)) {
-                let name = own.name().to_owned();
-                let reason = format!("no table of its own can be named {table:?}");
-                return Err(IndexError::BadProjector { name, reason });
-            }
-        }
         let looker = Looker {
             root: self.workspace.root(),
             runtime: self.workspace.runtime(),

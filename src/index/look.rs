@@ -11,7 +11,7 @@ use std::sync::Arc;
 use stamps::Stamps;
 
 use super::Projector;
-use super::chunk::{Address, Anew, Chunk, End, FileRow, Lag, Said};
+use super::chunk::{Address, Anew, Chunk, End, FileRow, Said};
 use super::projector::{IndexedGenesis, IndexedJournal};
 use crate::digest::Digest;
 use crate::error::IoError;
@@ -45,7 +45,8 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Details {
     pub(super) files: BTreeMap<String, FileRow>,
-    pub(super) laggards: Vec<(usize, Lag)>,
+    /// Projectors that stand elsewhere than the journal's cursor, and where; `None` for one that has not begun.
+    pub(super) laggards: Vec<(usize, Option<Cursor>)>,
 }
 
 /// What came of it.

@@ -17,6 +17,9 @@ use crate::journal::{JournalError, Record};
 /// themselves; the rows and the place that the projector has reached move in one transaction. What
 /// they say must follow from their arguments alone, or a rebuilt index is not equal.
 ///
+/// The view `journals (journal, task_id, run_id)` says whose the rows are; by it they are joined with the
+/// other views.
+///
 /// ```
 /// use runjournal::index::{IndexedEvent, IndexedJournal, ProjectionError, Projector, Rows};
 ///
@@ -37,9 +40,6 @@ use crate::journal::{JournalError, Record};
 ///              journal INTEGER NOT NULL, seq INTEGER NOT NULL, tool TEXT NOT NULL,
 ///              PRIMARY KEY (journal, seq))"
 ///     }
-///     fn tables(&self) -> &'static [&'static str] {
-///         &["tool_calls"]
-///     }
 ///     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
 ///         if event.record().event_type() == "tool_called" {
 ///             let call: ToolCalled = event.payload()?;
@@ -56,14 +56,12 @@ pub trait Projector: Send + Sync {
     /// Its name, which must never change: under it the index knows how far it got.
     fn name(&self) -> &'static str;
 
-    /// The statements that make its tables, indexes and views, with a `;` between them, and do nothing
-    /// else. When their
-    /// text changes, its rows are made anew. See `docs/portability.md` for SQL that any backend takes.
+    /// The statements that make its tables, one at least, and their indexes and views, with a `;` between
+    /// them, and do nothing else. Each table has a column `journal`, by which the rows of a journal that is gone, or is another
+    /// one, are removed. Their names are not those of the library's views, and do not begin with `t_` or
+    /// `i_`. When their text changes, its rows are made anew. See `docs/portability.md` for SQL
+    /// that any backend takes.
     fn schema(&self) -> &'static str;
-
-    /// Its tables, whose names do not begin with `t_`. Each has a column `journal`, by which the rows of a journal that is gone, or is
-    /// another one, are removed.
-    fn tables(&self) -> &'static [&'static str];
 
     /// The first thing for each journal.
     fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {
@@ -127,7 +125,8 @@ pub(super) enum IndexedGenesis {
 }
 
 impl IndexedJournal {
-    /// The number that joins the rows of a journal. It differs from index to index.
+    /// The number that joins the rows of a journal, as the view `journals` shows it. It differs from index
+    /// to index.
     #[must_use]
     pub fn key(&self) -> i64 {
         self.key

@@ -30,8 +30,28 @@ pub(super) fn views() -> impl Iterator<Item = String> {
 
 /// The names of the views, in their order.
 pub(super) fn view_names() -> Vec<String> {
-    let names = views().filter_map(|statement| {
-        let rest = statement.strip_prefix("CREATE VIEW ")?;
+    names("CREATE VIEW ", VIEWS)
+}
+
+/// Those that are a function of the tree: all but the one that shows the numbers of journals.
+pub(super) fn compared_view_names() -> impl Iterator<Item = String> {
+    view_names().into_iter().filter(|name| name != "journals")
+}
+
+/// The names of the tables that a schema of the library's makes.
+pub(super) fn table_names(sql: &str) -> Vec<String> {
+    names("CREATE TABLE ", sql)
+}
+
+/// True for what the library calls its own: its views, `t_...`, `i_...`. SQLite does not tell `A` from `a`.
+pub(super) fn is_reserved(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.starts_with("t_") || name.starts_with("i_") || view_names().contains(&name)
+}
+
+fn names(make: &str, sql: &str) -> Vec<String> {
+    let names = statements(sql).filter_map(|statement| {
+        let rest = statement.strip_prefix(make)?;
         rest.split_whitespace().next().map(str::to_owned)
     });
     names.collect()

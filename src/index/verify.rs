@@ -32,7 +32,8 @@ pub enum Side {
 
 impl Index {
     /// Compares the index with the tree: builds another aside, reading everything, and tells every row of
-    /// every view that only one of them has, as often as only that one has it. Returns how many there are. An index that was not brought up
+    /// every view but `journals` that only one of them has, as often as only that one has it. Returns how many
+    /// there are. An index that was not brought up
     /// to date since the tree changed differs as well; [`refresh`](Index::refresh) it first, to see only
     /// what a refresh does not see. Of projectors that are not the library's, those that both know are
     /// compared, their tables by the columns beside `journal`.
@@ -77,7 +78,7 @@ const MORE: &str = "the index has more";
 fn compare(database: &Database, tell: &mut dyn FnMut(Difference)) -> rusqlite::Result<u64> {
     let mut count = 0;
     let strangers = strangers(database)?;
-    let views = schema::view_names().into_iter();
+    let views = schema::compared_view_names();
     let mut compared: Vec<_> = views.map(|view| (view, "*".to_owned(), String::new())).collect();
     for table in tables(database)? {
         let (columns, join) = columns(database, &table)?;
@@ -160,7 +161,7 @@ fn tables(database: &Database) -> rusqlite::Result<Vec<String>> {
 
 /// The columns to compare, and the join that puts a place for the number of a journal.
 fn columns(database: &Database, table: &str) -> rusqlite::Result<(String, String)> {
-    let sql = "SELECT name FROM pragma_table_info($1) WHERE name <> 'journal'";
+    let sql = "SELECT name FROM pragma_table_info($1) WHERE lower(name) <> 'journal'";
     let mut columns = database.connection.prepare(sql)?;
     let columns = columns.query_map([table], |row| row.get::<_, String>(0))?;
     let columns = columns.collect::<rusqlite::Result<Vec<_>>>()?;

@@ -32,8 +32,12 @@ pub(super) struct Writer<'a> {
     projectors: &'a [&'a dyn Projector],
     /// The numbers of the projectors in this database, in their order.
     numbers: Vec<i64>,
-    /// Projectors that the database has and this program has not, with their tables.
-    strangers: Vec<(i64, Vec<String>)>,
+    /// The tables that each of them may write to; the library's own are not limited.
+    limits: Vec<Option<Arc<[String]>>>,
+    /// Projectors that the database has and this program has not.
+    strangers: Vec<i64>,
+    /// The tables of all, and of those that this program has not.
+    tables: Vec<String>,
     root: &'a camino::Utf8Path,
     words: HashMap<String, i64>,
     days: HashSet<i64>,
@@ -74,6 +78,8 @@ impl<'a> Writer<'a> {
             projectors,
             numbers: Vec::new(),
             strangers: Vec::new(),
+            limits: Vec::new(),
+            tables: Vec::new(),
             root,
             words: HashMap::new(),
             days: HashSet::new(),
@@ -239,9 +245,7 @@ impl<'a> Writer<'a> {
         let (first, last) = (key << 32, (key + 1) << 32);
         self.run("DELETE FROM t_events WHERE event >= $1 AND event < $2", [first, last])?;
         self.run("DELETE FROM t_findings WHERE journal = $1", [key])?;
-        let own = self.projectors.iter().flat_map(|projector| projector.tables()).copied();
-        let others = self.strangers.iter().flat_map(|(_, tables)| tables).map(String::as_str);
-        for table in own.chain(others) {
+        for table in &self.tables {
             self.database
                 .run(&format!("DELETE FROM {} WHERE journal = $1", quoted(table)), [key])?;
         }
@@ -254,7 +258,7 @@ impl<'a> Writer<'a> {
             self.run("DELETE FROM t_laggards WHERE journal = $1", [key])?;
             self.run("DELETE FROM t_journals WHERE journal = $1", [key])?;
         }
-        for (number, _) in &self.strangers {
+        for number in &self.strangers {
             self.run(
                 "INSERT INTO t_laggards (projector, journal, seq, bytes) VALUES ($1, $2, 0, 0)",
                 [number, &key],

@@ -56,10 +56,6 @@ impl Projector for Payloads {
              FROM sizes s JOIN t_journals j ON j.journal = s.journal"
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["sizes"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let (key, seq) = (event.journal().key(), event.record().seq());
         let payload: serde_json::Value = event.payload()?;

@@ -37,10 +37,11 @@ pub(crate) fn open(index: &Index) -> Connection {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
 }
 
-/// Every row of every view, without the help of the library.
+/// Every row of every view that is a function of the tree, without the help of the library.
 pub(crate) fn dump(index: &Index) -> Dump {
     let connection = open(index);
-    let sql = "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name";
+    let sql =
+        "SELECT name FROM sqlite_schema WHERE type = 'view' AND name <> 'journals' ORDER BY name";
     let mut views = connection.prepare(sql).unwrap();
     let views = views.query_map([], |row| row.get::<_, String>(0)).unwrap();
     let dump: Dump = views

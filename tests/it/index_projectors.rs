@@ -8,7 +8,7 @@ use runjournal::index::{
     Index, IndexError, IndexedEvent, IndexedJournal, ProjectionError, Projector, Rows,
 };
 use runjournal::testing::TestWorkspace;
-use runjournal::{Event, RunContext};
+use runjournal::{Event, RunContext, TaskOptions};
 
 use crate::index_lab::{Forger, assert_equal, codes, compare, differences, dump, open, rows};
 
@@ -44,10 +44,6 @@ impl Projector for Notes {
 
     fn schema(&self) -> &'static str {
         self.schema
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["notes"]
     }
 
     fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {
@@ -227,6 +223,156 @@ fn a_statement_that_is_refused_stops_its_projector_before_the_event() {
     assert_eq!(differences(&index), []);
 }
 
+#[test]
+fn a_projector_that_the_first_event_stops_begins_once() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    note(&ctx, 3);
+    let stops_at = Arc::new(AtomicU64::new(1));
+    let index = Index::of(test.workspace()).with_projector(Notes {
+        stops_at: Arc::clone(&stops_at),
+        schema: SCHEMA,
+        ..Notes::new()
+    });
+    let stopped = vec!["at=Integer(0) stopped_at=Integer(1) error=\"not this one\"".to_owned()];
+    for _ in 0..3 {
+        index.refresh().unwrap();
+        assert_eq!(noted(&index), (seqs([0]), stopped.clone()));
+        assert_eq!(differences(&index), []);
+        // Of a journal that grew it reads what it grew by, and one this young is read anew otherwise.
+        note(&ctx, 1);
+    }
+    stops_at.store(0, Ordering::Relaxed);
+    index.refresh().unwrap();
+    assert_eq!(noted(&index), (seqs(0..=6), at(6)));
+    assert_eq!(differences(&index), []);
+}
+
+/// Begins with a row that its table refuses, until it is told otherwise.
+struct Beginner(Arc<AtomicU64>);
+
+impl Projector for Beginner {
+    fn name(&self) -> &'static str {
+        "notes"
+    }
+
+    fn schema(&self) -> &'static str {
+        "CREATE TABLE notes (journal INTEGER NOT NULL, seq INTEGER NOT NULL CHECK (seq <> 99))"
+    }
+
+    fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {
+        let first = self.0.load(Ordering::Relaxed);
+        rows.execute(INSERT, [journal.key().into(), first.into()]);
+    }
+
+    fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
+        let (key, seq) = (event.journal().key(), event.record().seq());
+        rows.execute(INSERT, [key.into(), seq.into()]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_projector_that_is_stopped_as_it_begins_begins_again() {
+    let (_test, ctx, plain) = setup(2);
+    let first = Arc::new(AtomicU64::new(99));
+    let index = plain.with_projector(Beginner(Arc::clone(&first)));
+    for _ in 0..3 {
+        index.refresh().unwrap();
+        let (found, state) = noted(&index);
+        assert_eq!(found, [""; 0]);
+        assert!(state[0].starts_with("at=Integer(0) stopped_at=Integer(0)"), "{state:?}");
+        assert_eq!(differences(&index), []);
+        note(&ctx, 1);
+    }
+    first.store(0, Ordering::Relaxed);
+    index.refresh().unwrap();
+    assert_eq!(noted(&index), (seqs(0..=5), at(5)));
+    assert_eq!(differences(&index), []);
+}
+
+/// The library's own that write a row as they begin.
+#[test]
+fn a_first_event_that_does_not_read_leaves_its_task_and_its_run() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    Forger::behind(&ctx.run_path()).payload("run_status_changed", ("run", "RUN-1"), "17").write();
+    let task = test.workspace().create_task("TASK-2", TaskOptions::default()).unwrap();
+    let home = test.root().join(task.id().as_str());
+    fs::write(home.join("journal/events.jsonl"), "").unwrap();
+    Forger::behind(&home).payload("task_status_changed", ("task", "TASK-2"), "17").write();
+    let index = Index::of(test.workspace());
+    for _ in 0..3 {
+        index.refresh().unwrap();
+        assert_eq!(codes(&index), ["projection_stopped", "projection_stopped"]);
+        let stopped = "projection_state WHERE stopped_at IS NOT NULL ORDER BY projector";
+        assert_eq!(
+            view(&index, "projector, stopped_at", stopped),
+            ["projector=\"runs\" stopped_at=(1)", "projector=\"tasks\" stopped_at=(1)"]
+        );
+        assert_eq!(differences(&index), []);
+        assert_equal(&index, test.workspace());
+        for home in [&ctx.run_path(), &home] {
+            Forger::behind(home).record("further", ("run", "RUN-1"), "").write();
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_projector_are_joined_by_journals() {
+    let (test, _, plain) = setup(1);
+    let schema = "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE VIEW said AS
+        SELECT j.task_id, j.run_id, n.seq FROM notes n JOIN journals j ON j.journal = n.journal";
+    let index = plain.with_projector(Notes { schema, ..Notes::new() });
+    index.refresh().unwrap();
+    // Numbers are given in the order in which journals are found, and a rebuild finds this one first.
+    note(&test.start_run("RUN-0").unwrap(), 2);
+    index.refresh().unwrap();
+    let said = "(SELECT * FROM said WHERE seq > 0 AND run_id = 'RUN-0' ORDER BY seq)";
+    assert_eq!(view(&index, "seq", said), ["seq=(1)", "seq=(2)"]);
+    let numbers = || view(&index, "*", "(SELECT * FROM journals ORDER BY journal)");
+    let before = numbers();
+    assert_eq!(before.len(), 3);
+    assert_eq!(differences(&index), []);
+    index.rebuild().unwrap();
+    assert_ne!(numbers(), before);
+}
+
+#[test]
+fn statements_of_a_projector_are_run_as_they_are() {
+    let (_test, _, plain) = setup(1);
+    let index = plain.with_projector(Notes { schema: SCHEMA, ..Notes::new() });
+    index.refresh().unwrap();
+    let sql = "SELECT COUNT(*) AS n FROM sqlite_schema WHERE name = 'notes' AND sql LIKE '%ROWID%'";
+    assert_eq!(rows(&open(&index), sql), ["n=Integer(0)"]);
+}
+
+#[test]
+fn the_tables_of_a_projector_are_those_that_its_schema_makes() {
+    let (test, ctx, plain) = setup(1);
+    let other = test.start_run("RUN-2").unwrap();
+    note(&other, 2);
+    let schema = "CREATE TABLE more (journal INTEGER, seq INTEGER);
+        CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE INDEX notes_seq ON notes (seq)";
+    let index = plain.clone().with_projector(Notes { schema, ..Notes::new() });
+    index.refresh().unwrap();
+    let listed = "SELECT tables FROM t_projectors WHERE name = 'notes'";
+    assert_eq!(rows(&open(&index), listed), ["tables=\"more notes\""]);
+    // A removed run, and one that is read anew.
+    fs::remove_dir_all(other.run_path()).unwrap();
+    let journal = fs::read(ctx.journal_path()).unwrap();
+    fs::write(ctx.journal_path(), journal).unwrap();
+    index.refresh_reading_data(&mut |_| {}).unwrap();
+    let all = "SELECT COUNT(*) AS n FROM notes n LEFT JOIN t_journals j ON j.journal = n.journal \
+               WHERE j.run_id IS NULL OR j.run_id <> ''";
+    assert_eq!(rows(&open(&index), all), ["n=Integer(2)"]);
+    let index = plain.with_projector(Notes { schema: SCHEMA, ..Notes::new() });
+    index.refresh().unwrap();
+    let more = "SELECT COUNT(*) AS n FROM sqlite_schema WHERE name = 'more'";
+    assert_eq!(rows(&open(&index), more), ["n=Integer(0)"]);
+    assert_eq!(differences(&index), []);
+}
+
 /// Says two things of each event, the second of which is refused at seq 3.
 struct Pairs;
 
@@ -237,10 +383,6 @@ impl Projector for Pairs {
 
     fn schema(&self) -> &'static str {
         SCHEMA
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["notes"]
     }
 
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
@@ -263,27 +405,6 @@ fn of_an_event_all_is_written_or_nothing() {
     assert_eq!(differences(&index), []);
 }
 
-/// Says that a table of the library's is its own.
-struct OfTheLibrary;
-
-impl Projector for OfTheLibrary {
-    fn name(&self) -> &'static str {
-        "mine"
-    }
-
-    fn schema(&self) -> &'static str {
-        ""
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_events"]
-    }
-
-    fn apply(&self, _: &IndexedEvent<'_>, _: &mut Rows) -> Result<(), ProjectionError> {
-        Ok(())
-    }
-}
-
 #[test]
 fn projectors_that_cannot_be_told_apart_or_have_no_tables_are_refused() {
     let (_test, _, plain) = setup(1);
@@ -293,15 +414,24 @@ fn projectors_that_cannot_be_told_apart_or_have_no_tables_are_refused() {
         let refused = index.refresh();
         assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{refused:?}");
     }
-    for schema in
-        ["CREATE TABLE (", "CREATE TABLE notes (seq INTEGER)", "", "CREATE TABLE t_days (a)"]
-    {
+    for schema in [
+        "CREATE TABLE (",
+        "",
+        "CREATE TABLE IF NOT EXISTS t_events (journal INTEGER)",
+        "CREATE TABLE notes (seq INTEGER)",
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE TABLE more (seq INTEGER)",
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE INDEX mine ON t_events (bytes)",
+        "CREATE TABLE \"my notes\" (journal INTEGER, seq INTEGER)",
+        "CREATE TABLE t_days (a)",
+        "CREATE TABLE t_mine (journal INTEGER)",
+        "CREATE TABLE runs (journal INTEGER)",
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE VIEW Events AS SELECT 1 AS n",
+        "CREATE TABLE notes (journal INTEGER, seq INTEGER); CREATE INDEX i_runs_status ON notes (seq)",
+    ] {
         let bad = plain.clone().with_projector(Notes { schema, ..Notes::new() });
         let refused = bad.refresh();
         assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{schema}: {refused:?}");
     }
-    let refused = plain.clone().with_projector(OfTheLibrary).refresh();
-    assert!(matches!(refused, Err(IndexError::BadProjector { .. })), "{refused:?}");
     plain.refresh().unwrap();
     assert_eq!(differences(&plain), []);
 }

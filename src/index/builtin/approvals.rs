@@ -29,10 +29,6 @@ impl Projector for Approvals {
         include_str!("../schema/approvals.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_approvals"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
         let (journal, approval) = (event.journal().key().into(), record.stream_id().into());

@@ -26,10 +26,6 @@ impl Projector for Artifacts {
         include_str!("../schema/artifacts.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_artifacts"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
         let kinds = [types::ARTIFACT_WRITTEN, types::ARTIFACT_REMOVED, types::ARTIFACT_ADOPTED];

@@ -13,10 +13,6 @@ impl Projector for Audit {
         include_str!("../schema/audit.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_audit"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let journal = event.journal();
         if journal.run_id().is_some() {

@@ -23,10 +23,6 @@ impl Projector for Checkpoints {
         include_str!("../schema/checkpoints.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_checkpoints"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
         if record.event_type() != "checkpoint_created" {

@@ -22,10 +22,6 @@ impl Projector for Leases {
         include_str!("../schema/leases.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_leases"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
         let (journal, resource) = (event.journal().key(), record.stream_id());

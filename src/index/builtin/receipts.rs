@@ -23,10 +23,6 @@ impl Projector for Receipts {
         include_str!("../schema/receipts.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_receipts"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
         let Some(command) = record.command_id() else { return Ok(()) };

@@ -21,10 +21,6 @@ impl Projector for RunStarts {
         include_str!("../schema/run_starts.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_run_starts"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let (journal, record) = (event.journal(), event.record());
         if journal.run_id().is_none() && record.event_type() == types::RUN_STARTED {

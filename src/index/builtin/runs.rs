@@ -30,10 +30,6 @@ impl Projector for Runs {
         include_str!("../schema/runs.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_runs"]
-    }
-
     fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {
         if let IndexedGenesis::Run(genesis) = &journal.genesis {
             rows.execute(

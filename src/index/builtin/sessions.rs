@@ -25,10 +25,6 @@ impl Projector for Sessions {
         include_str!("../schema/sessions.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_sessions"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
         if !["session_started", "session_updated", "session_stopped"].contains(&record.event_type())

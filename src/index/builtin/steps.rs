@@ -29,10 +29,6 @@ impl Projector for Steps {
         include_str!("../schema/steps.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_steps"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
         // Only runs have steps, whatever a forged journal says.

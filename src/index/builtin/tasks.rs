@@ -29,10 +29,6 @@ impl Projector for Tasks {
         include_str!("../schema/tasks.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_tasks"]
-    }
-
     fn begin(&self, journal: &IndexedJournal, rows: &mut Rows) {
         if let IndexedGenesis::Task(genesis) = &journal.genesis {
             rows.execute(

@@ -26,10 +26,6 @@ impl Projector for Work {
         include_str!("../schema/work.sql")
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["t_work"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
         let state = match record.event_type() {

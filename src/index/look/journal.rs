@@ -187,20 +187,15 @@ impl Look<'_> {
     /// Lets projectors that stand behind the journal's cursor catch up with it.
     fn catch_up(
         &mut self,
-        laggards: Vec<(usize, Lag)>,
+        laggards: Vec<(usize, Option<Cursor>)>,
         until: Cursor,
         start: Cursor,
         opened: &Opened,
         chunk: &mut Chunk,
         tell: &mut dyn FnMut(Answer) -> bool,
     ) -> Result<bool, JournalError> {
-        for (by, lag) in laggards {
-            let from = match lag {
-                Lag::Behind(from) | Lag::Stopped { before: from, .. } => from,
-                Lag::None => continue,
-            };
-            let from = if from.seq() == 0 { start } else { from };
-            if from == start
+        for (by, stands) in laggards {
+            if stands.is_none()
                 && let (Some(projector), Some(journal)) =
                     (self.looker.projectors.get(by), chunk.journal.clone())
             {
@@ -208,6 +203,7 @@ impl Look<'_> {
                 let statements_end = chunk.rows.statements.len();
                 chunk.said.push(Said { by, before: start, seq: 0, statements_end });
             }
+            let from = stands.unwrap_or(start);
             let mut before = from;
             let mut count = 0;
             for record in Events::open_in(&self.home, opened.clone())?.from(from)? {
@@ -230,7 +226,7 @@ impl Look<'_> {
                 }
             }
             if !self.stopped.contains(&by) {
-                chunk.laggards.push((by, Lag::None));
+                chunk.laggards.push((by, Lag::CaughtUp));
             }
         }
         Ok(true)

@@ -44,8 +44,8 @@ impl IndexReader {
     ///
     /// The views have the plain names: `tasks`, `runs`, `steps`, `artifacts`, `events`, `receipts`, `work`,
     /// `sessions`, `checkpoints`, `approvals`, `leases`, `audit`, `findings`, `projection_state`,
-    /// `index_meta`; and the tables of the caller's projectors are theirs. The library's own tables are
-    /// not promised.
+    /// `index_meta`; and `journals`, by whose `journal` the rows of the caller's projectors are joined. The
+    /// library's own tables are not promised.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,7 +1,12 @@
--- What readers see: plain names, texts for times, digests and ids. A function of the tree's content alone.
+-- What readers see: plain names, texts for times, digests and ids. A function of the tree's content alone,
+-- but for journals.
 
 CREATE VIEW index_meta AS
 SELECT name, value FROM t_meta;
+
+-- What joins the rows of users' projectors. The number differs from index to index.
+CREATE VIEW journals AS
+SELECT journal, task_id, run_id FROM t_journals;
 
 CREATE VIEW tasks AS
 SELECT

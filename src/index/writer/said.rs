@@ -1,8 +1,9 @@
 //! Writing what projectors say.
 
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
-use super::limits::{is_of_the_library, limited};
+use super::limits::{Allowed, limited};
 use super::{Writer, integer};
 use crate::index::chunk::{Chunk, Lag, Said};
 use crate::index::projector::Statement;
@@ -74,16 +75,15 @@ impl Writer<'_> {
         sql: &'static str,
         values: impl rusqlite::Params,
     ) -> rusqlite::Result<usize> {
-        let projector = self.projectors.get(by).filter(|projector| !is_of_the_library(**projector));
-        let Some(projector) = projector else { return self.execute(sql, values) };
+        let Some(Some(tables)) = self.limits.get(by) else { return self.execute(sql, values) };
         let connection = &self.database.connection;
         let mut statements = self.statements.borrow_mut();
         let statement = match statements.entry((Some(by), std::ptr::from_ref(sql))) {
             Entry::Occupied(known) => known.into_mut(),
             // SQLite asks while it prepares it.
             Entry::Vacant(new) => {
-                let tables = projector.tables();
-                let prepared = limited(connection, tables, false, || connection.prepare(sql))?;
+                let allowed = Allowed::Writing(Arc::clone(tables));
+                let prepared = limited(connection, allowed, || connection.prepare(sql))?;
                 new.insert(prepared)
             }
         };
@@ -102,7 +102,7 @@ impl Writer<'_> {
         let Some(number) = self.numbers.get(by) else { return Ok(()) };
         self.run("DELETE FROM t_laggards WHERE projector = $1 AND journal = $2", [number, &key])?;
         let (cursor, stopped_at, error): (&Cursor, Option<i64>, Option<&str>) = match lag {
-            Lag::None => return Ok(()),
+            Lag::CaughtUp => return Ok(()),
             Lag::Behind(cursor) => (cursor, None, None),
             Lag::Stopped { before, seq, error } => (before, Some(integer(*seq)), Some(error)),
         };
