@@ -97,8 +97,10 @@ impl Index {
         Self { workspace: workspace.clone(), place, projectors: Vec::new() }
     }
 
-    /// The same index with a projector of the caller's. Until then it is as if its tables were not there;
-    /// a refresh without it leaves them where they are.
+    /// The same index with a projector of the caller's, for programs that refresh. One that refreshes without
+    /// it leaves its rows as they are, but for those of journals that are gone or read anew, which go; a
+    /// rebuild without it, also one that a refresh has to make, leaves its tables out. All of it comes back
+    /// with the next refresh that has the projector.
     #[must_use]
     pub fn with_projector(mut self, projector: impl Projector + 'static) -> Self {
         self.projectors.push(Arc::new(projector));

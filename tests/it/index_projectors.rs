@@ -124,6 +124,14 @@ fn a_new_projector_starts_at_the_beginning_and_one_that_was_away_catches_up() {
     fs::remove_dir_all(ctx.run_path()).unwrap();
     fs::rename(test.root().join("aside"), ctx.run_path()).unwrap();
     plain.refresh().unwrap();
+    assert_eq!(noted(&index).0, [""; 0], "rows of what is read anew go");
+    index.refresh().unwrap();
+    assert_eq!(noted(&index), (seqs(0..=2), at(2)));
+    assert_eq!(differences(&index), []);
+
+    plain.rebuild().unwrap();
+    let tables = "SELECT COUNT(*) AS n FROM sqlite_schema WHERE name = 'notes'";
+    assert_eq!(rows(&open(&index), tables), ["n=Integer(0)"]);
     index.refresh().unwrap();
     assert_eq!(noted(&index), (seqs(0..=2), at(2)));
     assert_eq!(differences(&index), []);
