@@ -17,9 +17,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     let index = Index::of(&workspace);
 
-    let built = index.rebuild_with(&mut now_and_then())?;
+    let read = index.rebuild_with(&mut now_and_then())?.done;
     println!("index   {}", index.path());
-    println!("read    {} runs, {} events, {} artifacts", built.runs, built.events, built.files);
+    println!("read    {} runs, {} events, {} artifacts", read.runs, read.events, read.files);
 
     // Another one is built aside, and compared row by row.
     let differences = index.verify(&mut now_and_then(), &mut |row| println!("differs {row:?}"))?;

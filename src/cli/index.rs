@@ -45,7 +45,8 @@ pub(crate) fn open(at: &Locator, stale: bool) -> Result<IndexReader, CliError> {
 
 fn told(index: &Index, built: &Built, output: &mut Output) -> Result<Exit, CliError> {
     tell_why(built);
-    output.one(built, |output| output.line(&format!("{}: {}", index.path(), summary(built))))?;
+    output
+        .one(built, |output| output.line(&format!("{}: {}", index.path(), summary(&built.done))))?;
     Ok(Exit::Fine)
 }
 
@@ -58,10 +59,10 @@ fn tell_why(built: &Built) {
 fn summary(done: &Progress) -> String {
     let thing = |number: u64, thing| count(usize::try_from(number).unwrap_or(usize::MAX), thing);
     format!(
-        "{}, {}; {} changed; read: {}, {}, {} KiB",
+        "{}, {}; {} looked at; read: {}, {}, {} KiB",
         thing(done.tasks, "task"),
         thing(done.runs, "run"),
-        done.changed,
+        done.looked_at,
         thing(done.events, "event"),
         thing(done.files, "file"),
         done.bytes.div_ceil(1024),

@@ -186,7 +186,7 @@ impl Coordinator<'_, '_> {
     }
 
     fn forget(&mut self, key: i64) -> Result<(), IndexError> {
-        self.done.changed += u64::from(self.writer.forget(key)?);
+        self.done.looked_at += u64::from(self.writer.forget(key)?);
         Ok(())
     }
 
@@ -215,7 +215,7 @@ impl Coordinator<'_, '_> {
                 self.done.events += chunk.events.len() as u64;
                 if let Some(end) = &chunk.end {
                     self.under_way -= 1;
-                    self.done.changed += 1;
+                    self.done.looked_at += 1;
                     self.done.files += end.looked_at.0;
                     self.done.bytes += end.looked_at.1;
                     (self.progress)(&self.done);
@@ -342,6 +342,13 @@ impl Writer<'_> {
             }
             Ok(details)
         })
+    }
+
+    /// How many projectors stand stopped, in all journals together.
+    pub(super) fn count_stopped(&self) -> Result<u64, IndexError> {
+        let sql = "SELECT COUNT(*) FROM t_laggards WHERE stopped_at IS NOT NULL";
+        let count: i64 = self.ask(|connection| connection.query_row(sql, [], |row| row.get(0)))?;
+        Ok(count.unsigned_abs())
     }
 
     fn ask<T>(

@@ -27,7 +27,7 @@ use crate::workspace::Workspace;
 ///
 /// let index = Index::of(&workspace);
 /// let built = index.refresh()?; // only what changed is read; the first time, all of it
-/// assert_eq!(built.runs, 1);
+/// assert_eq!((built.done.runs, built.stopped), (1, 0));
 /// # Ok(())
 /// # }
 /// ```
@@ -53,8 +53,9 @@ pub struct Progress {
     pub tasks: u64,
     /// Runs found so far.
     pub runs: u64,
-    /// Tasks and runs that were new, changed or gone.
-    pub changed: u64,
+    /// Tasks and runs that were gone, and those that were looked at thoroughly: they were new, their files
+    /// were not surely as before, or a projector had not caught up. They may have turned out to be the same.
+    pub looked_at: u64,
     /// Events read.
     pub events: u64,
     /// Files under `artifacts/` of what changed.
@@ -63,22 +64,18 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// What a rebuild or a refresh did: the progress at its end.
+/// What a rebuild or a refresh did.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Built {
-    /// What was done.
+    /// The progress at its end.
     #[serde(flatten)]
     pub done: Progress,
+    /// How often a projector stands stopped before an event that it cannot take: in each journal each of
+    /// them counts. The view `projection_state` says which, where and why.
+    pub stopped: u64,
     /// Why a refresh had to make a new index; `None` where it had not.
     pub anew_because: Option<String>,
-}
-
-impl std::ops::Deref for Built {
-    type Target = Progress;
-    fn deref(&self) -> &Progress {
-        &self.done
-    }
 }
 
 impl Index {
@@ -100,8 +97,10 @@ impl Index {
         Self { workspace: workspace.clone(), place, projectors: Vec::new() }
     }
 
-    /// The same index with a projector of the caller's. Until then it is as if its tables were not there;
-    /// a refresh without it leaves them where they are.
+    /// The same index with a projector of the caller's, for programs that refresh. One that refreshes without
+    /// it leaves its rows as they are, but for those of journals that are gone or read anew, which go; a
+    /// rebuild without it, also one that a refresh has to make, leaves its tables out. All of it comes back
+    /// with the next refresh that has the projector.
     #[must_use]
     pub fn with_projector(mut self, projector: impl Projector + 'static) -> Self {
         self.projectors.push(Arc::new(projector));
@@ -138,8 +137,7 @@ impl Index {
     /// As [`rebuild`](Index::rebuild).
     pub fn rebuild_with(&self, progress: &mut dyn FnMut(&Progress)) -> Result<Built, IndexError> {
         let locked = self.lock()?;
-        let done = self.rebuild_locked(&locked, progress)?;
-        Ok(Built { done, anew_because: None })
+        self.rebuild_locked(&locked, progress)
     }
 
     /// Brings the index up to the tree, and reads only what changed since: files whose length, times and
@@ -188,19 +186,19 @@ impl Index {
         let refreshed = Database::open_writable(&self.place)
             .and_then(|database| self.bring_up(&database, read_data, progress));
         match refreshed {
-            Ok(done) => {
+            Ok(built) => {
                 if let Ok(current) = self.place.current()
                     && let Some(generation) = current.parent().and_then(Utf8Path::file_name)
                 {
                     locked.remove_others(generation);
                 }
-                Ok(Built { done, anew_because: None })
+                Ok(built)
             }
             Err(error) if error.wants_rebuild() => {
                 let because = error.to_string();
-                let done = self.rebuild_locked(&locked, progress)?;
+                let built = self.rebuild_locked(&locked, progress)?;
                 let first = matches!(error, IndexError::NotBuilt { .. });
-                Ok(Built { done, anew_because: (!first).then_some(because) })
+                Ok(Built { anew_because: (!first).then_some(because), ..built })
             }
             Err(error) => Err(error),
         }
@@ -210,14 +208,14 @@ impl Index {
         &self,
         locked: &Locked,
         progress: &mut dyn FnMut(&Progress),
-    ) -> Result<Progress, IndexError> {
+    ) -> Result<Built, IndexError> {
         let generation = new_generation();
         let built = self.build(locked, &generation, progress);
-        let installed = built.and_then(|done| locked.install(&generation).map(|()| done));
+        let installed = built.and_then(|built| locked.install(&generation).map(|()| built));
         match installed {
-            Ok(done) => {
+            Ok(built) => {
                 locked.remove_others(&generation);
-                Ok(done)
+                Ok(built)
             }
             Err(error) => {
                 locked.remove(&generation);
@@ -232,12 +230,12 @@ impl Index {
         locked: &Locked,
         generation: &str,
         progress: &mut dyn FnMut(&Progress),
-    ) -> Result<Progress, IndexError> {
+    ) -> Result<Built, IndexError> {
         locked.create(generation)?;
         let database = Database::create(&self.place.database(generation))?;
-        let done = self.bring_up(&database, false, progress)?;
+        let built = self.bring_up(&database, false, progress)?;
         database.finish(&self.place)?;
-        Ok(done)
+        Ok(built)
     }
 
     fn bring_up(
@@ -245,7 +243,7 @@ impl Index {
         database: &Database,
         read_data: bool,
         progress: &mut dyn FnMut(&Progress),
-    ) -> Result<Progress, IndexError> {
+    ) -> Result<Built, IndexError> {
         let mut projectors = builtin::all();
         projectors.extend(self.projectors.iter().map(AsRef::as_ref));
         let names: std::collections::BTreeSet<_> = projectors.iter().map(|p| p.name()).collect();
@@ -262,7 +260,8 @@ impl Index {
         };
         let mut writer = Writer::new(database, &projectors, looker.root)?;
         let done = bring_up(&mut writer, &looker, progress)?;
+        let stopped = writer.count_stopped()?;
         writer.commit()?;
-        Ok(done)
+        Ok(Built { done, stopped, anew_because: None })
     }
 }

@@ -59,8 +59,10 @@ pub trait Projector: Send + Sync {
     /// The statements that make its tables, one at least, and their indexes and views, with a `;` between
     /// them, and do nothing else. Each table has a column `journal`, by which the rows of a journal that is gone, or is another
     /// one, are removed. Their names are not those of the library's views, and do not begin with `t_` or
-    /// `i_`. When their text changes, its rows are made anew. See `docs/portability.md` for SQL
-    /// that any backend takes.
+    /// `i_`. See `docs/portability.md` for SQL that any backend takes.
+    ///
+    /// When this text changes, the rows are made anew, and only then: where `begin` or `apply` say something
+    /// else than before, change a comment here, such as `-- version 2` on a line of its own.
     fn schema(&self) -> &'static str;
 
     /// The first thing for each journal.
@@ -72,7 +74,8 @@ pub trait Projector: Send + Sync {
     ///
     /// # Errors
     /// An error stops this projector for this journal before the event, and no other. The index says
-    /// where and why (`projection_state`), and each refresh tries again. The text should name no
+    /// where and why (`projection_state`), each refresh tries again, and tells how many stand stopped
+    /// ([`Built::stopped`](super::Built)). The text should name no
     /// path, or the index of a copied tree is not equal.
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError>;
 }

@@ -28,8 +28,8 @@ fn a_refresh_leads_where_a_rebuild_does() {
     let ctx = test.start_run("RUN-1").unwrap();
     let workspace = Workspace::open(ctx.root()).unwrap();
     let index = Index::of(&workspace);
-    let built = index.refresh().unwrap();
-    assert_eq!((built.tasks, built.runs, built.changed), (1, 1, 2));
+    let done = index.refresh().unwrap().done;
+    assert_eq!((done.tasks, done.runs, done.looked_at), (1, 1, 2));
     check(&index);
 
     ctx.step("plan", |s| {
@@ -56,7 +56,7 @@ fn a_refresh_leads_where_a_rebuild_does() {
     fs::rename(second.run_path(), second.run_path().with_file_name("RUN-3")).unwrap();
     index.refresh().unwrap();
     check(&index);
-    assert_eq!(index.refresh().unwrap().runs, 2);
+    assert_eq!(index.refresh().unwrap().done.runs, 2);
 }
 
 /// A genesis file that is lost, where its journal tells that it was there, is no interrupted start.

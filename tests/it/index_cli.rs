@@ -35,7 +35,7 @@ fn the_index_is_made_refreshed_compared_and_found() {
     shell.refused(3, &["index", "verify"]);
     let built = shell.json(&["index", "rebuild"]);
     assert_eq!(
-        (&built["tasks"], &built["runs"], &built["changed"]),
+        (&built["tasks"], &built["runs"], &built["looked_at"]),
         (&json!(2), &json!(3), &json!(5))
     );
     assert_eq!(shell.ok(&["index", "verify"]), "the index is what the tree says\n");
@@ -55,7 +55,7 @@ fn the_index_is_made_refreshed_compared_and_found() {
     assert!(refreshed.contains("2 tasks, 3 runs; "), "{refreshed}");
     shell.ok(&["index", "verify"]);
     let read = shell.json(&["index", "refresh", "--read-data"]);
-    assert_eq!(read["changed"], 5, "it looked at everything");
+    assert_eq!(read["looked_at"], 5, "it looked at everything");
     assert_eq!(PathBuf::from(shell.ok(&["index", "path"]).trim_end()), database);
 }
 

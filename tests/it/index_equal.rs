@@ -731,21 +731,21 @@ fn what_is_old_is_not_read_again() {
     ctx.artifacts().write_bytes(ArtifactName::from_static("a.txt"), b"abc").unwrap();
     std::thread::sleep(Duration::from_millis(2100));
     index.refresh().unwrap();
-    let again = index.refresh().unwrap();
-    assert_eq!((again.changed, again.bytes, again.events), (0, 0, 0));
-    let all = index.refresh_reading_data(&mut |_| {}).unwrap();
-    assert_eq!((all.changed, all.files, all.events), (2, 1, 7));
+    let again = index.refresh().unwrap().done;
+    assert_eq!((again.looked_at, again.bytes, again.events), (0, 0, 0));
+    let all = index.refresh_reading_data(&mut |_| {}).unwrap().done;
+    assert_eq!((all.looked_at, all.files, all.events), (2, 1, 7));
     // Only what it grew by is read.
     let before = fs::metadata(ctx.journal_path()).unwrap().len();
     ctx.append(Event::new("noted")).unwrap();
     let grown = fs::metadata(ctx.journal_path()).unwrap().len() - before;
-    let refreshed = index.refresh().unwrap();
-    assert_eq!((refreshed.changed, refreshed.bytes, refreshed.events), (1, grown, 1));
+    let refreshed = index.refresh().unwrap().done;
+    assert_eq!((refreshed.looked_at, refreshed.bytes, refreshed.events), (1, grown, 1));
     // A directory without a genesis file is no run, and no change.
     fs::create_dir(ctx.run_path().with_file_name("RUN-0")).unwrap();
     std::thread::sleep(Duration::from_millis(2100));
     index.refresh().unwrap();
-    assert_eq!(index.refresh().unwrap().changed, 0);
+    assert_eq!(index.refresh().unwrap().done.looked_at, 0);
     assert_equal(&index, test.workspace());
 }
 

@@ -124,6 +124,14 @@ fn a_new_projector_starts_at_the_beginning_and_one_that_was_away_catches_up() {
     fs::remove_dir_all(ctx.run_path()).unwrap();
     fs::rename(test.root().join("aside"), ctx.run_path()).unwrap();
     plain.refresh().unwrap();
+    assert_eq!(noted(&index).0, [""; 0], "rows of what is read anew go");
+    index.refresh().unwrap();
+    assert_eq!(noted(&index), (seqs(0..=2), at(2)));
+    assert_eq!(differences(&index), []);
+
+    plain.rebuild().unwrap();
+    let tables = "SELECT COUNT(*) AS n FROM sqlite_schema WHERE name = 'notes'";
+    assert_eq!(rows(&open(&index), tables), ["n=Integer(0)"]);
     index.refresh().unwrap();
     assert_eq!(noted(&index), (seqs(0..=2), at(2)));
     assert_eq!(differences(&index), []);
@@ -169,6 +177,20 @@ fn a_projector_with_another_schema_starts_over() {
     note(&ctx, 1);
     index.refresh().unwrap();
     assert_eq!(noted(&index).0, seqs(0..=5));
+    assert_eq!(differences(&index), []);
+}
+
+#[test]
+fn a_projector_runs_anew_when_a_comment_in_its_schema_changes() {
+    let (_test, _, plain) = setup(2);
+    let old = plain.clone().with_projector(Notes { schema: SCHEMA, ..Notes::new() });
+    old.refresh().unwrap();
+    const MORE: &str = "INSERT INTO notes (journal, seq) VALUES ($1, $2 + 10)";
+    let schema = "-- version 2
+        CREATE TABLE notes (journal INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (journal, seq))";
+    let index = plain.with_projector(Notes { schema, sql: MORE, ..Notes::new() });
+    index.refresh().unwrap();
+    assert_eq!(noted(&index), (seqs([0, 11, 12]), at(2)));
     assert_eq!(differences(&index), []);
 }
 
@@ -236,14 +258,16 @@ fn a_projector_that_the_first_event_stops_begins_once() {
     });
     let stopped = vec!["at=Integer(0) stopped_at=Integer(1) error=\"not this one\"".to_owned()];
     for _ in 0..3 {
-        index.refresh().unwrap();
+        // In the journal of the run: that of the task has no such event.
+        assert_eq!(index.refresh().unwrap().stopped, 1);
         assert_eq!(noted(&index), (seqs([0]), stopped.clone()));
         assert_eq!(differences(&index), []);
         // Of a journal that grew it reads what it grew by, and one this young is read anew otherwise.
         note(&ctx, 1);
     }
+    assert_eq!(index.rebuild().unwrap().stopped, 1);
     stops_at.store(0, Ordering::Relaxed);
-    index.refresh().unwrap();
+    assert_eq!(index.refresh().unwrap().stopped, 0);
     assert_eq!(noted(&index), (seqs(0..=6), at(6)));
     assert_eq!(differences(&index), []);
 }

@@ -90,7 +90,7 @@ impl Tree {
     }
 
     fn rebuild(&self) -> Contender<'_> {
-        let runs = |built: Built| built.runs;
+        let runs = |built: Built| built.done.runs;
         self.contender(REBUILD, || Ok(()), move || Ok(runs(self.index.rebuild()?)), self.runs)
     }
 
@@ -100,7 +100,7 @@ impl Tree {
             self.index.refresh()?;
             Ok(())
         };
-        self.contender(REFRESH, before, || Ok(self.index.refresh()?.changed), 0)
+        self.contender(REFRESH, before, || Ok(self.index.refresh()?.done.looked_at), 0)
     }
 
     /// About a hundredth of the runs has grown by one event.
@@ -114,7 +114,7 @@ impl Tree {
             }
             Ok(())
         };
-        let call = || Ok(self.index.refresh()?.changed);
+        let call = || Ok(self.index.refresh()?.done.looked_at);
         self.contender(CHANGED, grow, call, self.runs.div_ceil(ONE_PERCENT as u64))
     }
 }
