@@ -60,9 +60,9 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
             let query = with!(RunQuery::new().unfinished(), of_task(task));
             print("runs", reader()?.runs(&paged!(timed!(query, times), paging))?, output, runs)
         }
-        Named::Artifacts { run: of, digest, name, larger_than, paging } => {
+        Named::Artifacts { run: of, digest, path, larger_than, paging } => {
             let mut query = ArtifactQuery::new();
-            query = with!(query, digest(digest), name(name), larger_than(larger_than));
+            query = with!(query, digest(digest), path(path), larger_than(larger_than));
             if let Some(run) = run(&of)? {
                 query = query.of_run(run.task_id(), run.run_id());
             }
@@ -199,14 +199,14 @@ fn artifacts(rows: &[ArtifactRow], output: &mut Output) -> Result<(), CliError> 
         let digest = artifact.disk_digest.or(artifact.digest);
         [
             place(&artifact.task_id, Some(&artifact.run_id)),
-            artifact.name.clone(),
+            artifact.path.clone(),
             number(artifact.disk_size.or(artifact.size)),
             digest.map(|digest| digest.to_string()).unwrap_or_default(),
             state.to_owned(),
         ]
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
-    output.table(["RUN", "NAME", "BYTES", "DIGEST", "STATE"], &rows)
+    output.table(["RUN", "PATH", "BYTES", "DIGEST", "STATE"], &rows)
 }
 
 fn events(rows: &[EventRow], output: &mut Output) -> Result<(), CliError> {

@@ -78,7 +78,7 @@ pub(crate) enum Named {
         #[command(flatten)]
         paging: Paging,
     },
-    /// Artifacts: which runs hold some bytes, a name, large files
+    /// Artifacts: which runs hold some bytes, a path, large files
     Artifacts {
         /// Of this run: TASK/RUN, or a unique prefix of a run's id
         #[arg(short, long, value_name = "RUN")]
@@ -86,9 +86,9 @@ pub(crate) enum Named {
         /// That hold these bytes, by their last record or on the disk
         #[arg(long)]
         digest: Option<Digest>,
-        /// With this name
+        /// With this name: its path below artifacts/
         #[arg(long)]
-        name: Option<ArtifactName>,
+        path: Option<ArtifactName>,
         /// Whose file has more bytes than this, the largest first
         #[arg(long, value_name = "BYTES")]
         larger_than: Option<u64>,

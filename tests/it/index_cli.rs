@@ -94,7 +94,7 @@ fn the_named_queries_answer() {
     assert_eq!(ask("tasks", &["tasks", "--since", "2100-01-01T00:00:00Z"]), json!([]));
     let runs = ask("runs", &["runs", "--oldest-first"]);
     assert_eq!(column(&runs, "run_id"), ["RUN-1", "RUN-2", "OTHER"]);
-    assert_eq!(column(&runs, "path")[0], "TASK-1/runs/RUN-1");
+    assert_eq!(column(&runs, "run_path")[0], "TASK-1/runs/RUN-1");
     assert_eq!(column(&ask("runs", &["runs", "TASK-1"]), "run_id"), ["RUN-2", "RUN-1"]);
     let failed = ask("runs", &["runs", "--status", "failed"]);
     assert_eq!((&failed[0]["run_id"], &failed[0]["reason"]), (&json!("OTHER"), &json!("no")));
@@ -102,16 +102,18 @@ fn the_named_queries_answer() {
     assert_eq!(ask("runs", &["unfinished", "TASK-2"]), json!([]));
     let digest = Digest::of(b"[1]\n").to_string();
     for filter in
-        [["--digest", &digest], ["--name", "plan.json"], ["--larger-than", "3"], ["-r", "RUN-1"]]
+        [["--digest", &digest], ["--path", "plan.json"], ["--larger-than", "3"], ["-r", "RUN-1"]]
     {
         let artifacts = ask("artifacts", &[&["artifacts"], filter.as_slice()].concat());
-        assert_eq!(column(&artifacts, "path"), ["TASK-1/runs/RUN-1/artifacts/plan.json"]);
+        assert_eq!(column(&artifacts, "path"), ["plan.json"]);
+        assert_eq!(column(&artifacts, "file_path"), ["TASK-1/runs/RUN-1/artifacts/plan.json"]);
     }
     assert_eq!(ask("artifacts", &["artifacts", "--larger-than", "4"]), json!([]));
     let noted = ask("events", &["events", "--command-id", "C-1", "--type", "noted", "-r", "RUN-1"]);
     assert_eq!(column(&noted, "stream_id"), ["RUN-1"]);
     let journal =
-        fs::read(shell.path("workspaces").join(noted[0]["path"].as_str().unwrap())).unwrap();
+        fs::read(shell.path("workspaces").join(noted[0]["journal_path"].as_str().unwrap()))
+            .unwrap();
     let (from, bytes) =
         (noted[0]["first_byte"].as_u64().unwrap(), noted[0]["bytes"].as_u64().unwrap());
     let record: Value =
@@ -139,6 +141,25 @@ fn the_named_queries_answer() {
     shell.refused(3, &["query", "events", "-r", "RUN-9"]);
     shell.refused(2, &["query", "runs", "--status", "bad"]);
     shell.refused(2, &["query", "runs", "--after", "bad"]);
+}
+
+#[test]
+fn rows_and_views_use_the_same_words() {
+    let shell = shell();
+    for view in ["tasks", "runs", "artifacts", "events", "steps"] {
+        let rows = shell.jsonl(&["query", view]);
+        let of_view = shell.jsonl(&["query", "sql", &format!("SELECT * FROM {view}")]);
+        assert_eq!(rows.len(), of_view.len());
+        for (word, value) in rows[0].as_object().unwrap() {
+            // A step's journal is that of its run, which its view leaves out.
+            if (view, word.as_str()) == ("steps", "journal_path") {
+                continue;
+            }
+            assert!(of_view[0].get(word).is_some(), "{view} has no {word}");
+            let same = |row: &Value| row[word] == *value || value.is_null();
+            assert!(of_view.iter().any(same), "{word} of {view} is never {value}");
+        }
+    }
 }
 
 #[test]
