@@ -6,7 +6,6 @@ use rusqlite::ErrorCode;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use super::IndexReader;
-use crate::index::verify::value;
 use crate::index::{IndexError, Value};
 
 /// A row of an answer in SQL.
@@ -103,7 +102,7 @@ impl IndexReader {
         }
         let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            let values = (0..columns.len()).map(|at| row.get_ref(at).map(value));
+            let values = (0..columns.len()).map(|at| row.get_ref(at).map(Value::of));
             let values = values.collect::<Result<_, _>>().map_err(failed)?;
             if each(SqlRow { columns: &columns, values }).is_break() {
                 break;
