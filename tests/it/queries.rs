@@ -737,6 +737,36 @@ fn forge(ctx: &RunContext, events: &[(&str, &str, &str, serde_json::Value)]) {
 }
 
 #[test]
+fn what_is_no_end_and_no_artifact_for_a_run_is_none_for_the_index() {
+    let lax = [
+        (
+            "execution_complete",
+            ("run", "RUN-1"),
+            json!({"status": "PLANNING", "counts": {
+            "steps_completed": 0, "steps_failed": 0}}),
+            "runs",
+        ),
+        ("execution_complete", ("run", "RUN-1"), json!({"status": "SUCCESS"}), "runs"),
+        ("run_status_changed", ("run", "RUN-1"), json!({"to": "EXECUTING"}), "runs"),
+        ("artifact_written", ("artifact", "x"), json!({"path": "../x", "size": 1}), "artifacts"),
+    ];
+    for (event_type, (kind, id), payload, projector) in lax {
+        let (_test, ctx, index) = small();
+        ctx.append(Event::new("noted")).unwrap();
+        forge(&ctx, &[(event_type, kind, id, payload)]);
+        ctx.manifest().unwrap_err();
+        index.refresh().unwrap();
+        let reader = index.open().unwrap();
+        let run = reader.latest_run("TASK-1").unwrap().unwrap();
+        assert_eq!((run.status, run.completed_at), (RunStatus::Planning, None), "{event_type}");
+        assert!(reader.artifacts(&ArtifactQuery::new()).unwrap().rows.is_empty());
+        let stopped = reader.projections("TASK-1", Some(ctx.run_id())).unwrap();
+        let stopped = stopped.iter().filter(|projection| projection.stopped_at.is_some());
+        assert_eq!(stopped.map(|p| p.projector.as_str()).collect::<Vec<_>>(), [projector]);
+    }
+}
+
+#[test]
 fn a_snapshot_goes_on_where_the_slowest_of_its_projectors_stands() {
     let (_test, ctx, index) = small();
     ctx.append(Event::new("noted")).unwrap();
