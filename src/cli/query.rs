@@ -55,7 +55,12 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
             let query = with!(RunQuery::new(), of_task(task), status(status));
             print("runs", reader()?.runs(&paged!(timed!(query, times), paging))?, output, runs)
         }
-        Named::Latest { task } => latest(&reader()?, &task, output),
+        Named::Latest { task } => {
+            let run = reader()?.latest_run(&task)?;
+            let run = run.ok_or_else(|| unknown(query.stale, format!("run of {task}")))?;
+            output.one(&run, |output| output.line(&place(&task, Some(&run.run_id))))?;
+            Ok(Exit::Fine)
+        }
         Named::Unfinished { task, times, paging } => {
             let query = with!(RunQuery::new().unfinished(), of_task(task));
             print("runs", reader()?.runs(&paged!(timed!(query, times), paging))?, output, runs)
@@ -76,7 +81,7 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
         Named::Causes { event_id } => {
             let rows = reader()?.causes(event_id)?;
             if rows.is_empty() {
-                return Err(unknown(format!("the event {event_id}")));
+                return Err(unknown(query.stale, format!("event {event_id}")));
             }
             output.many("events", &rows, |output| events(&rows, output))?;
             Ok(Exit::Fine)
@@ -122,8 +127,9 @@ impl EventFilter {
     }
 }
 
-fn unknown(what: String) -> CliError {
-    IndexError::NotIndexed { what }.into()
+/// What an index does not have that was just brought up to the tree, the tree does not have.
+fn unknown(stale: bool, what: String) -> CliError {
+    if stale { IndexError::NotIndexed { what }.into() } else { CliError::NotThere { what } }
 }
 
 /// A page of rows; people are told how to go on, programs find it in the document.
@@ -178,12 +184,6 @@ fn runs(rows: &[RunRow], output: &mut Output) -> Result<(), CliError> {
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
     output.table(["RUN", "STATUS", "EVENTS", "CREATED", "ENDED", "REASON"], &rows)
-}
-
-fn latest(reader: &IndexReader, task: &TaskId, output: &mut Output) -> Result<Exit, CliError> {
-    let run = reader.latest_run(task)?.ok_or_else(|| unknown(format!("a run of {task}")))?;
-    output.one(&run, |output| output.line(&place(task, Some(&run.run_id))))?;
-    Ok(Exit::Fine)
 }
 
 fn artifacts(rows: &[ArtifactRow], output: &mut Output) -> Result<(), CliError> {

@@ -44,7 +44,7 @@ pub(crate) struct Query {
 pub(crate) enum Named {
     /// Tasks, the newest first
     Tasks {
-        /// In this state
+        /// In this state: todo, in_progress, done or archived
         #[arg(long, value_parser = word::<TaskStatus>)]
         status: Option<TaskStatus>,
         #[command(flatten)]
@@ -56,7 +56,7 @@ pub(crate) enum Named {
     Runs {
         /// Of this task
         task: Option<TaskId>,
-        /// In this state
+        /// In this state: planning, executing, verifying, success or failed
         #[arg(long, value_parser = word::<RunStatus>)]
         status: Option<RunStatus>,
         #[command(flatten)]

@@ -31,7 +31,9 @@ fn column<'a>(rows: &'a Value, name: &str) -> Vec<&'a str> {
 fn the_index_is_made_refreshed_compared_and_found() {
     let shell = shell();
     let missing = shell.refused(3, &["index", "path"]);
-    assert!(missing.contains("runjournal index rebuild"), "{missing}");
+    assert!(missing.contains("`runjournal index rebuild`"), "{missing}");
+    let missing = shell.refused(3, &["index", "path", "--index", "/there"]);
+    assert!(missing.contains("`runjournal --index /there index rebuild`"), "{missing}");
     shell.refused(3, &["index", "verify"]);
     let built = shell.json(&["index", "rebuild"]);
     assert_eq!(
@@ -67,18 +69,26 @@ fn a_query_brings_the_index_up_to_the_tree_unless_told_not_to() {
     shell.ok(&["run", "start", "TASK-2", "--run-id", "LATER"]);
     assert_eq!(shell.json(&["query", "runs", "--stale"])["runs"].as_array().unwrap().len(), 3);
     assert_eq!(shell.ok(&["query", "latest", "TASK-2"]), "TASK-2/LATER\n");
-    shell.refused(3, &["query", "latest", "TASK-9"]);
+    // A refresh would not help, for there just was one.
+    assert_eq!(
+        shell.refused(3, &["query", "latest", "TASK-9"]),
+        "error: there is no run of TASK-9\n"
+    );
+    let stale = shell.refused(3, &["query", "latest", "TASK-9", "--stale"]);
+    assert!(stale.contains("`runjournal index refresh`"), "{stale}");
     // A damaged one is made anew, and that is told.
     fs::write(shell.path("workspaces/.index/CURRENT"), "nonsense\n").unwrap();
     let damaged = shell.refused(5, &["query", "runs", "--stale"]);
-    assert!(damaged.contains("runjournal index rebuild"), "{damaged}");
+    assert!(damaged.contains("`runjournal index rebuild`"), "{damaged}");
     let answer = shell.go(&["query", "latest", "TASK-2"]);
     assert_eq!((answer.exit, answer.out.as_str()), (0, "TASK-2/LATER\n"));
     assert!(answer.err.starts_with("the index was made anew: "), "{}", answer.err);
     // Where there is no room for one, that is told, and the way out.
     fs::write(shell.path("a-file"), "").unwrap();
     let refused = shell.go(&["query", "runs", "--index", "a-file/index"]);
-    assert_eq!((refused.exit, refused.out.as_str()), (10, ""));
+    assert_eq!((refused.exit, refused.out.as_str()), (6, ""));
+    assert!(refused.err.contains("there can be no index at "), "{}", refused.err);
+    assert!(refused.err.contains("a-file/index; have it elsewhere"), "{}", refused.err);
     assert!(refused.err.contains("--stale asks it as it is"), "{}", refused.err);
 }
 
@@ -137,7 +147,11 @@ fn the_named_queries_answer() {
             "{table}"
         );
     }
-    shell.refused(3, &["query", "causes", "00000000-0000-7000-8000-000000000000"]);
+    let id = "00000000-0000-7000-8000-000000000000";
+    assert_eq!(
+        shell.refused(3, &["query", "causes", id]),
+        format!("error: there is no event {id}\n")
+    );
     shell.refused(3, &["query", "events", "-r", "RUN-9"]);
     shell.refused(2, &["query", "runs", "--status", "bad"]);
     shell.refused(2, &["query", "runs", "--after", "bad"]);
@@ -221,6 +235,24 @@ fn sql_is_asked_and_only_reads() {
     {
         let refused = shell.refused(2, &["query", "sql", sql]);
         assert!(refused.contains("cannot be run"), "{refused}");
+    }
+}
+
+#[test]
+fn the_views_are_named_where_one_looks_for_them() {
+    let shell = shell();
+    let refused = shell.refused(2, &["query", "sql", "SELECT * FROM nowhere"]);
+    let views = refused.split("the views are ").nth(1).unwrap().trim_end();
+    let help =
+        shell.ok(&["query", "sql", "--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    let format = fs::read_to_string("docs/format.md").unwrap();
+    for view in views.split(", ") {
+        shell.ok(&["query", "sql", &format!("SELECT * FROM {view}")]);
+        assert!(
+            help.contains(&format!(" {view},")) || help.contains(&format!(" {view}.")),
+            "{view}"
+        );
+        assert!(format.contains(&format!("`{view}`")), "{view}");
     }
 }
 

@@ -6,7 +6,7 @@ use rusqlite::ErrorCode;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use super::IndexReader;
-use crate::index::{IndexError, Value};
+use crate::index::{IndexError, Value, schema};
 
 /// A row of an answer in SQL.
 #[derive(Debug)]
@@ -33,6 +33,14 @@ impl<'a> SqlRow<'a> {
     pub fn get(&self, column: &str) -> Option<&Value> {
         self.columns.iter().position(|name| name == column).and_then(|at| self.values.get(at))
     }
+}
+
+/// What SQLite says of a table, with the views that there are where there is no such table.
+fn with_views(reason: String) -> String {
+    if !reason.starts_with("no such table") {
+        return reason;
+    }
+    format!("{reason}; the views are {}", schema::view_names().join(", "))
 }
 
 const MORE: &str = "it does something else than to read";
@@ -87,7 +95,7 @@ impl IndexReader {
                 | ErrorCode::ReadOnly
                 | ErrorCode::TooBig
                 | ErrorCode::ParameterOutOfRange,
-            ) => bad(&error.to_string()),
+            ) => bad(&with_views(error.to_string())),
             Some(_) => self.failed()(error),
         };
         connection.authorizer(Some(only_reading)).map_err(failed)?;
