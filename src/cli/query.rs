@@ -11,10 +11,9 @@ use runjournal::{RunContext, TaskId};
 
 use super::args::Format;
 use super::error::{CliError, Exit};
-use super::index::{Columns, open, text};
+use super::index_args::{EventFilter, Named, Paging, Query, Times};
 use super::locate::Locator;
-use super::output::{Output, exit_for, hint};
-use super::query_args::{EventFilter, Named, Paging, Query, Times};
+use super::output::{Columns, Output, exit_for, hint, tell_why, teller, text};
 
 /// A query with what the command line says, where it says something.
 macro_rules! with {
@@ -105,6 +104,17 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
         }
         Named::Sql { sql, values } => ask(&reader()?, &sql, values, output),
     }
+}
+
+/// The index, opened for questions: brought up to the tree before, unless it is to be asked as it is.
+fn open(at: &Locator, stale: bool) -> Result<IndexReader, CliError> {
+    let index = at.index()?;
+    if !stale {
+        let built = index.refresh_with(&mut teller());
+        let built = built.map_err(|source| CliError::NotRefreshed { source })?;
+        tell_why(&built);
+    }
+    Ok(index.open()?)
 }
 
 impl EventFilter {
