@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 
 /// A text that cannot be an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a {what}: {reason}")]
+#[error("{text:?} is no {what}: {reason}")]
 pub struct IdError {
     /// What it should have been: `task id`, `run id`, `step name`, `event id`.
     pub what: &'static str,

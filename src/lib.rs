@@ -54,8 +54,8 @@
 //! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
 //! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
-//! | ask across tasks and runs | `index::Index`, `index::IndexReader` (feature `sqlite`) |
-//! | see a run as it stands, then its events | `index::IndexReader::snapshot` (feature `sqlite`) |
+//! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
+//! | see a run as it stands, then its events | [`index::IndexReader::snapshot`] (feature `sqlite`) |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |
 //!
 //! # The map
@@ -78,6 +78,8 @@
 //! | `testing` | a workspace for tests (feature `testing`) |
 //!
 //! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`.
+// The page links the index, which is only there with its feature.
+#![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]
 
 mod error;
 
@@ -115,7 +117,8 @@ mod repair;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-#[cfg(doctest)]
+// All that the page shows: its index needs the feature.
+#[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
 

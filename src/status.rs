@@ -97,6 +97,13 @@ pub(crate) struct Counts {
     pub(crate) steps_failed: u64,
 }
 
+/// The payload of `task_status_changed`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TaskMoved {
+    pub(crate) from: TaskStatus,
+    pub(crate) to: TaskStatus,
+}
+
 /// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

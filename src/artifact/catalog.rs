@@ -31,8 +31,13 @@ pub(crate) struct ArtifactPayload {
 impl ArtifactPayload {
     /// What a record says of an artifact, if it says something.
     pub(crate) fn of(record: &Record) -> Result<Option<Self>, JournalError> {
+        if Self::is_told_by(record) { record.payload().map(Some) } else { Ok(None) }
+    }
+
+    /// True for the records that say something of an artifact.
+    pub(crate) fn is_told_by(record: &Record) -> bool {
         let says = [types::ARTIFACT_WRITTEN, types::ARTIFACT_REMOVED, types::ARTIFACT_ADOPTED];
-        if says.contains(&record.event_type()) { record.payload().map(Some) } else { Ok(None) }
+        says.contains(&record.event_type())
     }
 
     pub(crate) fn event(&self, event_type: &str, id: EventId) -> Event {

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use runjournal::{ArtifactName, Digest, Outcome, RunId, TaskId};
 
-use super::query_args::{IndexVerb, Query};
+use super::index_args::{IndexVerb, Query};
 
 const EXIT_CODES: &str = "\
 RUN is TASK/RUN, or any unique prefix of a run's id. Verbs inside a run take it as `-r RUN`; left out, \

@@ -21,12 +21,13 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     let mut output = Output::new(cli.format);
+    let index = cli.index.clone();
     let result = run_verb(cli, &mut output);
     // What was printed before an error belongs to the reader as well.
     let flushed = output.flush().map_err(CliError::from);
     match result.and_then(|exit| flushed.map(|()| exit)) {
         Ok(exit) => exit.into(),
-        Err(error) => error.print().into(),
+        Err(error) => error.print(index.as_deref()).into(),
     }
 }
 

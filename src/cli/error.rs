@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
     ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, ManifestError,
@@ -51,6 +51,8 @@ pub(crate) enum CliError {
     Index(#[from] IndexError),
     #[error("the index cannot be brought up to the tree; --stale asks it as it is")]
     NotRefreshed { source: IndexError },
+    #[error("there is no {what}")]
+    NotThere { what: String },
     #[error(
         "there is no workspace at {from} or above it; make one with `runjournal init`, or name one with --root"
     )]
@@ -106,13 +108,13 @@ impl CliError {
     /// For `map_err` of an operation on a file of the user's.
     pub(crate) fn file<'a>(
         action: &'static str,
-        path: &'a camino::Utf8Path,
+        path: &'a Utf8Path,
     ) -> impl Fn(io::Error) -> Self + use<'a> {
         move |source| Self::File { action, path: path.to_owned(), source }
     }
 
-    /// Tells the user: what, why, and (within the messages) what to do.
-    pub(crate) fn print(&self) -> Exit {
+    /// Tells the user: what, why, and what to do, with the index that was named by `--index`.
+    pub(crate) fn print(&self, index: Option<&Utf8Path>) -> Exit {
         if self.is_closed_pipe() {
             return Exit::Fine;
         }
@@ -120,7 +122,7 @@ impl CliError {
         for because in self.causes() {
             text.push_str(&format!("  because: {because}\n"));
         }
-        if let Some(verb) = self.verb() {
+        if let Some(verb) = self.verb(index) {
             text.push_str(&format!("  to do: {verb}\n"));
         }
         // Where standard error is closed, the exit code has to do.
@@ -154,8 +156,14 @@ impl CliError {
     }
 
     /// What the tool offers, where the library's message cannot name a verb.
-    fn verb(&self) -> Option<String> {
-        let Self::Workspace(error) = self else { return None };
+    fn verb(&self, index: Option<&Utf8Path>) -> Option<String> {
+        let error = match self {
+            Self::Workspace(error) => error,
+            Self::Index(error) | Self::NotRefreshed { source: error } => {
+                return verb_of_index(error, index);
+            }
+            _ => return None,
+        };
         Some(match error {
             WorkspaceError::NotAWorkspace { .. } => "`runjournal init` makes one".to_owned(),
             WorkspaceError::WorkspaceExists { .. }
@@ -200,14 +208,27 @@ impl CliError {
             | Self::EndlessDocument
             | Self::BadCursor { .. }
             | Self::BadPayload { .. } => Exit::Usage,
-            Self::NoWorkspace { .. } | Self::RunNotFound { .. } | Self::NoRecord { .. } => {
-                Exit::NotFound
-            }
+            Self::NotThere { .. }
+            | Self::NoWorkspace { .. }
+            | Self::RunNotFound { .. }
+            | Self::NoRecord { .. } => Exit::NotFound,
             Self::FileExists { .. } | Self::OtherReason { .. } => Exit::Conflict,
             Self::File { source, .. } => of_system(source),
             Self::Input { .. } | Self::Output(_) | Self::Render(_) => Exit::Internal,
         }
     }
+}
+
+fn verb_of_index(error: &IndexError, index: Option<&Utf8Path>) -> Option<String> {
+    let named = index.map(|index| format!(" --index {index}")).unwrap_or_default();
+    let verb = match error {
+        IndexError::NotBuilt { .. }
+        | IndexError::OtherSchema { .. }
+        | IndexError::Damaged { .. } => "rebuild",
+        IndexError::MovedOn { .. } | IndexError::NotIndexed { .. } => "refresh",
+        _ => return None,
+    };
+    Some(format!("`runjournal{named} index {verb}`"))
 }
 
 fn of_system(error: &io::Error) -> Exit {
@@ -330,7 +351,9 @@ fn of_index(error: &IndexError) -> Exit {
             Exit::Conflict
         }
         IndexError::Damaged { .. } => Exit::Damage,
-        IndexError::OtherSchema { .. } | IndexError::ReadOnly { .. } => Exit::ReadOnly,
+        IndexError::OtherSchema { .. }
+        | IndexError::ReadOnly { .. }
+        | IndexError::NoPlace { .. } => Exit::ReadOnly,
         IndexError::BadQuery { .. } => Exit::Usage,
         _ => Exit::Internal,
     }

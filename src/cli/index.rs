@@ -1,19 +1,13 @@
 //! `index`: makes the index anew, brings it up to the tree, compares it with the tree.
 
-use std::io::{IsTerminal as _, stderr};
-use std::time::{Duration, Instant};
-
-use runjournal::index::{Built, Index, IndexReader, Progress, Side, Value};
+use runjournal::index::{Built, Index, Side};
 use serde::Serialize;
-use serde::ser::{SerializeMap as _, Serializer};
 
 use super::error::{CliError, Exit};
+use super::index_args::IndexVerb;
 use super::locate::Locator;
-use super::output::{Output, count, hint};
-use super::query_args::IndexVerb;
+use super::output::{Columns, Output, summary, tell_why, teller};
 
-/// How often the progress is told, to people.
-const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Differences that people are shown; programs get all of them.
 const SHOWN: usize = 50;
 
@@ -32,53 +26,11 @@ pub(crate) fn index(at: &Locator, verb: IndexVerb, output: &mut Output) -> Resul
     }
 }
 
-/// The index, opened for questions: brought up to the tree before, unless it is to be asked as it is.
-pub(crate) fn open(at: &Locator, stale: bool) -> Result<IndexReader, CliError> {
-    let index = at.index()?;
-    if !stale {
-        let built = index.refresh_with(&mut teller());
-        let built = built.map_err(|source| CliError::NotRefreshed { source })?;
-        tell_why(&built);
-    }
-    Ok(index.open()?)
-}
-
 fn told(index: &Index, built: &Built, output: &mut Output) -> Result<Exit, CliError> {
     tell_why(built);
     output
         .one(built, |output| output.line(&format!("{}: {}", index.path(), summary(&built.done))))?;
     Ok(Exit::Fine)
-}
-
-fn tell_why(built: &Built) {
-    if let Some(because) = &built.anew_because {
-        hint(&format!("the index was made anew: {because}"));
-    }
-}
-
-fn summary(done: &Progress) -> String {
-    let thing = |number: u64, thing| count(usize::try_from(number).unwrap_or(usize::MAX), thing);
-    format!(
-        "{}, {}; {} looked at; read: {}, {}, {} KiB",
-        thing(done.tasks, "task"),
-        thing(done.runs, "run"),
-        done.looked_at,
-        thing(done.events, "event"),
-        thing(done.files, "file"),
-        done.bytes.div_ceil(1024),
-    )
-}
-
-/// Tells people now and then how far it has come. Whoever is no terminal is not interested.
-fn teller() -> impl FnMut(&Progress) {
-    let listens = stderr().is_terminal();
-    let mut next = Instant::now() + TELL_EVERY;
-    move |done| {
-        if listens && Instant::now() >= next {
-            next = Instant::now() + TELL_EVERY;
-            hint(&format!("index: {}", summary(done)));
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -100,35 +52,6 @@ struct Line {
     view: String,
     side: Side,
     row: Columns,
-}
-
-/// The columns of a row, by their names.
-pub(crate) struct Columns(pub(crate) Vec<(String, Value)>);
-
-impl Serialize for Columns {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            match value {
-                Value::Blob(_) => map.serialize_entry(name, &text(value))?,
-                value => map.serialize_entry(name, value)?,
-            }
-        }
-        map.end()
-    }
-}
-
-/// A value as people read it: bytes in hex.
-pub(crate) fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Integer(number) => number.to_string(),
-        Value::Real(number) => number.to_string(),
-        Value::Text(text) => text.clone(),
-        Value::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        // A kind of value that is newer than this.
-        value => format!("{value:?}"),
-    }
 }
 
 fn verify(index: &Index, output: &mut Output) -> Result<Exit, CliError> {

@@ -1,4 +1,4 @@
-//! The tool, one file a verb. In reading order: the grammar (`args`, `query_args`), which verb does what
+//! The tool, one file a verb. In reading order: the grammar (`args`, `index_args`), which verb does what
 //! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`,
 //! `error`), files of the user's (`file`), and the verbs.
 
@@ -6,9 +6,9 @@ mod args;
 mod dispatch;
 mod error;
 mod file;
+mod index_args;
 mod locate;
 mod output;
-mod query_args;
 
 mod artifact;
 mod event;

@@ -1,8 +1,9 @@
 //! What is printed on standard output: tables for people, JSON for programs.
 
-use std::io::{self, BufWriter, StdoutLock, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
+use std::time::{Duration, Instant};
 
-use runjournal::index::PageCursor;
+use runjournal::index::{Built, PageCursor, Progress, Value};
 use runjournal::{Clock as _, Finding, Severity, SystemClock, Timestamp};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
@@ -11,6 +12,8 @@ use super::error::{CliError, Exit};
 
 /// The version of the JSON documents that the tool prints.
 const VERSION: u32 = 1;
+/// How often the progress is told, to people.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Standard output, in the format that was asked for.
 pub(crate) struct Output {
@@ -182,6 +185,72 @@ fn severity(finding: &Finding) -> &'static str {
 /// A number of things: `1 run`, `2 runs`.
 pub(crate) fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// The columns of a row, by their names.
+pub(crate) struct Columns(pub(crate) Vec<(String, Value)>);
+
+impl Serialize for Columns {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            match value {
+                Value::Blob(_) => map.serialize_entry(name, &text(value))?,
+                value => map.serialize_entry(name, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// A value as people read it: bytes in hex.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        // A kind of value that is newer than this.
+        value => format!("{value:?}"),
+    }
+}
+
+/// Tells people why an index was made anew, if it was, and that not all of it is up to the tree.
+pub(crate) fn tell_why(built: &Built) {
+    if let Some(because) = &built.anew_because {
+        hint(&format!("the index was made anew: {because}"));
+    }
+    if built.stopped > 0 {
+        let places = count(usize::try_from(built.stopped).unwrap_or(usize::MAX), "place");
+        hint(&format!("events stopped projectors in {places}: see `runjournal query findings`"));
+    }
+}
+
+/// How far it has come, in a line.
+pub(crate) fn summary(done: &Progress) -> String {
+    let thing = |number: u64, thing| count(usize::try_from(number).unwrap_or(usize::MAX), thing);
+    format!(
+        "{}, {}; {} looked at; read: {}, {}, {} KiB",
+        thing(done.tasks, "task"),
+        thing(done.runs, "run"),
+        done.looked_at,
+        thing(done.events, "event"),
+        thing(done.files, "file"),
+        done.bytes.div_ceil(1024),
+    )
+}
+
+/// Tells people now and then how far an index has come. Whoever is no terminal is not interested.
+pub(crate) fn teller() -> impl FnMut(&Progress) {
+    let listens = io::stderr().is_terminal();
+    let mut next = Instant::now() + TELL_EVERY;
+    move |done| {
+        if listens && Instant::now() >= next {
+            next = Instant::now() + TELL_EVERY;
+            hint(&format!("index: {}", summary(done)));
+        }
+    }
 }
 
 fn visible(text: &str) -> String {

@@ -11,10 +11,9 @@ use runjournal::{RunContext, TaskId};
 
 use super::args::Format;
 use super::error::{CliError, Exit};
-use super::index::{Columns, open, text};
+use super::index_args::{EventFilter, Named, Paging, Query, Times};
 use super::locate::Locator;
-use super::output::{Output, exit_for, hint};
-use super::query_args::{EventFilter, Named, Paging, Query, Times};
+use super::output::{Columns, Output, exit_for, hint, tell_why, teller, text};
 
 /// A query with what the command line says, where it says something.
 macro_rules! with {
@@ -55,14 +54,19 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
             let query = with!(RunQuery::new(), of_task(task), status(status));
             print("runs", reader()?.runs(&paged!(timed!(query, times), paging))?, output, runs)
         }
-        Named::Latest { task } => latest(&reader()?, &task, output),
+        Named::Latest { task } => {
+            let run = reader()?.latest_run(&task)?;
+            let run = run.ok_or_else(|| unknown(query.stale, format!("run of {task}")))?;
+            output.one(&run, |output| output.line(&place(&task, Some(&run.run_id))))?;
+            Ok(Exit::Fine)
+        }
         Named::Unfinished { task, times, paging } => {
             let query = with!(RunQuery::new().unfinished(), of_task(task));
             print("runs", reader()?.runs(&paged!(timed!(query, times), paging))?, output, runs)
         }
-        Named::Artifacts { run: of, digest, name, larger_than, paging } => {
+        Named::Artifacts { run: of, digest, path, larger_than, paging } => {
             let mut query = ArtifactQuery::new();
-            query = with!(query, digest(digest), name(name), larger_than(larger_than));
+            query = with!(query, digest(digest), path(path), larger_than(larger_than));
             if let Some(run) = run(&of)? {
                 query = query.of_run(run.task_id(), run.run_id());
             }
@@ -76,7 +80,7 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
         Named::Causes { event_id } => {
             let rows = reader()?.causes(event_id)?;
             if rows.is_empty() {
-                return Err(unknown(format!("the event {event_id}")));
+                return Err(unknown(query.stale, format!("event {event_id}")));
             }
             output.many("events", &rows, |output| events(&rows, output))?;
             Ok(Exit::Fine)
@@ -102,6 +106,17 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
     }
 }
 
+/// The index, opened for questions: brought up to the tree before, unless it is to be asked as it is.
+fn open(at: &Locator, stale: bool) -> Result<IndexReader, CliError> {
+    let index = at.index()?;
+    if !stale {
+        let built = index.refresh_with(&mut teller());
+        let built = built.map_err(|source| CliError::NotRefreshed { source })?;
+        tell_why(&built);
+    }
+    Ok(index.open()?)
+}
+
 impl EventFilter {
     fn query(&self, run: Option<RunContext>) -> EventQuery {
         let mut query = with!(
@@ -122,8 +137,9 @@ impl EventFilter {
     }
 }
 
-fn unknown(what: String) -> CliError {
-    IndexError::NotIndexed { what }.into()
+/// What an index does not have that was just brought up to the tree, the tree does not have.
+fn unknown(stale: bool, what: String) -> CliError {
+    if stale { IndexError::NotIndexed { what }.into() } else { CliError::NotThere { what } }
 }
 
 /// A page of rows; people are told how to go on, programs find it in the document.
@@ -180,12 +196,6 @@ fn runs(rows: &[RunRow], output: &mut Output) -> Result<(), CliError> {
     output.table(["RUN", "STATUS", "EVENTS", "CREATED", "ENDED", "REASON"], &rows)
 }
 
-fn latest(reader: &IndexReader, task: &TaskId, output: &mut Output) -> Result<Exit, CliError> {
-    let run = reader.latest_run(task)?.ok_or_else(|| unknown(format!("a run of {task}")))?;
-    output.one(&run, |output| output.line(&place(task, Some(&run.run_id))))?;
-    Ok(Exit::Fine)
-}
-
 fn artifacts(rows: &[ArtifactRow], output: &mut Output) -> Result<(), CliError> {
     let row = |artifact: &ArtifactRow| {
         let state = match (artifact.seq, artifact.digest, artifact.disk_digest) {
@@ -199,14 +209,14 @@ fn artifacts(rows: &[ArtifactRow], output: &mut Output) -> Result<(), CliError> 
         let digest = artifact.disk_digest.or(artifact.digest);
         [
             place(&artifact.task_id, Some(&artifact.run_id)),
-            artifact.name.clone(),
+            artifact.path.clone(),
             number(artifact.disk_size.or(artifact.size)),
             digest.map(|digest| digest.to_string()).unwrap_or_default(),
             state.to_owned(),
         ]
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
-    output.table(["RUN", "NAME", "BYTES", "DIGEST", "STATE"], &rows)
+    output.table(["RUN", "PATH", "BYTES", "DIGEST", "STATE"], &rows)
 }
 
 fn events(rows: &[EventRow], output: &mut Output) -> Result<(), CliError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Statement, ToSql};
 
 use super::chunk::FileRow;
-use super::event::{EventRow, Text};
+use super::event::{NewEvent, Text};
 use super::writer::integer;
 use crate::io::Stamp;
 
@@ -105,7 +105,7 @@ impl<'a, R: Row> Bulk<'a, R> {
 
 /// An event, its texts, and the numbers of its type, of the kind of its stream and of its actor's.
 pub(super) struct EventOf {
-    pub(super) row: EventRow,
+    pub(super) row: NewEvent,
     pub(super) texts: Arc<String>,
     pub(super) words: [i64; 3],
 }

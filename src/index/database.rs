@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use super::place::Place;
 use super::{IndexError, schema};
 use crate::error::IoError;
-use crate::io::ReadFile;
+use crate::io::{Dir, Entry, ReadFile};
 
 /// An open database of an index.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Database {
             let path = place.current()?;
             match Self::open(place, path.clone(), flags) {
                 // Replaced since we read its name.
-                Err(_) if tries < 10 && !path.exists() => tries += 1,
+                Err(_) if tries < 10 && look_at(&path).is_none() => tries += 1,
                 Err(IndexError::Sqlite { .. }) if !has_log(&path) => {
                     // SQLite shares memory through a file, and may not be able to make one here.
                     let flags = flags | OpenFlags::SQLITE_OPEN_URI;
@@ -97,7 +97,7 @@ impl Database {
     }
 
     fn open(place: &Place, path: Utf8PathBuf, flags: OpenFlags) -> Result<Self, IndexError> {
-        if !path.exists() {
+        if look_at(&path).is_none() {
             return Err(IndexError::Damaged { path, reason: "it is not there".into() });
         }
         // Before SQLite sees it, which would share memory at once.
@@ -180,8 +180,12 @@ fn shares_memory(path: &Utf8Path) -> Result<bool, IoError> {
 
 /// True if changes wait beside the database.
 fn has_log(path: &Utf8Path) -> bool {
-    let log = Utf8PathBuf::from(format!("{path}-wal"));
-    log.metadata().is_ok_and(|log| log.len() > 0)
+    look_at(&Utf8PathBuf::from(format!("{path}-wal"))).is_some_and(|log| log.size > 0)
+}
+
+/// What stands at a path, if one can tell.
+fn look_at(path: &Utf8Path) -> Option<Entry> {
+    Dir::open(path.parent()?).ok()?.stat(path.file_name()?).ok()?
 }
 
 /// A path within a URI.

@@ -19,15 +19,15 @@ pub enum IndexError {
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     /// There is no index.
-    #[error("there is no index at {path}; make one with `runjournal index rebuild`")]
+    #[error("there is no index at {path}; a rebuild makes one")]
     NotBuilt {
         /// Where it would be.
         path: Utf8PathBuf,
     },
     /// The index was made with other tables than this code knows.
     #[error(
-        "the index {path} was made with schema {found}, and this runjournal reads {known}; make it anew \
-         with `runjournal index rebuild`"
+        "the index {path} was made with schema {found}, and this runjournal reads {known}; a rebuild makes \
+         it anew"
     )]
     OtherSchema {
         /// The database.
@@ -38,7 +38,7 @@ pub enum IndexError {
         known: String,
     },
     /// The index is damaged. It is derived, so nothing is lost.
-    #[error("the index {path} is damaged ({reason}); make it anew with `runjournal index rebuild`")]
+    #[error("the index {path} is damaged ({reason}); a rebuild makes it anew")]
     Damaged {
         /// The database, or the file that names it.
         path: Utf8PathBuf,
@@ -60,7 +60,8 @@ pub enum IndexError {
     },
     /// The index cannot be written where it is.
     #[error(
-        "the index cannot be written at {path}; say with RUNJOURNAL_INDEX or --index where it can"
+        "the index cannot be written at {path}; have it elsewhere, in a program with `Index::at`, with the \
+         tool by --index"
     )]
     ReadOnly {
         /// Its directory.
@@ -69,9 +70,22 @@ pub enum IndexError {
         #[source]
         source: IoError,
     },
+    /// There can be no index where it is to be: something else is there, or on the way.
+    #[error(
+        "there can be no index at {path}; have it elsewhere, in a program with `Index::at`, with the tool by \
+         --index"
+    )]
+    NoPlace {
+        /// Its directory.
+        path: Utf8PathBuf,
+        /// What the system answered.
+        #[source]
+        source: IoError,
+    },
     /// The disk that holds the index, or SQLite's temporary files, is full.
     #[error(
-        "no room for the index {path}; make room, or say with RUNJOURNAL_INDEX or --index where there is"
+        "no room for the index {path}; make room, or have it elsewhere, in a program with `Index::at`, with \
+         the tool by --index"
     )]
     Full {
         /// The database.
@@ -113,8 +127,7 @@ pub enum IndexError {
     },
     /// A journal does not have a record where the index has it.
     #[error(
-        "{path} does not have seq {seq} at byte {offset} any more; bring the index up to date with \
-         `runjournal index refresh`"
+        "{path} does not have seq {seq} at byte {offset} any more; a refresh brings the index up to it"
     )]
     MovedOn {
         /// The journal.
@@ -126,8 +139,8 @@ pub enum IndexError {
         /// Why the journal cannot be read there; `None` where it has something else there.
         source: Option<Box<JournalError>>,
     },
-    /// The index does not know the run.
-    #[error("the index does not know {what}; bring it up to date with `runjournal index refresh`")]
+    /// The index does not know a run, or an event.
+    #[error("the index has no {what}; a refresh brings it up to the tree")]
     NotIndexed {
         /// What was asked for.
         what: String,

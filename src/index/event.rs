@@ -9,13 +9,13 @@ use crate::journal::Record;
 /// Rows, and their texts one after another: nothing is to be freed row by row where they are written.
 #[derive(Debug, Default)]
 pub(super) struct EventRows {
-    pub(super) rows: Vec<EventRow>,
+    pub(super) rows: Vec<NewEvent>,
     pub(super) texts: String,
 }
 
-/// A row of `t_events`, with texts where that has numbers of words.
+/// A row of `t_events` to be, with texts where that has numbers of words.
 #[derive(Debug)]
-pub(super) struct EventRow {
+pub(super) struct NewEvent {
     pub(super) event: i64,
     pub(super) event_id: EventId,
     pub(super) event_type: Text,
@@ -65,7 +65,7 @@ impl EventRows {
             texts.push_str(text);
             Text { start, end: texts.len() }
         };
-        let row = EventRow {
+        let row = NewEvent {
             event: (journal.key() << 32) | integer(record.seq()),
             event_id: record.event_id(),
             event_type: text(record.event_type()),

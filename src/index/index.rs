@@ -80,7 +80,8 @@ pub struct Built {
 
 impl Index {
     /// The index of a workspace, in its directory `.index`; where that is on a network disk, in the user's
-    /// cache directory.
+    /// cache directory. The tool's `RUNJOURNAL_INDEX` is not read: a program says with [`at`](Index::at)
+    /// that it is elsewhere.
     #[must_use]
     pub fn of(workspace: &Workspace) -> Self {
         Self::new(workspace, Place::of(workspace))

@@ -87,7 +87,10 @@ impl Place {
             let lock = dir.open_lock(LOCK)?;
             Ok((dir, lock))
         });
-        let (dir, lock) = opened.map_err(|source| refused(&self.dir, source))?;
+        let (dir, lock) = opened.map_err(|source| match refused(&self.dir, source) {
+            IndexError::Io(source) => IndexError::NoPlace { path: self.dir.clone(), source },
+            refused => refused,
+        })?;
         if !lock.wait(patience, LockFile::try_exclusive)? {
             return Err(IndexError::Busy {
                 path: lock.path().to_owned(),

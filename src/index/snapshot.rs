@@ -127,7 +127,7 @@ impl IndexReader {
     pub fn snapshot(&self, run: &RunContext) -> Result<Snapshot, IndexError> {
         let (task, run) = (run.task_id(), run.run_id());
         let _moment = self.transaction()?;
-        let not_indexed = || IndexError::NotIndexed { what: format!("the run {task}/{run}") };
+        let not_indexed = || IndexError::NotIndexed { what: format!("run {task}/{run}") };
         let found = Select::new(&["r.created_at", "r.journal"], RUN)
             .given("j.task_id = ? AND j.run_id = ?", [task.into(), run.into()]);
         let found = self.ask(&found, |row| {

@@ -1,5 +1,7 @@
 //! Values of rows.
 
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use serde::Serialize;
 
 use crate::clock::Timestamp;
@@ -90,5 +92,30 @@ impl From<&RunId> for Value {
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
+    }
+}
+
+impl Value {
+    /// What SQLite answers.
+    pub(super) fn of(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(number) => Self::Integer(number),
+            ValueRef::Real(number) => Self::Real(number),
+            ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into_owned()),
+            ValueRef::Blob(bytes) => Self::Blob(bytes.to_vec()),
+        }
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Null => ToSqlOutput::Owned(rusqlite::types::Value::Null),
+            Self::Integer(number) => ToSqlOutput::Owned((*number).into()),
+            Self::Real(number) => ToSqlOutput::Owned((*number).into()),
+            Self::Text(text) => ToSqlOutput::Borrowed(text.as_str().into()),
+            Self::Blob(bytes) => ToSqlOutput::Borrowed(bytes.as_slice().into()),
+        })
     }
 }

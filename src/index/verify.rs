@@ -1,6 +1,5 @@
 //! Whether an index is what the tree says: one is built aside, and the two are compared row by row.
 
-use rusqlite::types::ValueRef;
 use serde::Serialize;
 
 use super::database::Database;
@@ -106,7 +105,7 @@ fn compare(database: &Database, tell: &mut dyn FnMut(Difference)) -> rusqlite::R
         while let Some(row) = rows.next()? {
             let mut values = Vec::with_capacity(names.len());
             for (at, name) in names.iter().enumerate() {
-                values.push((name.clone(), value(row.get_ref(at)?)));
+                values.push((name.clone(), Value::of(row.get_ref(at)?)));
             }
             if strangers.iter().any(|name| is_of(&view, &values, name)) {
                 continue;
@@ -168,14 +167,4 @@ fn columns(database: &Database, table: &str) -> rusqlite::Result<(String, String
     let own = columns.iter().map(|name| format!(", \"{table}\".\"{name}\"")).collect::<String>();
     let join = format!("JOIN {{schema}}.t_journals j ON j.journal = \"{table}\".journal");
     Ok((format!("j.task_id, j.run_id{own}"), join))
-}
-
-pub(super) fn value(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(number) => Value::Integer(number),
-        ValueRef::Real(number) => Value::Real(number),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-    }
 }

@@ -9,14 +9,11 @@ use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 
-use rusqlite::ToSql;
-use rusqlite::types::ToSqlOutput;
-
 use super::bulk::{Bulk, EventOf, FileOf};
 use super::chunk::{Anew, Chunk, End};
 use super::database::Database;
 use super::event::EventRows;
-use super::{IndexError, Projector, Value};
+use super::{IndexError, Projector};
 use crate::clock::Timestamp;
 use crate::finding::Finding;
 use crate::io::Stamp;
@@ -46,21 +43,10 @@ pub(super) struct Writer<'a> {
     /// Events since the last commit.
     waiting: usize,
 }
+
 /// Events that are written between two commits.
 const TRANSACTION: usize = 1 << 16;
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
-
-impl ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self {
-            Self::Null => ToSqlOutput::Owned(rusqlite::types::Value::Null),
-            Self::Integer(number) => ToSqlOutput::Owned((*number).into()),
-            Self::Real(number) => ToSqlOutput::Owned((*number).into()),
-            Self::Text(text) => ToSqlOutput::Borrowed(text.as_str().into()),
-            Self::Blob(bytes) => ToSqlOutput::Borrowed(bytes.as_slice().into()),
-        })
-    }
-}
 
 impl<'a> Writer<'a> {
     /// Begins a transaction, and sees to it that each projector has its tables.
@@ -365,6 +351,7 @@ impl<'a> Writer<'a> {
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
 /// A name within a statement.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -1,7 +1,7 @@
 //! A task: what is to be reached, and the runs that try.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use super::create::make_home;
@@ -13,7 +13,7 @@ use crate::id::{IdError, RunId, TaskId};
 use crate::io::Dir;
 use crate::journal::{Appended, Event, Events, Home, JournalError, Log, Record, Runtime, types};
 use crate::layout::{self, FORMAT_VERSION};
-use crate::status::TaskStatus;
+use crate::status::{TaskMoved, TaskStatus};
 
 /// What a new task is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,15 +41,9 @@ pub struct Task {
     runtime: Runtime,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct StatusChange<S> {
-    from: S,
-    to: S,
-}
-
 /// The state that a `task_status_changed` moved a task to.
 fn moved_to(record: &Record) -> Result<TaskStatus, JournalError> {
-    record.payload::<StatusChange<TaskStatus>>().map(|change| change.to)
+    record.payload::<TaskMoved>().map(|moved| moved.to)
 }
 
 impl Task {
@@ -168,7 +162,7 @@ impl Task {
         if !from.next().contains(&to) {
             return Err(WorkspaceError::IllegalTaskMove { from, to });
         }
-        let event = Event::new(types::TASK_STATUS_CHANGED).payload(&StatusChange { from, to });
+        let event = Event::new(types::TASK_STATUS_CHANGED).payload(&TaskMoved { from, to });
         locked.append(std::slice::from_ref(&event))?;
         Ok(locked.sync()?)
     }

@@ -944,7 +944,7 @@ fn refusals_say_what_why_and_what_to_do() {
 
         $ step run -r RUN-1 a b -- true  [2]
         error: the step cannot start
-          because: "a b" is not a step name: only A-Z a-z 0-9 . _ - may stand in it
+          because: "a b" is no step name: only A-Z a-z 0-9 . _ - may stand in it
 
         $ step run -r RUN-1 a --input none.json -- true  [3]
         error: step a did not start: its input none.json is not there; run the step that writes it first

@@ -103,7 +103,7 @@ fn directories_without_a_start_are_not_counted() {
     fs::write(test.root().join("TASK-1/runs/RUN-3/journal/events.jsonl"), "").unwrap();
     let index = Index::of(test.workspace());
     for built in [index.rebuild().unwrap(), index.refresh().unwrap()] {
-        assert_eq!((built.tasks, built.runs), (1, 1));
+        assert_eq!((built.done.tasks, built.done.runs), (1, 1));
     }
     assert_eq!(codes(&index), [""; 0]);
     check(&index);

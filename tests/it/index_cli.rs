@@ -31,7 +31,9 @@ fn column<'a>(rows: &'a Value, name: &str) -> Vec<&'a str> {
 fn the_index_is_made_refreshed_compared_and_found() {
     let shell = shell();
     let missing = shell.refused(3, &["index", "path"]);
-    assert!(missing.contains("runjournal index rebuild"), "{missing}");
+    assert!(missing.contains("`runjournal index rebuild`"), "{missing}");
+    let missing = shell.refused(3, &["index", "path", "--index", "/there"]);
+    assert!(missing.contains("`runjournal --index /there index rebuild`"), "{missing}");
     shell.refused(3, &["index", "verify"]);
     let built = shell.json(&["index", "rebuild"]);
     assert_eq!(
@@ -67,18 +69,26 @@ fn a_query_brings_the_index_up_to_the_tree_unless_told_not_to() {
     shell.ok(&["run", "start", "TASK-2", "--run-id", "LATER"]);
     assert_eq!(shell.json(&["query", "runs", "--stale"])["runs"].as_array().unwrap().len(), 3);
     assert_eq!(shell.ok(&["query", "latest", "TASK-2"]), "TASK-2/LATER\n");
-    shell.refused(3, &["query", "latest", "TASK-9"]);
+    // A refresh would not help, for there just was one.
+    assert_eq!(
+        shell.refused(3, &["query", "latest", "TASK-9"]),
+        "error: there is no run of TASK-9\n"
+    );
+    let stale = shell.refused(3, &["query", "latest", "TASK-9", "--stale"]);
+    assert!(stale.contains("`runjournal index refresh`"), "{stale}");
     // A damaged one is made anew, and that is told.
     fs::write(shell.path("workspaces/.index/CURRENT"), "nonsense\n").unwrap();
     let damaged = shell.refused(5, &["query", "runs", "--stale"]);
-    assert!(damaged.contains("runjournal index rebuild"), "{damaged}");
+    assert!(damaged.contains("`runjournal index rebuild`"), "{damaged}");
     let answer = shell.go(&["query", "latest", "TASK-2"]);
     assert_eq!((answer.exit, answer.out.as_str()), (0, "TASK-2/LATER\n"));
     assert!(answer.err.starts_with("the index was made anew: "), "{}", answer.err);
     // Where there is no room for one, that is told, and the way out.
     fs::write(shell.path("a-file"), "").unwrap();
     let refused = shell.go(&["query", "runs", "--index", "a-file/index"]);
-    assert_eq!((refused.exit, refused.out.as_str()), (10, ""));
+    assert_eq!((refused.exit, refused.out.as_str()), (6, ""));
+    assert!(refused.err.contains("there can be no index at "), "{}", refused.err);
+    assert!(refused.err.contains("a-file/index; have it elsewhere"), "{}", refused.err);
     assert!(refused.err.contains("--stale asks it as it is"), "{}", refused.err);
 }
 
@@ -94,7 +104,7 @@ fn the_named_queries_answer() {
     assert_eq!(ask("tasks", &["tasks", "--since", "2100-01-01T00:00:00Z"]), json!([]));
     let runs = ask("runs", &["runs", "--oldest-first"]);
     assert_eq!(column(&runs, "run_id"), ["RUN-1", "RUN-2", "OTHER"]);
-    assert_eq!(column(&runs, "path")[0], "TASK-1/runs/RUN-1");
+    assert_eq!(column(&runs, "run_path")[0], "TASK-1/runs/RUN-1");
     assert_eq!(column(&ask("runs", &["runs", "TASK-1"]), "run_id"), ["RUN-2", "RUN-1"]);
     let failed = ask("runs", &["runs", "--status", "failed"]);
     assert_eq!((&failed[0]["run_id"], &failed[0]["reason"]), (&json!("OTHER"), &json!("no")));
@@ -102,16 +112,18 @@ fn the_named_queries_answer() {
     assert_eq!(ask("runs", &["unfinished", "TASK-2"]), json!([]));
     let digest = Digest::of(b"[1]\n").to_string();
     for filter in
-        [["--digest", &digest], ["--name", "plan.json"], ["--larger-than", "3"], ["-r", "RUN-1"]]
+        [["--digest", &digest], ["--path", "plan.json"], ["--larger-than", "3"], ["-r", "RUN-1"]]
     {
         let artifacts = ask("artifacts", &[&["artifacts"], filter.as_slice()].concat());
-        assert_eq!(column(&artifacts, "path"), ["TASK-1/runs/RUN-1/artifacts/plan.json"]);
+        assert_eq!(column(&artifacts, "path"), ["plan.json"]);
+        assert_eq!(column(&artifacts, "file_path"), ["TASK-1/runs/RUN-1/artifacts/plan.json"]);
     }
     assert_eq!(ask("artifacts", &["artifacts", "--larger-than", "4"]), json!([]));
     let noted = ask("events", &["events", "--command-id", "C-1", "--type", "noted", "-r", "RUN-1"]);
     assert_eq!(column(&noted, "stream_id"), ["RUN-1"]);
     let journal =
-        fs::read(shell.path("workspaces").join(noted[0]["path"].as_str().unwrap())).unwrap();
+        fs::read(shell.path("workspaces").join(noted[0]["journal_path"].as_str().unwrap()))
+            .unwrap();
     let (from, bytes) =
         (noted[0]["first_byte"].as_u64().unwrap(), noted[0]["bytes"].as_u64().unwrap());
     let record: Value =
@@ -135,10 +147,33 @@ fn the_named_queries_answer() {
             "{table}"
         );
     }
-    shell.refused(3, &["query", "causes", "00000000-0000-7000-8000-000000000000"]);
+    let id = "00000000-0000-7000-8000-000000000000";
+    assert_eq!(
+        shell.refused(3, &["query", "causes", id]),
+        format!("error: there is no event {id}\n")
+    );
     shell.refused(3, &["query", "events", "-r", "RUN-9"]);
     shell.refused(2, &["query", "runs", "--status", "bad"]);
     shell.refused(2, &["query", "runs", "--after", "bad"]);
+}
+
+#[test]
+fn rows_and_views_use_the_same_words() {
+    let shell = shell();
+    for view in ["tasks", "runs", "artifacts", "events", "steps"] {
+        let rows = shell.jsonl(&["query", view]);
+        let of_view = shell.jsonl(&["query", "sql", &format!("SELECT * FROM {view}")]);
+        assert_eq!(rows.len(), of_view.len());
+        for (word, value) in rows[0].as_object().unwrap() {
+            // A step's journal is that of its run, which its view leaves out.
+            if (view, word.as_str()) == ("steps", "journal_path") {
+                continue;
+            }
+            assert!(of_view[0].get(word).is_some(), "{view} has no {word}");
+            let same = |row: &Value| row[word] == *value || value.is_null();
+            assert!(of_view.iter().any(same), "{word} of {view} is never {value}");
+        }
+    }
 }
 
 #[test]
@@ -200,6 +235,24 @@ fn sql_is_asked_and_only_reads() {
     {
         let refused = shell.refused(2, &["query", "sql", sql]);
         assert!(refused.contains("cannot be run"), "{refused}");
+    }
+}
+
+#[test]
+fn the_views_are_named_where_one_looks_for_them() {
+    let shell = shell();
+    let refused = shell.refused(2, &["query", "sql", "SELECT * FROM nowhere"]);
+    let views = refused.split("the views are ").nth(1).unwrap().trim_end();
+    let help =
+        shell.ok(&["query", "sql", "--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    let format = fs::read_to_string("docs/format.md").unwrap();
+    for view in views.split(", ") {
+        shell.ok(&["query", "sql", &format!("SELECT COUNT(*) FROM {view}")]);
+        assert!(
+            help.contains(&format!(" {view},")) || help.contains(&format!(" {view}.")),
+            "{view}"
+        );
+        assert!(format.contains(&format!("`{view}`")), "{view}");
     }
 }
 

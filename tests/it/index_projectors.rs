@@ -731,10 +731,6 @@ impl Projector for Says {
         self.0
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["notes"]
-    }
-
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         if event.record().event_type() == "noted" {
             rows.execute(self.1, []);

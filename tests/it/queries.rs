@@ -284,7 +284,7 @@ fn check_rows(test: &TestWorkspace, reader: &IndexReader) {
                     (task, id, *status) == (&run.task_id, &run.run_id, run.status)
                 };
                 assert!(runs.iter().any(same), "{run:?}");
-                assert!(reader.full_path(&run.path).join("run.json").exists());
+                assert!(reader.full_path(&run.run_path).join("run.json").exists());
             }
             let middle = found.get(found.len() / 2).map(|run| run.created_at);
             if let Some(middle) = middle {
@@ -308,10 +308,10 @@ fn check_rows(test: &TestWorkspace, reader: &IndexReader) {
         let found = all!(reader, artifacts, ArtifactQuery::new(), limit);
         let listed = found.iter().filter(|row| row.digest.is_some() || row.disk_digest.is_some());
         assert_eq!(listed.count(), artifacts.len(), "{found:#?}\n{artifacts:#?}");
-        let names: BTreeSet<_> = found.iter().map(|row| &row.path).collect();
+        let names: BTreeSet<_> = found.iter().map(|row| &row.file_path).collect();
         assert_eq!(names.len(), found.len());
         for row in &found {
-            let file = fs::read(reader.full_path(&row.path)).ok();
+            let file = fs::read(reader.full_path(&row.file_path)).ok();
             assert_eq!(row.disk_digest, file.map(|bytes| Digest::of(&bytes)), "{row:?}");
         }
         for value in ["0\n", "1\n", "2\n"] {
@@ -325,8 +325,8 @@ fn check_rows(test: &TestWorkspace, reader: &IndexReader) {
             assert_eq!(holds, wanted);
         }
         for name in NAMES {
-            let named = all!(reader, artifacts, ArtifactQuery::new().name(name), limit);
-            let wanted: Vec<_> = found.iter().filter(|row| row.name == name).cloned().collect();
+            let named = all!(reader, artifacts, ArtifactQuery::new().path(name), limit);
+            let wanted: Vec<_> = found.iter().filter(|row| row.path == name).cloned().collect();
             assert_eq!(named, wanted);
         }
         let of_run = all!(reader, artifacts, ArtifactQuery::new().of_run("TASK-1", "RUN-0"), limit);
@@ -336,7 +336,8 @@ fn check_rows(test: &TestWorkspace, reader: &IndexReader) {
         assert!(large.windows(2).all(|pair| pair[0].disk_size >= pair[1].disk_size));
 
         let steps = all!(reader, steps, StepQuery::new(), limit);
-        let keys: BTreeSet<_> = steps.iter().map(|s| (&s.path, &s.step, s.attempt)).collect();
+        let keys: BTreeSet<_> =
+            steps.iter().map(|s| (&s.journal_path, &s.step, s.attempt)).collect();
         assert_eq!(keys.len(), steps.len());
         for state in [StepState::Started, StepState::Completed, StepState::Failed] {
             let found = all!(reader, steps, StepQuery::new().state(state), limit);
@@ -733,6 +734,36 @@ fn forge(ctx: &RunContext, events: &[(&str, &str, &str, serde_json::Value)]) {
         bytes.extend(format!("{body},\"hash\":\"{}\"}}\n", parent.to_hex()).into_bytes());
     }
     fs::write(ctx.journal_path(), bytes).unwrap();
+}
+
+#[test]
+fn what_is_no_end_and_no_artifact_for_a_run_is_none_for_the_index() {
+    let lax = [
+        (
+            "execution_complete",
+            ("run", "RUN-1"),
+            json!({"status": "PLANNING", "counts": {
+            "steps_completed": 0, "steps_failed": 0}}),
+            "runs",
+        ),
+        ("execution_complete", ("run", "RUN-1"), json!({"status": "SUCCESS"}), "runs"),
+        ("run_status_changed", ("run", "RUN-1"), json!({"to": "EXECUTING"}), "runs"),
+        ("artifact_written", ("artifact", "x"), json!({"path": "../x", "size": 1}), "artifacts"),
+    ];
+    for (event_type, (kind, id), payload, projector) in lax {
+        let (_test, ctx, index) = small();
+        ctx.append(Event::new("noted")).unwrap();
+        forge(&ctx, &[(event_type, kind, id, payload)]);
+        ctx.manifest().unwrap_err();
+        index.refresh().unwrap();
+        let reader = index.open().unwrap();
+        let run = reader.latest_run("TASK-1").unwrap().unwrap();
+        assert_eq!((run.status, run.completed_at), (RunStatus::Planning, None), "{event_type}");
+        assert!(reader.artifacts(&ArtifactQuery::new()).unwrap().rows.is_empty());
+        let stopped = reader.projections("TASK-1", Some(ctx.run_id())).unwrap();
+        let stopped = stopped.iter().filter(|projection| projection.stopped_at.is_some());
+        assert_eq!(stopped.map(|p| p.projector.as_str()).collect::<Vec<_>>(), [projector]);
+    }
 }
 
 #[test]

@@ -1,25 +1,11 @@
 //! Runs: their states and ends.
 
-use serde::Deserialize;
-
 use crate::index::projector::IndexedGenesis;
 use crate::index::{IndexedEvent, IndexedJournal, ProjectionError, Projector, Rows};
 use crate::journal::types;
-use crate::status::RunStatus;
+use crate::status::{Completed, Moved, RunStatus};
 
 pub(super) struct Runs;
-
-#[derive(Deserialize)]
-struct Moved {
-    to: RunStatus,
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Completed {
-    status: RunStatus,
-    reason: Option<String>,
-}
 
 impl Projector for Runs {
     fn name(&self) -> &'static str {
@@ -59,7 +45,7 @@ impl Projector for Runs {
             }
             types::EXECUTION_COMPLETE => {
                 let completed: Completed = event.payload()?;
-                (completed.status, completed.reason, Some(record.occurred_at()))
+                (completed.status.into(), completed.reason, Some(record.occurred_at()))
             }
             _ => return Ok(()),
         };

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::index::projector::IndexedGenesis;
 use crate::index::{IndexedEvent, IndexedJournal, ProjectionError, Projector, Rows};
 use crate::journal::types;
-use crate::status::TaskStatus;
+use crate::status::{TaskMoved, TaskStatus};
 
 pub(super) struct Tasks;
 
@@ -13,11 +13,6 @@ pub(super) struct Tasks;
 struct Changed {
     title: Option<String>,
     objective: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Moved {
-    to: TaskStatus,
 }
 
 impl Projector for Tasks {
@@ -61,7 +56,7 @@ impl Projector for Tasks {
                 );
             }
             types::TASK_STATUS_CHANGED => {
-                let moved: Moved = event.payload()?;
+                let moved: TaskMoved = event.payload()?;
                 rows.execute(
                     "UPDATE t_tasks SET status = $1 WHERE journal = $2",
                     [moved.to.to_string().into(), journal.key().into()],

@@ -23,8 +23,8 @@ pub struct ArtifactRow {
     pub task_id: TaskId,
     /// Its run.
     pub run_id: RunId,
-    /// Its name: the path below `artifacts/`.
-    pub name: String,
+    /// Its name: its path below `artifacts/`.
+    pub path: String,
     /// The digest in its last record; `None` where that says that it was removed, or where there is none.
     pub digest: Option<Digest>,
     /// The size in its last record.
@@ -41,11 +41,11 @@ pub struct ArtifactRow {
     pub disk_digest: Option<Digest>,
     /// The size of the file as it is.
     pub disk_size: Option<u64>,
-    /// The file.
-    pub path: Utf8PathBuf,
+    /// Its file.
+    pub file_path: Utf8PathBuf,
 }
 
-/// Which artifacts. They come run by run, and by name within each; with
+/// Which artifacts. They come run by run, and by path within each; with
 /// [`larger_than`](ArtifactQuery::larger_than), the largest first. Filters hold together; of two of one
 /// kind the later holds.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +57,7 @@ pub struct ArtifactQuery {
 #[derive(Debug, Clone, Default)]
 struct Filter {
     digest: Option<Digest>,
-    name: Option<String>,
+    path: Option<String>,
     run: Option<(String, String)>,
     larger_than: Option<u64>,
 }
@@ -83,10 +83,10 @@ impl ArtifactQuery {
         self
     }
 
-    /// With this name, such as `reports/plan.json`.
+    /// With this name: a path below `artifacts/`, such as `reports/plan.json`.
     #[must_use]
-    pub fn name(mut self, name: impl fmt::Display) -> Self {
-        self.filter.name = Some(name.to_string());
+    pub fn path(mut self, path: impl fmt::Display) -> Self {
+        self.filter.path = Some(path.to_string());
         self
     }
 
@@ -108,11 +108,11 @@ impl ArtifactQuery {
 
     /// All files by their size.
     fn by_size(&self, bytes: u64) -> Select {
-        let Filter { digest, name, run, .. } = &self.filter;
+        let Filter { digest, path, run, .. } = &self.filter;
         let columns = format!("f.path, {COLUMNS} FROM {ON_DISK}");
         let select = Select::new(&["f.size", "f.journal", "f.path"], &columns)
             .given("f.size > ?", [bytes.into()])
-            .given_some("f.path = ?", name.as_deref());
+            .given_some("f.path = ?", path.as_deref());
         let select = match digest {
             Some(digest) => select
                 .given("(f.digest = ? OR a.digest = ?)", [Value::from(*digest), (*digest).into()]),
@@ -123,21 +123,21 @@ impl ArtifactQuery {
 
     /// What the journals name, whether it is there or not.
     fn journaled(&self) -> Select {
-        let Filter { digest, name, run, .. } = &self.filter;
+        let Filter { digest, path, run, .. } = &self.filter;
         let columns = format!("a.path, {COLUMNS} FROM {JOURNALED}");
         let select = Select::new(&["a.journal", "a.path"], &columns)
             .given_some("a.digest = ?", *digest)
-            .given_some("a.path = ?", name.as_deref());
+            .given_some("a.path = ?", path.as_deref());
         of_run(select, "a.journal", run.as_ref())
     }
 
     /// Files that no journal names; of a digest, those too whose record has another.
     fn others(&self) -> Select {
-        let Filter { digest, name, run, .. } = &self.filter;
+        let Filter { digest, path, run, .. } = &self.filter;
         let columns = format!("f.path, {COLUMNS} FROM {ON_DISK}");
         let select = Select::new(&["f.journal", "f.path"], &columns)
             .given_some("f.digest = ?", *digest)
-            .given_some("f.path = ?", name.as_deref());
+            .given_some("f.path = ?", path.as_deref());
         let select = match digest {
             Some(_) => select.given("(a.digest IS NULL OR a.digest <> f.digest)", []),
             None => select.given("a.path IS NULL", []),
@@ -154,13 +154,13 @@ fn of_run(select: Select, journal: &str, run: Option<&(String, String)>) -> Sele
 
 impl ArtifactRow {
     pub(in crate::index) fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Self> {
-        let name: String = columns.next()?;
+        let path: String = columns.next()?;
         let (task_id, run_id): (TaskId, RunId) = (columns.parsed()?, columns.parsed()?);
         Ok(Self {
-            path: layout::run_dir("".into(), &task_id, &run_id).join(layout::artifact(&name)),
+            file_path: layout::run_dir("".into(), &task_id, &run_id).join(layout::artifact(&path)),
             task_id,
             run_id,
-            name,
+            path,
             digest: columns.digest_if_any()?,
             size: columns.number_if_any()?,
             media_type: columns.next()?,

@@ -55,7 +55,7 @@ pub struct EventRow {
     /// How many events were appended as one.
     pub batch_size: Option<u64>,
     /// The journal.
-    pub path: Utf8PathBuf,
+    pub journal_path: Utf8PathBuf,
     /// Where its record begins there,
     pub first_byte: u64,
     /// and how long it is.
@@ -314,7 +314,7 @@ impl EventRow {
             idempotency_key: columns.next()?,
             batch_index: columns.number_if_any()?,
             batch_size: columns.number_if_any()?,
-            path: home.join(layout::JOURNAL),
+            journal_path: home.join(layout::JOURNAL),
             first_byte: columns.number()?,
             bytes: columns.number()?,
         })

@@ -37,7 +37,7 @@ use crate::workspace::Workspace;
 /// loop {
 ///     let page = reader.runs(&query)?;
 ///     for run in &page.rows {
-///         println!("{} {} {}", run.run_id, run.status, reader.full_path(&run.path));
+///         println!("{} {} {}", run.run_id, run.status, reader.full_path(&run.run_path));
 ///     }
 ///     match page.next {
 ///         Some(cursor) => query = query.after(cursor),
@@ -111,7 +111,7 @@ impl IndexReader {
         };
         let read = || Events::open(&home)?.from_offset(event.first_byte)?.next().transpose();
         let moved_on = |source| IndexError::MovedOn {
-            path: self.full_path(&event.path),
+            path: self.full_path(&event.journal_path),
             offset: event.first_byte,
             seq: event.seq,
             source,
@@ -274,7 +274,7 @@ mod tests {
         let digest = Digest::from_bytes(format!("{:032}", 120).as_bytes()).unwrap();
         check!(reader, "all artifacts", artifacts, ArtifactQuery::new());
         check!(reader, "artifacts by digest", artifacts, ArtifactQuery::new().digest(digest));
-        check!(reader, "artifacts by name", artifacts, ArtifactQuery::new().name("file-1"));
+        check!(reader, "artifacts by path", artifacts, ArtifactQuery::new().path("file-1"));
         check!(reader, "artifacts by size", artifacts, ArtifactQuery::new().larger_than(3));
         check!(
             reader,
@@ -284,7 +284,7 @@ mod tests {
         );
         let of_run = ArtifactQuery::new().of_run("TASK-1", "RUN-21");
         check!(reader, "artifacts of a run by digest", artifacts, of_run.clone().digest(digest));
-        check!(reader, "artifacts of a run by name", artifacts, of_run.clone().name("file-1"));
+        check!(reader, "artifacts of a run by path", artifacts, of_run.clone().path("file-1"));
         check!(reader, "all steps", steps, StepQuery::new());
         check!(reader, "steps by state", steps, StepQuery::new().state(StepState::Failed));
         check!(reader, "steps by name", steps, StepQuery::new().name("step-1"));

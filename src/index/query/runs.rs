@@ -41,7 +41,7 @@ pub struct RunRow {
     /// The seq of the last of them.
     pub last_seq: u64,
     /// Its directory.
-    pub path: Utf8PathBuf,
+    pub run_path: Utf8PathBuf,
 }
 
 /// Which runs, and in which order: the oldest first, unless said otherwise. Filters hold together; of two
@@ -139,7 +139,7 @@ impl RunRow {
     pub(in crate::index) fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Self> {
         let (task_id, run_id): (TaskId, RunId) = (columns.parsed()?, columns.parsed()?);
         Ok(Self {
-            path: layout::run_dir("".into(), &task_id, &run_id),
+            run_path: layout::run_dir("".into(), &task_id, &run_id),
             task_id,
             run_id,
             status: columns.word()?,

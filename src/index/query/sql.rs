@@ -6,8 +6,7 @@ use rusqlite::ErrorCode;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use super::IndexReader;
-use crate::index::verify::value;
-use crate::index::{IndexError, Value};
+use crate::index::{IndexError, Value, schema};
 
 /// A row of an answer in SQL.
 #[derive(Debug)]
@@ -34,6 +33,14 @@ impl<'a> SqlRow<'a> {
     pub fn get(&self, column: &str) -> Option<&Value> {
         self.columns.iter().position(|name| name == column).and_then(|at| self.values.get(at))
     }
+}
+
+/// What SQLite says of a table, with the views that there are where there is no such table.
+fn with_views(reason: String) -> String {
+    if !reason.starts_with("no such table") {
+        return reason;
+    }
+    format!("{reason}; the views are {}", schema::view_names().join(", "))
 }
 
 const MORE: &str = "it does something else than to read";
@@ -88,7 +95,7 @@ impl IndexReader {
                 | ErrorCode::ReadOnly
                 | ErrorCode::TooBig
                 | ErrorCode::ParameterOutOfRange,
-            ) => bad(&error.to_string()),
+            ) => bad(&with_views(error.to_string())),
             Some(_) => self.failed()(error),
         };
         connection.authorizer(Some(only_reading)).map_err(failed)?;
@@ -103,7 +110,7 @@ impl IndexReader {
         }
         let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            let values = (0..columns.len()).map(|at| row.get_ref(at).map(value));
+            let values = (0..columns.len()).map(|at| row.get_ref(at).map(Value::of));
             let values = values.collect::<Result<_, _>>().map_err(failed)?;
             if each(SqlRow { columns: &columns, values }).is_break() {
                 break;

@@ -66,8 +66,8 @@ pub struct StepRow {
     pub ended_at: Option<Timestamp>,
     /// How long it took, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// The journal.
-    pub path: Utf8PathBuf,
+    /// The journal of its run.
+    pub journal_path: Utf8PathBuf,
 }
 
 /// Which attempts of steps. They come by name, and run by run for each. Filters hold together; of two of one
@@ -135,7 +135,7 @@ impl StepRow {
     pub(in crate::index) fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Self> {
         let (task_id, run_id): (TaskId, RunId) = (columns.parsed()?, columns.parsed()?);
         Ok(Self {
-            path: layout::run_dir("".into(), &task_id, &run_id).join(layout::JOURNAL),
+            journal_path: layout::run_dir("".into(), &task_id, &run_id).join(layout::JOURNAL),
             task_id,
             run_id,
             step: columns.next()?,

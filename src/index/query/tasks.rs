@@ -11,6 +11,7 @@ use super::select::Select;
 use crate::clock::Timestamp;
 use crate::id::TaskId;
 use crate::index::IndexError;
+use crate::layout;
 use crate::status::TaskStatus;
 
 /// A task.
@@ -29,8 +30,8 @@ pub struct TaskRow {
     pub created_at: Timestamp,
     /// Records of its journal.
     pub records: u64,
-    /// Its directory.
-    pub path: Utf8PathBuf,
+    /// Its journal.
+    pub journal_path: Utf8PathBuf,
 }
 
 /// Which tasks, and in which order: the oldest first, unless said otherwise. Filters hold together; of two
@@ -107,7 +108,7 @@ impl TaskRow {
     fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Self> {
         let task_id: TaskId = columns.parsed()?;
         Ok(Self {
-            path: task_id.as_str().into(),
+            journal_path: layout::task_dir("".into(), &task_id).join(layout::JOURNAL),
             task_id,
             status: columns.word()?,
             title: columns.next()?,

@@ -44,7 +44,7 @@ pub(crate) struct Query {
 pub(crate) enum Named {
     /// Tasks, the newest first
     Tasks {
-        /// In this state
+        /// In this state: todo, in_progress, done or archived
         #[arg(long, value_parser = word::<TaskStatus>)]
         status: Option<TaskStatus>,
         #[command(flatten)]
@@ -56,7 +56,7 @@ pub(crate) enum Named {
     Runs {
         /// Of this task
         task: Option<TaskId>,
-        /// In this state
+        /// In this state: planning, executing, verifying, success or failed
         #[arg(long, value_parser = word::<RunStatus>)]
         status: Option<RunStatus>,
         #[command(flatten)]
@@ -78,7 +78,7 @@ pub(crate) enum Named {
         #[command(flatten)]
         paging: Paging,
     },
-    /// Artifacts: which runs hold some bytes, a name, large files
+    /// Artifacts: which runs hold some bytes, a path, large files
     Artifacts {
         /// Of this run: TASK/RUN, or a unique prefix of a run's id
         #[arg(short, long, value_name = "RUN")]
@@ -86,9 +86,9 @@ pub(crate) enum Named {
         /// That hold these bytes, by their last record or on the disk
         #[arg(long)]
         digest: Option<Digest>,
-        /// With this name
+        /// With this name: its path below artifacts/
         #[arg(long)]
-        name: Option<ArtifactName>,
+        path: Option<ArtifactName>,
         /// Whose file has more bytes than this, the largest first
         #[arg(long, value_name = "BYTES")]
         larger_than: Option<u64>,
@@ -136,7 +136,7 @@ pub(crate) enum Named {
 
 const SQL: &str = "\
 The views: tasks, runs, steps, artifacts, events, receipts, work, sessions, checkpoints, approvals, leases, \
-audit, findings, projection_state, index_meta. `runjournal index path` tells where the database is, for \
+audit, findings, projection_state, index_meta, journals. `runjournal index path` tells where the database is, for \
 sqlite3, DuckDB or Datasette.";
 
 #[derive(Debug, Args)]
