@@ -16,7 +16,7 @@ const ONLY_SQLITE: [(&str, &str); 12] = [
     ("index/verify.rs", "PRAGMA "),
     ("index/verify.rs", "SELECT "),
     ("index/writer.rs", "BEGIN IMMEDIATE"),
-    ("index/writer/enlist.rs", "SELECT name FROM sqlite_schema"),
+    ("index/writer/enlist.rs", "SELECT type, name, tbl_name FROM sqlite_schema"),
     ("index/writer/said.rs", "SAVEPOINT event"),
     ("index/writer/said.rs", "ROLLBACK TO event"),
     ("index/writer/said.rs", "RELEASE event"),
