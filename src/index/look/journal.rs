@@ -100,7 +100,7 @@ impl Look<'_> {
             Err(JournalError::CursorMismatch { .. }) => return Ok(None),
             other => other?,
         };
-        let (mut before, mut told) = (from, 0);
+        let (mut before, mut told, mut count) = (from, 0, 0);
         chunk.cursor = Some(from);
         while let Some(record) = events.next() {
             let record = match record {
@@ -112,22 +112,24 @@ impl Look<'_> {
             }
             let all = 0..self.looker.projectors.len();
             self.apply(all, &record, before, &mut chunk);
+            let is_first_beyond = record.seq() > MAX_SEQ && before.seq() <= MAX_SEQ;
             before = record.cursor();
             chunk.cursor = Some(before);
-            if record.seq() > MAX_SEQ {
+            count += 1;
+            if is_first_beyond {
                 let place = Place {
                     path: self.home.dir().join(layout::JOURNAL),
                     offset: Some(record.offset()),
                     length: Some(record.end() - record.offset()),
                 };
-                let reason = format!("the index has no room for seq {}", record.seq());
+                let reason =
+                    format!("the index has no room for seq {} and what follows", record.seq());
                 chunk.lasting.push(Finding { code: Code::ProjectionStopped, place, reason });
-                continue;
             }
-            if let Some(journal) = &chunk.journal {
+            if let Some(journal) = chunk.journal.as_ref().filter(|_| record.seq() <= MAX_SEQ) {
                 chunk.events.push(journal, &record);
             }
-            if chunk.events.len() == PIECE || chunk.rows.bytes > PIECE_BYTES {
+            if count % PIECE == 0 || chunk.rows.bytes > PIECE_BYTES {
                 // With each piece, for a look may be cut short, and the next one goes on behind it.
                 chunk.lasting.extend(events.all_findings().0.iter().skip(told).cloned());
                 told = events.all_findings().0.len();
@@ -161,7 +163,10 @@ impl Look<'_> {
         before: Cursor,
         chunk: &mut Chunk,
     ) {
-        let Some(journal) = chunk.journal.clone() else { return };
+        // What is no row of `events` is none of another table.
+        let Some(journal) = chunk.journal.clone().filter(|_| record.seq() <= MAX_SEQ) else {
+            return;
+        };
         let event = IndexedEvent { journal: &journal, record };
         for by in who {
             if self.stopped.contains(&by) {
