@@ -1,5 +1,7 @@
 //! Genesis files: `workspace.json`, `task.json`, `run.json`, written once and never changed.
 
+use std::marker::PhantomData;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -41,7 +43,20 @@ pub enum GenesisError {
         /// The newest version that this code writes.
         supported: u32,
     },
+    /// The file would be too long. Nothing was written.
+    #[error("{path} would be {length} bytes long, and at most {most} are read; shorten its texts")]
+    TooLong {
+        /// The file.
+        path: Utf8PathBuf,
+        /// How long it would be.
+        length: u64,
+        /// How long it may be.
+        most: u64,
+    },
 }
+
+/// No genesis file is longer: whoever reads one holds it in memory.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What `workspace.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,24 +174,44 @@ impl<G: Genesis> Read<G> {
 /// Reads and checks a genesis file.
 pub(crate) fn read<G: Genesis>(dir: &Dir) -> Result<Read<G>, GenesisError> {
     let mut file = dir.open_read(G::FILE)?;
-    let bytes = file.read_little()?;
+    let bytes = file.read_little(MAX_BYTES)?;
     let damaged = |reason| GenesisError::Damaged { path: file.path().to_owned(), reason };
+    let bytes = bytes.ok_or_else(|| damaged("it is longer than any genesis file".to_owned()))?;
     let value = line::read(&bytes).map_err(damaged)?;
     Ok(Read { value, digest: Digest::of(&bytes) })
 }
 
+/// The bytes of a genesis file that will be in a directory, before there is anything of it.
+pub(crate) fn seal<G: Genesis>(dir: &Utf8Path, value: &G) -> Result<Sealed<G>, GenesisError> {
+    let path = || dir.join(G::FILE);
+    let json = serde_json::to_string(value)
+        .map_err(|error| GenesisError::Damaged { path: path(), reason: error.to_string() })?;
+    let (bytes, _) = line::seal(&json, Digest::of);
+    let length = bytes.len() as u64;
+    if length > MAX_BYTES {
+        return Err(GenesisError::TooLong { path: path(), length, most: MAX_BYTES });
+    }
+    Ok(Sealed { bytes, of: PhantomData })
+}
+
+/// A genesis file that is ready to be written.
+#[derive(Debug)]
+pub(crate) struct Sealed<G> {
+    bytes: Vec<u8>,
+    of: PhantomData<G>,
+}
+
 /// Writes a genesis file, durably and exclusively: exactly one of many callers wins; the others get
 /// an I/O error of kind `AlreadyExists`. A crash leaves the file whole or absent.
-pub(crate) fn create<G: Genesis>(dir: &Dir, value: &G, unique: Uuid) -> Result<(), GenesisError> {
-    let json = serde_json::to_string(value).map_err(|error| GenesisError::Damaged {
-        path: dir.path().join(G::FILE),
-        reason: error.to_string(),
-    })?;
-    let (bytes, _) = line::seal(&json, Digest::of);
+pub(crate) fn create<G: Genesis>(
+    dir: &Dir,
+    sealed: &Sealed<G>,
+    unique: Uuid,
+) -> Result<(), GenesisError> {
     let temporary = format!(".{}.{unique}", G::FILE);
     let mut file = dir.create_new(&temporary)?;
     let linked = file
-        .write(&bytes)
+        .write(&sealed.bytes)
         .and_then(|()| file.sync())
         .and_then(|()| dir.link_new(&temporary, G::FILE));
     let removed = dir.remove_file(&temporary);

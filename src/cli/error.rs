@@ -248,6 +248,7 @@ fn of_genesis(error: &GenesisError) -> Exit {
         GenesisError::Io(error) => of_io(error),
         GenesisError::Damaged { .. } => Exit::Damage,
         GenesisError::NewerFormat { .. } => Exit::ReadOnly,
+        GenesisError::TooLong { .. } => Exit::Usage,
         _ => Exit::Internal,
     }
 }

@@ -21,6 +21,8 @@ use crate::layout;
 const THREADS_A_CORE: usize = 8;
 /// Jobs that are under way for each of them.
 const JOBS_A_THREAD: usize = 8;
+/// Bytes that projectors said, above which a chunk is not held back.
+const LARGE: usize = 1 << 16;
 
 /// Brings what the writer's database knows up to the tree.
 pub(super) fn bring_up(
@@ -220,7 +222,7 @@ impl Coordinator<'_, '_> {
                     self.done.bytes += end.looked_at.1;
                     (self.progress)(&self.done);
                 }
-                if !chunk.is_whole() {
+                if !chunk.is_whole() || chunk.rows.bytes > LARGE {
                     return self.writer.write(*chunk);
                 }
                 self.held.insert(chunk.key, chunk);

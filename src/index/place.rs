@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::IndexError;
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::io::{Dir, LockFile, is_on_network, make_dirs};
+use crate::io::{Dir, Kind, LockFile, is_on_network, make_dirs};
 use crate::layout;
 use crate::workspace::Workspace;
 
@@ -61,18 +61,35 @@ impl Place {
             Err(error) if error.is_not_found() => return Err(not_built()),
             other => other?,
         };
+        match dir.stat(CURRENT)? {
+            None => return Err(not_built()),
+            Some(entry) => self.check(CURRENT, entry.kind, Kind::File)?,
+        }
         let bytes = match dir.open_read(CURRENT) {
             Err(error) if error.is_not_found() => return Err(not_built()),
             other => other?.read_all()?,
         };
         let name = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
-        match name.filter(|name| is_generation(name)) {
-            Some(name) => Ok(self.database(name)),
-            None => Err(IndexError::Damaged {
-                path: self.dir.join(CURRENT),
-                reason: "it names no generation".into(),
-            }),
+        let Some(name) = name.filter(|name| is_generation(name)) else {
+            let reason = "it names no generation".into();
+            return Err(IndexError::Damaged { path: self.dir.join(CURRENT), reason });
+        };
+        let database = format!("{name}/{DATABASE}");
+        for (path, kind) in [(name, Kind::Dir), (&database, Kind::File)] {
+            if let Some(entry) = dir.stat(path)? {
+                self.check(path, entry.kind, kind)?;
+            }
         }
+        Ok(self.database(name))
+    }
+
+    /// What stands at a path must be of its kind: SQLite waits for whoever writes to a pipe.
+    fn check(&self, path: &str, found: Kind, wanted: Kind) -> Result<(), IndexError> {
+        if found == wanted {
+            return Ok(());
+        }
+        let reason = "something else stands where a file or a directory of its was".into();
+        Err(IndexError::Damaged { path: self.dir.join(path), reason })
     }
 
     /// The database of a generation.
@@ -137,34 +154,40 @@ impl Locked {
         self.dir.sync(generation)?;
         self.dir.sync("")?;
         // Left by one that was killed; the lock is ours.
-        self.remove_if_there(NEW_CURRENT)?;
+        self.clear(NEW_CURRENT)?;
         let mut current = self.dir.create_new(NEW_CURRENT)?;
         current.write(format!("{generation}\n").as_bytes())?;
         current.sync()?;
+        // No file can take the place of a directory.
+        if self.dir.stat(CURRENT)?.is_some_and(|entry| entry.kind == Kind::Dir) {
+            self.clear(CURRENT)?;
+        }
         self.dir.rename(NEW_CURRENT, &self.dir, CURRENT)?;
         self.dir.sync("")
     }
 
-    fn remove_if_there(&self, name: &str) -> Result<(), IoError> {
-        match self.dir.remove_file(name) {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => Ok(()),
+    /// Removes what stands at a name, whatever it is.
+    fn clear(&self, name: &str) -> Result<(), IoError> {
+        match self.dir.stat(name)? {
+            None => Ok(()),
+            Some(entry) if entry.kind == Kind::Dir => self.dir.remove_tree(name),
+            Some(_) => self.dir.remove_file(name),
         }
     }
 
     /// Removes a generation that does not hold.
     pub(super) fn remove(&self, generation: &str) {
         // What cannot be removed now is removed with the next rebuild.
-        let _ = self.dir.remove_tree(generation);
+        let _ = self.clear(generation);
     }
 
     /// Removes all generations but one, also those of who was killed. Who has one open goes on reading it.
     pub(super) fn remove_others(&self, generation: &str) {
-        let _ = self.remove_if_there(NEW_CURRENT);
+        let _ = self.clear(NEW_CURRENT);
         for (name, _) in self.dir.list("").unwrap_or_default() {
             if is_generation(&name) && name != generation {
                 // What cannot be removed now is removed the next time.
-                let _ = self.dir.remove_tree(&name);
+                let _ = self.clear(&name);
             }
         }
     }

@@ -217,6 +217,8 @@ impl IndexedEvent<'_> {
 pub struct Rows {
     pub(super) statements: Vec<Statement>,
     pub(super) values: Vec<Value>,
+    /// Of the values, as far as they are long.
+    pub(super) bytes: usize,
 }
 
 /// A statement, and the end of its values among all.
@@ -231,13 +233,17 @@ impl Rows {
     /// tables alone, and is refused otherwise, which stops the projector; it should write rows with the
     /// `journal` of the event.
     pub fn execute(&mut self, sql: &'static str, values: impl IntoIterator<Item = Value>) {
+        let known = self.values.len();
         self.values.extend(values);
+        self.bytes += self.values.iter().skip(known).map(Value::bytes).sum::<usize>();
         self.statements.push(Statement { sql, values_end: self.values.len() });
     }
 
     /// Forgets what was said since.
     pub(super) fn truncate(&mut self, statements: usize) {
         self.statements.truncate(statements);
-        self.values.truncate(self.statements.last().map_or(0, |last| last.values_end));
+        let left = self.statements.last().map_or(0, |last| last.values_end);
+        self.bytes -= self.values.iter().skip(left).map(Value::bytes).sum::<usize>();
+        self.values.truncate(left);
     }
 }

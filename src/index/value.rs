@@ -25,6 +25,17 @@ pub enum Value {
     Blob(Vec<u8>),
 }
 
+impl Value {
+    /// Bytes of memory that it has beside its own place.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Blob(bytes) => bytes.len(),
+            Self::Null | Self::Integer(_) | Self::Real(_) => 0,
+        }
+    }
+}
+
 impl From<i64> for Value {
     fn from(number: i64) -> Self {
         Self::Integer(number)

@@ -208,13 +208,14 @@ impl ReadFile {
         Ok(bytes)
     }
 
-    /// The same for a file that is small: to ask how large it is would cost as much as to read it.
-    pub(crate) fn read_little(&mut self) -> Result<Vec<u8>, IoError> {
+    /// The same for a file that is small: to ask how large it is would cost as much as to read it. `None`
+    /// where it is longer than `most`, and then no more than that was read.
+    pub(crate) fn read_little(&mut self, most: u64) -> Result<Option<Vec<u8>>, IoError> {
         let mut bytes = Vec::with_capacity(4096);
         // Not the file's own, which asks.
-        let read = Read::read_to_end(self, &mut bytes);
-        read.map_err(IoError::at("read", &self.path))?;
-        Ok(bytes)
+        let read = Read::take(&mut *self, most.saturating_add(1)).read_to_end(&mut bytes);
+        let read = read.map_err(IoError::at("read", &self.path))?;
+        Ok((read as u64 <= most).then_some(bytes))
     }
 
     /// Appends up to `len` bytes from `offset` to `buffer`.

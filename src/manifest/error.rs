@@ -28,6 +28,16 @@ pub enum ManifestError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The page would be too long to be read. Nothing was written.
+    #[error("{path} would be {length} bytes long, and at most {most} are read")]
+    TooLong {
+        /// The file.
+        path: Utf8PathBuf,
+        /// How long it would be.
+        length: u64,
+        /// How long it may be.
+        most: u64,
+    },
     /// The file was written by newer code.
     #[error(
         "{path} has format version {found}, and this runjournal reads up to version {supported}; use a \

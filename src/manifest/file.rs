@@ -12,6 +12,9 @@ use crate::journal::LockedLog;
 use crate::layout::{self, FORMAT_VERSION};
 use crate::line;
 
+/// No page is longer, which is room for some hundred thousand artifacts: whoever reads one holds it in memory.
+const MAX_BYTES: u64 = 1 << 28;
+
 impl Manifest {
     /// The page that was written last; `None` where there is none. It says what was true then: of a run
     /// that is not complete, more may have been written since, and of one that was moved it names the
@@ -44,8 +47,9 @@ fn read(dir: &Dir) -> Result<Option<Manifest>, ManifestError> {
         Err(error) if error.is_not_found() => return Ok(None),
         other => other?,
     };
-    let bytes = file.read_all()?;
+    let bytes = file.read_little(MAX_BYTES)?;
     let damaged = |reason| ManifestError::Damaged { path: file.path().to_owned(), reason };
+    let bytes = bytes.ok_or_else(|| damaged("it is longer than any manifest".to_owned()))?;
     let Versioned { format_version: found } = line::read(&bytes).map_err(damaged)?;
     if found > FORMAT_VERSION {
         let path = file.path().to_owned();
@@ -90,7 +94,12 @@ pub(super) fn write(
         path: dir.path().join(layout::MANIFEST),
         reason: error.to_string(),
     })?;
-    let replaced = replace(dir, &line::seal(&json, Digest::of).0);
+    let (bytes, _) = line::seal(&json, Digest::of);
+    if bytes.len() as u64 > MAX_BYTES {
+        let (path, length) = (dir.path().join(layout::MANIFEST), bytes.len() as u64);
+        return Err(ManifestError::TooLong { path, length, most: MAX_BYTES });
+    }
+    let replaced = replace(dir, &bytes);
     if replaced.is_err() {
         // The page before it stands. What cannot be removed now, the next writer removes.
         let _ = dir.remove_file(layout::NEW_MANIFEST);

@@ -18,6 +18,7 @@ pub(super) fn make_home<G: Genesis>(
     value: &G,
     unique: Uuid,
 ) -> Result<bool, WorkspaceError> {
+    let sealed = genesis::seal(&parent.path().join(name), value)?;
     parent.create_dir(name)?;
     let dir = parent.open_dir(name)?;
     if dir.stat(G::FILE)?.is_some() {
@@ -36,7 +37,7 @@ pub(super) fn make_home<G: Genesis>(
     }
     dir.open_lock(layout::LOCK)?;
     dir.sync(layout::JOURNAL_DIR)?;
-    match genesis::create(&dir, value, unique) {
+    match genesis::create(&dir, &sealed, unique) {
         Ok(()) => {}
         Err(GenesisError::Io(IoError { source, .. }))
             if source.kind() == std::io::ErrorKind::AlreadyExists =>

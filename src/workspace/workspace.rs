@@ -59,7 +59,8 @@ impl Workspace {
             workspace_id: runtime.ids.next_id(created_at),
             created_at,
         };
-        match genesis::create(&dir, &genesis, runtime.ids.next_id(created_at)) {
+        let sealed = genesis::seal(&root, &genesis)?;
+        match genesis::create(&dir, &sealed, runtime.ids.next_id(created_at)) {
             Ok(()) => Ok(Self { root, genesis, runtime }),
             Err(GenesisError::Io(error))
                 if error.source.kind() == std::io::ErrorKind::AlreadyExists =>

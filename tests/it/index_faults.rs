@@ -68,6 +68,10 @@ fn schema(index: &Index, schema: &str) {
     writer.execute("UPDATE t_meta SET value = $1 WHERE name = 'schema'", [schema]).unwrap();
 }
 
+fn pipe(path: &Utf8Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
 const DAMAGES: &[Damage] = &[
     ("index deleted", false, |i| fs::remove_dir_all(i.path()).unwrap()),
     ("CURRENT deleted", false, |i| fs::remove_file(i.path().join("CURRENT")).unwrap()),
@@ -80,6 +84,33 @@ const DAMAGES: &[Damage] = &[
     ("database deleted", true, |i| fs::remove_file(i.database_path().unwrap()).unwrap()),
     ("generation deleted", true, |i| {
         fs::remove_dir_all(i.database_path().unwrap().parent().unwrap()).unwrap();
+    }),
+    ("CURRENT a directory", true, |i| {
+        fs::remove_file(i.path().join("CURRENT")).unwrap();
+        fs::create_dir_all(i.path().join("CURRENT/within")).unwrap();
+    }),
+    ("CURRENT a pipe", true, |i| {
+        fs::remove_file(i.path().join("CURRENT")).unwrap();
+        pipe(&i.path().join("CURRENT"));
+    }),
+    ("CURRENT new a directory", false, |i| {
+        fs::create_dir_all(i.path().join("CURRENT.new/within")).unwrap();
+        fs::remove_file(i.path().join("CURRENT")).unwrap();
+    }),
+    ("database a directory", true, |i| {
+        let path = i.database_path().unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir_all(path.join("within")).unwrap();
+    }),
+    ("database a pipe", true, |i| {
+        let path = i.database_path().unwrap();
+        fs::remove_file(&path).unwrap();
+        pipe(&path);
+    }),
+    ("generation a file", true, |i| {
+        let path = i.database_path().unwrap().parent().unwrap().to_owned();
+        fs::remove_dir_all(&path).unwrap();
+        fs::write(path, "").unwrap();
     }),
     ("empty", true, |i| database(i, Vec::clear)),
     ("one byte", true, |i| database(i, |bytes| bytes.truncate(1))),

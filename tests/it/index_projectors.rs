@@ -878,3 +878,35 @@ fn every_view_of_events_names_the_journal() {
         assert_eq!(found, &wanted[..usize::from(is_there)], "{view}");
     }
 }
+
+#[test]
+fn records_beyond_all_numbers_are_one_finding_and_no_rows() {
+    let (test, ctx, plain) = setup(1);
+    let mut forged = Forger::behind(&ctx.run_path());
+    forged.record("noted", ("run", "RUN-1"), "");
+    forged.seq = 1 << 33;
+    for _ in 0..1500 {
+        forged.record("noted", ("run", "RUN-1"), "");
+    }
+    forged.write();
+    // Behind damage, a journal may go on with any number.
+    let journal = ctx.run_path().join("journal/events.jsonl");
+    let mut bytes = fs::read(&journal).unwrap();
+    let second = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 20;
+    bytes[second] ^= 1;
+    fs::write(&journal, bytes).unwrap();
+    let index = plain.with_projector(Notes::new());
+    index.refresh().unwrap();
+    assert_eq!(codes(&index), ["journal_damaged", "projection_stopped"]);
+    let (found, state) = noted(&index);
+    assert_eq!(found, seqs(0..=1));
+    assert!(state[0].ends_with("stopped_at=NULL error=NULL"), "{state:?}");
+    forged.record("noted", ("run", "RUN-1"), "").write();
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes[second] ^= 1;
+    fs::write(&journal, bytes).unwrap();
+    index.refresh().unwrap();
+    assert_eq!(codes(&index), ["journal_damaged", "projection_stopped"]);
+    assert_eq!(differences(&index), []);
+    assert_equal(&index, test.workspace());
+}

@@ -650,3 +650,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_page_that_is_longer_than_any_is_not_read_to_its_end() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = run(&test, "RUN-1");
+    ctx.manifest().unwrap().write(&ctx).unwrap();
+    fs::File::options().write(true).open(page(&ctx)).unwrap().set_len(1 << 40).unwrap();
+    match Manifest::read(&ctx).unwrap_err() {
+        ManifestError::Damaged { reason, .. } => {
+            assert_eq!(reason, "it is longer than any manifest");
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -264,3 +264,28 @@ fn an_id_may_be_given_as_a_text_and_a_bad_one_is_named() {
     assert!(matches!(error, WorkspaceError::Id(_)), "{error}");
     assert!(test.task().start_run_as("CON").is_err());
 }
+
+#[test]
+fn a_genesis_file_is_never_longer_than_can_be_read() {
+    let test = TestWorkspace::new().unwrap();
+    let options = |length| TaskOptions { objective: "x".repeat(length), ..TaskOptions::default() };
+    let refused = test.workspace().create_task("TASK-2", options(1 << 20)).unwrap_err();
+    assert!(
+        matches!(refused, WorkspaceError::Genesis(GenesisError::TooLong { most: 0x10_0000, .. })),
+        "{refused:?}"
+    );
+    assert!(!test.root().join("TASK-2").exists());
+    let long = options((1 << 20) - 300);
+    test.workspace().create_task("TASK-2", long.clone()).unwrap();
+    let task = test.workspace().task("TASK-2").unwrap();
+    assert_eq!(task.genesis().objective, long.objective);
+    // What somebody else made so long is not read to its end.
+    let file = std::fs::File::options().write(true).open(test.root().join("TASK-2/task.json"));
+    file.unwrap().set_len(1 << 40).unwrap();
+    match test.workspace().task("TASK-2").unwrap_err() {
+        WorkspaceError::Genesis(GenesisError::Damaged { reason, .. }) => {
+            assert_eq!(reason, "it is longer than any genesis file");
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -12,6 +12,8 @@ use crate::layout;
 
 /// Records in a piece: so many are in memory for each thread that looks.
 const PIECE: usize = 1024;
+/// Bytes that projectors said, with which a piece ends as well: an object may be large.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// No honest journal has more records.
 const MAX_SEQ: u64 = u32::MAX as u64;
@@ -98,7 +100,7 @@ impl Look<'_> {
             Err(JournalError::CursorMismatch { .. }) => return Ok(None),
             other => other?,
         };
-        let (mut before, mut told) = (from, 0);
+        let (mut before, mut told, mut count) = (from, 0, 0);
         chunk.cursor = Some(from);
         while let Some(record) = events.next() {
             let record = match record {
@@ -110,22 +112,24 @@ impl Look<'_> {
             }
             let all = 0..self.looker.projectors.len();
             self.apply(all, &record, before, &mut chunk);
+            let is_first_beyond = record.seq() > MAX_SEQ && before.seq() <= MAX_SEQ;
             before = record.cursor();
             chunk.cursor = Some(before);
-            if record.seq() > MAX_SEQ {
+            count += 1;
+            if is_first_beyond {
                 let place = Place {
                     path: self.home.dir().join(layout::JOURNAL),
                     offset: Some(record.offset()),
                     length: Some(record.end() - record.offset()),
                 };
-                let reason = format!("the index has no room for seq {}", record.seq());
+                let reason =
+                    format!("the index has no room for seq {} and what follows", record.seq());
                 chunk.lasting.push(Finding { code: Code::ProjectionStopped, place, reason });
-                continue;
             }
-            if let Some(journal) = &chunk.journal {
+            if let Some(journal) = chunk.journal.as_ref().filter(|_| record.seq() <= MAX_SEQ) {
                 chunk.events.push(journal, &record);
             }
-            if chunk.events.len() == PIECE {
+            if count % PIECE == 0 || chunk.rows.bytes > PIECE_BYTES {
                 // With each piece, for a look may be cut short, and the next one goes on behind it.
                 chunk.lasting.extend(events.all_findings().0.iter().skip(told).cloned());
                 told = events.all_findings().0.len();
@@ -159,7 +163,10 @@ impl Look<'_> {
         before: Cursor,
         chunk: &mut Chunk,
     ) {
-        let Some(journal) = chunk.journal.clone() else { return };
+        // What is no row of `events` is none of another table.
+        let Some(journal) = chunk.journal.clone().filter(|_| record.seq() <= MAX_SEQ) else {
+            return;
+        };
         let event = IndexedEvent { journal: &journal, record };
         for by in who {
             if self.stopped.contains(&by) {
@@ -214,7 +221,9 @@ impl Look<'_> {
                 self.apply([by], &record, before, chunk);
                 before = record.cursor();
                 count += 1;
-                if count % PIECE == 0 && !self.stopped.contains(&by) {
+                if (count % PIECE == 0 || chunk.rows.bytes > PIECE_BYTES)
+                    && !self.stopped.contains(&by)
+                {
                     let journal = chunk.journal.clone();
                     let full = std::mem::replace(chunk, Chunk::new(self.job.key, journal));
                     chunk.cursor = full.cursor;
@@ -230,5 +239,63 @@ impl Look<'_> {
             }
         }
         Ok(true)
+    }
+}
+
+#[cfg(feature = "testing")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::chunk::Address;
+    use crate::index::look::{Job, Looker};
+    use crate::index::{ProjectionError, Projector, Rows};
+    use crate::journal::Event;
+    use crate::testing::TestWorkspace;
+
+    /// Says 100 KiB of each event.
+    struct Large;
+
+    impl Projector for Large {
+        fn name(&self) -> &'static str {
+            "large"
+        }
+        fn schema(&self) -> &'static str {
+            "CREATE TABLE large (journal INTEGER NOT NULL, text TEXT NOT NULL)"
+        }
+        fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
+            let text = "x".repeat(100 << 10);
+            let sql = "INSERT INTO large (journal, text) VALUES ($1, $2)";
+            rows.execute(sql, [event.journal().key().into(), text.into()]);
+            Ok(())
+        }
+    }
+
+    /// The pieces of a first look at a run.
+    fn pieces(test: &TestWorkspace, projectors: &[&dyn Projector]) -> Vec<Chunk> {
+        let workspace = test.workspace();
+        let (root, runtime) = (workspace.root(), workspace.runtime());
+        let looker = Looker { root, runtime, projectors, read_data: false };
+        let address =
+            Address { task: "TASK-1".parse().unwrap(), run: Some("RUN-1".parse().unwrap()) };
+        let mut pieces = Vec::new();
+        looker.look(Job { key: 1, address, known: None }, &mut |answer| {
+            if let Answer::Chunk(chunk) = answer {
+                pieces.push(*chunk);
+            }
+            true
+        });
+        pieces
+    }
+
+    #[test]
+    fn a_piece_ends_by_its_bytes_also() {
+        let test = TestWorkspace::new().unwrap();
+        let ctx = test.start_run("RUN-1").unwrap();
+        let events: Vec<_> = (0..40).map(|n| Event::new("noted").payload(&n)).collect();
+        ctx.journal().unwrap().append_batch(&events).unwrap();
+        let pieces = pieces(&test, &[&Large]);
+        let bytes: Vec<_> = pieces.iter().map(|chunk| chunk.rows.bytes).collect();
+        assert_eq!(bytes.iter().sum::<usize>(), 40 * (100 << 10));
+        assert!(bytes.iter().all(|bytes| *bytes <= (1 << 20) + (100 << 10)), "{bytes:?}");
     }
 }
