@@ -146,7 +146,8 @@ fn make_run(root: &Utf8Path, run: u64) -> Result<()> {
     if !open {
         let said = Said { key: Some("run:complete".into()), ..Said::default() };
         let status = if fails(run) { "FAILED" } else { "SUCCESS" };
-        let payload = format!(r#"{{"status":"{status}","steps_completed":4,"steps_failed":0}}"#);
+        let payload =
+            format!(r#"{{"status":"{status}","counts":{{"steps_completed":4,"steps_failed":0}}}}"#);
         journal.add("execution_complete", said, &payload);
     }
     journal.write(&dir)
