@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use runjournal::index::{Built, Index};
-use runjournal::{Event, Workspace};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags};
+use runjournal::index::{
+    ArtifactQuery, Built, EventQuery, FindingQuery, Index, IndexReader, RunQuery, StepQuery,
+    StepState,
+};
+use runjournal::{Digest, Event, RunStatus, Workspace};
 
 use crate::args::Plan;
 use crate::lab::Lab;
@@ -48,15 +49,12 @@ impl Tree {
     }
 
     /// The index, sound and with everything in it.
-    fn built(&self) -> Result<Connection> {
-        self.index.refresh()?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let index = Connection::open_with_flags(self.index.database_path()?, flags)?;
-        let count = |sql: &str| index.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let findings = count("SELECT COUNT(*) FROM findings")?;
-        let runs = count("SELECT COUNT(*) FROM t_runs")?;
-        if findings > 0 || runs.cast_unsigned() != self.runs {
-            return Err(format!("the index has {runs} runs and {findings} findings").into());
+    fn built(&self) -> Result<IndexReader> {
+        let runs = self.index.refresh()?.done.runs;
+        let index = self.index.open()?;
+        let findings = index.findings(&FindingQuery::new().limit(1))?.rows;
+        if !findings.is_empty() || runs != self.runs {
+            return Err(format!("the index has {runs} runs, and {findings:?}").into());
         }
         Ok(index)
     }
@@ -151,79 +149,40 @@ pub(super) fn refresh(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
 }
 
 /// Asks for something, and returns how many rows came.
-type Ask = fn(&Connection, u64) -> rusqlite::Result<usize>;
+type Ask = fn(&IndexReader, u64) -> Result<usize>;
 
 /// What is asked, of a run that differs each time.
 const QUERIES: &[(&str, Ask)] = &[
     ("50 newest runs of a status", |index, _| {
-        let sql = "SELECT j.task_id, j.run_id, r.status, r.created_at, r.completed_at, r.reason, \
-            j.trace_id, j.records, j.seq FROM t_runs r JOIN t_journals j ON j.journal = r.journal \
-            WHERE r.status = $1 ORDER BY r.created_at DESC, r.journal DESC LIMIT 50";
-        ask(index, sql, &["SUCCESS".to_owned().into()])
+        let query = RunQuery::new().status(RunStatus::Success).newest_first().limit(50);
+        Ok(index.runs(&query)?.rows.len())
     }),
     ("latest run of a task", |index, run| {
-        let sql = "SELECT j.run_id, r.status, r.created_at, r.completed_at FROM t_journals j \
-            JOIN t_runs r ON r.journal = j.journal WHERE j.task_id = $1 \
-            ORDER BY r.created_at DESC, r.journal DESC LIMIT 1";
-        ask(index, sql, &[tree::task_id(run / tree::TASK).into()])
+        Ok(usize::from(index.latest_run(tree::task_id(run / tree::TASK))?.is_some()))
     }),
     ("artifacts by digest", |index, run| {
-        let digest = blake3::hash(&tree::content(run, 0)).as_bytes().to_vec();
-        let sql = "SELECT j.task_id, j.run_id, a.path, a.size, a.version, a.seq FROM t_artifacts a \
-            JOIN t_journals j ON j.journal = a.journal WHERE a.digest = $1 \
-            ORDER BY a.journal LIMIT 50";
-        ask(index, sql, &[digest.into()])
+        let query = ArtifactQuery::new().digest(Digest::of(&tree::content(run, 0))).limit(50);
+        Ok(index.artifacts(&query)?.rows.len())
     }),
     ("50 artifacts by path", |index, run| {
-        let sql = "SELECT j.task_id, j.run_id, a.digest, a.size, a.version, a.seq FROM t_artifacts a \
-            JOIN t_journals j ON j.journal = a.journal WHERE a.path = $1 AND a.journal > $2 \
-            ORDER BY a.journal LIMIT 50";
-        ask(index, sql, &[tree::path(run % tree::ARTIFACTS).into(), half(run).into()])
+        let query = ArtifactQuery::new().path(tree::path(run % tree::ARTIFACTS)).limit(50);
+        Ok(index.artifacts(&query)?.rows.len())
     }),
-    ("50 events of a type", |index, run| {
-        let sql = "SELECT e.event, e.event_id, e.occurred, e.stream, e.first_byte, e.bytes, j.task_id, \
-            j.run_id FROM t_events e JOIN t_journals j ON j.journal = e.event / 4294967296 \
-            WHERE e.type = (SELECT word FROM t_words WHERE text = $1) AND e.event > $2 \
-            ORDER BY e.event LIMIT 50";
-        ask(index, sql, &["step_failed".to_owned().into(), (half(run) << 32).into()])
+    ("50 events of a type", |index, _| {
+        Ok(index.events(&EventQuery::new().of_type("step_failed").limit(50))?.rows.len())
     }),
     ("events of a correlation", |index, run| {
-        let sql = "SELECT e.event, e.event_id, e.first_byte, e.bytes FROM t_events e \
-            WHERE e.correlation = $1 ORDER BY e.event LIMIT 50";
-        ask(index, sql, &[tree::trace_id(tree::traced_by(run)).into()])
+        let query = EventQuery::new().correlated(tree::trace_id(tree::traced_by(run))).limit(50);
+        Ok(index.events(&query)?.rows.len())
     }),
     ("event by id", |index, run| {
-        let id = tree::event_id(run, run % tree::EVENTS + 1).replace('-', "");
-        let sql = "SELECT j.task_id, j.run_id, e.event, e.first_byte, e.bytes FROM t_events e \
-            JOIN t_journals j ON j.journal = e.event / 4294967296 WHERE e.event_id = unhex($1)";
-        ask(index, sql, &[id.into()])
+        let id = tree::event_id(run, run % tree::EVENTS + 1).parse()?;
+        Ok(index.events(&EventQuery::new().id(id))?.rows.len())
     }),
-    ("50 steps of a state", |index, run| {
-        let sql = "SELECT j.task_id, j.run_id, s.step, s.attempt, s.signal, s.error, s.duration_ms \
-            FROM t_steps s JOIN t_journals j ON j.journal = s.journal \
-            WHERE s.state = $1 AND s.journal > $2 ORDER BY s.journal, s.step, s.attempt LIMIT 50";
-        ask(index, sql, &["failed".to_owned().into(), half(run).into()])
+    ("50 steps of a state", |index, _| {
+        Ok(index.steps(&StepQuery::new().state(StepState::Failed).limit(50))?.rows.len())
     }),
 ];
-
-/// A place in the first half, so that a page is full.
-fn half(run: u64) -> i64 {
-    (run / 2).cast_signed()
-}
-
-fn ask(index: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<usize> {
-    let mut statement = index.prepare_cached(sql)?;
-    let columns = statement.column_count();
-    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
-    let mut found = 0;
-    while let Some(row) = rows.next()? {
-        for column in 0..columns {
-            std::hint::black_box(row.get::<_, Value>(column)?);
-        }
-        found += 1;
-    }
-    Ok(found)
-}
 
 /// Row 14: what the index answers.
 pub(super) fn queries(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
