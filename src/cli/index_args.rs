@@ -129,7 +129,7 @@ pub(crate) enum Named {
     Sql {
         /// One statement
         sql: String,
-        /// What $1, $2, ... in it stand for, as texts
+        /// What $1, $2, ... in it stand for, as texts: to compare with a number, CAST($1 AS INTEGER)
         values: Vec<String>,
     },
 }

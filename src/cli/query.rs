@@ -97,12 +97,25 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
             if let Some(run) = run(&of)? {
                 query = query.of_run(run.task_id(), run.run_id());
             }
-            let page = reader()?.findings(&paged!(query, paging))?;
-            let exit = exit_for(&page.rows);
+            let reader = reader()?;
+            let exit = exit_for_all(&reader, query.clone())?;
+            let page = reader.findings(&paged!(query, paging))?;
             print("findings", page, output, |rows, output| output.findings(rows))?;
             Ok(exit)
         }
         Named::Sql { sql, values } => ask(&reader()?, &sql, values, output),
+    }
+}
+
+/// The exit code that all findings have, whatever is on the page that is shown.
+fn exit_for_all(reader: &IndexReader, query: FindingQuery) -> Result<Exit, CliError> {
+    let mut query = query.limit(1000);
+    loop {
+        let page = reader.findings(&query)?;
+        match (exit_for(&page.rows), page.next) {
+            (Exit::Fine, Some(next)) => query = query.after(next),
+            (exit, _) => return Ok(exit),
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Chunk {
     pub(super) laggards: Vec<(usize, Lag)>,
     /// Findings before the cursor, or a little behind it: they stay, whatever becomes of this look.
     pub(super) lasting: Vec<Finding>,
+    /// The look begins here: findings from here on are found again, if the journal still has them.
+    pub(super) begins: Option<u64>,
     pub(super) end: Option<End>,
 }
 
@@ -55,6 +57,7 @@ impl Chunk {
             said: Vec::new(),
             cursor: None,
             laggards: Vec::new(),
+            begins: None,
             lasting: Vec::new(),
             end: None,
         }

@@ -141,6 +141,12 @@ impl<'a> Writer<'a> {
                 self.write_lag(*by, key, lag)?;
             }
         }
+        if let Some(begins) = chunk.begins {
+            self.run(
+                "DELETE FROM t_findings WHERE journal = $1 AND lasting = 1 AND number >= $2",
+                [key, integer(begins)],
+            )?;
+        }
         for finding in &chunk.lasting {
             let number = finding.place.offset.map_or(0, integer);
             self.write_finding(key, 1, number, finding)?;

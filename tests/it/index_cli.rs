@@ -189,6 +189,12 @@ fn findings_are_told_as_everywhere() {
     assert_eq!(finding["code"], "artifact_changed");
     assert!(fs::metadata(finding["place"]["path"].as_str().unwrap()).is_ok());
     assert_eq!(shell.go(&["query", "findings", "-r", "RUN-2"]).exit, 0);
+    // A note comes first, and is all that the page shows.
+    shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-0"]);
+    fs::remove_dir_all(shell.run_file("../RUN-0")).unwrap();
+    let answer = shell.go(&["query", "findings", "--limit", "1", "--format", "json"]);
+    assert!(answer.out.contains("unborn_run"), "{}", answer.out);
+    assert_eq!(answer.exit, 1);
 }
 
 #[test]

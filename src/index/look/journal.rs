@@ -66,6 +66,7 @@ impl Look<'_> {
             let laggards: Vec<_> = laggards.cloned().collect();
             let mut chunk = Chunk::new(self.job.key, Some(Arc::clone(journal)));
             chunk.cursor = Some(cursor);
+            chunk.begins = (from != From::Nowhere).then(|| cursor.offset());
             match self.catch_up(laggards, cursor, start, &opened, &mut chunk, tell) {
                 Ok(true) if from == From::Nowhere => return Ok(Some(chunk)),
                 Ok(true) => {
