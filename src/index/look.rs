@@ -71,6 +71,7 @@ pub(super) struct Looker<'a> {
     /// Nothing that is known is trusted.
     pub(super) read_data: bool,
 }
+
 impl Looker<'_> {
     /// Looks, and hands on what came of it; false where nobody listens any more.
     pub(super) fn look(&self, job: Job, tell: &mut dyn FnMut(Answer) -> bool) {
@@ -117,6 +118,7 @@ struct Look<'a> {
     /// Projectors that an event stopped.
     stopped: Vec<usize>,
 }
+
 impl Look<'_> {
     fn all(&mut self, stamps: Stamps, tell: &mut dyn FnMut(Answer) -> bool) -> Answer {
         let mut end = End::default();

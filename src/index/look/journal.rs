@@ -27,6 +27,7 @@ enum From {
     /// Nothing is new in the journal.
     Nowhere,
 }
+
 impl Look<'_> {
     /// Where to begin to read the journal.
     fn from(&self, stamps: &Stamps, start: Cursor) -> From {
