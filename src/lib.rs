@@ -107,6 +107,12 @@ mod manifest;
 
 mod workspace;
 
+mod approval;
+mod lease;
+mod receipt;
+mod session;
+mod work;
+
 #[cfg(feature = "sqlite")]
 pub mod index;
 
@@ -134,9 +140,9 @@ pub use finding::{Code, Finding, Place, Severity};
 pub use genesis::{GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
 pub use journal::{
-    Actor, Appended, Cursor, CursorError, Durability, Event, Events, ExpectedVersion, Follow,
-    Followed, Garbage, JournalError, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE, PayloadRef,
-    Record, StepRef, TooLarge,
+    Actor, Appended, Cursor, CursorError, Durability, Event, Events, ExpectedVersion, Fold, Follow,
+    Followed, Garbage, JournalError, LeaseRef, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE,
+    PayloadRef, Record, StepRef, TooLarge,
 };
 pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};

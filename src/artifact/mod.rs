@@ -3,7 +3,7 @@
 //! **The record is the commit, the rename is its application.** In reading order: what a caller
 //! names ([`Artifact`]), what the journal says of each path (`Catalog`), how a committed record is
 //! put in place and what a crash left is finished (`apply`), the writer that joins journal and
-//! recovery (`RunWriter`), content on its way (`Stage`), and the two ways to write: [`Transaction`] and
+//! recovery (`HomeWriter`), content on its way (`Stage`), and the two ways to write: [`Transaction`] and
 //! [`Artifacts`], each with a writer for what does not fit in memory.
 
 mod apply;
@@ -29,4 +29,4 @@ pub use store::{ArtifactEntry, Artifacts};
 pub use stream::{ArtifactWriter, StagedWriter};
 pub(crate) use transaction::to_json;
 pub use transaction::{Expect, Transaction};
-pub(crate) use writer::{RunLog, RunWriter};
+pub(crate) use writer::{HomeLog, HomeWriter, bind};

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use super::ArtifactError;
-use super::writer::RunWriter;
+use super::writer::HomeWriter;
 use crate::digest::{Digest, PIECE, StreamHasher};
 use crate::error::IoError;
 use crate::id::EventId;
@@ -42,7 +42,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Makes an empty stage, and `.tmp/` where it is missing.
-    pub(super) fn create(writer: &RunWriter) -> Result<Self, JournalError> {
+    pub(super) fn create(writer: &HomeWriter) -> Result<Self, JournalError> {
         let run = &writer.opened()?.dir;
         let event_id = writer.home().runtime.next_event_id();
         let tmp = match run.open_dir(layout::TMP) {
@@ -58,7 +58,7 @@ impl Stage {
     }
 
     /// Stages bytes that are all there.
-    pub(super) fn of_bytes(writer: &RunWriter, bytes: &[u8]) -> Result<Content, ArtifactError> {
+    pub(super) fn of_bytes(writer: &HomeWriter, bytes: &[u8]) -> Result<Content, ArtifactError> {
         let mut stage = Self::create(writer)?;
         let (digest, written) = Digest::beside(bytes, || stage.file.write(bytes));
         written?;
@@ -67,7 +67,7 @@ impl Stage {
     }
 
     /// Stages the empty file that stands for a removal.
-    pub(super) fn of_removal(writer: &RunWriter) -> Result<Content, ArtifactError> {
+    pub(super) fn of_removal(writer: &HomeWriter) -> Result<Content, ArtifactError> {
         let mut stage = Self::create(writer)?;
         stage.finished = true;
         Ok(Content { event_id: stage.event_id, digest: None, size: 0 })

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::catalog::{ArtifactPayload, Catalog, Last};
 use super::commit::sync_file;
 use super::transaction::to_json;
-use super::writer::RunWriter;
+use super::writer::HomeWriter;
 use super::{
     Artifact, ArtifactError, ArtifactReader, ArtifactWriter, Expect, Stored, Transaction, apply,
 };
@@ -53,7 +53,7 @@ use crate::name::ArtifactName;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Artifacts {
-    writer: Arc<RunWriter>,
+    writer: Arc<HomeWriter>,
     durability: Durability,
 }
 
@@ -75,11 +75,11 @@ pub struct ArtifactEntry {
 }
 
 impl Artifacts {
-    pub(crate) fn new(writer: Arc<RunWriter>) -> Self {
+    pub(crate) fn new(writer: Arc<HomeWriter>) -> Self {
         Self { writer, durability: Durability::Durable }
     }
 
-    pub(super) fn writer(&self) -> &RunWriter {
+    pub(super) fn writer(&self) -> &HomeWriter {
         &self.writer
     }
 

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use camino::Utf8Path;
 
 use super::stage::{Content, Stage};
-use super::writer::RunWriter;
+use super::writer::HomeWriter;
 use super::{ArtifactError, Artifacts, Expect, Stored};
 use crate::error::IoError;
 use crate::io::ReadFile;
@@ -100,7 +100,7 @@ type Add<'a> = dyn FnOnce(ArtifactName, Content, Expect) -> Result<(), ArtifactE
 
 impl<'a> StagedWriter<'a> {
     pub(crate) fn create(
-        writer: &RunWriter,
+        writer: &HomeWriter,
         name: ArtifactName,
         add: impl FnOnce(ArtifactName, Content, Expect) -> Result<(), ArtifactError> + Send + 'a,
     ) -> Result<Self, ArtifactError> {

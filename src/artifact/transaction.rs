@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::stage::{Content, Stage};
 use super::store::{open, parse};
 use super::stream::StagedWriter;
-use super::writer::RunWriter;
+use super::writer::HomeWriter;
 use super::{Artifact, ArtifactError, ArtifactReader};
 use crate::digest::Digest;
 use crate::id::EventId;
@@ -80,7 +80,7 @@ pub(super) struct Staged {
 #[derive(Debug)]
 #[must_use = "nothing is written until the transaction is committed"]
 pub struct Transaction {
-    pub(super) writer: Arc<RunWriter>,
+    pub(super) writer: Arc<HomeWriter>,
     pub(super) durability: Durability,
     pub(super) key: Option<String>,
     pub(super) staged: Vec<Staged>,
@@ -94,7 +94,7 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    pub(crate) fn new(writer: Arc<RunWriter>) -> Self {
+    pub(crate) fn new(writer: Arc<HomeWriter>) -> Self {
         Self {
             writer,
             durability: Durability::Durable,

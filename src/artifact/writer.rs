@@ -6,34 +6,44 @@ use super::apply;
 use crate::finding::Finding;
 use crate::io::Dir;
 use crate::journal::{
-    Appended, Durability, Event, Home, JournalError, LockedLog, Log, Opened, Unsynced, spill,
+    Appended, Durability, Event, Held, Home, JournalError, LockedLog, Log, Opened, Unsynced, spill,
 };
 
-/// The journal of a run, whose committed artifacts are put in place by whoever locks it.
+/// The journal of a run, whose committed artifacts are put in place by whoever locks it, or of a task,
+/// which has none.
 #[derive(Debug)]
-pub(crate) struct RunLog {
+pub(crate) struct HomeLog {
     log: Log,
     findings: Vec<Finding>,
+    /// True once the run was seen to be bound to the caller's lease, or to a newer one.
+    bound: bool,
 }
 
-impl RunLog {
+impl HomeLog {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
         Ok(Self::new(Log::open(home)?))
     }
 
     fn new(log: Log) -> Self {
-        Self { log, findings: Vec::new() }
+        Self { log, findings: Vec::new(), bound: false }
     }
 
-    /// Takes the lock, catches up, and puts in place what others committed and did not apply.
+    /// Takes the lock, catches up, and puts in place what others committed and did not apply. The first
+    /// time, it binds the run to the caller's lease, where a claim that died did not.
     pub(crate) fn lock(&mut self) -> Result<LockedLog<'_>, JournalError> {
         Ok(self.lock_with_findings()?.0)
     }
 
-    /// [`lock`](RunLog::lock), and what could not be put in place.
+    /// [`lock`](HomeLog::lock), and what could not be put in place.
     pub(crate) fn lock_with_findings(
         &mut self,
     ) -> Result<(LockedLog<'_>, &[Finding]), JournalError> {
+        if !self.bound {
+            if self.log.lock()?.wants_binding()? {
+                bind_own(&self.log.home)?;
+            }
+            self.bound = true;
+        }
         let mut locked = self.log.lock()?;
         if locked.has_unapplied() {
             self.findings = apply::recover(&mut locked)?;
@@ -47,19 +57,33 @@ impl RunLog {
     }
 }
 
-/// A run's log, opened by the first that needs it and then shared by threads.
+/// Lets only writers with the lease into a run from here on: bind before reading.
+pub(crate) fn bind(run: &Home, held: &Held<'_>) -> Result<(), JournalError> {
+    HomeLog::open(run)?.lock()?.bind(held)
+}
+
+/// Binds a run to the lease in whose name it is written, if that is still the newest of the task.
+fn bind_own(run: &Home) -> Result<(), JournalError> {
+    let Some(lease) = &run.lease else { return Ok(()) };
+    let mut log = Log::open(&run.of_its_task())?;
+    let mut task = log.lock()?;
+    let held = Held::check(&mut task, lease)?;
+    bind(&run.without_caller(), &held)
+}
+
+/// A run's or a task's log, opened by the first that needs it and then shared by threads.
 ///
 /// The run's directory stays open with it, so that stages and journal are of one run whatever becomes
 /// of its path. Nothing below it stays open between two commits: each opens `.tmp/` and `artifacts/`
 /// anew under the lock, without following a link, and works on these two alone.
 #[derive(Debug)]
-pub(crate) struct RunWriter {
+pub(crate) struct HomeWriter {
     home: Home,
     opened: OnceLock<Opened>,
-    log: Mutex<Option<RunLog>>,
+    log: Mutex<Option<HomeLog>>,
 }
 
-impl RunWriter {
+impl HomeWriter {
     pub(crate) fn new(home: Home) -> Arc<Self> {
         Arc::new(Self { home, opened: OnceLock::new(), log: Mutex::new(None) })
     }
@@ -68,12 +92,12 @@ impl RunWriter {
         &self.home
     }
 
-    /// The run's directory, for reading.
+    /// Its directory, for reading.
     pub(crate) fn dir(&self) -> Result<Dir, JournalError> {
         Ok(Dir::open(self.home.dir())?)
     }
 
-    /// The run's directory, for writing: that no newer code made it was checked.
+    /// Its directory, for writing: that no newer code made it was checked.
     pub(super) fn opened(&self) -> Result<&Opened, JournalError> {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
@@ -86,7 +110,7 @@ impl RunWriter {
     /// Runs something with the log, which no other thread uses meanwhile.
     pub(crate) fn with_log<T, E: From<JournalError>>(
         &self,
-        run: impl FnOnce(&mut RunLog) -> Result<T, E>,
+        run: impl FnOnce(&mut HomeLog) -> Result<T, E>,
     ) -> Result<T, E> {
         // A thread that panicked left either the state before its append or the one after it.
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +118,7 @@ impl RunWriter {
             Some(log) => run(log),
             closed => {
                 let log = Log::open_in(&self.home, self.opened()?.clone())?;
-                run(closed.insert(RunLog::new(log)))
+                run(closed.insert(HomeLog::new(log)))
             }
         }
     }
@@ -105,16 +129,25 @@ impl RunWriter {
         durability: Durability,
     ) -> Result<Vec<Appended>, JournalError> {
         let events = spill(&self.opened()?.dir, &self.home.runtime, events)?;
-        let (appended, unsynced) = self.with_log(|log| {
-            let appended = log.lock()?.append(&events)?;
-            let unsynced = (durability == Durability::Durable).then(|| log.unsynced());
-            Ok::<_, JournalError>((appended, unsynced))
+        self.decide(durability, |locked| locked.append(&events))
+    }
+
+    /// Decides under the lock, from the journal's last word, what to append; what it appended is made as
+    /// durable as asked without the lock.
+    pub(crate) fn decide<T, E: From<JournalError>>(
+        &self,
+        durability: Durability,
+        decide: impl FnOnce(&mut LockedLog<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (decided, unsynced) = self.with_log(|log| {
+            let decided = decide(&mut log.lock()?)?;
+            Ok::<_, E>((decided, log.unsynced()))
         })?;
-        if let Some(unsynced) = unsynced {
+        if durability == Durability::Durable {
             // Others append meanwhile, and share the next sync.
             unsynced.sync()?;
         }
-        Ok(appended)
+        Ok(decided)
     }
 
     /// Catches up and finishes what a crash left; returns what could not be put in place.

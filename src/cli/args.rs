@@ -6,7 +6,12 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use runjournal::{ArtifactName, Digest, Outcome, RunId, TaskId};
 
+use super::approval::ApprovalVerb;
 use super::index_args::{IndexVerb, Query};
+use super::lease::LeaseVerb;
+use super::queue::QueueVerb;
+use super::receipt::ReceiptVerb;
+use super::session::SessionVerb;
 
 const EXIT_CODES: &str = "\
 RUN is TASK/RUN, or any unique prefix of a run's id. Verbs inside a run take it as `-r RUN`; left out, \
@@ -80,6 +85,21 @@ pub(crate) enum Verb {
     /// Append to a run's journal, and read it
     #[command(subcommand)]
     Event(EventVerb),
+    /// Claim a task, so that nobody else writes to it, renew the claim, release it
+    #[command(subcommand)]
+    Lease(LeaseVerb),
+    /// Put work into a queue, take the next piece, say how it went
+    #[command(subcommand)]
+    Queue(QueueVerb),
+    /// Show what became of a command
+    #[command(subcommand)]
+    Receipt(ReceiptVerb),
+    /// List and show a run's sessions with providers
+    #[command(subcommand)]
+    Session(SessionVerb),
+    /// List what a run asks people, and answer
+    #[command(subcommand)]
+    Approval(ApprovalVerb),
     /// Run a program as a step of a run
     #[command(subcommand)]
     Step(StepVerb),
@@ -179,6 +199,17 @@ pub(crate) struct InRun {
     /// TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
     #[arg(short, long, value_name = "RUN")]
     pub(crate) run: Option<String>,
+}
+
+/// Which journal a verb is about: a run's, or a task's own.
+#[derive(Debug, Args)]
+pub(crate) struct InJournal {
+    /// TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
+    #[arg(short, long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// The task's own journal instead of a run's
+    #[arg(short, long, value_name = "TASK", conflicts_with = "run")]
+    pub(crate) task: Option<TaskId>,
 }
 
 /// Which run a verb about a run as a whole is about.

@@ -8,7 +8,10 @@ use super::args::{Cli, Verb};
 use super::error::{CliError, Exit};
 use super::locate::Locator;
 use super::output::Output;
-use super::{artifact, event, index, init, query, repair, run, status, step, task};
+use super::{
+    approval, artifact, event, index, init, lease, query, queue, receipt, repair, run, session,
+    status, step, task,
+};
 
 /// Runs the tool.
 pub(crate) fn main() -> ExitCode {
@@ -40,6 +43,11 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Run(verb) => run::run(&at, verb, output),
         Verb::Artifact(verb) => artifact::artifact(&at, verb, output),
         Verb::Event(verb) => event::event(&at, verb, output),
+        Verb::Lease(verb) => lease::lease(&at, verb, output),
+        Verb::Queue(verb) => queue::queue(&at, verb, output),
+        Verb::Receipt(verb) => receipt::receipt(&at, verb, output),
+        Verb::Session(verb) => session::session(&at, verb, output),
+        Verb::Approval(verb) => approval::approval(&at, verb, output),
         Verb::Step(verb) => step::step(&at, verb, output),
         Verb::Index(verb) => index::index(&at, verb, output),
         Verb::Query(asked) => query::query(&at, asked, output),

@@ -275,7 +275,9 @@ fn of_journal(error: &JournalError) -> Exit {
         | JournalError::KeyConflict { .. }
         | JournalError::VersionConflict { .. }
         | JournalError::CursorMismatch { .. }
-        | JournalError::StepSuperseded { .. } => Exit::Conflict,
+        | JournalError::StepSuperseded { .. }
+        | JournalError::LeaseLost { .. }
+        | JournalError::LeaseRequired { .. } => Exit::Conflict,
         JournalError::TooLarge { .. } | JournalError::BadEvent { .. } => Exit::Usage,
         _ => Exit::Internal,
     }

@@ -2,8 +2,9 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::Index;
-use runjournal::{RunContext, RunId, TaskId, Workspace, WorkspaceError};
+use runjournal::{LeaseRef, RunContext, RunId, Task, TaskId, Workspace, WorkspaceError};
 
+use super::args::InJournal;
 use super::error::CliError;
 
 const ROOT: &str = "RUNJOURNAL_ROOT";
@@ -53,9 +54,31 @@ impl Locator {
         })
     }
 
+    /// The task, written to under the lease of the environment if that is on it.
+    pub(crate) fn task(&self, id: &TaskId) -> Result<Task, CliError> {
+        let task = self.workspace()?.task(id)?;
+        let lease = LeaseRef::from_env()?.filter(|lease| lease.task == *id);
+        Ok(match lease {
+            Some(lease) => task.with_lease(lease),
+            None => task,
+        })
+    }
+
+    /// The journal of the run or the task that is named.
+    pub(crate) fn journal(&self, named: &InJournal) -> Result<Journal, CliError> {
+        match &named.task {
+            Some(task) => self.task(task).map(Journal::Task),
+            None => self.run(named.run.as_deref()).map(Journal::Run),
+        }
+    }
+
     /// The run of that name.
     pub(crate) fn named_run(&self, text: &str) -> Result<RunContext, CliError> {
-        find(&self.workspace()?, text)
+        let found = find(&self.workspace()?, text)?;
+        Ok(match LeaseRef::from_env()?.filter(|lease| lease.task == *found.task_id()) {
+            Some(lease) => found.with_lease(lease),
+            None => found,
+        })
     }
 
     /// The run: the given one, else the one of the environment.
@@ -66,7 +89,7 @@ impl Locator {
         if given.is_none() && self.root.is_none() && variable(ROOT).is_some() {
             return Ok(RunContext::from_env()?);
         }
-        let found = find(&self.workspace()?, &text)?;
+        let found = self.named_run(&text)?;
         // A program inside a step stays inside it, though it names its own run: a newer attempt of
         // the step must be able to refuse its writes.
         match RunContext::from_env() {
@@ -74,6 +97,12 @@ impl Locator {
             _ => Ok(found),
         }
     }
+}
+
+/// A run's journal, or a task's own.
+pub(crate) enum Journal {
+    Run(RunContext),
+    Task(Task),
 }
 
 /// A run by `TASK/RUN`, or by any unique prefix of its id. An id in full wins over longer ones.

@@ -110,7 +110,7 @@ fn pending(context: &RunContext) -> Result<Vec<Finding>, CliError> {
     let patience = Duration::from_millis(200);
     match context.clone().with_lock_timeout(patience).catch_up() {
         Ok(findings) => Ok(findings),
-        Err(JournalError::LockTimeout { .. }) => Ok(Vec::new()),
+        Err(JournalError::LockTimeout { .. } | JournalError::LeaseLost { .. }) => Ok(Vec::new()),
         Err(error) => match CliError::from(error) {
             error if error.exit() == Exit::ReadOnly => Ok(Vec::new()),
             error => Err(error),
@@ -144,7 +144,7 @@ fn start(
     if_absent: bool,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let task = at.workspace()?.task(task)?;
+    let task = at.task(&task)?;
     let context = match run_id {
         Some(run_id) if if_absent => task.open_or_start_run(run_id)?,
         run_id => task.start_run_with(RunOptions { run_id, ..RunOptions::default() })?,

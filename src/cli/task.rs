@@ -107,7 +107,7 @@ struct TaskPage {
 }
 
 fn show(at: &Locator, id: TaskId, output: &mut Output) -> Result<Exit, CliError> {
-    let task = at.workspace()?.task(id)?;
+    let task = at.task(&id)?;
     let page = TaskPage {
         task: TaskView::of(&task)?,
         path: task.path().into_string(),

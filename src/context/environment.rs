@@ -6,11 +6,12 @@ use super::RunContext;
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::{IdError, RunId, TaskId};
 use crate::io::Dir;
-use crate::journal::{Home, Runtime};
+use crate::journal::{Home, LeaseRef, Runtime};
 
 const ROOT: &str = "RUNJOURNAL_ROOT";
 const RUN: &str = "RUNJOURNAL_RUN";
 const STEP: &str = "RUNJOURNAL_STEP";
+const LEASE: &str = "RUNJOURNAL_LEASE";
 const TRACEPARENT: &str = "TRACEPARENT";
 
 /// The environment names no run, or one that is not there.
@@ -95,9 +96,22 @@ fn variable(name: &'static str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
+impl LeaseRef {
+    /// The lease that the parent process works under: `RUNJOURNAL_LEASE` (`TASK/TOKEN`).
+    ///
+    /// # Errors
+    /// [`ContextError::Id`] where the variable holds something else.
+    pub fn from_env() -> Result<Option<Self>, ContextError> {
+        let lease = variable(LEASE).filter(|lease| !lease.is_empty());
+        let lease = lease.map(|lease| lease.parse()).transpose();
+        lease.map_err(|source| ContextError::Id { variable: LEASE, source })
+    }
+}
+
 impl RunContext {
     /// The context that the parent process handed over: `RUNJOURNAL_ROOT` (the workspace),
-    /// `RUNJOURNAL_RUN` (`TASK/RUN`), and where set `RUNJOURNAL_STEP` and `TRACEPARENT`.
+    /// `RUNJOURNAL_RUN` (`TASK/RUN`), and where set `RUNJOURNAL_STEP`, `RUNJOURNAL_LEASE` (`TASK/TOKEN`; of
+    /// another task it is passed over) and `TRACEPARENT`.
     ///
     /// # Errors
     /// [`ContextError`] names the variable that is missing or wrong, or says why the run cannot be
@@ -119,6 +133,9 @@ impl RunContext {
                 step.parse().map_err(|source| ContextError::Id { variable: STEP, source })?;
             context = context.with_step(step);
         }
+        if let Some(lease) = LeaseRef::from_env()?.filter(|lease| lease.task == task) {
+            context = context.with_lease(lease);
+        }
         if let Some(traceparent) = variable(TRACEPARENT).filter(|value| !value.is_empty()) {
             context = context.with_traceparent(traceparent);
         }
@@ -136,8 +153,9 @@ impl RunContext {
             (ROOT, self.root().to_string()),
             (RUN, format!("{}/{}", self.task_id(), self.run_id())),
         ];
-        // An outer step's variables must not reach a child that is not part of it.
+        // An outer step's and lease's variables must not reach a child that is not part of it.
         variables.push((STEP, self.step_ref().map(ToString::to_string).unwrap_or_default()));
+        variables.push((LEASE, self.lease_ref().map(ToString::to_string).unwrap_or_default()));
         variables.extend(self.traceparent().map(|value| (TRACEPARENT, value.to_owned())));
         variables
     }

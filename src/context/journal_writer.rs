@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::artifact::RunWriter;
+use crate::artifact::HomeWriter;
 use crate::journal::{Appended, Durability, Event, JournalError};
 
 /// A writer of a run's journal. It can be cloned and shared by threads; other writers, in this
@@ -12,12 +12,12 @@ use crate::journal::{Appended, Durability, Event, JournalError};
 /// on ([`JournalError::Poisoned`]): the system may have thrown away what it could not write.
 #[derive(Debug, Clone)]
 pub struct JournalWriter {
-    writer: Arc<RunWriter>,
+    writer: Arc<HomeWriter>,
     durability: Durability,
 }
 
 impl JournalWriter {
-    pub(crate) fn open(writer: Arc<RunWriter>) -> Result<Self, JournalError> {
+    pub(crate) fn open(writer: Arc<HomeWriter>) -> Result<Self, JournalError> {
         writer.with_log(|_| Ok::<_, JournalError>(()))?;
         Ok(Self { writer, durability: Durability::Buffered })
     }

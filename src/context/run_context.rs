@@ -7,11 +7,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::JournalWriter;
-use crate::artifact::{Artifacts, RunWriter, Transaction};
+use crate::artifact::{Artifacts, HomeWriter, Transaction};
 use crate::clock::Clock;
 use crate::finding::Finding;
 use crate::id::{IdSource, RunId, TaskId};
-use crate::journal::{Actor, Appended, Event, Events, Home, JournalError, Runtime, StepRef};
+use crate::journal::{
+    Actor, Appended, Event, Events, Home, JournalError, LeaseRef, Runtime, StepRef,
+};
 use crate::layout;
 use crate::name::ArtifactName;
 
@@ -42,6 +44,8 @@ pub struct RunContext {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     step: Option<StepRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease: Option<LeaseRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
     /// The clock, the source of ids and the patience with locks; the system's after a journey.
     #[serde(skip)]
@@ -61,6 +65,7 @@ impl RunContext {
             run_id: run_id.clone(),
             actor: Actor::default(),
             step: None,
+            lease: None,
             traceparent: None,
             runtime: runtime.clone(),
         }
@@ -78,6 +83,14 @@ impl RunContext {
     #[must_use]
     pub fn with_step(mut self, step: StepRef) -> Self {
         self.step = Some(step);
+        self
+    }
+
+    /// The same context, in the name of a lease on its task: what it writes is refused once a newer
+    /// claim took over. What [`Lease::task`](crate::Lease::task) hands out has it already.
+    #[must_use]
+    pub fn with_lease(mut self, lease: LeaseRef) -> Self {
+        self.lease = Some(lease);
         self
     }
 
@@ -131,6 +144,12 @@ impl RunContext {
     #[must_use]
     pub fn step_ref(&self) -> Option<&StepRef> {
         self.step.as_ref()
+    }
+
+    /// The lease that this context writes under.
+    #[must_use]
+    pub fn lease_ref(&self) -> Option<&LeaseRef> {
+        self.lease.as_ref()
     }
 
     pub(crate) fn traceparent(&self) -> Option<&str> {
@@ -188,12 +207,13 @@ impl RunContext {
         let mut home = Home::of_run(&self.root, &self.task_id, &self.run_id, &self.runtime);
         home.actor = self.actor.clone();
         home.step.clone_from(&self.step);
+        home.lease.clone_from(&self.lease);
         home.traceparent.clone_from(&self.traceparent);
         home
     }
 
-    pub(crate) fn writer(&self) -> Arc<RunWriter> {
-        RunWriter::new(self.home())
+    pub(crate) fn writer(&self) -> Arc<HomeWriter> {
+        HomeWriter::new(self.home())
     }
 
     /// The run's artifacts. Nothing is opened before it is used.

@@ -222,7 +222,8 @@ impl Look<'_> {
         };
         let (task, run, key) = (task.clone(), run.clone(), self.job.key);
         let journal = IndexedJournal { key, task, run, genesis };
-        let opened = Opened { dir: Arc::clone(&self.dir), genesis: digest, correlation: None };
+        let opened =
+            Opened { dir: Arc::clone(&self.dir), genesis: digest, correlation: None, first: None };
         Ok((journal, opened))
     }
 

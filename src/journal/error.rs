@@ -10,7 +10,7 @@ use crate::genesis::GenesisError;
 use crate::id::{EventId, StepName};
 use crate::io::LockFile;
 
-use super::{ExpectedVersion, PayloadRef};
+use super::{ExpectedVersion, LeaseRef, PayloadRef};
 
 /// An append or a read of a journal was refused, or failed. Unless a variant says otherwise, nothing
 /// was appended.
@@ -108,6 +108,30 @@ pub enum JournalError {
         started: EventId,
         /// What came after it.
         newest: String,
+    },
+    /// The caller's lease on the task is over, or was never in this journal.
+    #[error(
+        "the lease {lease} is over ({newest}): its writes are refused; stop this worker, or claim the task \
+         again and start from what is on the disk"
+    )]
+    LeaseLost {
+        /// The caller's lease.
+        lease: LeaseRef,
+        /// What came after it.
+        newest: String,
+    },
+    /// Somebody holds a lease, and the caller has none.
+    #[error(
+        "{path} is written under a lease, the newest is {lease} of worker {worker:?}: a writer without it is \
+         refused; join that worker (RUNJOURNAL_LEASE, or `with_lease`), or claim the task"
+    )]
+    LeaseRequired {
+        /// The journal.
+        path: Utf8PathBuf,
+        /// The newest lease that the journal knows.
+        lease: LeaseRef,
+        /// Who holds it.
+        worker: String,
     },
     /// A line or a batch is over its limit.
     #[error("{what} has {size}, and the limit is {limit}; {}", what.advice())]

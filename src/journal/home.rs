@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Actor, HeadPolicy};
+use super::{Actor, Event, HeadPolicy, LeaseRef, types};
 use crate::clock::{Clock, SystemClock};
 use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
@@ -74,7 +74,7 @@ impl FromStr for StepRef {
 #[derive(Debug, Clone)]
 enum Owner {
     Task(TaskId),
-    Run(RunId),
+    Run(TaskId, RunId),
 }
 
 /// A journal's place, and in whose name it is written. A value: nothing is open.
@@ -86,6 +86,7 @@ pub(crate) struct Home {
     pub(crate) runtime: Runtime,
     pub(crate) actor: Actor,
     pub(crate) step: Option<StepRef>,
+    pub(crate) lease: Option<LeaseRef>,
     pub(crate) traceparent: Option<String>,
 }
 
@@ -96,6 +97,8 @@ pub(crate) struct Opened {
     /// Where the chain begins.
     pub(crate) genesis: Digest,
     pub(crate) correlation: Option<String>,
+    /// What a journal that is empty begins with.
+    pub(crate) first: Option<Event>,
 }
 
 impl Home {
@@ -106,7 +109,7 @@ impl Home {
 
     pub(crate) fn of_run(root: &Utf8Path, task: &TaskId, run: &RunId, runtime: &Runtime) -> Self {
         let dir = layout::run_dir(root, task, run);
-        Self::new(root, dir, Owner::Run(run.clone()), runtime, Actor::default())
+        Self::new(root, dir, Owner::Run(task.clone(), run.clone()), runtime, Actor::default())
     }
 
     fn new(
@@ -117,7 +120,25 @@ impl Home {
         actor: Actor,
     ) -> Self {
         let (root, runtime) = (root.to_owned(), runtime.clone());
-        Self { root, dir, owner, runtime, actor, step: None, traceparent: None }
+        Self { root, dir, owner, runtime, actor, step: None, lease: None, traceparent: None }
+    }
+
+    /// The task whose journal this is, or whose run's.
+    pub(crate) fn task_id(&self) -> &TaskId {
+        match &self.owner {
+            Owner::Task(id) | Owner::Run(id, _) => id,
+        }
+    }
+
+    /// The journal of the task, in the name of the same lease.
+    pub(crate) fn of_its_task(&self) -> Self {
+        let lease = self.lease.clone();
+        Self { lease, ..Self::of_task(&self.root, self.task_id(), &self.runtime) }
+    }
+
+    /// The same place in nobody's name.
+    pub(crate) fn without_caller(&self) -> Self {
+        Self { step: None, lease: None, ..self.clone() }
     }
 
     /// The run's or the task's directory.
@@ -129,13 +150,13 @@ impl Home {
     pub(crate) fn default_stream(&self) -> (&'static str, &str) {
         match &self.owner {
             Owner::Task(id) => ("task", id.as_str()),
-            Owner::Run(id) => ("run", id.as_str()),
+            Owner::Run(_, id) => ("run", id.as_str()),
         }
     }
 
     /// True for a run's journal.
     pub(crate) fn is_run(&self) -> bool {
-        matches!(self.owner, Owner::Run(_))
+        matches!(self.owner, Owner::Run(..))
     }
 
     /// Opens the directory for reading.
@@ -152,18 +173,27 @@ impl Home {
 
     fn opened(&self, writable: bool) -> Result<Opened, GenesisError> {
         match &self.owner {
-            Owner::Task(_) => self.opened_as::<TaskGenesis>(writable),
-            Owner::Run(_) => self.opened_as::<RunGenesis>(writable),
+            Owner::Task(_) => self.opened_as(writable, |genesis: &TaskGenesis| {
+                let TaskGenesis { title, objective, .. } = genesis;
+                let event = Event::new(types::TASK_CREATED).key("task:create");
+                Some(event.payload(&serde_json::json!({ "title": title, "objective": objective })))
+            }),
+            Owner::Run(..) => self.opened_as(writable, |_: &RunGenesis| None),
         }
     }
 
-    fn opened_as<G: Genesis>(&self, writable: bool) -> Result<Opened, GenesisError> {
+    fn opened_as<G: Genesis>(
+        &self,
+        writable: bool,
+        first: impl FnOnce(&G) -> Option<Event>,
+    ) -> Result<Opened, GenesisError> {
         let dir = Arc::new(Dir::open(&self.dir)?);
         let read = genesis::read::<G>(&dir)?;
         if writable {
             read.writable(&self.dir)?;
         }
         let correlation = read.value.correlation().map(str::to_owned);
-        Ok(Opened { dir, genesis: read.digest, correlation })
+        let first = first(&read.value).filter(|_| writable);
+        Ok(Opened { dir, genesis: read.digest, correlation, first })
     }
 }

@@ -20,7 +20,7 @@ use crate::journal::log::batch::Staged;
 use crate::journal::log::sync::{SharedSync, not_durable};
 use crate::journal::scan::forward::Forward;
 use crate::journal::scan::{Rest, Seen};
-use crate::journal::{Home, JournalError};
+use crate::journal::{Event, Home, JournalError};
 use crate::layout;
 
 /// What an append survives once it returned.
@@ -46,6 +46,8 @@ pub(crate) struct Log {
     lock: Arc<LockFile>,
     sync: Arc<SharedSync>,
     pub(crate) correlation: Option<String>,
+    /// What the journal begins with, if it is still empty.
+    first: Option<Event>,
     /// The stream of events that name none.
     pub(crate) default_stream: Name,
     /// The stream of the caller's step.
@@ -60,6 +62,8 @@ pub(crate) struct Log {
     head_is_due: bool,
     /// The `step_started` that the caller's own attempt was last seen to be the newest of.
     pub(crate) admitted_at: Option<Place>,
+    /// The newest `lease_bound`, where the caller's lease was seen to be the newest of its resource.
+    pub(crate) bound_at: Option<Place>,
     /// Of the last append, kept for their room.
     pub(crate) lines: Vec<u8>,
     pub(crate) staged: Vec<Staged>,
@@ -89,7 +93,7 @@ impl Log {
 
     /// The same in a directory that was opened for writing before.
     pub(crate) fn open_in(home: &Home, opened: Opened) -> Result<Self, JournalError> {
-        let Opened { dir, genesis, correlation } = opened;
+        let Opened { dir, genesis, correlation, first } = opened;
         let journal = dir.open_dir(layout::JOURNAL_DIR).map_err(JournalError::opening)?;
         let file = journal.open_append(layout::EVENTS).map_err(JournalError::opening)?;
         let lock = Arc::new(journal.open_lock(layout::LOCK_OF_EVENTS)?);
@@ -105,6 +109,7 @@ impl Log {
             file: Arc::new(file),
             lock,
             correlation,
+            first,
             default_stream,
             step_stream,
             stream_names: StreamNames::default(),
@@ -116,6 +121,7 @@ impl Log {
             opened: false,
             head_is_due: false,
             admitted_at: None,
+            bound_at: None,
         })
     }
 
@@ -140,6 +146,7 @@ impl Log {
         let mut locked =
             LockedLog { log: self, rest: Rest::default(), tail: Vec::new(), stale: false };
         locked.catch_up()?;
+        locked.begin()?;
         Ok(locked)
     }
 
@@ -155,6 +162,7 @@ impl Log {
         self.ledger = Ledger::start(self.start, self.home.runtime.head);
         self.opened = false;
         self.admitted_at = None;
+        self.bound_at = None;
     }
 
     /// Leaves a head for the next one, where that saves more than it costs. It is a cache: where it
@@ -217,6 +225,17 @@ impl LockedLog<'_> {
     /// Waits until everything appended is on the disk, with the lock held.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
         self.log.unsynced().sync()
+    }
+
+    /// Makes sure that the journal begins as it has to: its maker may have died before that.
+    fn begin(&mut self) -> Result<(), JournalError> {
+        if self.log.cursor.seq == 0
+            && self.rest.damage().is_none()
+            && let Some(first) = self.log.first.take()
+        {
+            self.append_unfenced(std::slice::from_ref(&first))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn catch_up(&mut self) -> Result<(), JournalError> {

@@ -4,5 +4,6 @@
 pub(crate) mod back;
 pub(crate) mod events;
 pub(crate) mod filter;
+pub(crate) mod fold;
 pub(crate) mod follow;
 pub(crate) mod reader;

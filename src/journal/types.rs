@@ -5,6 +5,10 @@ pub(crate) const TASK_CHANGED: &str = "task_changed";
 pub(crate) const TASK_STATUS_CHANGED: &str = "task_status_changed";
 pub(crate) const TASK_REPAIRED: &str = "task_repaired";
 pub(crate) const RUN_STARTED: &str = "run_started";
+pub(crate) const LEASE_CLAIMED: &str = "lease_claimed";
+pub(crate) const LEASE_RENEWED: &str = "lease_renewed";
+pub(crate) const LEASE_RELEASED: &str = "lease_released";
+pub(crate) const LEASE_BOUND: &str = "lease_bound";
 pub(crate) const RUN_STATUS_CHANGED: &str = "run_status_changed";
 pub(crate) const RUN_REPAIRED: &str = "run_repaired";
 pub(crate) const EXECUTION_COMPLETE: &str = "execution_complete";
@@ -15,6 +19,16 @@ pub(crate) const ARTIFACT_WRITTEN: &str = "artifact_written";
 pub(crate) const ARTIFACT_REMOVED: &str = "artifact_removed";
 pub(crate) const ARTIFACT_ADOPTED: &str = "artifact_adopted";
 pub(crate) const COMMAND_REJECTED: &str = "command_rejected";
+pub(crate) const WORK_ENQUEUED: &str = "work_enqueued";
+pub(crate) const WORK_CLAIMED: &str = "work_claimed";
+pub(crate) const WORK_COMPLETED: &str = "work_completed";
+pub(crate) const WORK_FAILED: &str = "work_failed";
+pub(crate) const WORK_DEAD: &str = "work_dead";
+pub(crate) const SESSION_STARTED: &str = "session_started";
+pub(crate) const SESSION_UPDATED: &str = "session_updated";
+pub(crate) const SESSION_STOPPED: &str = "session_stopped";
+pub(crate) const APPROVAL_REQUESTED: &str = "approval_requested";
+pub(crate) const APPROVAL_RESOLVED: &str = "approval_resolved";
 
 /// True for types that only the library writes. A match, because every event is asked.
 pub(crate) fn is_reserved(event_type: &str) -> bool {
@@ -25,15 +39,15 @@ pub(crate) fn is_reserved(event_type: &str) -> bool {
             | TASK_STATUS_CHANGED
             | TASK_REPAIRED
             | RUN_STARTED
-            | "lease_claimed"
-            | "lease_renewed"
-            | "lease_released"
+            | LEASE_CLAIMED
+            | LEASE_RENEWED
+            | LEASE_RELEASED
             | "hold_placed"
             | "hold_lifted"
             | "run_pruned"
             | "run_restored"
             | RUN_REPAIRED
-            | "lease_bound"
+            | LEASE_BOUND
             | RUN_STATUS_CHANGED
             | EXECUTION_COMPLETE
             | STEP_STARTED
@@ -45,22 +59,22 @@ pub(crate) fn is_reserved(event_type: &str) -> bool {
             | ARTIFACT_ADOPTED
             | "checkpoint_created"
             | COMMAND_REJECTED
-            | "work_enqueued"
-            | "work_claimed"
-            | "work_completed"
-            | "work_failed"
-            | "work_dead"
-            | "session_started"
-            | "session_updated"
-            | "session_stopped"
-            | "approval_requested"
-            | "approval_resolved"
+            | WORK_ENQUEUED
+            | WORK_CLAIMED
+            | WORK_COMPLETED
+            | WORK_FAILED
+            | WORK_DEAD
+            | SESSION_STARTED
+            | SESSION_UPDATED
+            | SESSION_STOPPED
+            | APPROVAL_REQUESTED
+            | APPROVAL_RESOLVED
     )
 }
 
 /// Types of which a journal is asked for the last record.
 pub(crate) const LAST_IS_ASKED: &[&str] =
-    &[TASK_STATUS_CHANGED, RUN_STATUS_CHANGED, EXECUTION_COMPLETE];
+    &[TASK_STATUS_CHANGED, RUN_STATUS_CHANGED, EXECUTION_COMPLETE, LEASE_BOUND];
 
 /// Kinds of streams whose versions mean something to the library.
 pub(crate) const RESERVED_KINDS: &[&str] =

@@ -2,7 +2,7 @@
 
 use super::page::root;
 use super::{Manifest, ManifestError};
-use crate::artifact::RunLog;
+use crate::artifact::HomeLog;
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
@@ -35,7 +35,7 @@ impl Manifest {
     /// [`ManifestError::NotThisRun`] where the run's journal does not bear the page out; otherwise as an
     /// append. Nothing is changed then.
     pub fn write(&self, ctx: &RunContext) -> Result<(), ManifestError> {
-        let mut log = RunLog::open(&ctx.home())?;
+        let mut log = HomeLog::open(&ctx.home())?;
         let locked = log.lock()?;
         locked.sync()?;
         write(self, ctx, &locked)

@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 
 use super::history::{Input, LastAttempt, Progress, STREAM, Started};
 use super::{Signal, Step, StepFailure};
-use crate::artifact::{Last, RunLog, digest_on_disk};
+use crate::artifact::{HomeLog, Last, digest_on_disk};
 use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::error::IoError;
@@ -39,23 +39,27 @@ impl Attempt {
         let name = step.checked_name()?;
         let config = step.rendered_config(&name)?;
         let refused = |source| StepFailure::Journal { step: name.clone(), source };
-        let mut log = RunLog::open(&ctx.home()).map_err(refused)?;
+        let mut log = HomeLog::open(&ctx.home()).map_err(refused)?;
         let mut locked = log.lock().map_err(refused)?;
         let dir = Dir::open(&ctx.run_path()).map_err(|error| refused(error.into()))?;
 
         let mut number = 1;
         let mut superseded = None;
         let last = LastAttempt::read(&mut locked, &name).map_err(refused)?;
-        match last.map(|last| (last.number, last.progress)) {
+        match last.map(|last| (last.number, last.offset, last.progress)) {
             None => {}
-            Some((_, Progress::Completed(signal))) => {
+            Some((_, _, Progress::Completed(signal))) => {
                 // Told only once it is sure to stay: the one who ended it may have died before this.
                 locked.sync().map_err(refused)?;
                 return Ok(Begun::Complete(signal));
             }
-            Some((last, Progress::Failed)) => number = last + 1,
-            Some((last, Progress::Open(started))) => {
-                if let Some(holder) = holder(&dir, started).map_err(|e| refused(e.into()))? {
+            Some((last, _, Progress::Failed)) => number = last + 1,
+            Some((last, offset, Progress::Open(started))) => {
+                // Whoever runs it under a lease that is over, alive or not, cannot end it.
+                let fenced = locked.is_bound_behind(offset).map_err(refused)?;
+                if !fenced
+                    && let Some(holder) = holder(&dir, started).map_err(|e| refused(e.into()))?
+                {
                     let (step, attempt) = (name, last);
                     return Err(StepFailure::StepTaken { step, attempt, holder });
                 }

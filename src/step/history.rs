@@ -72,6 +72,8 @@ pub(super) enum Progress {
 pub(super) struct LastAttempt {
     pub(super) number: u64,
     pub(super) progress: Progress,
+    /// Where the record that says so stands.
+    pub(super) offset: u64,
 }
 
 impl LastAttempt {
@@ -88,7 +90,7 @@ impl LastAttempt {
             types::STEP_FAILED => (record.payload::<Failed>()?.attempt, Progress::Failed),
             _ => return Ok(None),
         };
-        Ok(Some(Self { number, progress }))
+        Ok(Some(Self { number, progress, offset: record.offset() }))
     }
 
     /// That of this step, if it was ever started.

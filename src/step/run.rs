@@ -105,7 +105,10 @@ impl RunContext {
                 StepFailure::Unfinished { step, source: error }
             }
             ArtifactError::Journal(
-                source @ (JournalError::StepSuperseded { .. } | JournalError::Closed { .. }),
+                source @ (JournalError::StepSuperseded { .. }
+                | JournalError::LeaseLost { .. }
+                | JournalError::LeaseRequired { .. }
+                | JournalError::Closed { .. }),
             ) => StepFailure::Journal { step, source },
             refused => self.failed(attempt, Box::new(refused)),
         }

@@ -11,7 +11,7 @@ use super::Signal;
 use super::attempt::Attempt;
 use super::history::{Completed, Failed, Input, Output, STREAM};
 use crate::artifact::{
-    Artifact, ArtifactError, ArtifactReader, Last, RunWriter, StagedWriter, Transaction, to_json,
+    Artifact, ArtifactError, ArtifactReader, HomeWriter, Last, StagedWriter, Transaction, to_json,
 };
 use crate::context::RunContext;
 use crate::digest::Digest;
@@ -27,7 +27,7 @@ use crate::name::ArtifactName;
 pub struct StepContext {
     context: RunContext,
     attempt: Attempt,
-    writer: Arc<RunWriter>,
+    writer: Arc<HomeWriter>,
     work: Mutex<Work>,
 }
 

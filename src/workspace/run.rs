@@ -1,7 +1,7 @@
 //! A run: its state, and its end.
 
 use super::WorkspaceError;
-use crate::artifact::RunLog;
+use crate::artifact::HomeLog;
 use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::finding::Finding;
@@ -137,7 +137,7 @@ impl Run {
     /// [`WorkspaceError::IllegalRunMove`] where there is no such move; final states are reached by
     /// [`complete`](Run::complete).
     pub fn set_status(&self, to: RunStatus, reason: Option<&str>) -> Result<(), WorkspaceError> {
-        let mut log = RunLog::open(&self.context.home())?;
+        let mut log = HomeLog::open(&self.context.home())?;
         let mut locked = log.lock()?;
         let from = status(&mut locked)?;
         if to.is_final() || !from.next().contains(&to) {
@@ -164,7 +164,7 @@ impl Run {
         outcome: Outcome,
         reason: Option<&str>,
     ) -> Result<Appended, WorkspaceError> {
-        let mut log = RunLog::open(&self.context.home())?;
+        let mut log = HomeLog::open(&self.context.home())?;
         // Others write while a long journal is read; under the lock it is only what they added.
         let mut draft = Draft::default();
         let (state, cursor) = self.read(|record| draft.apply(record))?;

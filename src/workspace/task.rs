@@ -1,17 +1,21 @@
 //! A task: what is to be reached, and the runs that try.
 
+use std::sync::Arc;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
-use serde_json::json;
 
 use super::create::make_home;
 use super::workspace::{checked, ids_with};
 use super::{Run, WorkspaceError};
+use crate::artifact::{HomeLog, HomeWriter};
 use crate::context::RunContext;
 use crate::genesis::{self, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{IdError, RunId, TaskId};
 use crate::io::Dir;
-use crate::journal::{Appended, Event, Events, Home, JournalError, Log, Record, Runtime, types};
+use crate::journal::{
+    Appended, Event, Events, Home, JournalError, LeaseRef, Log, Record, Runtime, types,
+};
 use crate::layout::{self, FORMAT_VERSION};
 use crate::status::{TaskMoved, TaskStatus};
 
@@ -39,6 +43,7 @@ pub struct Task {
     root: Utf8PathBuf,
     genesis: TaskGenesis,
     runtime: Runtime,
+    lease: Option<LeaseRef>,
 }
 
 /// The state that a `task_status_changed` moved a task to.
@@ -63,7 +68,7 @@ impl Task {
                 let mut genesis = read.value;
                 // Identity is the path: a moved or copied directory is what its name says.
                 genesis.task_id = id;
-                Ok(Self { root: root.to_owned(), genesis, runtime: runtime.clone() })
+                Ok(Self { root: root.to_owned(), genesis, runtime: runtime.clone(), lease: None })
             }
             Err(GenesisError::Io(error)) if error.is_not_found() => {
                 Err(WorkspaceError::TaskNotFound { task: id })
@@ -85,28 +90,47 @@ impl Task {
         let made =
             make_home(&dir, id.as_str(), &[layout::RUNS], &genesis, runtime.ids.next_id(now))?;
         let task = if made {
-            Self { root: root.to_owned(), genesis, runtime: runtime.clone() }
+            Self { root: root.to_owned(), genesis, runtime: runtime.clone(), lease: None }
         } else {
             Self::open(root, id.clone(), runtime)?
         };
-        // Also where the maker of an existing task died before this record.
-        task.open_log()?.unsynced().sync()?;
+        // Its first record, also where the maker of an existing task died before it.
+        let mut log = Log::open(&task.home())?;
+        drop(log.lock()?);
+        log.unsynced().sync()?;
         if made { Ok(task) } else { Err(WorkspaceError::TaskExists { task: id }) }
     }
 
-    pub(crate) fn home(&self) -> Home {
-        Home::of_task(&self.root, self.id(), &self.runtime)
+    /// The same task, in the name of a lease on it: what it and its runs write is refused once a newer
+    /// claim took over.
+    #[must_use]
+    pub fn with_lease(mut self, lease: LeaseRef) -> Self {
+        self.lease = Some(lease);
+        self
     }
 
-    /// The task's log, which begins with `task_created`.
-    fn open_log(&self) -> Result<Log, WorkspaceError> {
-        let mut log = Log::open(&self.home())?;
-        let created = Event::new(types::TASK_CREATED).key("task:create").payload(&json!({
-            "title": self.genesis.title,
-            "objective": self.genesis.objective,
-        }));
-        log.lock()?.append(std::slice::from_ref(&created))?;
-        Ok(log)
+    /// The lease that this task is written under.
+    #[must_use]
+    pub fn lease_ref(&self) -> Option<&LeaseRef> {
+        self.lease.as_ref()
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        let mut home = Home::of_task(&self.root, self.id(), &self.runtime);
+        home.lease.clone_from(&self.lease);
+        home
+    }
+
+    pub(crate) fn writer(&self) -> Arc<HomeWriter> {
+        HomeWriter::new(self.home())
+    }
+
+    fn context(&self, run: &RunId) -> RunContext {
+        let context = RunContext::new(&self.root, self.id(), run, &self.runtime);
+        match &self.lease {
+            Some(lease) => context.with_lease(lease.clone()),
+            None => context,
+        }
     }
 
     /// Its id.
@@ -155,7 +179,7 @@ impl Task {
     /// # Errors
     /// [`WorkspaceError::IllegalTaskMove`] where there is no such move.
     pub fn set_status(&self, to: TaskStatus) -> Result<(), WorkspaceError> {
-        let mut log = self.open_log()?;
+        let mut log = Log::open(&self.home())?;
         let mut locked = log.lock()?;
         let last = locked.last_of_type(types::TASK_STATUS_CHANGED)?;
         let from = last.map_or(Ok(TaskStatus::default()), |record| moved_to(&record))?;
@@ -183,7 +207,7 @@ impl Task {
         &self,
         id: impl TryInto<RunId, Error: Into<IdError>>,
     ) -> Result<Run, WorkspaceError> {
-        Run::open(RunContext::new(&self.root, self.id(), &checked(id)?, &self.runtime))
+        Run::open(self.context(&checked(id)?))
     }
 
     /// Starts a run with a new id.
@@ -224,9 +248,7 @@ impl Task {
                 Ok(run.context().clone())
             }
             Err(WorkspaceError::RunNotFound { run, .. }) => match self.start_run_as(run) {
-                Err(WorkspaceError::RunExists { run, .. }) => {
-                    Ok(RunContext::new(&self.root, self.id(), &run, &self.runtime))
-                }
+                Err(WorkspaceError::RunExists { run, .. }) => Ok(self.context(&run)),
                 other => other,
             },
             Err(error) => Err(error),
@@ -245,7 +267,7 @@ impl Task {
             None => RunId::from(self.runtime.ids.next_id(now)),
         };
         let parent = options.parent.map(|(task, run)| format!("{task}/{run}"));
-        let context = RunContext::new(&self.root, self.id(), &run_id, &self.runtime);
+        let context = self.context(&run_id);
         let exists = || WorkspaceError::RunExists { task: self.id().clone(), run: run_id.clone() };
         match self.note_run_started(&run_id, parent.as_deref()) {
             // Another parent, so another start: of a run that is there, or of one that was never made.
@@ -271,11 +293,14 @@ impl Task {
         let runs = task_dir.open_dir(layout::RUNS)?;
         let unique = self.runtime.ids.next_id(now);
         let dirs = [layout::ARTIFACTS, layout::TMP];
-        if make_home(&runs, run_id.as_str(), &dirs, &genesis, unique)? {
-            Ok(context)
-        } else {
-            Err(exists())
+        if !make_home(&runs, run_id.as_str(), &dirs, &genesis, unique)? {
+            return Err(exists());
         }
+        if self.lease.is_some() {
+            // Its first record binds it to the lease.
+            HomeLog::open(&context.home())?.lock()?;
+        }
+        Ok(context)
     }
 
     fn note_run_started(
@@ -289,7 +314,7 @@ impl Task {
             #[serde(skip_serializing_if = "Option::is_none")]
             parent: Option<&'a str>,
         }
-        let mut log = self.open_log()?;
+        let mut log = Log::open(&self.home())?;
         let started = Event::new(types::RUN_STARTED)
             .stream("run", run.as_str())
             .key(format!("run:{run}"))

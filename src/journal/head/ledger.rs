@@ -66,6 +66,8 @@ pub(crate) struct Ledger {
     /// What came since the head.
     since: Names<Found>,
     closed: bool,
+    /// The newest `lease_bound`; `None` while nobody asked the head.
+    bound: Option<Option<Place>>,
     /// True if an artifact record may still have to be put in place. The head does not know: it is
     /// bound to the journal, and not to the files beside it.
     unapplied: bool,
@@ -75,7 +77,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn start(cursor: Cursor, policy: HeadPolicy) -> Self {
-        Self { from_scratch: true, ..Self::of(Head::start(cursor), policy) }
+        Self { from_scratch: true, bound: Some(None), ..Self::of(Head::start(cursor), policy) }
     }
 
     /// What the head on the disk knows, if it fits the journal.
@@ -96,6 +98,7 @@ impl Ledger {
             from_scratch: false,
             tables: head.tables.iter().map(|info| Table::new(*info)).collect(),
             closed: head.closed,
+            bound: None,
             unapplied: true,
             head,
             half: None,
@@ -124,6 +127,7 @@ impl Ledger {
                 self.unapplied = true;
             }
             types::EXECUTION_COMPLETE => self.closed = true,
+            types::LEASE_BOUND => self.bound = Some(Some(place)),
             _ => {}
         }
         if types::LAST_IS_ASKED.contains(&record.event_type) {
@@ -153,6 +157,16 @@ impl Ledger {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// The newest `lease_bound`, of which there may be none; `None` while nobody asked the head.
+    pub(crate) fn bound(&self) -> Option<Option<Place>> {
+        self.bound
+    }
+
+    /// Notes what the head said of it.
+    pub(crate) fn note_bound(&mut self, bound: Option<Place>) {
+        self.bound = Some(bound);
     }
 
     /// True if an artifact record may still have to be put in place.

@@ -11,6 +11,23 @@ impl LockedLog<'_> {
     /// Appends events as one batch, whole or not at all: buffered, so it survives this process; for
     /// more, sync afterwards. A key that stands already returns the first events.
     pub(crate) fn append(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
+        self.append_if(events, Self::check_admitted)
+    }
+
+    /// The same for what no lease and no step stands in the way of: claims and bindings themselves, the
+    /// first record, and what people answer.
+    pub(crate) fn append_unfenced(
+        &mut self,
+        events: &[Event],
+    ) -> Result<Vec<Appended>, JournalError> {
+        self.append_if(events, |locked| locked.check_open())
+    }
+
+    fn append_if(
+        &mut self,
+        events: &[Event],
+        check_admitted: impl FnOnce(&mut Self) -> Result<(), JournalError>,
+    ) -> Result<Vec<Appended>, JournalError> {
         check(events)?;
         if self.stale {
             self.catch_up()?;
@@ -19,7 +36,7 @@ impl LockedLog<'_> {
         if let Some(first) = self.duplicate_of(events)? {
             return Ok(first);
         }
-        self.check_admitted()?;
+        check_admitted(self)?;
         self.check_versions(events)?;
         let staged = self.stage(events)?;
         // To look something up may have been to scan the journal anew, and to find damage.
@@ -83,8 +100,10 @@ impl LockedLog<'_> {
         }
     }
 
-    /// Refuses what anybody in a closed run, or an attempt of a step that is over, wants to append.
+    /// Refuses what somebody without the lease, anybody in a closed run, or an attempt of a step that is
+    /// over, wants to append.
     pub(crate) fn check_admitted(&mut self) -> Result<(), JournalError> {
+        self.check_lease()?;
         self.check_open()?;
         let Some(stream) = self.log.step_stream else { return Ok(()) };
         let last = self.find(stream)?.map(|found| found.place);

@@ -1,0 +1,1 @@
+//! Questions that a run asks people, answered once.

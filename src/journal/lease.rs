@@ -1,0 +1,259 @@
+//! What journals say of leases, and the check that keeps out who does not hold one.
+//!
+//! A claim is a record in the task's journal, and its `seq` is the *fencing token*. In a run's journal
+//! `lease_bound` says from where on only writers with that token are let in. Both are decided from the
+//! journal that is written to, under its lock: no clock has a say.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Actor, Event, JournalError, LockedLog, Record, types};
+use crate::clock::Timestamp;
+use crate::id::{IdError, TaskId};
+use crate::journal::head::entry::{Name, Place};
+
+/// The kind of the streams of leases; their ids are the tasks.
+const STREAM: &str = "lease";
+
+/// A claim of a task, by its fencing token: `TASK/TOKEN`. It crosses processes as `RUNJOURNAL_LEASE`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LeaseRef {
+    /// The task.
+    pub task: TaskId,
+    /// The seq of the claim in the task's journal. Of two claims the later one has the greater token.
+    pub token: u64,
+}
+
+impl LeaseRef {
+    /// The claim of a task with this token.
+    #[must_use]
+    pub fn new(task: TaskId, token: u64) -> Self {
+        Self { task, token }
+    }
+}
+
+impl fmt::Display for LeaseRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.task, self.token)
+    }
+}
+
+impl FromStr for LeaseRef {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let bad = || IdError {
+            what: "lease",
+            text: text.to_owned(),
+            reason: "it must be a task id, a slash and the token, a number",
+        };
+        let (task, token) = text.split_once('/').ok_or_else(bad)?;
+        Ok(Self { task: task.parse()?, token: token.parse().map_err(|_| bad())? })
+    }
+}
+
+/// The payload of `lease_claimed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claimed {
+    pub(crate) worker_id: String,
+    pub(crate) ttl_ms: u64,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// The payload of `lease_renewed`, and of `lease_released`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Renewed {
+    pub(crate) token: u64,
+    #[serde(flatten)]
+    pub(crate) claimed: Claimed,
+}
+
+/// The payload of `lease_bound`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bound {
+    pub(crate) resource: TaskId,
+    pub(crate) token: u64,
+    pub(crate) worker_id: String,
+}
+
+impl Bound {
+    fn lease(&self) -> LeaseRef {
+        LeaseRef::new(self.resource.clone(), self.token)
+    }
+}
+
+/// A lease as the task's journal has it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leased {
+    pub(crate) token: u64,
+    pub(crate) claimed: Claimed,
+    /// False once it was released.
+    pub(crate) held: bool,
+    /// The version of its last record in the stream.
+    pub(crate) version: u64,
+}
+
+impl Leased {
+    /// What a record says of a lease, if it says something.
+    pub(crate) fn of(record: &Record) -> Result<Option<Self>, JournalError> {
+        let held = record.event_type() != types::LEASE_RELEASED;
+        let (token, claimed) = match record.event_type() {
+            types::LEASE_CLAIMED => (record.seq(), record.payload()?),
+            types::LEASE_RENEWED | types::LEASE_RELEASED => {
+                let Renewed { token, claimed } = record.payload()?;
+                (token, claimed)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Self { token, claimed, held, version: record.stream_version() }))
+    }
+
+    /// The last word of a task's journal on its lease.
+    pub(crate) fn read(locked: &mut LockedLog<'_>) -> Result<Option<Self>, JournalError> {
+        let task = locked.home().task_id().clone();
+        let last = locked.last(STREAM, task.as_str())?;
+        last.map_or(Ok(None), |record| Self::of(&record))
+    }
+
+    /// Why a lease with another token, or a released one, is over.
+    fn newer(&self) -> String {
+        let Self { token, claimed: Claimed { worker_id, .. }, held, .. } = self;
+        if *held {
+            format!("token {token} of worker {worker_id:?} is the newest")
+        } else {
+            format!("token {token} was released")
+        }
+    }
+}
+
+/// A record of a lease in the task's journal.
+pub(crate) fn lease_event(event_type: &str, task: &TaskId, payload: &impl Serialize) -> Event {
+    Event::new(event_type).stream(STREAM, task.as_str()).payload(payload)
+}
+
+/// That a task is held by a lease: its journal says so, and stays locked as long as this lives. To bind a
+/// run needs it, so that the order of locks is always the task's, then the run's.
+pub(crate) struct Held<'a> {
+    lease: LeaseRef,
+    worker_id: String,
+    task_is_locked: PhantomData<&'a ()>,
+}
+
+impl<'a> Held<'a> {
+    /// Checks that a lease is the newest of a task, and not released.
+    pub(crate) fn check(
+        task: &'a mut LockedLog<'_>,
+        lease: &LeaseRef,
+    ) -> Result<Self, JournalError> {
+        let lost = |newest| JournalError::LeaseLost { lease: lease.clone(), newest };
+        let here = *task.home().task_id() == lease.task;
+        let leased = if here { Leased::read(task)? } else { None };
+        let Some(leased) = leased else {
+            return Err(lost(format!("{} knows no such lease", task.home().dir())));
+        };
+        if !leased.held || leased.token != lease.token {
+            return Err(lost(leased.newer()));
+        }
+        let worker_id = leased.claimed.worker_id;
+        Ok(Self { lease: lease.clone(), worker_id, task_is_locked: PhantomData })
+    }
+}
+
+impl LockedLog<'_> {
+    /// Lets only writers with this lease into the run's journal from here on. A run that is closed needs
+    /// no binding.
+    pub(crate) fn bind(&mut self, held: &Held<'_>) -> Result<(), JournalError> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        let Held { lease: LeaseRef { task, token }, worker_id, .. } = held;
+        let bound = Bound { resource: task.clone(), token: *token, worker_id: worker_id.clone() };
+        let event = lease_event(types::LEASE_BOUND, task, &bound)
+            .key(format!("lease:{task}:{token}"))
+            .actor(Actor::new("worker", Some(worker_id.clone())));
+        self.append_unfenced(std::slice::from_ref(&event)).map(|_| ())
+    }
+
+    /// True if the run was bound to a lease behind this place: who wrote there is not let in any more.
+    pub(crate) fn is_bound_behind(&mut self, offset: u64) -> Result<bool, JournalError> {
+        Ok(self.newest_bound()?.is_some_and(|place| place.offset > offset))
+    }
+
+    /// True if the caller's lease is newer than the newest that the run's journal was bound to, so that
+    /// the task's journal has to be asked.
+    pub(crate) fn wants_binding(&mut self) -> Result<bool, JournalError> {
+        let Some(lease) = self.log.home.lease.clone() else { return Ok(false) };
+        if self.is_closed() {
+            return Ok(false);
+        }
+        let bound = self.last_bound(&lease.task)?;
+        Ok(bound.is_none_or(|bound| bound.token < lease.token))
+    }
+
+    /// Refuses a caller without the lease, if there is one. In a run it is the one that the run was bound
+    /// to last; in a task's journal the newest claim, until it is released.
+    pub(super) fn check_lease(&mut self) -> Result<(), JournalError> {
+        if self.log.home.is_run() { self.check_bound() } else { self.check_held() }
+    }
+
+    fn check_held(&mut self) -> Result<(), JournalError> {
+        if let Some(lease) = self.log.home.lease.clone() {
+            return Held::check(self, &lease).map(|_| ());
+        }
+        match Leased::read(self)?.filter(|leased| leased.held) {
+            None => Ok(()),
+            Some(Leased { token, claimed: Claimed { worker_id: worker, .. }, .. }) => {
+                let path = self.log.file.path().to_owned();
+                let lease = LeaseRef::new(self.log.home.task_id().clone(), token);
+                Err(JournalError::LeaseRequired { path, lease, worker })
+            }
+        }
+    }
+
+    fn check_bound(&mut self) -> Result<(), JournalError> {
+        let newest = self.newest_bound()?;
+        if newest == self.log.bound_at && (newest.is_some() || self.log.home.lease.is_none()) {
+            return Ok(());
+        }
+        let Some(lease) = self.log.home.lease.clone() else {
+            let Some(record) = self.last_of_type(types::LEASE_BOUND)? else { return Ok(()) };
+            let bound: Bound = record.payload()?;
+            let (lease, worker) = (bound.lease(), bound.worker_id);
+            let path = self.log.file.path().to_owned();
+            return Err(JournalError::LeaseRequired { path, lease, worker });
+        };
+        let newest_is = match self.last_bound(&lease.task)? {
+            Some(bound) if bound.token == lease.token => {
+                self.log.bound_at = newest;
+                return Ok(());
+            }
+            Some(bound) => {
+                format!("token {} of worker {:?} is the newest", bound.token, bound.worker_id)
+            }
+            // Nobody goes on in a closed run, and none is bound to a lease.
+            None if self.is_closed() => return Ok(()),
+            None => format!("{} is not bound to it", self.log.file.path()),
+        };
+        Err(JournalError::LeaseLost { lease, newest: newest_is })
+    }
+
+    /// The last binding of the run to a lease of this task.
+    fn last_bound(&mut self, task: &TaskId) -> Result<Option<Bound>, JournalError> {
+        let last = self.last(STREAM, task.as_str())?;
+        let bound = last.filter(|record| record.event_type() == types::LEASE_BOUND);
+        bound.map_or(Ok(None), |record| record.payload().map(Some))
+    }
+
+    /// Where the newest binding to any lease stands.
+    fn newest_bound(&mut self) -> Result<Option<Place>, JournalError> {
+        if let Some(bound) = self.log.ledger.bound() {
+            return Ok(bound);
+        }
+        let found = self.find(Name::record_type(types::LEASE_BOUND))?.map(|found| found.place);
+        self.log.ledger.note_bound(found);
+        Ok(found)
+    }
+}

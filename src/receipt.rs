@@ -1,0 +1,1 @@
+//! Receipts: commands that are decided once.

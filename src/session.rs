@@ -1,0 +1,1 @@
+//! Sessions with providers, which a restarted process resumes.
