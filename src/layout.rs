@@ -26,6 +26,8 @@ pub(crate) const SYNC: &str = "journal/.sync";
 pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LOCK_OF_EVENTS: &str = ".lock";
 pub(crate) const HEAD: &str = ".head";
+/// In a task's.
+pub(crate) const LEASE: &str = ".lease";
 #[cfg(feature = "sqlite")]
 pub(crate) const INDEX: &str = ".index";
 pub(crate) const TMP: &str = ".tmp";

@@ -52,6 +52,7 @@
 //! | read them as a type of yours | [`Record::decode`] |
 //! | see them as they come, and go on later | [`Events::follow`], [`Follow`], [`Follow::cursor`] |
 //! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
+//! | keep others from writing to a task while you work on it | [`Task::claim`], [`Lease`], [`Heartbeat`] |
 //! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
@@ -72,6 +73,7 @@
 //! | `context` | [`RunContext`] and [`JournalWriter`]: where a node stands |
 //! | `manifest` | [`Manifest`]: one page that describes the whole run |
 //! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, creation, completion |
+//! | `lease` | [`Lease`]: who may write to a task |
 //! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
@@ -144,6 +146,7 @@ pub use journal::{
     Followed, Garbage, JournalError, LeaseRef, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE,
     PayloadRef, Record, StepRef, TooLarge,
 };
+pub use lease::{Heartbeat, Lease, LeaseError, LeaseState};
 pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
 pub use repair::RepairPlan;

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
-    ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, ManifestError,
-    RunStatus, StepFailure, WorkspaceError,
+    ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, LeaseError,
+    ManifestError, RunStatus, StepFailure, WorkspaceError,
 };
 
 /// The exit codes of the tool; scripts rely on them.
@@ -47,6 +47,12 @@ pub(crate) enum CliError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Step(#[from] StepFailure),
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    #[error(
+        "no lease is given; name its token with --token N, or set RUNJOURNAL_LEASE to TASK/TOKEN"
+    )]
+    NoLease,
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("the index cannot be brought up to the tree; --stale asks it as it is")]
@@ -200,10 +206,12 @@ impl CliError {
             Self::Artifact(error) => of_artifact(error),
             Self::Manifest(error) => of_manifest(error),
             Self::Step(error) => of_step(error),
+            Self::Lease(error) => of_lease(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }
             | Self::NoRun
+            | Self::NoLease
             | Self::AmbiguousRun { .. }
             | Self::EndlessDocument
             | Self::BadCursor { .. }
@@ -341,6 +349,17 @@ fn of_step(error: &StepFailure) -> Exit {
         StepFailure::BadName(_) | StepFailure::BadConfig { .. } => Exit::Usage,
         StepFailure::Journal { source, .. } => of_journal(source),
         StepFailure::Unfinished { source, .. } => of_artifact(source),
+        _ => Exit::Internal,
+    }
+}
+
+fn of_lease(error: &LeaseError) -> Exit {
+    match error {
+        LeaseError::LeaseHeld { .. } => Exit::Conflict,
+        LeaseError::BadClaim { .. } => Exit::Usage,
+        LeaseError::NotBound { source, .. } | LeaseError::Journal(source) => of_journal(source),
+        LeaseError::Workspace(error) => of_workspace(error),
+        LeaseError::Io(error) => of_io(error),
         _ => Exit::Internal,
     }
 }

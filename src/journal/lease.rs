@@ -138,7 +138,7 @@ pub(crate) fn lease_event(event_type: &str, task: &TaskId, payload: &impl Serial
 /// run needs it, so that the order of locks is always the task's, then the run's.
 pub(crate) struct Held<'a> {
     lease: LeaseRef,
-    worker_id: String,
+    claimed: Claimed,
     task_is_locked: PhantomData<&'a ()>,
 }
 
@@ -157,8 +157,13 @@ impl<'a> Held<'a> {
         if !leased.held || leased.token != lease.token {
             return Err(lost(leased.newer()));
         }
-        let worker_id = leased.claimed.worker_id;
-        Ok(Self { lease: lease.clone(), worker_id, task_is_locked: PhantomData })
+        let claimed = leased.claimed;
+        Ok(Self { lease: lease.clone(), claimed, task_is_locked: PhantomData })
+    }
+
+    /// What the last record says of it.
+    pub(crate) fn claimed(self) -> Claimed {
+        self.claimed
     }
 }
 
@@ -169,7 +174,7 @@ impl LockedLog<'_> {
         if self.is_closed() {
             return Ok(());
         }
-        let Held { lease: LeaseRef { task, token }, worker_id, .. } = held;
+        let Held { lease: LeaseRef { task, token }, claimed: Claimed { worker_id, .. }, .. } = held;
         let bound = Bound { resource: task.clone(), token: *token, worker_id: worker_id.clone() };
         let event = lease_event(types::LEASE_BOUND, task, &bound)
             .key(format!("lease:{task}:{token}"))
@@ -189,8 +194,8 @@ impl LockedLog<'_> {
         if self.is_closed() {
             return Ok(false);
         }
-        let bound = self.last_bound(&lease.task)?;
-        Ok(bound.is_none_or(|bound| bound.token < lease.token))
+        let newest = self.last_bound()?.map(|bound| bound.lease());
+        Ok(newest.is_none_or(|newest| newest.task != lease.task || newest.token < lease.token))
     }
 
     /// Refuses a caller without the lease, if there is one. In a run it is the one that the run was bound
@@ -218,33 +223,34 @@ impl LockedLog<'_> {
         if newest == self.log.bound_at && (newest.is_some() || self.log.home.lease.is_none()) {
             return Ok(());
         }
-        let Some(lease) = self.log.home.lease.clone() else {
-            let Some(record) = self.last_of_type(types::LEASE_BOUND)? else { return Ok(()) };
-            let bound: Bound = record.payload()?;
-            let (lease, worker) = (bound.lease(), bound.worker_id);
-            let path = self.log.file.path().to_owned();
-            return Err(JournalError::LeaseRequired { path, lease, worker });
-        };
-        let newest_is = match self.last_bound(&lease.task)? {
-            Some(bound) if bound.token == lease.token => {
+        let bound = self.last_bound()?;
+        let path = || self.log.file.path().to_owned();
+        let (lease, newest) = match (self.log.home.lease.clone(), bound) {
+            (None, None) => return Ok(()),
+            (None, Some(bound)) => {
+                let (lease, worker) = (bound.lease(), bound.worker_id);
+                return Err(JournalError::LeaseRequired { path: path(), lease, worker });
+            }
+            (Some(lease), Some(bound)) if bound.lease() == lease => {
                 self.log.bound_at = newest;
                 return Ok(());
             }
-            Some(bound) => {
-                format!("token {} of worker {:?} is the newest", bound.token, bound.worker_id)
+            // Nobody goes on in a closed run, which no lease binds any more.
+            (Some(_), None) if self.is_closed() => return Ok(()),
+            (Some(lease), None) => (lease, format!("{} is not bound to it", path())),
+            (Some(lease), Some(bound)) => {
+                let newest =
+                    format!("{} of worker {:?} is the newest", bound.lease(), bound.worker_id);
+                (lease, newest)
             }
-            // Nobody goes on in a closed run, and none is bound to a lease.
-            None if self.is_closed() => return Ok(()),
-            None => format!("{} is not bound to it", self.log.file.path()),
         };
-        Err(JournalError::LeaseLost { lease, newest: newest_is })
+        Err(JournalError::LeaseLost { lease, newest })
     }
 
-    /// The last binding of the run to a lease of this task.
-    fn last_bound(&mut self, task: &TaskId) -> Result<Option<Bound>, JournalError> {
-        let last = self.last(STREAM, task.as_str())?;
-        let bound = last.filter(|record| record.event_type() == types::LEASE_BOUND);
-        bound.map_or(Ok(None), |record| record.payload().map(Some))
+    /// The last binding of the run.
+    fn last_bound(&mut self) -> Result<Option<Bound>, JournalError> {
+        let last = self.last_of_type(types::LEASE_BOUND)?;
+        last.map_or(Ok(None), |record| record.payload().map(Some))
     }
 
     /// Where the newest binding to any lease stands.

@@ -202,6 +202,11 @@ impl LockedLog<'_> {
         &self.log.dir
     }
 
+    /// The directory of the journal itself.
+    pub(crate) fn journal_dir(&self) -> &Dir {
+        &self.log.journal
+    }
+
     pub(crate) fn home(&self) -> &Home {
         &self.log.home
     }

@@ -125,7 +125,11 @@ impl Task {
         HomeWriter::new(self.home())
     }
 
-    fn context(&self, run: &RunId) -> RunContext {
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub(crate) fn context(&self, run: &RunId) -> RunContext {
         let context = RunContext::new(&self.root, self.id(), run, &self.runtime);
         match &self.lease {
             Some(lease) => context.with_lease(lease.clone()),

@@ -46,6 +46,8 @@ mod lab;
 #[cfg(test)]
 mod large_files;
 #[cfg(test)]
+mod leases;
+#[cfg(test)]
 mod live_copy;
 #[cfg(test)]
 mod manifest;

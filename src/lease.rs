@@ -1,1 +1,0 @@
-//! Leases: who may write to a task.

@@ -1,0 +1,333 @@
+//! Leases: who may write to a task, and who may not any more.
+
+use std::time::Duration;
+
+use runjournal::testing::TestWorkspace;
+use runjournal::{
+    Artifact, Event, JournalError, Lease, LeaseError, Outcome, RunContext, Signal, StepFailure,
+    TaskStatus, WorkspaceError,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: i64 = 86_400_000_000;
+const NOTE: Artifact<String> = Artifact::json("note.json");
+
+fn is_lost<T: std::fmt::Debug>(result: Result<T, JournalError>) {
+    let error = result.expect_err("it was let in");
+    assert!(matches!(error, JournalError::LeaseLost { .. }), "{error}");
+}
+
+fn is_required<T: std::fmt::Debug>(result: Result<T, JournalError>) {
+    let error = result.expect_err("it was let in");
+    assert!(matches!(error, JournalError::LeaseRequired { .. }), "{error}");
+}
+
+fn types(ctx: &RunContext) -> Vec<String> {
+    let records = ctx.events().unwrap().read_all().unwrap().0;
+    records.iter().map(|record| record.event_type().to_owned()).collect()
+}
+
+#[test]
+fn a_claim_binds_every_unfinished_run_and_keeps_others_out() {
+    let test = TestWorkspace::new().unwrap();
+    let before = test.start_run("RUN-1").unwrap();
+    let finished = test.start_run("RUN-2").unwrap();
+    finished.run().unwrap().complete(Outcome::Failed, None).unwrap();
+    before.append(Event::new("noted")).unwrap();
+    let kept = before.journal().unwrap();
+
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    assert_eq!(types(&before), ["noted", "lease_bound"]);
+    assert_eq!(types(&finished), ["execution_complete"]);
+    // Nobody without the lease is let in, whatever he holds open.
+    is_required(before.append(Event::new("noted")));
+    is_required(kept.append(Event::new("noted")));
+    let refused = before.artifacts().write(NOTE, &"x".to_owned()).unwrap_err();
+    assert!(refused.to_string().contains("worker-1"), "{refused}");
+    assert!(matches!(
+        before.step("plan", |_| Ok(Signal::new("never"))),
+        Err(StepFailure::Journal { source: JournalError::LeaseRequired { .. }, .. })
+    ));
+    assert!(matches!(
+        before.run().unwrap().complete(Outcome::Success, None),
+        Err(WorkspaceError::Journal(JournalError::LeaseRequired { .. }))
+    ));
+    assert!(matches!(
+        test.task().set_status(TaskStatus::InProgress),
+        Err(WorkspaceError::Journal(JournalError::LeaseRequired { .. }))
+    ));
+    assert!(test.start_run("RUN-3").is_err());
+
+    // The holder is, and a run that it starts begins with the binding.
+    let mine = lease.task().run("RUN-1").unwrap().context().clone();
+    mine.append(Event::new("worked")).unwrap();
+    mine.artifacts().write(NOTE, &"mine".to_owned()).unwrap();
+    lease.task().set_status(TaskStatus::InProgress).unwrap();
+    let new = lease.task().start_run_as("RUN-3").unwrap();
+    assert_eq!(types(&new), ["lease_bound"]);
+    new.append(Event::new("worked")).unwrap();
+    new.run().unwrap().complete(Outcome::Success, None).unwrap();
+    assert_eq!(types(&before), ["noted", "lease_bound", "worked", "artifact_written"]);
+}
+
+#[test]
+fn a_lease_that_is_held_is_not_claimed_and_one_that_expired_is() {
+    let test = TestWorkspace::new().unwrap();
+    let run = test.start_run("RUN-1").unwrap();
+    let first = test.task().claim("worker-1", MINUTE).unwrap();
+    let told = test.task().claim("worker-2", MINUTE).unwrap_err();
+    let LeaseError::LeaseHeld { worker, expires_at, .. } = &told else { panic!("{told}") };
+    assert_eq!(worker, "worker-1");
+    assert_eq!(*expires_at, test.task().lease().unwrap().unwrap().expires_at);
+    assert!(told.to_string().starts_with("the task TASK-1 is claimed already"), "{told}");
+
+    test.clock().advance(59_000_000);
+    first.renew().unwrap();
+    test.clock().advance(59_000_000);
+    assert!(test.task().claim("worker-2", MINUTE).is_err());
+    test.clock().advance(2_000_000);
+    assert!(test.task().lease().unwrap().unwrap().expired);
+    // Expired is not lost: nobody else claimed the task.
+    let old = first.task().run("RUN-1").unwrap().context().clone();
+    let kept = old.journal().unwrap();
+    kept.append(Event::new("late")).unwrap();
+
+    let second = test.task().claim("worker-2", MINUTE).unwrap();
+    assert!(second.reference().token > first.reference().token);
+    is_lost(kept.append(Event::new("too_late")));
+    is_lost(old.append(Event::new("too_late")));
+    assert!(matches!(first.renew(), Err(LeaseError::Journal(JournalError::LeaseLost { .. }))));
+    assert!(matches!(first.release(), Err(LeaseError::Journal(JournalError::LeaseLost { .. }))));
+    assert!(first.task().start_run_as("RUN-9").is_err());
+    assert_eq!(types(&run), ["lease_bound", "late", "lease_bound"]);
+}
+
+#[test]
+fn what_is_released_is_free_and_its_runs_stay_closed_to_strangers() {
+    let test = TestWorkspace::new().unwrap();
+    let run = test.start_run("RUN-1").unwrap();
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    let mine = lease.task().run("RUN-1").unwrap().context().clone();
+    lease.release().unwrap();
+    lease.release().unwrap();
+    let records = test.task().events().unwrap().of_type("lease_released").count();
+    assert_eq!(records, 1);
+    assert!(test.task().lease().unwrap().unwrap().released);
+    // In a run, who was bound last decides; in the task's journal, that nobody holds it.
+    is_required(run.append(Event::new("noted")));
+    mine.append(Event::new("still_bound")).unwrap();
+    test.task().set_status(TaskStatus::InProgress).unwrap();
+    assert!(lease.task().set_status(TaskStatus::Done).is_err());
+    assert!(lease.renew().is_err());
+
+    let next = test.task().claim("worker-2", MINUTE).unwrap();
+    is_lost(mine.append(Event::new("over")));
+    next.task().run("RUN-1").unwrap().context().append(Event::new("worked")).unwrap();
+}
+
+#[test]
+fn a_worker_that_claims_again_leaves_its_former_self_behind() {
+    let test = TestWorkspace::new().unwrap();
+    test.start_run("RUN-1").unwrap();
+    let before = test.task().claim("worker-1", MINUTE).unwrap();
+    let after = test.task().claim("worker-1", MINUTE).unwrap();
+    let run = |lease: &Lease| lease.task().run("RUN-1").unwrap().context().clone();
+    is_lost(run(&before).append(Event::new("noted")));
+    run(&after).append(Event::new("noted")).unwrap();
+}
+
+#[test]
+fn clocks_that_jump_by_days_let_nobody_in() {
+    for jump in [DAY * 3, -DAY * 3] {
+        let test = TestWorkspace::new().unwrap();
+        let run = test.start_run("RUN-1").unwrap();
+        let first = test.task().claim("worker-1", MINUTE).unwrap();
+        let old = first.task().run("RUN-1").unwrap().context().clone();
+        test.clock().advance(jump);
+        match test.task().claim("worker-2", MINUTE) {
+            Ok(second) => {
+                is_lost(old.append(Event::new("stale")));
+                assert!(first.renew().is_err());
+                second.task().run("RUN-1").unwrap().context().append(Event::new("new")).unwrap();
+            }
+            Err(error) => {
+                assert!(matches!(error, LeaseError::LeaseHeld { .. }), "{error}");
+                old.append(Event::new("held")).unwrap();
+            }
+        }
+        is_required(run.append(Event::new("stranger")));
+    }
+}
+
+#[test]
+fn whoever_waits_needs_no_clock() {
+    let test = TestWorkspace::new().unwrap();
+    let short = Duration::from_millis(150);
+    // By the clock, it ends in a year.
+    test.clock().advance(DAY * 365);
+    let lease = test.task().claim("worker-1", short).unwrap();
+    test.clock().advance(-DAY * 365);
+    assert!(test.task().claim("worker-2", MINUTE).is_err());
+    let heartbeat = lease.heartbeat().unwrap();
+    let waited = test.task().claim_within("worker-2", MINUTE, short * 3);
+    assert!(matches!(waited, Err(LeaseError::LeaseHeld { .. })), "it gave signs of life");
+    assert_eq!(heartbeat.lost(), None);
+    drop(heartbeat);
+    let second = test.task().claim_within("worker-2", MINUTE, short * 20).unwrap();
+    assert!(second.reference().token > lease.reference().token);
+}
+
+#[test]
+fn a_heartbeat_keeps_a_lease_stops_with_its_guard_and_notices_a_loss() {
+    let test = TestWorkspace::new().unwrap();
+    let ttl = Duration::from_millis(60);
+    let lease = test.task().claim("worker-1", ttl).unwrap();
+    let hint = test.task().path().join("journal/.lease");
+    let heartbeat = lease.heartbeat().unwrap();
+    let wait_for = |what: &dyn Fn() -> bool| {
+        let begun = std::time::Instant::now();
+        while !what() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it never came");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_for(&|| hint.exists());
+    let first = test.task().lease().unwrap().unwrap().expires_at;
+    wait_for(&|| test.task().lease().unwrap().unwrap().expires_at > first);
+    wait_for(&|| test.task().events().unwrap().of_type("lease_renewed").count() > 0);
+    // The hint may be lost, or half: the next beat makes it anew.
+    std::fs::write(&hint, "{\"token\":").unwrap();
+    assert!(test.task().lease().is_ok());
+    std::fs::remove_file(&hint).unwrap();
+    wait_for(&|| hint.exists());
+
+    test.clock().advance(DAY);
+    let thief = test.task().claim("worker-2", MINUTE).unwrap();
+    wait_for(&|| heartbeat.lost().is_some());
+    assert!(heartbeat.lost().unwrap().contains("worker-2"));
+    drop(heartbeat);
+    // A hint of the claim before is passed over.
+    let state = test.task().lease().unwrap().unwrap();
+    assert_eq!((state.lease, state.worker.as_str()), (thief.reference().clone(), "worker-2"));
+
+    let records = || test.task().events().unwrap().count();
+    let heartbeat = thief.heartbeat().unwrap();
+    drop(heartbeat);
+    let (before, expires_at) = (records(), test.task().lease().unwrap().unwrap().expires_at);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(records(), before);
+    assert_eq!(test.task().lease().unwrap().unwrap().expires_at, expires_at);
+}
+
+#[test]
+fn a_claim_that_died_half_bound_is_finished_by_the_holders_first_write() {
+    let test = TestWorkspace::new().unwrap();
+    let run = test.start_run("RUN-1").unwrap();
+    let old = test.task().claim("worker-1", MINUTE).unwrap();
+    let old_ctx = old.task().run("RUN-1").unwrap().context().clone();
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    // A run that was made by somebody without the lease, before it was claimed, and was not seen then.
+    let journal = run.run_path().join("journal");
+    let lines = std::fs::read_to_string(journal.join("events.jsonl")).unwrap();
+    let first: String = lines.split_inclusive('\n').take(1).collect();
+    std::fs::write(journal.join("events.jsonl"), first).unwrap();
+    let _ = std::fs::remove_file(journal.join(".head"));
+    assert_eq!(types(&run), ["lease_bound"]);
+
+    // The former holder is bound there, and lets itself in no further than the task's journal allows.
+    let ctx = lease.task().run("RUN-1").unwrap().context().clone();
+    ctx.append(Event::new("worked")).unwrap();
+    is_lost(old_ctx.append(Event::new("stale")));
+    assert_eq!(types(&run), ["lease_bound", "lease_bound", "worked"]);
+}
+
+#[test]
+fn an_unbound_run_takes_no_lease_that_is_over() {
+    let test = TestWorkspace::new().unwrap();
+    let old = test.task().claim("worker-1", MINUTE).unwrap();
+    old.release().unwrap();
+    // Made while nobody held the task.
+    let run = test.start_run("RUN-1").unwrap();
+    let ctx = old.task().run("RUN-1").unwrap().context().clone();
+    is_lost(ctx.append(Event::new("stale")));
+    run.append(Event::new("free")).unwrap();
+    assert_eq!(types(&run), ["free"]);
+}
+
+#[test]
+fn a_step_of_a_lease_that_is_over_is_taken_over_though_it_is_alive() {
+    let test = TestWorkspace::new().unwrap();
+    test.start_run("RUN-1").unwrap();
+    let context = |lease: &Lease| lease.task().run("RUN-1").unwrap().context().clone();
+    let first = test.task().claim("worker-1", MINUTE).unwrap();
+    let (old, task) = (context(&first), test.task().clone());
+    let outcome = old.step("plan", |s| {
+        s.write(NOTE, &"old".to_owned())?;
+        // While this one lives, its own lease's other process is told so.
+        assert!(matches!(
+            context(&first).step("plan", |_| Ok(Signal::new("x"))),
+            Err(StepFailure::StepTaken { .. })
+        ));
+        let second = task.claim("worker-1", MINUTE)?;
+        let signal = context(&second).step("plan", |s| {
+            s.write(NOTE, &"new".to_owned())?;
+            Ok(Signal::new("new"))
+        })?;
+        assert_eq!(signal, "new");
+        Ok(Signal::new("old"))
+    });
+    let failure = outcome.unwrap_err();
+    assert!(
+        matches!(&failure, StepFailure::Journal { source: JournalError::LeaseLost { .. }, .. }),
+        "{failure}"
+    );
+    assert_eq!(old.artifacts().read(NOTE).unwrap(), "new");
+}
+
+#[test]
+fn a_claim_fails_while_a_run_cannot_be_bound() {
+    let test = TestWorkspace::new().unwrap();
+    let run = test.start_run("RUN-1").unwrap();
+    let journal = run.run_path().join("journal/events.jsonl");
+    std::fs::write(&journal, "not a record\n").unwrap();
+    let error = test.task().claim("worker-1", MINUTE).unwrap_err();
+    let LeaseError::NotBound { run: named, .. } = &error else { panic!("{error}") };
+    assert_eq!(named.as_str(), "RUN-1");
+    std::fs::write(&journal, "").unwrap();
+    test.task().claim("worker-1", MINUTE).unwrap();
+    assert_eq!(types(&run), ["lease_bound"]);
+}
+
+#[test]
+fn a_bad_claim_is_refused_and_leaves_nothing() {
+    let test = TestWorkspace::new().unwrap();
+    for (worker, ttl) in [("", MINUTE), ("a\nb", MINUTE), ("worker-1", Duration::ZERO)] {
+        let error = test.task().claim(worker, ttl).unwrap_err();
+        assert!(matches!(error, LeaseError::BadClaim { .. }), "{error}");
+    }
+    assert_eq!(test.task().lease().unwrap(), None);
+    test.task().claim("worker-1", Duration::MAX).unwrap();
+    assert!(test.task().claim("worker-2", MINUTE).is_err());
+}
+
+#[test]
+fn a_lease_crosses_to_other_processes_and_stays_with_its_task() {
+    let test = TestWorkspace::new().unwrap();
+    test.start_run("RUN-1").unwrap();
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    let ctx = lease.task().run("RUN-1").unwrap().context().clone();
+    let json = serde_json::to_string(&ctx).unwrap();
+    let travelled: RunContext = serde_json::from_str(&json).unwrap();
+    travelled.append(Event::new("noted")).unwrap();
+    let env = ctx.env();
+    let handed = env.iter().find(|(name, _)| *name == "RUNJOURNAL_LEASE").unwrap();
+    assert_eq!(handed.1, lease.reference().to_string());
+    assert_eq!(handed.1.parse::<runjournal::LeaseRef>().unwrap(), *lease.reference());
+    for bad in ["", "TASK-1", "TASK-1/x", "/3", "TASK-1/-3"] {
+        assert!(bad.parse::<runjournal::LeaseRef>().is_err(), "{bad}");
+    }
+    // On another task it opens nothing.
+    let other = test.workspace().create_task("TASK-2", Default::default()).unwrap();
+    let run = other.start_run_as("RUN-1").unwrap().with_lease(lease.reference().clone());
+    is_lost(run.append(Event::new("noted")));
+}
