@@ -57,9 +57,12 @@ impl HomeLog {
     }
 }
 
-/// Lets only writers with the lease into a run from here on: bind before reading.
+/// Lets only writers with the lease into a run from here on, durably: bind before reading.
 pub(crate) fn bind(run: &Home, held: &Held<'_>) -> Result<(), JournalError> {
-    HomeLog::open(run)?.lock()?.bind(held)
+    let mut log = HomeLog::open(run)?;
+    log.lock()?.bind(held)?;
+    // A binding that a power cut took would let an older lease in again.
+    log.unsynced().sync()
 }
 
 /// Binds a run to the lease in whose name it is written, if that is still the newest of the task.
