@@ -46,6 +46,9 @@ mod lab;
 #[cfg(test)]
 mod large_files;
 #[cfg(test)]
+#[cfg(feature = "cli")]
+mod lease_cli;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod live_copy;
