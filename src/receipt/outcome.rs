@@ -139,6 +139,6 @@ pub(crate) fn command_type(record: &Record) -> Result<Option<String>, JournalErr
     if !is_decision(record) {
         return Ok(None);
     }
-    let metadata: Option<Metadata> = record.metadata()?;
+    let metadata = record.metadata::<Option<Metadata>>()?;
     Ok(metadata.and_then(|metadata| metadata.command_type))
 }
