@@ -47,6 +47,7 @@
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
 //! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
+//! | decide a command once, and be told the same when it comes again | [`RunContext::dispatch`], [`Command`], [`Receipt`] |
 //! | append events | [`RunContext::append`], [`Event`]; many: [`RunContext::journal`] |
 //! | read events: all, filtered, the last few, from a cursor | [`RunContext::events`], [`Events`], [`Record`], [`Cursor`] |
 //! | read them as a type of yours | [`Record::decode`] |
@@ -74,6 +75,7 @@
 //! | `manifest` | [`Manifest`]: one page that describes the whole run |
 //! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, creation, completion |
 //! | `lease` | [`Lease`]: who may write to a task |
+//! | `receipt` | [`RunContext::dispatch`]: commands that are decided once |
 //! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
@@ -149,6 +151,7 @@ pub use journal::{
 pub use lease::{Heartbeat, Lease, LeaseError, LeaseState};
 pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
+pub use receipt::{Command, CommandError, CommandOutcome, Receipt, Rejection};
 pub use repair::RepairPlan;
 pub use status::{Outcome, RunStatus, TaskStatus};
 pub use step::{Signal, Step, StepContext, StepError, StepFailure, StepResult};

@@ -69,6 +69,8 @@ mod random_damage;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod sync_order;
