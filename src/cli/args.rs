@@ -174,6 +174,10 @@ pub(crate) enum RunVerb {
         /// Why, in a few words
         #[arg(long)]
         reason: Option<String>,
+        /// A report that success requires: a JSON object whose `status` is passed, pass, ok, success or
+        /// succeeded; again for another one
+        #[arg(long, value_name = "NAME")]
+        require: Vec<ArtifactName>,
     },
 }
 

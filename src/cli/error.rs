@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
-    ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, ManifestError,
-    RunStatus, StepFailure, WorkspaceError,
+    ApprovalError, ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError,
+    ManifestError, RunStatus, SessionError, StepFailure, WorkspaceError,
 };
 
 /// The exit codes of the tool; scripts rely on them.
@@ -47,6 +47,10 @@ pub(crate) enum CliError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Step(#[from] StepFailure),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("the index cannot be brought up to the tree; --stale asks it as it is")]
@@ -200,6 +204,8 @@ impl CliError {
             Self::Artifact(error) => of_artifact(error),
             Self::Manifest(error) => of_manifest(error),
             Self::Step(error) => of_step(error),
+            Self::Session(error) => of_session(error),
+            Self::Approval(error) => of_approval(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }
@@ -296,6 +302,7 @@ fn of_workspace(error: &WorkspaceError) -> Exit {
         | WorkspaceError::RunExists { .. }
         | WorkspaceError::EndedOtherwise { .. }
         | WorkspaceError::StepsOpen { .. }
+        | WorkspaceError::NotPassed { .. }
         | WorkspaceError::IllegalRunMove { .. }
         | WorkspaceError::IllegalTaskMove { .. }
         | WorkspaceError::NotApplied { .. } => Exit::Conflict,
@@ -341,6 +348,28 @@ fn of_step(error: &StepFailure) -> Exit {
         StepFailure::BadName(_) | StepFailure::BadConfig { .. } => Exit::Usage,
         StepFailure::Journal { source, .. } => of_journal(source),
         StepFailure::Unfinished { source, .. } => of_artifact(source),
+        _ => Exit::Internal,
+    }
+}
+
+fn of_session(error: &SessionError) -> Exit {
+    match error {
+        SessionError::Journal(error) => of_journal(error),
+        SessionError::OtherProvider { .. } | SessionError::Over { .. } => Exit::Conflict,
+        SessionError::IllegalMove { .. } | SessionError::NotJson { .. } => Exit::Usage,
+        _ => Exit::Internal,
+    }
+}
+
+fn of_approval(error: &ApprovalError) -> Exit {
+    match error {
+        ApprovalError::Journal(error) => of_journal(error),
+        ApprovalError::NotAsked { .. } => Exit::NotFound,
+        ApprovalError::NotAnOption { .. } | ApprovalError::Nobody { .. } => Exit::Usage,
+        ApprovalError::AskedOtherwise { .. }
+        | ApprovalError::AlreadyResolved { .. }
+        | ApprovalError::TimedOut { .. }
+        | ApprovalError::RunClosed { .. } => Exit::Conflict,
         _ => Exit::Internal,
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use runjournal::{
-    Digest, Finding, JournalError, Outcome, Run, RunContext, RunId, RunOptions, RunState,
-    RunStatus, Task, TaskId, Timestamp, WorkspaceError,
+    Completion, Digest, Finding, JournalError, Outcome, Run, RunContext, RunId, RunOptions,
+    RunState, RunStatus, Task, TaskId, Timestamp, WorkspaceError,
 };
 use serde::Serialize;
 
@@ -123,8 +123,17 @@ pub(crate) fn run(at: &Locator, verb: RunVerb, output: &mut Output) -> Result<Ex
         RunVerb::Start { task, run_id, if_absent } => start(at, task, run_id, if_absent, output),
         RunVerb::List { task } => list(at, task, output),
         RunVerb::Show { run } => show(&at.run(run.named())?, output),
-        RunVerb::Complete { run, status, reason } => {
-            complete(&at.run(run.named())?, status.into(), reason.as_deref(), output)
+        RunVerb::Complete { run, status, reason, require } => {
+            let outcome = Outcome::from(status);
+            let mut end = match outcome {
+                Outcome::Success => Completion::success(),
+                Outcome::Failed => Completion::failure(),
+            };
+            if let Some(reason) = reason {
+                end = end.because(reason);
+            }
+            let end = require.into_iter().fold(end, Completion::require);
+            complete(&at.run(run.named())?, outcome, &end, output)
         }
     }
 }
@@ -280,10 +289,10 @@ struct Completed {
 fn complete(
     context: &RunContext,
     outcome: Outcome,
-    reason: Option<&str>,
+    end: &Completion,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let appended = context.run()?.complete(outcome, reason).map_err(|error| match error {
+    let appended = context.run()?.complete_with(end).map_err(|error| match error {
         WorkspaceError::EndedOtherwise { status, reason, .. }
             if status == RunStatus::from(outcome) =>
         {
