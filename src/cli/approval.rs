@@ -94,7 +94,7 @@ fn list(at: &Locator, run: Option<&str>, output: &mut Output) -> Result<Exit, Cl
             ]
         };
         let rows: Vec<_> = views.iter().map(row).collect();
-        output.table(["APPROVAL", "ASKED", "QUESTION", "OPTIONS", "DECISION", "BY"], &rows)
+        output.table(["APPROVAL", "WHEN", "QUESTION", "OPTIONS", "DECISION", "BY"], &rows)
     })?;
     Ok(Exit::Fine)
 }

@@ -163,6 +163,9 @@ impl CliError {
     fn verb(&self, index: Option<&Utf8Path>) -> Option<String> {
         let error = match self {
             Self::Workspace(error) => error,
+            Self::Approval(ApprovalError::NotAsked { .. }) => {
+                return Some("`runjournal approval list` shows those there are".to_owned());
+            }
             Self::Index(error) | Self::NotRefreshed { source: error } => {
                 return verb_of_index(error, index);
             }
