@@ -28,7 +28,9 @@ pub enum ApprovalError {
         options: Vec<String>,
     },
     /// Nobody asked.
-    #[error("{run} did not ask for {approval:?}; name one of its approvals")]
+    #[error(
+        "{run} did not ask for {approval:?}; `runjournal approval list` shows what it asked for"
+    )]
     NotAsked {
         /// The id.
         approval: String,

@@ -2,11 +2,11 @@
 
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use runjournal::{Approval, RunContext, Timestamp};
+use runjournal::{Approval, ApprovalError, RunContext, Timestamp};
 use serde::Serialize;
 
 use super::args::InRun;
-use super::error::{CliError, Exit};
+use super::error::{CliError, Exit, of_journal};
 use super::locate::{Locator, name_of};
 use super::output::{Output, hint};
 
@@ -126,4 +126,18 @@ fn resolve(
         output.line(&format!("{approval_id}: {decision}, by {by}{before}"))
     })?;
     Ok(Exit::Fine)
+}
+
+/// What kind of trouble it is.
+pub(super) fn exit_of(error: &ApprovalError) -> Exit {
+    match error {
+        ApprovalError::Journal(error) => of_journal(error),
+        ApprovalError::NotAsked { .. } => Exit::NotFound,
+        ApprovalError::NotAnOption { .. } | ApprovalError::Nobody { .. } => Exit::Usage,
+        ApprovalError::AskedOtherwise { .. }
+        | ApprovalError::AlreadyResolved { .. }
+        | ApprovalError::TimedOut { .. }
+        | ApprovalError::RunClosed { .. } => Exit::Conflict,
+        _ => Exit::Internal,
+    }
 }

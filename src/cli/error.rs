@@ -11,6 +11,8 @@ use runjournal::{
     ManifestError, RunStatus, SessionError, StepFailure, WorkspaceError,
 };
 
+use super::{approval, session};
+
 /// The exit codes of the tool; scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -163,9 +165,6 @@ impl CliError {
     fn verb(&self, index: Option<&Utf8Path>) -> Option<String> {
         let error = match self {
             Self::Workspace(error) => error,
-            Self::Approval(ApprovalError::NotAsked { .. }) => {
-                return Some("`runjournal approval list` shows those there are".to_owned());
-            }
             Self::Index(error) | Self::NotRefreshed { source: error } => {
                 return verb_of_index(error, index);
             }
@@ -207,8 +206,8 @@ impl CliError {
             Self::Artifact(error) => of_artifact(error),
             Self::Manifest(error) => of_manifest(error),
             Self::Step(error) => of_step(error),
-            Self::Session(error) => of_session(error),
-            Self::Approval(error) => of_approval(error),
+            Self::Session(error) => session::exit_of(error),
+            Self::Approval(error) => approval::exit_of(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }
@@ -270,7 +269,7 @@ fn of_context(error: &ContextError) -> Exit {
     }
 }
 
-fn of_journal(error: &JournalError) -> Exit {
+pub(super) fn of_journal(error: &JournalError) -> Exit {
     match error {
         JournalError::Io(error) => of_io(error),
         JournalError::Genesis(error) => of_genesis(error),
@@ -351,28 +350,6 @@ fn of_step(error: &StepFailure) -> Exit {
         StepFailure::BadName(_) | StepFailure::BadConfig { .. } => Exit::Usage,
         StepFailure::Journal { source, .. } => of_journal(source),
         StepFailure::Unfinished { source, .. } => of_artifact(source),
-        _ => Exit::Internal,
-    }
-}
-
-fn of_session(error: &SessionError) -> Exit {
-    match error {
-        SessionError::Journal(error) => of_journal(error),
-        SessionError::OtherProvider { .. } | SessionError::Over { .. } => Exit::Conflict,
-        SessionError::IllegalMove { .. } | SessionError::NotJson { .. } => Exit::Usage,
-        _ => Exit::Internal,
-    }
-}
-
-fn of_approval(error: &ApprovalError) -> Exit {
-    match error {
-        ApprovalError::Journal(error) => of_journal(error),
-        ApprovalError::NotAsked { .. } => Exit::NotFound,
-        ApprovalError::NotAnOption { .. } | ApprovalError::Nobody { .. } => Exit::Usage,
-        ApprovalError::AskedOtherwise { .. }
-        | ApprovalError::AlreadyResolved { .. }
-        | ApprovalError::TimedOut { .. }
-        | ApprovalError::RunClosed { .. } => Exit::Conflict,
         _ => Exit::Internal,
     }
 }

@@ -1,12 +1,12 @@
 //! `session`: sessions with providers.
 
 use clap::Subcommand;
-use runjournal::{SessionState, SessionStatus, Timestamp};
+use runjournal::{SessionError, SessionState, SessionStatus, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::args::InRun;
-use super::error::{CliError, Exit};
+use super::error::{CliError, Exit, of_journal};
 use super::locate::{Locator, name_of};
 use super::output::{Output, hint};
 
@@ -115,4 +115,14 @@ fn show(
         ])
     })?;
     Ok(Exit::Fine)
+}
+
+/// What kind of trouble it is.
+pub(super) fn exit_of(error: &SessionError) -> Exit {
+    match error {
+        SessionError::Journal(error) => of_journal(error),
+        SessionError::OtherProvider { .. } | SessionError::Over { .. } => Exit::Conflict,
+        SessionError::IllegalMove { .. } | SessionError::NotJson { .. } => Exit::Usage,
+        _ => Exit::Internal,
+    }
 }

@@ -249,6 +249,9 @@ fn a_step_asks_and_a_step_that_is_over_does_not() {
     ctx.resolve_approval("more", "yes", "ada").unwrap();
 }
 
+/// Id, question, and decision and name of the answer.
+type Asked = (u8, u8, Option<(u8, u8)>);
+
 #[derive(Debug, Clone)]
 enum Act {
     Ask(u8, u8),
@@ -267,11 +270,11 @@ proptest! {
     )) {
         let test = TestWorkspace::new().unwrap();
         let ctx = test.start_run("RUN-1").unwrap();
-        // Id, question and answer, in the order in which they were asked.
-        let mut expected: Vec<(u8, u8, Option<(u8, u8)>)> = Vec::new();
+        // In the order in which they were asked.
+        let mut expected: Vec<Asked> = Vec::new();
         let mut records = 0;
         for act in acts {
-            let known = |id: u8| move |asked: &&mut (u8, u8, _)| asked.0 == id;
+            let known = |id: u8| move |asked: &&mut Asked| asked.0 == id;
             match act {
                 Act::Ask(id, question) => {
                     let asked = ctx.request_approval(&id.to_string(), &question.to_string(), &["0", "1"]);

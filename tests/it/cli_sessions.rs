@@ -97,8 +97,7 @@ fn people_answer_what_a_run_asks() {
     error: "perhaps" does not answer "deploy"; choose one of "yes", "no"
 
     $ nothing yes  [3]
-    error: [DIR]/workspaces/TASK-1/runs/RUN-1 did not ask for "nothing"; name one of its approvals
-      to do: `runjournal approval list` shows those there are
+    error: [DIR]/workspaces/TASK-1/runs/RUN-1 did not ask for "nothing"; `runjournal approval list` shows what it asked for
 
     $ deploy yes  [0]
     deploy: yes, by ada

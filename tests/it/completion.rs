@@ -168,7 +168,7 @@ fn completing_worker() {
 }
 
 fn ending(number: usize) -> (Outcome, String) {
-    let outcome = if number % 2 == 0 { Outcome::Success } else { Outcome::Failed };
+    let outcome = if number.is_multiple_of(2) { Outcome::Success } else { Outcome::Failed };
     (outcome, format!("by worker {number}"))
 }
 

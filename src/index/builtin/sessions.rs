@@ -45,7 +45,7 @@ impl Projector for Sessions {
                 record.stream_id().into(),
                 said.provider.into(),
                 said.status.into(),
-                said.resume_cursor.map(text).into(),
+                said.resume_cursor.as_deref().map(text).into(),
                 said.last_seen.into(),
                 said.reason.into(),
                 record.seq().into(),
@@ -56,6 +56,6 @@ impl Projector for Sessions {
 }
 
 /// A text as it is, anything else as the JSON that was written, with every digit.
-fn text(json: Box<RawValue>) -> String {
+fn text(json: &RawValue) -> String {
     serde_json::from_str(json.get()).unwrap_or_else(|_| json.get().to_owned())
 }
