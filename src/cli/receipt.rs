@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::args::InJournal;
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::{Journal, Locator};
 use super::output::Output;
 
