@@ -44,6 +44,7 @@
 //! | --- | --- |
 //! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
+//! | share work among workers that may die | [`Task::queue`], [`RunContext::queue`], [`Queue`], [`Work`] |
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
 //! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
@@ -72,6 +73,7 @@
 //! | `context` | [`RunContext`] and [`JournalWriter`]: where a node stands |
 //! | `manifest` | [`Manifest`]: one page that describes the whole run |
 //! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, creation, completion |
+//! | `work` | [`Queue`]: work that is put in once, claimed by one worker, completed once |
 //! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
@@ -149,4 +151,5 @@ pub use name::{ArtifactName, NameError};
 pub use repair::RepairPlan;
 pub use status::{Outcome, RunStatus, TaskStatus};
 pub use step::{Signal, Step, StepContext, StepError, StepFailure, StepResult};
+pub use work::{Claim, ClaimRef, Queue, Work, WorkError, WorkItem, WorkState};
 pub use workspace::{Run, RunOptions, RunState, Task, TaskOptions, Workspace, WorkspaceError};
