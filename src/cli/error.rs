@@ -8,8 +8,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
     ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, ManifestError,
-    RunStatus, StepFailure, WorkspaceError,
+    RunStatus, StepFailure, WorkError, WorkspaceError,
 };
+
+use super::queue::of_work;
 
 /// The exit codes of the tool; scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(crate) enum CliError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Step(#[from] StepFailure),
+    #[error(transparent)]
+    Work(#[from] WorkError),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("the index cannot be brought up to the tree; --stale asks it as it is")]
@@ -200,6 +204,7 @@ impl CliError {
             Self::Artifact(error) => of_artifact(error),
             Self::Manifest(error) => of_manifest(error),
             Self::Step(error) => of_step(error),
+            Self::Work(error) => of_work(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }
@@ -261,7 +266,7 @@ fn of_context(error: &ContextError) -> Exit {
     }
 }
 
-fn of_journal(error: &JournalError) -> Exit {
+pub(super) fn of_journal(error: &JournalError) -> Exit {
     match error {
         JournalError::Io(error) => of_io(error),
         JournalError::Genesis(error) => of_genesis(error),

@@ -1,9 +1,10 @@
 //! The tool, one file a verb. In reading order: the grammar (`args`, `index_args`), which verb does what
 //! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`,
-//! `error`), files of the user's (`file`), and the verbs.
+//! `error`), durations (`duration`), files of the user's (`file`), and the verbs.
 
 mod args;
 mod dispatch;
+mod duration;
 mod error;
 mod file;
 mod index_args;

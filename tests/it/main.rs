@@ -74,6 +74,8 @@ mod tidy;
 #[cfg(test)]
 mod transactions;
 #[cfg(test)]
+mod work;
+#[cfg(test)]
 mod worker;
 #[cfg(test)]
 mod workspaces;
