@@ -8,6 +8,9 @@ mod artifacts;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
+#[cfg(feature = "cli")]
+mod cli_queue;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod damage;

@@ -249,7 +249,7 @@ fn more_claims_than_a_batch_holds_are_reaped() {
     let queue = queue(&test);
     for number in 0..1100 {
         queue.add(Work::new(format!("item-{number}"))).unwrap();
-        queue.next("w", MINUTE).unwrap().unwrap();
+        let _ = queue.next("w", MINUTE).unwrap().unwrap();
     }
     test.clock().advance(DAY);
     let other = fast(test.task().queue());
