@@ -9,6 +9,7 @@ mod claim;
 mod draft;
 mod error;
 mod item;
+mod known;
 mod open;
 mod queue;
 mod timer;

@@ -5,17 +5,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::draft::{check_name, key};
+use super::draft::check_name;
 use super::item::{STREAM, Word, work_event};
-use super::open::{OpenItem, OpenWork};
+use super::known::{Known, enqueued};
 use super::timer::{Now, after, milliseconds};
 use super::{Claim, ClaimRef, Work, WorkError, WorkItem, WorkState};
 use crate::artifact::HomeWriter;
 use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::journal::{
-    Actor, Appended, Durability, Event, Events, ExpectedVersion, Folded, JournalError, LockedLog,
-    MAX_BATCH_RECORDS, Record,
+    Actor, Appended, Durability, Event, Events, ExpectedVersion, JournalError, Record,
 };
 use crate::workspace::Task;
 
@@ -56,7 +55,7 @@ use crate::workspace::Task;
 #[derive(Debug, Clone)]
 pub struct Queue {
     writer: Arc<HomeWriter>,
-    open: Arc<Mutex<Folded<OpenWork>>>,
+    known: Arc<Mutex<Known>>,
     durability: Durability,
 }
 
@@ -78,8 +77,8 @@ impl Task {
 
 impl Queue {
     fn new(writer: Arc<HomeWriter>) -> Self {
-        let open = Arc::new(Mutex::new(Folded::new(STREAM, None)));
-        Self { writer, open, durability: Durability::Durable }
+        let known = Arc::new(Mutex::new(Known::new()));
+        Self { writer, known, durability: Durability::Durable }
     }
 
     /// What each call survives once it returned; `Durable` unless said otherwise. A durable call makes
@@ -119,18 +118,17 @@ impl Queue {
     pub fn next(&self, owner: &str, ttl: Duration) -> Result<Option<Claim>, WorkError> {
         check_name("owner", owner)?;
         let ttl_ms = checked(ttl)?;
-        if !self.has_work()? {
+        if !self.known().has_work(self.writer.home(), self.now())? {
             return Ok(None);
         }
         self.writer.decide(self.durability, |locked| {
-            let mut open = self.open();
-            open.catch_up(locked)?;
+            let mut known = self.known();
+            known.catch_up(locked)?;
             let now = self.now();
-            if reap(&open, locked, now)? > 0 {
-                open.catch_up(locked)?;
+            if known.reap(locked, now)? > 0 {
+                known.catch_up(locked)?;
             }
-            open.state_mut().make_ready(now);
-            let Some(next) = open.state().best() else { return Ok(None) };
+            let Some(next) = known.next(now) else { return Ok(None) };
             let enqueued = enqueued(locked, next)?;
             let attempt = next.word.said.attempt.saturating_add(1);
             let reference = ClaimRef::new(next.item.as_str(), owner, attempt);
@@ -224,14 +222,16 @@ impl Queue {
     pub fn reap(&self) -> Result<usize, WorkError> {
         let mut reaped = 0;
         loop {
-            self.read()?;
-            if self.open().state().expired(self.now(), 1).next().is_none() {
+            let mut known = self.known();
+            known.read(self.writer.home())?;
+            if known.open().expired(self.now(), 1).next().is_none() {
                 return Ok(reaped);
             }
+            drop(known);
             reaped += self.writer.decide(self.durability, |locked| {
-                let mut open = self.open();
-                open.catch_up(locked)?;
-                reap(&open, locked, self.now())
+                let mut known = self.known();
+                known.catch_up(locked)?;
+                known.reap(locked, self.now())
             })?;
         }
     }
@@ -242,8 +242,9 @@ impl Queue {
     /// # Errors
     /// [`WorkError::Journal`] where the journal cannot be read.
     pub fn due(&self) -> Result<Option<Timestamp>, WorkError> {
-        self.read()?;
-        Ok(self.open().state().due(self.now()))
+        let mut known = self.known();
+        known.read(self.writer.home())?;
+        Ok(known.open().due(self.now()))
     }
 
     /// All items, in the order in which they were added, those that are over included. Reads the journal
@@ -285,26 +286,12 @@ impl Queue {
         Ok(last.map(|word| WorkItem::new(item, word)))
     }
 
-    fn open(&self) -> MutexGuard<'_, Folded<OpenWork>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Now {
         Now { clock: self.writer.home().runtime.clock.now(), watch: Instant::now() }
-    }
-
-    /// Reads what came since, without the lock, so that little is left to read under it.
-    fn read(&self) -> Result<(), WorkError> {
-        Ok(self.open().read(self.writer.home())?)
-    }
-
-    /// True if there is something to claim or to reap, as far as can be told without the lock.
-    fn has_work(&self) -> Result<bool, WorkError> {
-        self.read()?;
-        let (mut open, now) = (self.open(), self.now());
-        let open = open.state_mut();
-        open.make_ready(now);
-        Ok(open.best().is_some() || open.expired(now, 1).next().is_some())
     }
 
     /// Appends what ends or renews a claim, if it is the one that the item's last record names; nothing,
@@ -334,31 +321,6 @@ impl Queue {
             Err(WorkError::NotOwner { item, owner, attempt, now })
         })
     }
-}
-
-/// Takes back a batch of items whose claim is over.
-fn reap(open: &Folded<OpenWork>, locked: &mut LockedLog<'_>, now: Now) -> Result<usize, WorkError> {
-    let expired = open.state().expired(now, MAX_BATCH_RECORDS);
-    let events: Vec<Event> = expired
-        .map(|OpenItem { item, word, .. }| {
-            let (state, said) = word.expired();
-            work_event(state, item, &said).expect(ExpectedVersion::Exact(word.version))
-        })
-        .collect();
-    if !events.is_empty() {
-        locked.append(&events)?;
-    }
-    Ok(events.len())
-}
-
-/// The record that put an item in, for its input.
-fn enqueued(locked: &mut LockedLog<'_>, next: &OpenItem) -> Result<Record, WorkError> {
-    let batch = locked.keyed(&key(&next.item))?;
-    batch.and_then(|batch| batch.into_iter().next()).ok_or_else(|| WorkError::Foreign {
-        item: next.item.clone(),
-        seq: next.word.seq,
-        reason: "it is open, though no record has its key".to_owned(),
-    })
 }
 
 fn foreign(item: &str, record: &Record) -> WorkError {
