@@ -4,14 +4,13 @@ use std::error::Error;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
+use super::{approval, session};
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
     ApprovalError, ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError,
     ManifestError, RunStatus, SessionError, StepFailure, WorkspaceError,
 };
-
-use super::{approval, session};
 
 /// The exit codes of the tool; scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

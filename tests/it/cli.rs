@@ -160,6 +160,11 @@ fn help_tells_the_grammar_and_the_exit_codes() {
       run       Start, list, show and complete runs
       artifact  Write, read, list, remove and adopt a run's artifacts
       event     Append to a run's journal, and read it
+      lease     Claim a task, so that nobody else writes to it, renew the claim, release it
+      queue     Put work into a queue, take the next piece, say how it went
+      receipt   Show what became of a command
+      session   List and show a run's sessions with providers
+      approval  List what a run asks people, and answer
       step      Run a program as a step of a run
       index     Make, refresh, verify and find the index, which `query` asks
       query     Ask the index: runs, artifacts, events, findings, SQL
