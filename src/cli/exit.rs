@@ -149,7 +149,8 @@ pub(super) fn of_lease(error: &LeaseError) -> Exit {
     match error {
         LeaseError::LeaseHeld { .. } => Exit::Conflict,
         LeaseError::BadClaim { .. } => Exit::Usage,
-        LeaseError::NotBound { source, .. } | LeaseError::Journal(source) => of_journal(source),
+        LeaseError::NotBound { source, .. } => of_journal(source),
+        LeaseError::Journal(error) => of_journal(error),
         LeaseError::Workspace(error) => of_workspace(error),
         LeaseError::Io(error) => of_io(error),
         _ => Exit::Internal,

@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_millis(500);
 
 /// What came of the wish to claim.
 enum Tried {
-    Claimed(Lease),
+    Claimed(Box<Lease>),
     /// Somebody holds it.
     Held(Standing),
 }
@@ -56,7 +56,7 @@ impl Task {
     /// task is damaged, or somebody keeps its lock: then nobody holds the task before that is mended.
     pub fn claim(&self, worker: &str, ttl: Duration) -> Result<Lease, LeaseError> {
         match self.try_claim(worker, ttl, None)? {
-            Tried::Claimed(lease) => Ok(lease),
+            Tried::Claimed(lease) => Ok(*lease),
             Tried::Held(standing) => Err(self.held(standing)),
         }
     }
@@ -77,7 +77,7 @@ impl Task {
         let mut silent = None;
         loop {
             let standing = match self.try_claim(worker, ttl, silent)? {
-                Tried::Claimed(lease) => return Ok(lease),
+                Tried::Claimed(lease) => return Ok(*lease),
                 Tried::Held(standing) => standing,
             };
             let left = patience.saturating_sub(begun.elapsed());
@@ -136,10 +136,10 @@ impl Task {
             self.bind_run(&run, &held).map_err(|source| LeaseError::NotBound {
                 lease: lease.clone(),
                 run,
-                source,
+                source: Box::new(source),
             })?;
         }
-        Ok(Tried::Claimed(Lease::of(self, lease)))
+        Ok(Tried::Claimed(Box::new(Lease::of(self, lease))))
     }
 
     /// Binds a run, unless it is complete or was removed.

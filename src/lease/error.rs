@@ -35,7 +35,7 @@ pub enum LeaseError {
         /// The run.
         run: RunId,
         /// Why.
-        source: JournalError,
+        source: Box<JournalError>,
     },
     /// A worker's name, or the time that a lease holds without renewal, cannot be used.
     #[error("the task {task} cannot be claimed: {reason}")]

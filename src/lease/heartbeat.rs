@@ -79,7 +79,8 @@ impl Shared {
             // Whoever stops it must not wait for the disk with the state in hand.
             drop(state);
             beats += 1;
-            let renewed = if beats % RECORD_EVERY == 0 { lease.renew() } else { lease.beat() };
+            let renewed =
+                if beats.is_multiple_of(RECORD_EVERY) { lease.renew() } else { lease.beat() };
             state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(LeaseError::Journal(lost @ JournalError::LeaseLost { .. })) = renewed {
                 state.lost = Some(lost.to_string());

@@ -10,6 +10,7 @@ mod claim;
 mod error;
 mod heartbeat;
 mod hint;
+#[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod lease;
 mod standing;
 
