@@ -70,10 +70,11 @@ fn supervise(numbers: u64) -> Result<()> {
     let mut killed = 0;
     for name in WORKERS..WORKERS + KILLS {
         sleep(Duration::from_millis(random(80)));
-        let at = usize::try_from(random(WORKERS))?;
-        let mut victim = std::mem::replace(&mut workers[at], start(&ctx, name)?);
-        victim.kill()?; // SIGKILL: it cannot clean up
+        let mut victim = workers.swap_remove(usize::try_from(random(WORKERS))?);
+        let sent = victim.kill(); // SIGKILL: it cannot clean up
         killed += u32::from(!victim.wait()?.success());
+        sent?;
+        workers.push(start(&ctx, name)?);
     }
     for mut worker in workers {
         let status = worker.wait()?;
