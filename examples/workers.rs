@@ -70,8 +70,7 @@ fn supervise(numbers: u64) -> Result<()> {
     let mut killed = 0;
     for name in WORKERS..WORKERS + KILLS {
         sleep(Duration::from_millis(random(80)));
-        let at = usize::try_from(random(WORKERS))?;
-        let mut victim = workers.swap_remove(at);
+        let mut victim = workers.swap_remove(usize::try_from(random(WORKERS))?);
         let sent = victim.kill(); // SIGKILL: it cannot clean up
         killed += u32::from(!victim.wait()?.success());
         sent?;

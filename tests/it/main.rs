@@ -9,6 +9,8 @@ mod artifacts;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod cli_queue;
 #[cfg(test)]
 #[cfg(feature = "cli")]
@@ -78,6 +80,7 @@ mod random_damage;
 mod reading;
 #[cfg(test)]
 mod receipts;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod steps;
