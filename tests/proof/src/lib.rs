@@ -42,6 +42,7 @@
 mod answers;
 pub mod check;
 mod heads;
+mod leases;
 pub mod operations;
 mod place;
 pub mod planted;

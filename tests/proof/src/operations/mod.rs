@@ -4,6 +4,7 @@ mod append;
 mod artifact;
 mod creation;
 pub(crate) mod heads;
+pub(crate) mod lease;
 mod state;
 mod step;
 
@@ -78,7 +79,7 @@ const PLAIN: Operation = Operation {
 
 /// The groups of operations.
 pub const ALL: &[&[Operation]] =
-    &[append::ALL, artifact::ALL, step::ALL, creation::ALL, state::ALL];
+    &[append::ALL, artifact::ALL, step::ALL, creation::ALL, state::ALL, lease::ALL];
 
 /// What is tried once more with a head after every record: one of each kind.
 const WITH_HEADS: &[&str] = &[
