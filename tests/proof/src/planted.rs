@@ -5,7 +5,7 @@ use camino::Utf8Path;
 use runjournal::{ArtifactName, Event};
 
 use crate::heads::Head;
-use crate::operations::{self, Base, Operation, Seen, plain};
+use crate::operations::{self, Base, Operation, Seen, lease, plain};
 use crate::place::RUN;
 use crate::{Acks, Outcome, Place, ensure};
 
@@ -35,6 +35,8 @@ pub const ALL: &[Operation] = &[
         operate: genesis_in_parts,
         ..plain()
     },
+    Operation { name: "planted_lease_told_before_it_binds", operate: told_unbound, ..plain() },
+    Operation { name: "planted_lease_bound_before_its_claim", operate: bound_first, ..plain() },
 ];
 
 /// Those that are about heads.
@@ -140,6 +142,35 @@ fn trust_the_head(place: &Place) -> Outcome {
     for stage in std::fs::read_dir(run.join(".tmp"))? {
         std::fs::remove_file(stage?.path())?;
     }
+    Ok(())
+}
+
+/// A claim returns, and only then is its run bound.
+fn told_unbound(place: &Place, acks: &mut Acks) -> Outcome {
+    let task = place.task()?;
+    place.begin();
+    let unbound = lease::journal_length(place)?;
+    let claimed = task.claim("worker-1", lease::HOUR)?;
+    lease::unbind(place, unbound)?;
+    acks.claimed(&claimed, "worker-1")?;
+    let ctx = claimed.task().run(RUN)?.context().clone();
+    acks.appended(&ctx.append(Event::new("noted"))?)?;
+    place.end();
+    Ok(())
+}
+
+/// The run is bound to a claim whose record comes later.
+fn bound_first(place: &Place, acks: &mut Acks) -> Outcome {
+    let task = place.task()?;
+    let journal = task.path().join("journal/events.jsonl");
+    place.begin();
+    let before = std::fs::read(&journal)?;
+    let claimed = task.claim("worker-1", lease::HOUR)?;
+    let after = std::fs::read(&journal)?;
+    std::fs::write(&journal, before)?;
+    std::fs::write(&journal, after)?;
+    acks.claimed(&claimed, "worker-1")?;
+    place.end();
     Ok(())
 }
 

@@ -109,11 +109,11 @@ pub(super) const ALL: &[Operation] = &[
     },
 ];
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 impl Acks {
     /// A worker claimed the task.
-    fn claimed(&mut self, lease: &Lease, worker: &str) -> Outcome {
+    pub(crate) fn claimed(&mut self, lease: &Lease, worker: &str) -> Outcome {
         self.tell(&format!("claimed {} {worker}", lease.reference().token))
     }
 }
@@ -179,7 +179,7 @@ fn release(place: &Place, acks: &mut Acks) -> Outcome {
     Ok(())
 }
 
-fn journal_length(place: &Place) -> Outcome<u64> {
+pub(crate) fn journal_length(place: &Place) -> Outcome<u64> {
     Ok(std::fs::metadata(place.ctx()?.journal_path())?.len())
 }
 

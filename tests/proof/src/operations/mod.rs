@@ -93,6 +93,8 @@ const WITH_HEADS: &[&str] = &[
     "step",
     "complete",
     "start_run",
+    "lease_claim_over_an_expired_one",
+    "lease_start_run",
 ];
 
 /// The operations that are tried with a head after every record.
