@@ -47,12 +47,15 @@
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
 //! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
+//! | decide a command once, and be told the same when it comes again | [`RunContext::dispatch`], [`Command`], [`Receipt`] |
 //! | append events | [`RunContext::append`], [`Event`]; many: [`RunContext::journal`] |
 //! | read events: all, filtered, the last few, from a cursor | [`RunContext::events`], [`Events`], [`Record`], [`Cursor`] |
 //! | read them as a type of yours | [`Record::decode`] |
 //! | see them as they come, and go on later | [`Events::follow`], [`Follow`], [`Follow::cursor`] |
-//! | look at a run, move it, end it | [`RunContext::run`], [`Run`], [`RunState`] |
 //! | keep others from writing to a task while you work on it | [`Task::claim`], [`Lease`], [`Heartbeat`] |
+//! | look at a run, move it, end it; only if its reports say so | [`RunContext::run`], [`Run`], [`RunState`]; [`Completion`] |
+//! | go on with a provider's session after a crash | [`RunContext::session`], [`Session`] |
+//! | ask people, and wait for the answer | [`RunContext::request_approval`], [`RunContext::wait_for_approval`], [`Approval`] |
 //! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
@@ -74,6 +77,8 @@
 //! | `manifest` | [`Manifest`]: one page that describes the whole run |
 //! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, creation, completion |
 //! | `lease` | [`Lease`]: who may write to a task |
+//! | `receipt` | [`RunContext::dispatch`]: commands that are decided once |
+//! | `session` `approval` | [`Session`]s with providers; [`Approval`]s: questions to people |
 //! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
@@ -130,6 +135,7 @@ pub mod testing;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+pub use approval::{Approval, ApprovalError, Resolution};
 pub use artifact::{
     Artifact, ArtifactEntry, ArtifactError, ArtifactReader, ArtifactWriter, Artifacts, Committed,
     Expect, StagedWriter, Stored, Transaction,
@@ -149,7 +155,12 @@ pub use journal::{
 pub use lease::{Heartbeat, Lease, LeaseError, LeaseState};
 pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
+pub use receipt::{Command, CommandError, CommandOutcome, Receipt, Rejection};
 pub use repair::RepairPlan;
+pub use session::{Session, SessionError, SessionState, SessionStatus};
 pub use status::{Outcome, RunStatus, TaskStatus};
 pub use step::{Signal, Step, StepContext, StepError, StepFailure, StepResult};
-pub use workspace::{Run, RunOptions, RunState, Task, TaskOptions, Workspace, WorkspaceError};
+pub use workspace::{
+    Completion, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport, Workspace,
+    WorkspaceError,
+};

@@ -101,7 +101,7 @@ impl HomeWriter {
     }
 
     /// Its directory, for writing: that no newer code made it was checked.
-    pub(super) fn opened(&self) -> Result<&Opened, JournalError> {
+    pub(crate) fn opened(&self) -> Result<&Opened, JournalError> {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
         }

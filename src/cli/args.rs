@@ -4,13 +4,14 @@ use std::ffi::OsString;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use runjournal::{ArtifactName, Digest, Outcome, RunId, TaskId};
+use runjournal::{ArtifactName, Digest, TaskId};
 
 use super::approval::ApprovalVerb;
 use super::index_args::{IndexVerb, Query};
 use super::lease::LeaseVerb;
 use super::queue::QueueVerb;
 use super::receipt::ReceiptVerb;
+use super::run::RunVerb;
 use super::session::SessionVerb;
 
 const EXIT_CODES: &str = "\
@@ -141,58 +142,6 @@ pub(crate) enum TaskVerb {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum RunVerb {
-    /// Start a run, and print TASK/RUN
-    Start {
-        /// The task
-        task: TaskId,
-        /// The run's id; a new UUID unless given
-        #[arg(long)]
-        run_id: Option<RunId>,
-        /// Where there is such a run already, go on with it as it is
-        #[arg(long, requires = "run_id")]
-        if_absent: bool,
-    },
-    /// List the runs of a task, or of all tasks
-    List {
-        /// The task
-        task: Option<TaskId>,
-    },
-    /// Show a run: its state, its steps, and what is not as it should be
-    Show {
-        #[command(flatten)]
-        run: ThisRun,
-    },
-    /// End a run: nothing can be appended to it any more
-    Complete {
-        #[command(flatten)]
-        run: ThisRun,
-        /// How it ended
-        #[arg(long)]
-        status: Ending,
-        /// Why, in a few words
-        #[arg(long)]
-        reason: Option<String>,
-    },
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Ending {
-    Success,
-    Failed,
-}
-
-impl From<Ending> for Outcome {
-    fn from(ending: Ending) -> Self {
-        match ending {
-            Ending::Success => Outcome::Success,
-            Ending::Failed => Outcome::Failed,
-        }
-    }
-}
-
 /// Which run a verb is about.
 #[derive(Debug, Args)]
 pub(crate) struct InRun {
@@ -210,24 +159,6 @@ pub(crate) struct InJournal {
     /// The task's own journal instead of a run's
     #[arg(short, long, value_name = "TASK", conflicts_with = "run")]
     pub(crate) task: Option<TaskId>,
-}
-
-/// Which run a verb about a run as a whole is about.
-#[derive(Debug, Args)]
-pub(crate) struct ThisRun {
-    /// TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
-    #[arg(value_name = "RUN", conflicts_with = "run")]
-    argument: Option<String>,
-    /// The same, as the verbs inside a run take it
-    #[arg(short, long, value_name = "RUN")]
-    run: Option<String>,
-}
-
-impl ThisRun {
-    /// The run that is named, in either way.
-    pub(crate) fn named(&self) -> Option<&str> {
-        self.argument.as_deref().or(self.run.as_deref())
-    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,8 @@ use runjournal::{ArtifactEntry, ArtifactName, Digest, Expect, RunContext, Stored
 use serde::Serialize;
 
 use super::args::ArtifactVerb;
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::file;
 use super::locate::{Locator, in_full};
 use super::output::{Output, hint};

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use super::args::{Cli, Verb};
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
 use super::{

@@ -1,36 +1,20 @@
-//! What can go wrong in the tool, how it is told, and with which exit code.
+//! What can go wrong in the tool, and how it is told.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write as _};
-use std::process::ExitCode;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
-    ArtifactError, ContextError, CursorError, GenesisError, IoError, JournalError, LeaseError,
-    ManifestError, RunStatus, StepFailure, WorkspaceError,
+    ApprovalError, ArtifactError, ContextError, CursorError, JournalError, LeaseError,
+    ManifestError, RunStatus, SessionError, StepFailure, WorkspaceError,
 };
 
-/// The exit codes of the tool; scripts rely on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    Fine = 0,
-    /// Something was found, differs, or a program failed.
-    Findings = 1,
-    Usage = 2,
-    NotFound = 3,
-    Conflict = 4,
-    /// Damage kept the verb from running.
-    Damage = 5,
-    ReadOnly = 6,
-    Internal = 10,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
-    }
-}
+use super::exit::{
+    Exit, of_artifact, of_context, of_index, of_journal, of_lease, of_manifest, of_step, of_system,
+    of_workspace,
+};
+use super::{approval, session};
 
 /// Why a verb did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +37,10 @@ pub(crate) enum CliError {
         "no lease is given; name its token with --token N, or set RUNJOURNAL_LEASE to TASK/TOKEN"
     )]
     NoLease,
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("the index cannot be brought up to the tree; --stale asks it as it is")]
@@ -207,6 +195,8 @@ impl CliError {
             Self::Manifest(error) => of_manifest(error),
             Self::Step(error) => of_step(error),
             Self::Lease(error) => of_lease(error),
+            Self::Session(error) => session::exit_of(error),
+            Self::Approval(error) => approval::exit_of(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }
@@ -237,148 +227,6 @@ fn verb_of_index(error: &IndexError, index: Option<&Utf8Path>) -> Option<String>
         _ => return None,
     };
     Some(format!("`runjournal{named} index {verb}`"))
-}
-
-fn of_system(error: &io::Error) -> Exit {
-    match error.kind() {
-        ErrorKind::NotFound => Exit::NotFound,
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::ReadOnly,
-        _ => Exit::Internal,
-    }
-}
-
-fn of_io(error: &IoError) -> Exit {
-    of_system(&error.source)
-}
-
-fn of_genesis(error: &GenesisError) -> Exit {
-    match error {
-        GenesisError::Io(error) => of_io(error),
-        GenesisError::Damaged { .. } => Exit::Damage,
-        GenesisError::NewerFormat { .. } => Exit::ReadOnly,
-        GenesisError::TooLong { .. } => Exit::Usage,
-        _ => Exit::Internal,
-    }
-}
-
-fn of_context(error: &ContextError) -> Exit {
-    match error {
-        ContextError::Run { source } => of_genesis(source),
-        ContextError::NoWorkspace { .. } | ContextError::NoRun { .. } => Exit::NotFound,
-        _ => Exit::Usage,
-    }
-}
-
-fn of_journal(error: &JournalError) -> Exit {
-    match error {
-        JournalError::Io(error) => of_io(error),
-        JournalError::Genesis(error) => of_genesis(error),
-        JournalError::MissingJournal { .. }
-        | JournalError::DamagedTail { .. }
-        | JournalError::ObjectMissing { .. }
-        | JournalError::ObjectChanged { .. } => Exit::Damage,
-        JournalError::Removed { .. } => Exit::NotFound,
-        JournalError::LockTimeout { .. }
-        | JournalError::Closed { .. }
-        | JournalError::KeyConflict { .. }
-        | JournalError::VersionConflict { .. }
-        | JournalError::CursorMismatch { .. }
-        | JournalError::StepSuperseded { .. }
-        | JournalError::LeaseLost { .. }
-        | JournalError::LeaseRequired { .. } => Exit::Conflict,
-        JournalError::TooLarge { .. } | JournalError::BadEvent { .. } => Exit::Usage,
-        _ => Exit::Internal,
-    }
-}
-
-fn of_workspace(error: &WorkspaceError) -> Exit {
-    match error {
-        WorkspaceError::Io(error) => of_io(error),
-        WorkspaceError::Genesis(error) => of_genesis(error),
-        WorkspaceError::Journal(error) => of_journal(error),
-        WorkspaceError::NotAWorkspace { .. }
-        | WorkspaceError::TaskNotFound { .. }
-        | WorkspaceError::RunNotFound { .. } => Exit::NotFound,
-        WorkspaceError::WorkspaceExists { .. }
-        | WorkspaceError::TaskExists { .. }
-        | WorkspaceError::RunExists { .. }
-        | WorkspaceError::EndedOtherwise { .. }
-        | WorkspaceError::StepsOpen { .. }
-        | WorkspaceError::IllegalRunMove { .. }
-        | WorkspaceError::IllegalTaskMove { .. }
-        | WorkspaceError::NotApplied { .. } => Exit::Conflict,
-        WorkspaceError::Id(_) => Exit::Usage,
-        WorkspaceError::GenesisMissing { .. } => Exit::Damage,
-        _ => Exit::Internal,
-    }
-}
-
-fn of_artifact(error: &ArtifactError) -> Exit {
-    match error {
-        ArtifactError::Io(error) => of_io(error),
-        ArtifactError::Journal(error) => of_journal(error),
-        ArtifactError::Name(_) | ArtifactError::NotAFile { .. } => Exit::Usage,
-        ArtifactError::NotFound { .. } => Exit::NotFound,
-        ArtifactError::Conflict { .. } | ArtifactError::PathConflict { .. } => Exit::Conflict,
-        ArtifactError::Changed { .. } => Exit::Findings,
-        _ => Exit::Internal,
-    }
-}
-
-fn of_manifest(error: &ManifestError) -> Exit {
-    match error {
-        ManifestError::Io(error) => of_io(error),
-        ManifestError::Journal(error) => of_journal(error),
-        ManifestError::Damaged { .. } => Exit::Damage,
-        ManifestError::NewerFormat { .. } => Exit::ReadOnly,
-        ManifestError::NotThisRun { .. } => Exit::Conflict,
-        _ => Exit::Internal,
-    }
-}
-
-fn of_step(error: &StepFailure) -> Exit {
-    match error {
-        // The program failed, unless its folder could not be made, or its outputs were refused.
-        StepFailure::Failed { source, .. } => {
-            let refused = source.downcast_ref::<ArtifactError>().map(of_artifact);
-            let system = source.downcast_ref::<IoError>().map(of_io);
-            refused.or(system).unwrap_or(Exit::Findings)
-        }
-        StepFailure::StepTaken { .. } => Exit::Conflict,
-        StepFailure::InputMissing { .. } => Exit::NotFound,
-        StepFailure::BadName(_) | StepFailure::BadConfig { .. } => Exit::Usage,
-        StepFailure::Journal { source, .. } => of_journal(source),
-        StepFailure::Unfinished { source, .. } => of_artifact(source),
-        _ => Exit::Internal,
-    }
-}
-
-fn of_lease(error: &LeaseError) -> Exit {
-    match error {
-        LeaseError::LeaseHeld { .. } => Exit::Conflict,
-        LeaseError::BadClaim { .. } => Exit::Usage,
-        LeaseError::NotBound { source, .. } | LeaseError::Journal(source) => of_journal(source),
-        LeaseError::Workspace(error) => of_workspace(error),
-        LeaseError::Io(error) => of_io(error),
-        _ => Exit::Internal,
-    }
-}
-
-fn of_index(error: &IndexError) -> Exit {
-    match error {
-        IndexError::Io(error) => of_io(error),
-        IndexError::Workspace(error) => of_workspace(error),
-        IndexError::NotBuilt { .. } | IndexError::NotIndexed { .. } => Exit::NotFound,
-        IndexError::Busy { .. } | IndexError::StalePage { .. } | IndexError::MovedOn { .. } => {
-            Exit::Conflict
-        }
-        IndexError::Damaged { .. } => Exit::Damage,
-        IndexError::OtherSchema { .. }
-        | IndexError::ReadOnly { .. }
-        | IndexError::NoPlace { .. } => Exit::ReadOnly,
-        IndexError::BadQuery { .. } => Exit::Usage,
-        _ => Exit::Internal,
-    }
 }
 
 /// The first few candidates; a prefix such as `0` fits every UUID there is.

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::args::{Append, EventVerb, Format};
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::{Locator, name_of};
 use super::log::log;
 use super::output::Output;

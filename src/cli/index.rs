@@ -3,7 +3,8 @@
 use runjournal::index::{Built, Index, Side};
 use serde::Serialize;
 
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::index_args::IndexVerb;
 use super::locate::Locator;
 use super::output::{Columns, Output, summary, tell_why, teller};

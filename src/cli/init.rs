@@ -4,7 +4,8 @@ use camino::Utf8PathBuf;
 use runjournal::Workspace;
 use serde::Serialize;
 
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
 

@@ -7,7 +7,8 @@ use runjournal::{Lease, LeaseRef, LeaseState, Task, TaskId, Timestamp};
 use serde::Serialize;
 
 use super::duration::duration;
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
 

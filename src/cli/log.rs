@@ -8,7 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{Cursor, Events, Finding, Follow, Followed, JournalError, Record, RunContext};
 
 use super::args::{Format, Log};
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::file;
 use super::output::{Output, exit_for, hint, told};
 

@@ -8,7 +8,8 @@ use runjournal::{Clock as _, Finding, Severity, SystemClock, Timestamp};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::args::Format;
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 
 /// The version of the JSON documents that the tool prints.
 const VERSION: u32 = 1;

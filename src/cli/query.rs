@@ -10,7 +10,8 @@ use runjournal::index::{
 use runjournal::{RunContext, TaskId};
 
 use super::args::Format;
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::index_args::{EventFilter, Named, Paging, Query, Times};
 use super::locate::Locator;
 use super::output::{Columns, Output, exit_for, hint, tell_why, teller, text};

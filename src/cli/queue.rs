@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
 

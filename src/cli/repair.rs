@@ -3,7 +3,8 @@
 use runjournal::{Code, Finding, RepairPlan, Run, Task, Workspace};
 use serde::Serialize;
 
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::Locator;
 use super::output::{Output, count};
 

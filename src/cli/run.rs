@@ -2,16 +2,91 @@
 
 use std::time::Duration;
 
+use clap::{Args, Subcommand, ValueEnum};
 use runjournal::{
-    Digest, Finding, JournalError, Outcome, Run, RunContext, RunId, RunOptions, RunState,
-    RunStatus, Task, TaskId, Timestamp, WorkspaceError,
+    ArtifactName, Completion, Digest, Finding, JournalError, Outcome, Run, RunContext, RunId,
+    RunOptions, RunState, RunStatus, Task, TaskId, Timestamp, WorkspaceError,
 };
 use serde::Serialize;
 
-use super::args::RunVerb;
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::{Locator, name_of};
 use super::output::{Output, exit_for, hint};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunVerb {
+    /// Start a run, and print TASK/RUN
+    Start {
+        /// The task
+        task: TaskId,
+        /// The run's id; a new UUID unless given
+        #[arg(long)]
+        run_id: Option<RunId>,
+        /// Where there is such a run already, go on with it as it is
+        #[arg(long, requires = "run_id")]
+        if_absent: bool,
+    },
+    /// List the runs of a task, or of all tasks
+    List {
+        /// The task
+        task: Option<TaskId>,
+    },
+    /// Show a run: its state, its steps, and what is not as it should be
+    Show {
+        #[command(flatten)]
+        run: ThisRun,
+    },
+    /// End a run: nothing can be appended to it any more
+    Complete {
+        #[command(flatten)]
+        run: ThisRun,
+        /// How it ended
+        #[arg(long)]
+        status: Ending,
+        /// Why, in a few words
+        #[arg(long)]
+        reason: Option<String>,
+        /// A report that success requires: a JSON object whose `status` is passed, pass, ok, success or
+        /// succeeded; again for another one
+        #[arg(long, value_name = "NAME")]
+        require: Vec<ArtifactName>,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Ending {
+    Success,
+    Failed,
+}
+
+impl From<Ending> for Outcome {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Success => Outcome::Success,
+            Ending::Failed => Outcome::Failed,
+        }
+    }
+}
+
+/// Which run a verb about a run as a whole is about.
+#[derive(Debug, Args)]
+pub(crate) struct ThisRun {
+    /// TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
+    #[arg(value_name = "RUN", conflicts_with = "run")]
+    argument: Option<String>,
+    /// The same, as the verbs inside a run take it
+    #[arg(short, long, value_name = "RUN")]
+    run: Option<String>,
+}
+
+impl ThisRun {
+    /// The run that is named, in either way.
+    fn named(&self) -> Option<&str> {
+        self.argument.as_deref().or(self.run.as_deref())
+    }
+}
 
 /// A run in a list. One that cannot be read is listed as well, with the reason.
 #[derive(Serialize)]
@@ -123,8 +198,17 @@ pub(crate) fn run(at: &Locator, verb: RunVerb, output: &mut Output) -> Result<Ex
         RunVerb::Start { task, run_id, if_absent } => start(at, task, run_id, if_absent, output),
         RunVerb::List { task } => list(at, task, output),
         RunVerb::Show { run } => show(&at.run(run.named())?, output),
-        RunVerb::Complete { run, status, reason } => {
-            complete(&at.run(run.named())?, status.into(), reason.as_deref(), output)
+        RunVerb::Complete { run, status, reason, require } => {
+            let outcome = Outcome::from(status);
+            let mut end = match outcome {
+                Outcome::Success => Completion::success(),
+                Outcome::Failed => Completion::failure(),
+            };
+            if let Some(reason) = reason {
+                end = end.because(reason);
+            }
+            let end = require.into_iter().fold(end, Completion::require);
+            complete(&at.run(run.named())?, outcome, &end, output)
         }
     }
 }
@@ -280,10 +364,10 @@ struct Completed {
 fn complete(
     context: &RunContext,
     outcome: Outcome,
-    reason: Option<&str>,
+    end: &Completion,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let appended = context.run()?.complete(outcome, reason).map_err(|error| match error {
+    let appended = context.run()?.complete_with(end).map_err(|error| match error {
         WorkspaceError::EndedOtherwise { status, reason, .. }
             if status == RunStatus::from(outcome) =>
         {

@@ -3,7 +3,8 @@
 use runjournal::{Finding, TaskId, TaskStatus, Workspace};
 use serde::Serialize;
 
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::Locator;
 use super::output::{Output, count, exit_for, hint};
 use super::run::{self, RunLine};

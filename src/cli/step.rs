@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::{Format, StepVerb};
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::{Locator, name_of};
 use super::output::Output;
 

@@ -4,7 +4,8 @@ use runjournal::{Finding, Task, TaskId, TaskOptions, TaskStatus, Timestamp};
 use serde::Serialize;
 
 use super::args::TaskVerb;
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::exit::Exit;
 use super::locate::Locator;
 use super::output::{Output, count, exit_for, hint};
 use super::run;

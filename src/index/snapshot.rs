@@ -65,10 +65,12 @@ pub struct SessionRow {
     pub provider: Option<String>,
     /// Its state.
     pub status: Option<String>,
-    /// Where the provider goes on.
+    /// Where the provider goes on; JSON, unless it is a text.
     pub resume_cursor: Option<String>,
     /// When it was last heard of, as the provider told.
     pub last_seen: Option<String>,
+    /// Why it failed, if it did.
+    pub reason: Option<String>,
     /// The seq of its last event.
     pub seq: u64,
 }
@@ -113,7 +115,7 @@ pub struct CheckpointRow {
 const USED: [&str; 6] = ["runs", "steps", "artifacts", "sessions", "approvals", "checkpoints"];
 
 const SESSIONS: &str =
-    "provider, status, resume_cursor, last_seen, seq FROM t_sessions WHERE 0 = 0";
+    "provider, status, resume_cursor, last_seen, reason, seq FROM t_sessions WHERE 0 = 0";
 const APPROVALS: &str = "question, options, decision, decided_by, requested_seq, resolved_seq \
                          FROM t_approvals WHERE 0 = 0";
 const CHECKPOINTS: &str = "digest, artifacts_root, created_at, seq FROM t_checkpoints WHERE 0 = 0";
@@ -172,6 +174,7 @@ fn session(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
         status: columns.next()?,
         resume_cursor: columns.next()?,
         last_seen: columns.next()?,
+        reason: columns.next()?,
         seq: columns.number()?,
     })
 }

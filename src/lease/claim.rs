@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::standing::{Sign, Standing};
 use super::{Lease, LeaseError};
 use crate::artifact::bind;
-use crate::clock::{Clock as _, Timestamp};
+use crate::clock::Timestamp;
 use crate::genesis::GenesisError;
 use crate::id::RunId;
 use crate::journal::{

@@ -3,7 +3,7 @@
 use super::claim::expiry;
 use super::standing::Standing;
 use super::{Heartbeat, LeaseError};
-use crate::clock::{Clock as _, Timestamp};
+use crate::clock::Timestamp;
 use crate::journal::{
     Actor, Claimed, Held, JournalError, LeaseRef, Leased, LockedLog, Log, Renewed, lease_event,
     types,

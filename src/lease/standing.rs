@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::LeaseError;
 use super::hint::Hint;
-use crate::clock::{Clock as _, Timestamp};
+use crate::clock::Timestamp;
 use crate::io::Dir;
 use crate::journal::{Claimed, LeaseRef, Leased, LockedLog};
 use crate::layout;

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 
+use super::UnmetReport;
 use crate::error::IoError;
 use crate::genesis::GenesisError;
 use crate::id::{IdError, RunId, TaskId};
@@ -89,6 +90,19 @@ pub enum WorkspaceError {
         /// The steps.
         steps: Vec<String>,
     },
+    /// Reports that the run's success requires are not there, or do not pass.
+    #[error(
+        "{task}/{run} cannot succeed: {}; write reports that pass, or complete it as failed",
+        faults(.reports)
+    )]
+    NotPassed {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// Each of them, and what is wrong with it.
+        reports: Vec<UnmetReport>,
+    },
     /// A run cannot go from the one state to the other.
     #[error("a run cannot go from {from} to {to}; from {from} it can go to {}", list(.from.next()))]
     IllegalRunMove {
@@ -141,6 +155,10 @@ impl From<GenesisError> for WorkspaceError {
 
 fn brackets(reason: &Option<String>) -> String {
     reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+}
+
+fn faults(reports: &[UnmetReport]) -> String {
+    reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn list<T: ToString>(states: &[T]) -> String {

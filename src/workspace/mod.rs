@@ -1,5 +1,6 @@
 //! Definitions, states, creation and completion: a workspace of tasks, a task of runs.
 
+mod completion;
 mod create;
 mod error;
 mod run;
@@ -7,6 +8,7 @@ mod task;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod workspace;
 
+pub use completion::{Completion, ReportFault, UnmetReport};
 pub use error::WorkspaceError;
 pub use run::{Run, RunState};
 pub use task::{RunOptions, Task, TaskOptions};

@@ -1,6 +1,6 @@
 //! A run: its state, and its end.
 
-use super::WorkspaceError;
+use super::{Completion, WorkspaceError};
 use crate::artifact::HomeLog;
 use crate::clock::Timestamp;
 use crate::context::RunContext;
@@ -164,6 +164,38 @@ impl Run {
         outcome: Outcome,
         reason: Option<&str>,
     ) -> Result<Appended, WorkspaceError> {
+        self.complete_with(&Completion::new(outcome, reason))
+    }
+
+    /// The same, with a gate: a success can require reports that are there and pass. They are looked at
+    /// under the journal's lock, right before the end is appended; where one does not pass, nothing is. A
+    /// run that ended so before is not asked again.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+    /// # let task = runjournal::Workspace::open_or_create(&root)?
+    /// #     .open_or_create_task("TASK-1", runjournal::TaskOptions::default())?;
+    /// # let ctx = task.open_or_start_run("RUN-1")?;
+    /// use runjournal::{Artifact, Completion, WorkspaceError};
+    ///
+    /// const REPORT: Artifact<serde_json::Value> = Artifact::json("verifier_report.json");
+    ///
+    /// let end = Completion::success().require(REPORT);
+    /// let refused = ctx.run()?.complete_with(&end);
+    /// assert!(matches!(refused, Err(WorkspaceError::NotPassed { .. })));
+    /// ctx.artifacts().write(REPORT, &serde_json::json!({"status": "passed"}))?;
+    /// ctx.run()?.complete_with(&end)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotPassed`] names each report and what is wrong with it; otherwise as
+    /// [`complete`](Run::complete).
+    pub fn complete_with(&self, completion: &Completion) -> Result<Appended, WorkspaceError> {
+        let (outcome, reason) = (completion.outcome(), completion.reason());
         let mut log = HomeLog::open(&self.context.home())?;
         // Others write while a long journal is read; under the lock it is only what they added.
         let mut draft = Draft::default();
@@ -201,6 +233,14 @@ impl Run {
             }
             if !not_applied.is_empty() {
                 return Err(WorkspaceError::NotApplied { path: self.context.run_path() });
+            }
+            let reports = completion.unmet(&mut locked)?;
+            if !reports.is_empty() {
+                return Err(WorkspaceError::NotPassed {
+                    task: self.context.task_id().clone(),
+                    run: self.context.run_id().clone(),
+                    reports,
+                });
             }
             let from = state.status;
             if from == RunStatus::Planning && outcome == Outcome::Success {

@@ -115,7 +115,7 @@ impl Shell {
 }
 
 /// A snapshot that says the same in every directory, at every time.
-fn check(answer: &str, expect: impl FnOnce(&str)) {
+pub(crate) fn check(answer: &str, expect: impl FnOnce(&str)) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"/\S*\.tmp\w{6}", "[DIR]");
     settings.add_filter(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", "[ID]");

@@ -14,7 +14,7 @@ const THREADS: usize = 4;
 const EVENTS: usize = 50;
 
 /// Starts this test binary again, running one test alone as a worker.
-fn start(test: &str, ctx: &RunContext, number: usize) -> Child {
+pub(crate) fn start(test: &str, ctx: &RunContext, number: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .envs(ctx.env())
@@ -26,7 +26,7 @@ fn start(test: &str, ctx: &RunContext, number: usize) -> Child {
 }
 
 /// In a worker: its number. In the test itself: `None`.
-fn worker_number() -> Option<usize> {
+pub(crate) fn worker_number() -> Option<usize> {
     std::env::var("RUNJOURNAL_TEST_WORKER").ok()?.parse().ok()
 }
 

@@ -523,7 +523,11 @@ fn records_that_no_verb_writes_yet() {
         .payload("work_claimed", ("work", "W"), r#"{"attempt":1,"owner":"o"}"#)
         .payload("work_failed", ("work", "W"), r#"{"error":{"a":1}}"#)
         .payload("session_started", ("session", "S"), r#"{"provider":"p","status":"starting"}"#)
-        .payload("session_updated", ("session", "S"), r#"{"status":"running","resume_cursor":[1]}"#)
+        .payload(
+            "session_updated",
+            ("session", "S"),
+            r#"{"provider":"p","status":"running","resume_cursor":[1]}"#,
+        )
         .payload("approval_requested", ("approval", "A"), r#"{"question":"?","options":["y"]}"#)
         .payload("approval_resolved", ("approval", "A"), r#"{"decision":"y","by":"me"}"#)
         .payload(

@@ -3,10 +3,17 @@
 #[cfg(test)]
 mod appends;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod artifacts;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(test)]
+#[cfg(feature = "cli")]
+mod cli_sessions;
+#[cfg(test)]
+mod completion;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
@@ -68,6 +75,9 @@ mod queries;
 mod random_damage;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod receipts;
+mod sessions;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]

@@ -257,3 +257,35 @@ fn a_run_that_was_there_is_told_of_only_once_it_is_sure_to_stay() {
     let Some(calls) = traced(&ctx, "sync_order::opening_worker") else { return };
     assert_eq!(calls, ["fsync "], "the run's own directory");
 }
+
+#[test]
+fn dispatching_worker() {
+    if !is_worker() {
+        return;
+    }
+    #[derive(Default)]
+    struct Nothing;
+    impl runjournal::Fold for Nothing {
+        fn apply(&mut self, _: &runjournal::Record) -> Result<(), runjournal::JournalError> {
+            Ok(())
+        }
+    }
+    let ctx = RunContext::from_env().unwrap();
+    let go = |id: &str, durability| {
+        let command = runjournal::Command::new(id, "go").durability(durability);
+        ctx.dispatch(command, |_: &Nothing| Ok(vec![Event::new("went")])).unwrap()
+    };
+    assert!(!go("C-1", Durability::Buffered).is_duplicate());
+    assert!(go("C-1", Durability::Buffered).is_duplicate());
+    assert!(go("C-1", Durability::Durable).is_duplicate());
+    assert!(!go("C-2", Durability::Durable).is_duplicate());
+}
+
+#[test]
+fn a_command_is_told_of_only_once_it_is_as_sure_to_stay_as_asked() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::dispatching_worker") else { return };
+    let (write, sync) = ("write journal/events.jsonl", "fdatasync journal/events.jsonl");
+    assert_eq!(calls, [write, sync, write, sync]);
+}

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use crate::index::{IndexedEvent, ProjectionError, Projector, Rows};
 use crate::journal::types;
+use crate::receipt::command_type;
 
 pub(super) struct Receipts;
 
@@ -29,7 +30,7 @@ impl Projector for Receipts {
         let (state, rejected) = if record.event_type() == types::COMMAND_REJECTED {
             ("rejected", event.payload()?)
         } else {
-            ("accepted", Rejected { command_type: None, error: None })
+            ("accepted", Rejected { command_type: command_type(record)?, error: None })
         };
         // The first answer stands, with its seq. A rejection behind events of the same command is odd, and
         // leaves its reason beside the state.

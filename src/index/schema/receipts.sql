@@ -1,4 +1,4 @@
--- Projector "receipts".
+-- Projector "receipts", version 2.
 CREATE TABLE t_receipts (
     journal INTEGER NOT NULL,
     command_id TEXT NOT NULL,

@@ -6,6 +6,7 @@ CREATE TABLE t_sessions (
     status TEXT,
     resume_cursor TEXT,
     last_seen TEXT,
+    reason TEXT,
     seq INTEGER NOT NULL,
     PRIMARY KEY (journal, session)
 );

@@ -190,7 +190,8 @@ JOIN t_journals j ON j.journal = w.journal;
 
 CREATE VIEW sessions AS
 SELECT
-    j.task_id, j.run_id, s.session AS session_id, s.provider, s.status, s.resume_cursor, s.last_seen, s.seq,
+    j.task_id, j.run_id, s.session AS session_id, s.provider, s.status, s.resume_cursor, s.last_seen, s.reason,
+    s.seq,
     j.task_id || CASE WHEN j.run_id = '' THEN '' ELSE '/runs/' || j.run_id END
         || '/journal/events.jsonl' AS journal_path
 FROM t_sessions s

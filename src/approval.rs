@@ -1,1 +1,0 @@
-//! Questions that a run asks people, answered once.

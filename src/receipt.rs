@@ -1,1 +1,0 @@
-//! Receipts: commands that are decided once.

@@ -1,0 +1,16 @@
+//! Commands that are decided once. A decision is a function of a stream; what it answers is a batch of
+//! events, or a rejection, in that stream, and the batch's idempotency key is the command's id: so the
+//! answer itself is the receipt, and there is nothing beside it to be kept in step.
+
+mod command;
+mod dispatch;
+mod error;
+mod outcome;
+mod rejection;
+
+pub use command::Command;
+pub use error::CommandError;
+#[cfg(feature = "sqlite")]
+pub(crate) use outcome::command_type;
+pub use outcome::{CommandOutcome, Receipt};
+pub use rejection::Rejection;

@@ -1,1 +1,0 @@
-//! Sessions with providers, which a restarted process resumes.

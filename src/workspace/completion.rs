@@ -1,0 +1,218 @@
+//! How a run is to end, and the gate: the reports that its success requires.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::WorkspaceError;
+use crate::artifact::Last;
+use crate::digest::Digest;
+use crate::journal::LockedLog;
+use crate::layout;
+use crate::name::ArtifactName;
+use crate::status::Outcome;
+
+/// A longer report is not read: it would be, while others wait for the lock.
+const MAX_REPORT: u64 = 4 << 20;
+
+/// What `status` of a report that passes may be, in any case of its letters.
+const PASSES: [&str; 5] = ["passed", "pass", "ok", "success", "succeeded"];
+
+/// How a run is to end: for [`Run::complete_with`](super::Run::complete_with).
+#[derive(Debug, Clone)]
+#[must_use = "it says how a run is to end, and ends none"]
+pub struct Completion {
+    outcome: Outcome,
+    reason: Option<String>,
+    required: Vec<ArtifactName>,
+}
+
+impl Completion {
+    pub(super) fn new(outcome: Outcome, reason: Option<&str>) -> Self {
+        Self { outcome, reason: reason.map(str::to_owned), required: Vec::new() }
+    }
+
+    /// Done, and well.
+    pub fn success() -> Self {
+        Self::new(Outcome::Success, None)
+    }
+
+    /// Done, and not well. Nothing that is [required](Completion::require) keeps a run from failing.
+    pub fn failure() -> Self {
+        Self::new(Outcome::Failed, None)
+    }
+
+    /// Why, in a few words.
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Success requires this report, and that it passes: it is an artifact of the run whose file has the
+    /// digest that the journal says, a JSON object of at most 4 MiB whose member `status` is `passed`,
+    /// `pass`, `ok`, `success` or `succeeded`, in any case of the letters.
+    pub fn require(mut self, report: impl Into<ArtifactName>) -> Self {
+        self.required.push(report.into());
+        self
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// The reports that keep the run from ending so.
+    pub(super) fn unmet(
+        &self,
+        locked: &mut LockedLog<'_>,
+    ) -> Result<Vec<UnmetReport>, WorkspaceError> {
+        let mut unmet = Vec::new();
+        let required = self.required.iter().filter(|_| self.outcome == Outcome::Success);
+        for report in required {
+            let fault = fault(locked, report)?;
+            unmet.extend(fault.map(|fault| UnmetReport { report: report.clone(), fault }));
+        }
+        Ok(unmet)
+    }
+}
+
+/// A report that does not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnmetReport {
+    /// Its name.
+    pub report: ArtifactName,
+    /// What is wrong with it.
+    pub fault: ReportFault,
+}
+
+impl fmt::Display for UnmetReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.report, self.fault)
+    }
+}
+
+/// Why a report does not pass.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportFault {
+    /// The run has no such artifact.
+    #[error("is no artifact of the run")]
+    Missing,
+    /// There is such a file, which the journal does not know.
+    #[error("is not in the journal (`runjournal artifact adopt` puts it there)")]
+    Unjournaled,
+    /// The journal knows it, and its file is gone.
+    #[error("is in the journal, and its file is gone")]
+    FileGone,
+    /// Its file is not what the journal says.
+    #[error("was changed: its file has the digest {found}, and the journal says {expected}")]
+    Changed {
+        /// What the journal says.
+        expected: Digest,
+        /// What the file has.
+        found: Digest,
+    },
+    /// It is too long to be read while others wait.
+    #[error("has more than {most} bytes")]
+    TooLong {
+        /// How many it may have.
+        most: u64,
+    },
+    /// It is no JSON object, or its `status` is no text.
+    #[error("is no JSON object with a text as `status`: {reason}")]
+    NotAReport {
+        /// What is wrong.
+        reason: String,
+    },
+    /// It says something else.
+    #[error("has the status {status:?}")]
+    Status {
+        /// What it says.
+        status: String,
+    },
+}
+
+/// What is wrong with a report.
+fn fault(
+    locked: &mut LockedLog<'_>,
+    report: &ArtifactName,
+) -> Result<Option<ReportFault>, WorkspaceError> {
+    let expected = Last::read(locked, report)?.and_then(|last| last.digest);
+    let opened = locked.dir().open_read(&layout::artifact(report.as_str()));
+    let mut file = match (opened, expected) {
+        (Err(error), None) if error.is_not_found() => return Ok(Some(ReportFault::Missing)),
+        (Err(error), Some(_)) if error.is_not_found() => return Ok(Some(ReportFault::FileGone)),
+        (opened, _) => opened?,
+    };
+    let Some(expected) = expected else { return Ok(Some(ReportFault::Unjournaled)) };
+    let Some(bytes) = file.read_little(MAX_REPORT)? else {
+        return Ok(Some(ReportFault::TooLong { most: MAX_REPORT }));
+    };
+    let found = Digest::of(&bytes);
+    if found != expected {
+        return Ok(Some(ReportFault::Changed { expected, found }));
+    }
+    Ok(match status(&bytes) {
+        Ok(status) if passes(&status) => None,
+        Ok(status) => Some(ReportFault::Status { status }),
+        Err(reason) => Some(ReportFault::NotAReport { reason }),
+    })
+}
+
+fn passes(status: &str) -> bool {
+    PASSES.iter().any(|pass| status.eq_ignore_ascii_case(pass))
+}
+
+/// What a report says. One that says it twice says nothing.
+fn status(bytes: &[u8]) -> Result<String, String> {
+    #[derive(Deserialize)]
+    struct Report {
+        status: String,
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    // A list with one text would read as this type, too.
+    if !text.trim_start().starts_with('{') {
+        return Err("it does not begin with a brace".to_owned());
+    }
+    let report: Report = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok(report.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes() {
+        for pass in ["passed", "PASS", "Ok", "SUCCESS", "succeeded"] {
+            assert!(passes(pass), "{pass}");
+        }
+        for fail in ["", "failed", "passed ", "not ok", "true", "pa\u{17f}s"] {
+            assert!(!passes(fail), "{fail}");
+        }
+    }
+
+    #[test]
+    fn what_is_a_report() {
+        assert_eq!(status(br#" {"a": [1], "status": "failed"}"#), Ok("failed".to_owned()));
+        for bad in [
+            "",
+            "{}",
+            r#"["passed"]"#,
+            r#""passed""#,
+            r#"{"status":true}"#,
+            r#"{"status":null}"#,
+            r#"{"status":"passed"} x"#,
+            r#"{"status":"failed","status":"passed"}"#,
+            r#"{"Status":"passed"}"#,
+            r#"{"inner":{"status":"passed"}}"#,
+        ] {
+            assert!(status(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(status(b"{\"a\":\"\xff\",\"status\":\"passed\"}").is_err());
+    }
+}
