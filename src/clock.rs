@@ -29,7 +29,10 @@ impl Timestamp {
     #[must_use]
     pub fn from_microseconds(microseconds: i64) -> Self {
         let limit = if microseconds < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-        Self(jiff::Timestamp::from_microsecond(microseconds).unwrap_or(limit))
+        let time = jiff::Timestamp::from_microsecond(microseconds)
+            // The last time there is has nanoseconds, which a text would lose.
+            .or_else(|_| jiff::Timestamp::from_second(limit.as_second()));
+        Self(time.unwrap_or(limit))
     }
 }
 
@@ -167,6 +170,9 @@ mod tests {
         let time = Timestamp::from_microseconds(1_795_253_400_000_000);
         assert_eq!(time.to_string(), "2026-11-21T09:30:00.000000Z");
         assert_eq!(time.to_string().parse(), Ok(time));
+        for limit in [i64::MIN, i64::MAX].map(Timestamp::from_microseconds) {
+            assert_eq!(limit.to_string().parse(), Ok(limit));
+        }
         assert_eq!(
             Timestamp::from_microseconds(i64::MAX).to_string().len(),
             time.to_string().len()

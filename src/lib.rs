@@ -44,6 +44,7 @@
 //! | --- | --- |
 //! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
+//! | share work among workers that may die | [`Task::queue`], [`RunContext::queue`], [`Queue`], [`Work`] |
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
 //! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
@@ -78,6 +79,7 @@
 //! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, creation, completion |
 //! | `lease` | [`Lease`]: who may write to a task |
 //! | `receipt` | [`RunContext::dispatch`]: commands that are decided once |
+//! | `work` | [`Queue`]: work that is put in once, claimed by one worker, completed once |
 //! | `session` `approval` | [`Session`]s with providers; [`Approval`]s: questions to people |
 //! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
@@ -114,11 +116,13 @@ mod manifest;
 
 mod workspace;
 
-mod approval;
 mod lease;
 mod receipt;
-mod session;
 mod work;
+
+mod session;
+
+mod approval;
 
 #[cfg(feature = "sqlite")]
 pub mod index;
@@ -160,6 +164,7 @@ pub use repair::RepairPlan;
 pub use session::{Session, SessionError, SessionState, SessionStatus};
 pub use status::{Outcome, RunStatus, TaskStatus};
 pub use step::{Signal, Step, StepContext, StepError, StepFailure, StepResult};
+pub use work::{Claim, ClaimRef, Queue, Work, WorkError, WorkItem, WorkState};
 pub use workspace::{
     Completion, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport, Workspace,
     WorkspaceError,

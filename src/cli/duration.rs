@@ -1,12 +1,18 @@
-//! Lengths of time on the command line: `500ms`, `60s`, `1h 30m`.
+//! Durations on the command line: `500ms`, `60s`, `5m`, `1h 30m`, `3d`.
 
 use std::time::Duration;
 
-/// A length of time that is not negative.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>();
-    let wanted = || "it must be a length of time such as 500ms, 60s, 5m, 2h or 1h 30m".to_owned();
-    Duration::try_from(parsed.map_err(|_| wanted())?).map_err(|_| wanted())
+use jiff::{Span, SpanRelativeTo};
+
+/// Reads a duration; a day has 24 hours.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let span: Span = text
+        .parse()
+        .map_err(|_| "give a number and a unit, such as 500ms, 60s, 5m, 2h or 3d".to_owned())?;
+    let duration = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| "months and years differ in length; give days at most".to_owned())?;
+    Duration::try_from(duration).map_err(|_| "it must not be negative".to_owned())
 }
 
 #[cfg(test)]
@@ -14,14 +20,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_read_and_other_texts_refused() {
-        for (text, millis) in
-            [("500ms", 500), ("60s", 60_000), ("5m", 300_000), ("1h 30m", 5_400_000)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+    fn numbers_with_units() {
+        let read = |text| duration(text).map(|duration| duration.as_millis());
+        let good = [("500ms", 500), ("60s", 60_000), ("5m", 300_000), ("2h", 7_200_000), ("0s", 0)];
+        for (text, milliseconds) in good {
+            assert_eq!(read(text), Ok(milliseconds), "{text}");
         }
-        for text in ["", "60", "-1s", "soon", "1 s s"] {
-            assert!(duration(text).is_err(), "{text}");
+        assert_eq!(read("3d"), Ok(259_200_000));
+        assert_eq!(read("1h 30m"), Ok(5_400_000));
+        for text in ["", "5", "s", "-5s", "1 month", "5 parsecs", "99999999999999999999d"] {
+            assert!(read(text).is_err(), "{text:?}");
         }
     }
 }

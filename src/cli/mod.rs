@@ -1,6 +1,7 @@
 //! The tool, one file a verb. In reading order: the grammar (`args`, `index_args`), which verb does what
 //! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`,
-//! `error`), with which code the tool ends (`exit`), lengths of time (`duration`), files of the user's (`file`), and the verbs.
+//! `error`), with which code the tool ends (`exit`), durations (`duration`), files of the user's (`file`),
+//! and the verbs.
 
 mod args;
 mod dispatch;

@@ -1,19 +1,255 @@
 //! `queue`: work that is put in, taken and done.
 
-use clap::Subcommand;
+use std::io::{self, Read as _};
+use std::time::Duration;
 
+use clap::{Args, Subcommand};
+use runjournal::{
+    Appended, ClaimRef, Clock as _, Queue, SystemClock, Timestamp, Work, WorkError, WorkItem,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::args::InJournal;
+use super::duration::duration;
 use super::error::CliError;
-use super::exit::Exit;
-use super::locate::Locator;
-use super::output::Output;
+use super::exit::{Exit, of_journal};
+use super::locate::{Journal, Locator};
+use super::output::{Output, hint};
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum QueueVerb {}
+pub(crate) enum QueueVerb {
+    /// Put a piece of work in, once
+    Add(Add),
+    /// Claim the next piece that is due, and print it
+    Next {
+        #[command(flatten)]
+        journal: InJournal,
+        /// Who works on it
+        #[arg(long, value_name = "WORKER")]
+        owner: String,
+        /// After this time without an end the piece goes to another worker
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+        ttl: Duration,
+    },
+    /// Say that a claimed piece is done
+    Done {
+        #[command(flatten)]
+        journal: InJournal,
+        #[command(flatten)]
+        claim: Claimed,
+    },
+    /// Say that an attempt failed: the piece is tried again, unless that was its last attempt
+    Fail {
+        #[command(flatten)]
+        journal: InJournal,
+        #[command(flatten)]
+        claim: Claimed,
+        /// Why
+        #[arg(long, value_name = "TEXT", default_value = "failed", hide_default_value = true)]
+        error: String,
+        /// How long to wait before the next attempt
+        #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+        #[arg(hide_default_value = true)]
+        delay: Duration,
+    },
+    /// List all pieces, those that are over included
+    List {
+        #[command(flatten)]
+        journal: InJournal,
+    },
+}
 
-pub(crate) fn queue(
-    _at: &Locator,
-    verb: QueueVerb,
-    _output: &mut Output,
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    journal: InJournal,
+    /// Its id, which makes it be put in once
+    item: String,
+    /// Greater ones come first
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    priority: i64,
+    /// What a worker needs to know, as JSON; `-`: standard input
+    #[arg(long, value_name = "JSON")]
+    input: Option<String>,
+    /// How often it is tried; 10 times unless given
+    #[arg(long, value_name = "N")]
+    attempts: Option<u64>,
+    /// How long to wait before the first attempt
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    delay: Option<Duration>,
+}
+
+/// The claim that `queue next` printed.
+#[derive(Debug, Args)]
+pub(crate) struct Claimed {
+    /// The piece of work
+    item: String,
+    /// Who claimed it
+    #[arg(long, value_name = "WORKER")]
+    owner: String,
+    /// In which attempt
+    #[arg(long, value_name = "N")]
+    attempt: u64,
+}
+
+impl From<Claimed> for ClaimRef {
+    fn from(claimed: Claimed) -> Self {
+        Self::new(claimed.item, claimed.owner, claimed.attempt)
+    }
+}
+
+pub(crate) fn queue(at: &Locator, verb: QueueVerb, output: &mut Output) -> Result<Exit, CliError> {
+    match verb {
+        QueueVerb::Add(args) => add(&queue_of(at, &args.journal)?, args, output),
+        QueueVerb::Next { journal, owner, ttl } => {
+            next(&queue_of(at, &journal)?, &owner, ttl, output)
+        }
+        QueueVerb::Done { journal, claim } => {
+            let claim = ClaimRef::from(claim);
+            let appended = queue_of(at, &journal)?.done(&claim)?;
+            said(claim.item, &appended, "said before", output)
+        }
+        QueueVerb::Fail { journal, claim, error, delay } => {
+            let claim = ClaimRef::from(claim);
+            let appended = queue_of(at, &journal)?.fail(&claim, error, delay)?;
+            said(claim.item, &appended, "said before", output)
+        }
+        QueueVerb::List { journal } => list(&queue_of(at, &journal)?, output),
+    }
+}
+
+fn queue_of(at: &Locator, named: &InJournal) -> Result<Queue, CliError> {
+    Ok(match at.journal(named)? {
+        Journal::Run(run) => run.queue(),
+        Journal::Task(task) => task.queue(),
+    })
+}
+
+fn add(queue: &Queue, args: Add, output: &mut Output) -> Result<Exit, CliError> {
+    let mut work = Work::new(args.item.as_str()).priority(args.priority);
+    if let Some(input) = args.input {
+        work = work.input(&read_input(input)?);
+    }
+    if let Some(attempts) = args.attempts {
+        work = work.attempts(attempts);
+    }
+    if let Some(delay) = args.delay {
+        let delay = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
+        let due = SystemClock.now().as_microseconds().saturating_add(delay);
+        work = work.not_before(Timestamp::from_microseconds(due));
+    }
+    let appended = queue.add(work)?;
+    said(args.item, &appended, "added before", output)
+}
+
+fn read_input(text: String) -> Result<Box<RawValue>, CliError> {
+    let (json, origin) = if text == "-" {
+        let mut json = String::new();
+        let read = io::stdin().lock().read_to_string(&mut json);
+        read.map_err(|source| CliError::Input { source })?;
+        (json, "standard input")
+    } else {
+        (text, "the text of --input")
+    };
+    serde_json::from_str(&json).map_err(|source| CliError::BadPayload {
+        origin: origin.to_owned(),
+        before: 0,
+        source,
+    })
+}
+
+/// What was recorded of an item.
+#[derive(Serialize)]
+struct Said {
+    item: String,
+    seq: u64,
+    duplicate: bool,
+}
+
+fn said(
+    item: String,
+    appended: &Appended,
+    before: &str,
+    output: &mut Output,
 ) -> Result<Exit, CliError> {
-    match verb {}
+    let said = Said { item, seq: appended.seq, duplicate: appended.duplicate };
+    output.one(&said, |output| {
+        let before = if said.duplicate { format!("  ({before})") } else { String::new() };
+        output.line(&format!("{}  seq {}{before}", said.item, said.seq))
+    })?;
+    Ok(Exit::Fine)
+}
+
+/// A piece of work that was handed out.
+#[derive(Serialize)]
+struct Next<'a> {
+    item: &'a str,
+    owner: &'a str,
+    attempt: u64,
+    expires_at: Timestamp,
+    input: Option<Box<RawValue>>,
+}
+
+fn next(queue: &Queue, owner: &str, ttl: Duration, output: &mut Output) -> Result<Exit, CliError> {
+    let Some(claim) = queue.next(owner, ttl)? else {
+        let what = match queue.due()? {
+            Some(due) => format!("work that is due; there may be some at {due}"),
+            None => "work left: all that was put in is completed or dead".to_owned(),
+        };
+        return Err(CliError::NotThere { what });
+    };
+    let view = Next {
+        item: claim.item(),
+        owner: claim.owner(),
+        attempt: claim.attempt(),
+        expires_at: claim.expires_at(),
+        input: claim.input()?,
+    };
+    output.one(&view, |output| {
+        let Next { item, attempt, expires_at, .. } = view;
+        output.line(&format!("{item}  attempt {attempt}  until {expires_at}"))
+    })?;
+    Ok(Exit::Fine)
+}
+
+fn list(queue: &Queue, output: &mut Output) -> Result<Exit, CliError> {
+    let items = queue.items()?;
+    output.many("items", &items, |output| {
+        if items.is_empty() {
+            hint("no work yet; put some in with `runjournal queue add ITEM`");
+            return Ok(());
+        }
+        let rows: Vec<_> = items.iter().map(|item| row(item, output)).collect();
+        output.table(["ITEM", "STATE", "PRIORITY", "ATTEMPT", "OWNER", "DUE", "ERROR"], &rows)
+    })?;
+    Ok(Exit::Fine)
+}
+
+fn row(item: &WorkItem, output: &Output) -> [String; 7] {
+    // When something may happen to it again.
+    let due = item.expires_at.or(item.not_before).filter(|_| !item.state.is_over());
+    [
+        item.item.clone(),
+        item.state.to_string(),
+        item.priority.to_string(),
+        format!("{} of {}", item.attempt, item.max_attempts),
+        item.owner.clone().unwrap_or_default(),
+        due.map(|due| output.ago(due)).unwrap_or_default(),
+        item.error.clone().unwrap_or_default(),
+    ]
+}
+
+/// The exit code that says what kind of trouble it is.
+pub(super) fn exit_of(error: &WorkError) -> Exit {
+    match error {
+        WorkError::Journal(error) => of_journal(error),
+        WorkError::Name(_)
+        | WorkError::NoAttempts { .. }
+        | WorkError::NoTime
+        | WorkError::BadInput { .. } => Exit::Usage,
+        WorkError::Conflict { .. } | WorkError::NotOwner { .. } => Exit::Conflict,
+        WorkError::NotFound { .. } => Exit::NotFound,
+        _ => Exit::Internal,
+    }
 }

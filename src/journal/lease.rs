@@ -191,7 +191,8 @@ impl LockedLog<'_> {
     /// the task's journal has to be asked.
     pub(crate) fn wants_binding(&mut self) -> Result<bool, JournalError> {
         let Some(lease) = self.log.home.lease.clone() else { return Ok(false) };
-        if self.is_closed() {
+        // A task's journal holds the claims themselves.
+        if self.is_closed() || !self.log.home.is_run() {
             return Ok(false);
         }
         let newest = self.last_bound()?.map(|bound| bound.lease());

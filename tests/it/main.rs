@@ -9,6 +9,7 @@ mod artifacts;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli;
+mod cli_queue;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli_sessions;
@@ -88,6 +89,8 @@ mod sync_sharing;
 mod tidy;
 #[cfg(test)]
 mod transactions;
+#[cfg(test)]
+mod work;
 #[cfg(test)]
 mod worker;
 #[cfg(test)]

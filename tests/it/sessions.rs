@@ -166,6 +166,8 @@ fn a_cursor_is_any_json_and_exact() {
     assert_eq!(count(&ctx), before);
     session.update(SessionStatus::Running, Some(&Value::Null)).unwrap();
     assert_eq!(session.resume_cursor::<u128>().unwrap(), None, "null is none");
+    let last = of_type(&ctx, "session_updated").pop().unwrap();
+    assert!(!last.payload_json().unwrap().unwrap().contains("resume_cursor"), "and left out");
 }
 
 #[test]

@@ -13,7 +13,9 @@ struct Said {
     priority: Option<i64>,
     not_before: Option<String>,
     attempt: Option<u64>,
+    max_attempts: Option<u64>,
     owner: Option<String>,
+    expires_at: Option<String>,
     error: Option<Json>,
 }
 
@@ -38,11 +40,14 @@ impl Projector for Work {
         };
         let said: Said = event.payload()?;
         rows.execute(
-            "INSERT INTO t_work (journal, item, state, priority, not_before, attempt, owner, error, seq) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (journal, item) DO UPDATE SET \
+            "INSERT INTO t_work (journal, item, state, priority, not_before, attempt, owner, error, seq, \
+             max_attempts, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (journal, item) DO UPDATE SET \
              state = excluded.state, priority = COALESCE(excluded.priority, t_work.priority), \
              not_before = excluded.not_before, attempt = COALESCE(excluded.attempt, t_work.attempt), \
-             owner = excluded.owner, error = excluded.error, seq = excluded.seq",
+             owner = excluded.owner, error = excluded.error, seq = excluded.seq, \
+             max_attempts = COALESCE(excluded.max_attempts, t_work.max_attempts), \
+             expires_at = excluded.expires_at",
             [
                 event.journal().key().into(),
                 record.stream_id().into(),
@@ -53,6 +58,8 @@ impl Projector for Work {
                 said.owner.into(),
                 said.error.map(text).into(),
                 record.seq().into(),
+                said.max_attempts.into(),
+                said.expires_at.into(),
             ],
         );
         Ok(())

@@ -182,7 +182,9 @@ FROM t_receipts r
 JOIN t_journals j ON j.journal = r.journal;
 
 CREATE VIEW work AS
-SELECT j.task_id, j.run_id, w.item, w.state, w.priority, w.not_before, w.attempt, w.owner, w.error, w.seq,
+SELECT
+    j.task_id, j.run_id, w.item, w.state, w.priority, w.not_before, w.attempt, w.max_attempts, w.owner,
+    w.expires_at, w.error, w.seq,
     j.task_id || CASE WHEN j.run_id = '' THEN '' ELSE '/runs/' || j.run_id END
         || '/journal/events.jsonl' AS journal_path
 FROM t_work w

@@ -9,5 +9,7 @@ CREATE TABLE t_work (
     owner TEXT,
     error TEXT,
     seq INTEGER NOT NULL,
+    max_attempts INTEGER,
+    expires_at TEXT,
     PRIMARY KEY (journal, item)
 );

@@ -51,6 +51,11 @@ impl<F: Fold> Folded<F> {
         &self.state
     }
 
+    /// For what is not of the records: what became due, say.
+    pub(crate) fn state_mut(&mut self) -> &mut F {
+        &mut self.state
+    }
+
     /// Where the stream must still be for what was decided from the state to hold.
     pub(crate) fn expected(&self) -> ExpectedVersion {
         self.version.map_or(ExpectedVersion::NoStream, ExpectedVersion::Exact)

@@ -1,1 +1,0 @@
-//! A queue of work over a journal.
