@@ -8,7 +8,7 @@ use runjournal::{Code, Event, Events, Finding, JournalError, Severity};
 use crate::operations::{Base, Operation, Seen};
 use crate::place::{RUN, TASK};
 use crate::raw::{self, RawRecord};
-use crate::{Acks, Outcome, Place, Violation, answers, ensure, heads, leases};
+use crate::{Acks, Outcome, Place, Violation, answers, ensure, heads, leases, work};
 
 /// All that must hold at a place where an operation was killed: as the crash left it, once somebody
 /// caught up, once the call was made again, and after one more append.
@@ -127,6 +127,7 @@ fn as_it_was_left(operation: &Operation, place: &Place, acknowledged: &[String])
     let records = journal(place.ctx()?.events()?, &run, "run.json", damaged)?;
     acknowledgements(&records, acknowledged)?;
     batches_of_steps(&records)?;
+    work::items(&records)?;
     for (path, last) in raw::last_words(&records) {
         old_or_new(&run, &path, &last, &records).map_err(|found| found.at(&path))?;
     }
@@ -204,6 +205,23 @@ fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -> Outcome {
             ["step", name] => has("step_completed", &format!("step/{name}")),
             ["failed", name] => has("step_failed", &format!("step/{name}")),
             ["status", status] => records.iter().any(|record| record.payload_text("to") == *status),
+            ["receipt", seq, how, id] => {
+                let record = at(seq)?;
+                let rejected = record.text("event_type") == "command_rejected";
+                record.text("idempotency_key") == format!("cmd:{id}")
+                    && rejected == (*how == "rejected")
+            }
+            ["work", item, attempt, owner] => records.iter().any(|record| {
+                record.text("event_type") == "work_claimed"
+                    && record.stream() == format!("work/{item}")
+                    && record.payload("attempt").map(ToString::to_string).as_deref()
+                        == Some(*attempt)
+                    && record.payload_text("owner") == *owner
+            }),
+            ["session", id, status] => records.iter().any(|record| {
+                record.stream() == format!("session/{id}")
+                    && record.payload_text("status") == *status
+            }),
             ["closed"] => has("execution_complete", &format!("run/{RUN}")),
             ["repaired"] => has("run_repaired", &format!("run/{RUN}")),
             ["workspace" | "task" | "run" | "damaged"] | ["unjournaled", _] => true,

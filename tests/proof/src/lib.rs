@@ -50,6 +50,7 @@ mod raw;
 pub mod strace;
 pub mod trial;
 mod violation;
+mod work;
 
 pub use operations::{Base, Operation};
 pub use place::{Acks, Place};

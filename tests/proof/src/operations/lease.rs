@@ -97,7 +97,6 @@ pub(super) const ALL: &[Operation] = &[
             ensure(matches!(first, None | Some("lease_bound")), || format!("{first:?} is first"))
         },
         done: |seen| ensure(seen.count("lease_bound") == 1, || "it is not bound once".into()),
-        ..plain()
     },
     Operation {
         name: "lease_step_taken_over",

@@ -5,8 +5,11 @@ mod artifact;
 mod creation;
 pub(crate) mod heads;
 pub(crate) mod lease;
+pub(crate) mod receipt;
+mod session;
 mod state;
 mod step;
+mod work;
 
 use runjournal::{TaskOptions, Workspace};
 
@@ -78,8 +81,17 @@ const PLAIN: Operation = Operation {
 };
 
 /// The groups of operations.
-pub const ALL: &[&[Operation]] =
-    &[append::ALL, artifact::ALL, step::ALL, creation::ALL, state::ALL, lease::ALL];
+pub const ALL: &[&[Operation]] = &[
+    append::ALL,
+    artifact::ALL,
+    step::ALL,
+    creation::ALL,
+    state::ALL,
+    lease::ALL,
+    receipt::ALL,
+    work::ALL,
+    session::ALL,
+];
 
 /// What is tried once more with a head after every record: one of each kind.
 const WITH_HEADS: &[&str] = &[
@@ -95,6 +107,8 @@ const WITH_HEADS: &[&str] = &[
     "start_run",
     "lease_claim_over_an_expired_one",
     "lease_start_run",
+    "dispatch_accepted",
+    "queue_done_with",
 ];
 
 /// The operations that are tried with a head after every record.
