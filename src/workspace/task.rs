@@ -8,13 +8,14 @@ use serde::Serialize;
 use super::create::make_home;
 use super::workspace::{checked, ids_with};
 use super::{Run, WorkspaceError};
-use crate::artifact::{HomeLog, HomeWriter};
+use crate::artifact::{HomeWriter, bind};
 use crate::context::RunContext;
 use crate::genesis::{self, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{IdError, RunId, TaskId};
 use crate::io::Dir;
 use crate::journal::{
-    Appended, Event, Events, Home, JournalError, LeaseRef, Log, Record, Runtime, types,
+    Appended, Event, Events, Held, Home, JournalError, LeaseRef, LockedLog, Log, Record, Runtime,
+    types,
 };
 use crate::layout::{self, FORMAT_VERSION};
 use crate::status::{TaskMoved, TaskStatus};
@@ -273,15 +274,20 @@ impl Task {
         let parent = options.parent.map(|(task, run)| format!("{task}/{run}"));
         let context = self.context(&run_id);
         let exists = || WorkspaceError::RunExists { task: self.id().clone(), run: run_id.clone() };
-        match self.note_run_started(&run_id, parent.as_deref()) {
+        let is_there = || self.run(run_id.clone()).is_ok();
+        // Until the run is there, and bound: a claim that came between would not see it.
+        let mut log = Log::open(&self.home())?;
+        let mut locked = log.lock()?;
+        match note_run_started(&mut locked, &run_id, parent.as_deref()) {
             // Another parent, so another start: of a run that is there, or of one that was never made.
-            Err(WorkspaceError::Journal(JournalError::KeyConflict { .. }))
-                if self.run(run_id.clone()).is_ok() =>
-            {
-                return Err(exists());
+            Err(JournalError::KeyConflict { .. }) if is_there() => return Err(exists()),
+            // What is finished now, somebody else began: perhaps before the task was claimed.
+            Ok(started) if started.duplicate && !is_there() => locked.check_admitted()?,
+            other => {
+                other?;
             }
-            other => other?,
-        };
+        }
+        locked.sync()?;
         let genesis = RunGenesis {
             format_version: FORMAT_VERSION,
             task_id: self.id().clone(),
@@ -300,31 +306,30 @@ impl Task {
         if !make_home(&runs, run_id.as_str(), &dirs, &genesis, unique)? {
             return Err(exists());
         }
-        if self.lease.is_some() {
+        if let Some(lease) = &self.lease {
             // Its first record binds it to the lease.
-            HomeLog::open(&context.home())?.lock()?;
+            let held = Held::check(&mut locked, lease)?;
+            bind(&context.home().without_caller(), &held)?;
         }
         Ok(context)
     }
+}
 
-    fn note_run_started(
-        &self,
-        run: &RunId,
-        parent: Option<&str>,
-    ) -> Result<Vec<Appended>, WorkspaceError> {
-        #[derive(Serialize)]
-        struct Started<'a> {
-            run_id: &'a RunId,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            parent: Option<&'a str>,
-        }
-        let mut log = Log::open(&self.home())?;
-        let started = Event::new(types::RUN_STARTED)
-            .stream("run", run.as_str())
-            .key(format!("run:{run}"))
-            .payload(&Started { run_id: run, parent });
-        let appended = log.lock()?.append(std::slice::from_ref(&started))?;
-        log.unsynced().sync()?;
-        Ok(appended)
+fn note_run_started(
+    locked: &mut LockedLog<'_>,
+    run: &RunId,
+    parent: Option<&str>,
+) -> Result<Appended, JournalError> {
+    #[derive(Serialize)]
+    struct Started<'a> {
+        run_id: &'a RunId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parent: Option<&'a str>,
     }
+    let started = Event::new(types::RUN_STARTED)
+        .stream("run", run.as_str())
+        .key(format!("run:{run}"))
+        .payload(&Started { run_id: run, parent });
+    let appended = locked.append(std::slice::from_ref(&started))?;
+    appended.into_iter().next().ok_or_else(|| started.bad("it was not appended"))
 }

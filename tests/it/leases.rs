@@ -1,12 +1,15 @@
 //! Leases: who may write to a task, and who may not any more.
 
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use runjournal::testing::TestWorkspace;
+use runjournal::testing::{CountingIds, TestError, TestWorkspace};
 use runjournal::{
-    Artifact, Event, JournalError, Lease, LeaseError, Outcome, RunContext, Signal, StepFailure,
-    TaskStatus, WorkspaceError,
+    Artifact, Event, IdSource, JournalError, Lease, LeaseError, Outcome, RunContext, Signal,
+    StepFailure, Task, TaskStatus, Timestamp, Workspace, WorkspaceError,
 };
+use uuid::Uuid;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: i64 = 86_400_000_000;
@@ -252,6 +255,64 @@ fn an_unbound_run_takes_no_lease_that_is_over() {
     is_lost(ctx.append(Event::new("stale")));
     run.append(Event::new("free")).unwrap();
     assert_eq!(types(&run), ["free"]);
+}
+
+#[test]
+fn a_start_that_died_is_finished_by_the_holder_alone() {
+    let test = TestWorkspace::new().unwrap();
+    let old = test.task().claim("worker-1", MINUTE).unwrap();
+    // What is left where the starter died right after it said so.
+    let dir = old.task().start_run_as("RUN-1").unwrap().run_path();
+    std::fs::remove_dir_all(&dir).unwrap();
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+
+    let refused = |task: &Task| match task.start_run_as("RUN-1").unwrap_err() {
+        WorkspaceError::Journal(error) => error,
+        error => panic!("{error}"),
+    };
+    assert!(matches!(refused(test.task()), JournalError::LeaseRequired { .. }));
+    assert!(matches!(refused(old.task()), JournalError::LeaseLost { .. }));
+    assert!(!dir.exists());
+    let run = lease.task().start_run_as("RUN-1").unwrap();
+    assert_eq!(types(&run), ["lease_bound"]);
+    // What is there is told of to anybody.
+    assert!(matches!(
+        test.start_run("RUN-1"),
+        Err(TestError::Workspace(WorkspaceError::RunExists { .. }))
+    ));
+}
+
+/// Ids that take their time, so that somebody who claims the task meanwhile comes in wherever he can.
+#[derive(Debug, Default)]
+struct Claiming {
+    ids: CountingIds,
+    claim: Mutex<Option<JoinHandle<Lease>>>,
+    task: OnceLock<Task>,
+}
+
+impl IdSource for Claiming {
+    fn next_id(&self, now: Timestamp) -> Uuid {
+        let mut claim = self.claim.lock().unwrap();
+        if let (None, Some(task)) = (&*claim, self.task.get().cloned()) {
+            *claim = Some(std::thread::spawn(move || task.claim("worker-1", MINUTE).unwrap()));
+        }
+        drop(claim);
+        std::thread::sleep(Duration::from_millis(50));
+        self.ids.next_id(now)
+    }
+}
+
+#[test]
+fn no_claim_comes_between_a_start_and_its_run() {
+    let test = TestWorkspace::new().unwrap();
+    let ids = Arc::new(Claiming::default());
+    let workspace = Workspace::open(test.root()).unwrap().with_ids(ids.clone());
+    let starter = workspace.task("TASK-1").unwrap();
+    ids.task.set(test.task().clone()).unwrap();
+    let run = starter.start_run_as("RUN-1").unwrap();
+    ids.claim.lock().unwrap().take().unwrap().join().unwrap();
+    assert_eq!(types(&run), ["lease_bound"]);
+    is_required(run.append(Event::new("stranger")));
 }
 
 #[test]

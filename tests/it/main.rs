@@ -67,6 +67,8 @@ mod manifest;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod once;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]

@@ -7,7 +7,7 @@ use runjournal::{
     ArtifactError, ArtifactName, Durability, Event, Expect, ExpectedVersion, JournalError,
 };
 
-use crate::{Outcome, Place, ensure, raw};
+use crate::{Outcome, Place, ensure, leases, raw};
 
 /// A version that no stream has.
 const NO_VERSION: u64 = u64::MAX;
@@ -19,7 +19,7 @@ pub(crate) fn ask(place: &Place) -> Outcome {
         return Ok(());
     }
     let records = raw::records(&place.run_dir(), "run.json")?;
-    let ctx = place.ctx()?;
+    let ctx = leases::writer(place)?;
     for record in &records {
         let key = record.text("idempotency_key");
         // Those with a colon are the library's.

@@ -8,7 +8,7 @@ use runjournal::{Code, Event, Events, Finding, JournalError, Severity};
 use crate::operations::{Base, Operation, Seen};
 use crate::place::{RUN, TASK};
 use crate::raw::{self, RawRecord};
-use crate::{Acks, Outcome, Place, Violation, answers, ensure, heads};
+use crate::{Acks, Outcome, Place, Violation, answers, ensure, heads, leases, work};
 
 /// All that must hold at a place where an operation was killed: as the crash left it, once somebody
 /// caught up, once the call was made again, and after one more append.
@@ -27,7 +27,9 @@ pub fn after_a_crash(operation: &Operation, place: &Place) -> Outcome {
         caught_up(operation, place, &acknowledged)
             .map_err(|found| found.at("after catching up"))?;
     }
+    keep_others_out(operation, place).map_err(|found| found.at("after catching up"))?;
     again(operation, place).map_err(|found| found.at("made again"))?;
+    keep_others_out(operation, place).map_err(|found| found.at("made again"))?;
     goes_on(operation, place).map_err(|found| found.at("afterwards"))
 }
 
@@ -68,12 +70,17 @@ fn again(operation: &Operation, place: &Place) -> Outcome {
     (operation.done)(&Seen { place, records: &records })
 }
 
+/// Where the task was claimed, whoever has no lease that is in force is refused.
+fn keep_others_out(operation: &Operation, place: &Place) -> Outcome {
+    if operation.base < Base::Task { Ok(()) } else { leases::keep_others_out(place) }
+}
+
 /// A run that is not closed takes one more event.
 fn goes_on(operation: &Operation, place: &Place) -> Outcome {
     if !place.run_dir().join("run.json").exists() {
         return Ok(());
     }
-    match place.ctx()?.append(Event::new("went_on")) {
+    match leases::writer(place)?.append(Event::new("went_on")) {
         Ok(appended) => Acks::open(place)?.appended(&appended)?,
         Err(JournalError::Closed { .. }) => {}
         Err(error) => return Err(error.into()),
@@ -102,6 +109,11 @@ fn as_it_was_left(operation: &Operation, place: &Place, acknowledged: &[String])
     if task.join("task.json").exists() {
         // A repair is what may stand before damage; only there may the reader report any.
         journal(place.task()?.events()?, &task, "task.json", false)?;
+        for run in place.task()?.runs()?.iter().filter(|run| run.as_str() != RUN) {
+            let home = task.join("runs").join(run.as_str());
+            journal(place.task()?.run(run.clone())?.context().events()?, &home, "run.json", false)?;
+        }
+        leases::hold(place, acknowledged)?;
     }
     let run = place.run_dir();
     if !run.join("run.json").exists() {
@@ -115,6 +127,7 @@ fn as_it_was_left(operation: &Operation, place: &Place, acknowledged: &[String])
     let records = journal(place.ctx()?.events()?, &run, "run.json", damaged)?;
     acknowledgements(&records, acknowledged)?;
     batches_of_steps(&records)?;
+    work::items(&records)?;
     for (path, last) in raw::last_words(&records) {
         old_or_new(&run, &path, &last, &records).map_err(|found| found.at(&path))?;
     }
@@ -192,9 +205,28 @@ fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -> Outcome {
             ["step", name] => has("step_completed", &format!("step/{name}")),
             ["failed", name] => has("step_failed", &format!("step/{name}")),
             ["status", status] => records.iter().any(|record| record.payload_text("to") == *status),
+            ["receipt", seq, how, id] => {
+                let record = at(seq)?;
+                let rejected = record.text("event_type") == "command_rejected";
+                record.text("idempotency_key") == format!("cmd:{id}")
+                    && rejected == (*how == "rejected")
+            }
+            ["work", item, attempt, owner] => records.iter().any(|record| {
+                record.text("event_type") == "work_claimed"
+                    && record.stream() == format!("work/{item}")
+                    && record.payload("attempt").map(ToString::to_string).as_deref()
+                        == Some(*attempt)
+                    && record.payload_text("owner") == *owner
+            }),
+            ["session", id, status] => records.iter().any(|record| {
+                record.stream() == format!("session/{id}")
+                    && record.payload_text("status") == *status
+            }),
             ["closed"] => has("execution_complete", &format!("run/{RUN}")),
             ["repaired"] => has("run_repaired", &format!("run/{RUN}")),
             ["workspace" | "task" | "run" | "damaged"] | ["unjournaled", _] => true,
+            // The task's journal has these: `leases` looks.
+            ["claimed", ..] | ["renewed" | "released", _] => true,
             _ => return Err(Violation::new(format!("no check knows what this tells: {line}"))),
         };
         ensure(there, || lost().to_string())?;

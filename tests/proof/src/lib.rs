@@ -42,6 +42,7 @@
 mod answers;
 pub mod check;
 mod heads;
+mod leases;
 pub mod operations;
 mod place;
 pub mod planted;
@@ -49,6 +50,7 @@ mod raw;
 pub mod strace;
 pub mod trial;
 mod violation;
+mod work;
 
 pub use operations::{Base, Operation};
 pub use place::{Acks, Place};

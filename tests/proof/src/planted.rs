@@ -2,10 +2,11 @@
 //! nobody proved usually does; a proof that lets one of them pass proves nothing.
 
 use camino::Utf8Path;
-use runjournal::{ArtifactName, Event};
+use runjournal::{ArtifactName, Command, Event, Work};
 
 use crate::heads::Head;
-use crate::operations::{self, Base, Operation, Seen, plain};
+use crate::operations::receipt::Seats;
+use crate::operations::{self, Base, Operation, Seen, lease, plain};
 use crate::place::RUN;
 use crate::{Acks, Outcome, Place, ensure};
 
@@ -33,6 +34,25 @@ pub const ALL: &[Operation] = &[
         base: Base::Task,
         prepare: put_aside,
         operate: genesis_in_parts,
+        ..plain()
+    },
+    Operation { name: "planted_lease_told_before_it_binds", operate: told_unbound, ..plain() },
+    Operation { name: "planted_lease_bound_before_its_claim", operate: bound_first, ..plain() },
+    Operation {
+        name: "planted_dispatch_without_its_key",
+        operate: |place, acks| anew(place, acks, dispatch_as),
+        done: |seen| ensure(seen.count("noted") == 1, || "it was decided twice".into()),
+        ..plain()
+    },
+    Operation {
+        name: "planted_queue_add_without_its_key",
+        operate: |place, acks| {
+            anew(place, acks, |place, id| {
+                place.ctx()?.queue().add(Work::new(id))?;
+                Ok(())
+            })
+        },
+        done: |seen| ensure(seen.count("work_enqueued") == 1, || "it was added twice".into()),
         ..plain()
     },
 ];
@@ -143,6 +163,35 @@ fn trust_the_head(place: &Place) -> Outcome {
     Ok(())
 }
 
+/// A claim returns, and only then is its run bound.
+fn told_unbound(place: &Place, acks: &mut Acks) -> Outcome {
+    let task = place.task()?;
+    place.begin();
+    let unbound = lease::journal_length(place)?;
+    let claimed = task.claim("worker-1", lease::HOUR)?;
+    lease::unbind(place, unbound)?;
+    acks.claimed(&claimed, "worker-1")?;
+    let ctx = claimed.task().run(RUN)?.context().clone();
+    acks.appended(&ctx.append(Event::new("noted"))?)?;
+    place.end();
+    Ok(())
+}
+
+/// The run is bound to a claim whose record comes later.
+fn bound_first(place: &Place, acks: &mut Acks) -> Outcome {
+    let task = place.task()?;
+    let journal = task.path().join("journal/events.jsonl");
+    place.begin();
+    let before = std::fs::read(&journal)?;
+    let claimed = task.claim("worker-1", lease::HOUR)?;
+    let after = std::fs::read(&journal)?;
+    std::fs::write(&journal, before)?;
+    std::fs::write(&journal, after)?;
+    acks.claimed(&claimed, "worker-1")?;
+    place.end();
+    Ok(())
+}
+
 fn object_after_record(place: &Place, acks: &mut Acks) -> Outcome {
     let ctx = place.ctx()?;
     place.begin();
@@ -176,6 +225,27 @@ fn marker_for_a_key(place: &Place, acks: &mut Acks) -> Outcome {
     }
     place.end();
     Ok(())
+}
+
+/// A call by another name each time: what a key would make one, is many. That it was made is noted by its
+/// caller, as it is where there are no keys.
+fn anew(place: &Place, acks: &mut Acks, call: fn(&Place, &str) -> Outcome) -> Outcome {
+    let marker = place.dir().join("marker");
+    place.begin();
+    if !marker.exists() {
+        call(place, &format!("by-{}", std::process::id()))?;
+        std::fs::write(marker, "made")?;
+    }
+    acks.tell("run")?;
+    place.end();
+    Ok(())
+}
+
+fn dispatch_as(place: &Place, id: &str) -> Outcome {
+    let decided = place
+        .ctx()?
+        .dispatch(Command::new(id, "note"), |_: &Seats| Ok(vec![Event::new("noted")]))?;
+    ensure(decided.is_accepted(), || "it was rejected".into())
 }
 
 fn file_before_record(place: &Place, acks: &mut Acks) -> Outcome {

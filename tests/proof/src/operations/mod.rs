@@ -4,8 +4,12 @@ mod append;
 mod artifact;
 mod creation;
 pub(crate) mod heads;
+pub(crate) mod lease;
+pub(crate) mod receipt;
+mod session;
 mod state;
 mod step;
+mod work;
 
 use runjournal::{TaskOptions, Workspace};
 
@@ -77,8 +81,17 @@ const PLAIN: Operation = Operation {
 };
 
 /// The groups of operations.
-pub const ALL: &[&[Operation]] =
-    &[append::ALL, artifact::ALL, step::ALL, creation::ALL, state::ALL];
+pub const ALL: &[&[Operation]] = &[
+    append::ALL,
+    artifact::ALL,
+    step::ALL,
+    creation::ALL,
+    state::ALL,
+    lease::ALL,
+    receipt::ALL,
+    work::ALL,
+    session::ALL,
+];
 
 /// What is tried once more with a head after every record: one of each kind.
 const WITH_HEADS: &[&str] = &[
@@ -92,6 +105,10 @@ const WITH_HEADS: &[&str] = &[
     "step",
     "complete",
     "start_run",
+    "lease_claim_over_an_expired_one",
+    "lease_start_run",
+    "dispatch_accepted",
+    "queue_done_with",
 ];
 
 /// The operations that are tried with a head after every record.

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use runjournal::{Manifest, Outcome as Ending, RunStatus, TaskStatus, WorkspaceError};
+use runjournal::{
+    ArtifactName, Completion, Manifest, Outcome as Ending, RunStatus, TaskStatus, WorkspaceError,
+};
 
 use super::{Operation, Seen, plain};
 use crate::{Acks, Outcome, Place, ensure};
@@ -29,20 +31,29 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "complete",
         operate: complete,
-        holds: |seen| {
-            ensure(seen.count("execution_complete") <= 1, || "it completed twice".into())?;
-            page(seen).map(|_| ())
+        holds: completed_whole,
+        done: completed,
+        ..plain()
+    },
+    Operation {
+        name: "complete_with_a_gate",
+        prepare: |place, acks| {
+            let report = ArtifactName::new("gate_report.json")?;
+            let passed = br#"{"status": "passed"}"#;
+            acks.stored(&place.ctx()?.artifacts().write_bytes(report, passed)?)
         },
-        done: |seen| {
-            ensure(page(seen)?, || "there is no manifest".into())?;
-            let new = seen.place.run_dir().join(".manifest.json.new");
-            ensure(!new.exists(), || "what became the manifest lies there still".into())?;
-            ensure(seen.count("execution_complete") == 1, || "it did not complete once".into())?;
-            let last = seen.records.last().map(|record| record.text("event_type"));
-            ensure(last == Some("execution_complete"), || format!("{last:?} is last"))?;
-            let status = seen.place.run()?.state()?.status;
-            ensure(status == RunStatus::Success, || format!("the run is {status}"))
+        operate: |place, acks| {
+            let run = place.run()?;
+            let report = ArtifactName::new("gate_report.json")?;
+            place.begin();
+            let ending = Completion::success().because("all done").require(report);
+            acks.appended(&run.complete_with(&ending)?)?;
+            acks.tell("closed")?;
+            place.end();
+            Ok(())
         },
+        holds: completed_whole,
+        done: completed,
         ..plain()
     },
     Operation {
@@ -86,6 +97,22 @@ fn complete(place: &Place, acks: &mut Acks) -> Outcome {
     acks.tell("closed")?;
     place.end();
     Ok(())
+}
+
+fn completed_whole(seen: &Seen<'_>) -> Outcome {
+    ensure(seen.count("execution_complete") <= 1, || "it completed twice".into())?;
+    page(seen).map(|_| ())
+}
+
+fn completed(seen: &Seen<'_>) -> Outcome {
+    ensure(page(seen)?, || "there is no manifest".into())?;
+    let new = seen.place.run_dir().join(".manifest.json.new");
+    ensure(!new.exists(), || "what became the manifest lies there still".into())?;
+    ensure(seen.count("execution_complete") == 1, || "it did not complete once".into())?;
+    let last = seen.records.last().map(|record| record.text("event_type"));
+    ensure(last == Some("execution_complete"), || format!("{last:?} is last"))?;
+    let status = seen.place.run()?.state()?.status;
+    ensure(status == RunStatus::Success, || format!("the run is {status}"))
 }
 
 /// True if there is a manifest; it is whole, and says what the run is.

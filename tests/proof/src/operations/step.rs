@@ -33,7 +33,7 @@ pub(super) const ALL: &[Operation] = &[
     },
 ];
 
-fn stage(step: &StepContext) -> Result<(), StepError> {
+pub(super) fn stage(step: &StepContext) -> Result<(), StepError> {
     let attempt = format!("by attempt {}", step.attempt());
     step.read_bytes(ArtifactName::new("plan.json")?)?;
     step.write_bytes(ArtifactName::new("out/one.txt")?, attempt.as_bytes())?;
@@ -98,7 +98,7 @@ fn die_within(place: &Place, _: &mut Acks) -> Outcome {
     Ok(())
 }
 
-fn complete(seen: &Seen<'_>) -> Outcome {
+pub(super) fn complete(seen: &Seen<'_>) -> Outcome {
     let (one, two) = (seen.artifact("out/one.txt"), seen.artifact("two.txt"));
     ensure(one == two && one.starts_with("by attempt"), || format!("outputs: {one:?}, {two:?}"))?;
     ensure(seen.count("step_completed") == 1, || "the step did not complete once".into())?;
@@ -112,7 +112,7 @@ fn none(seen: &Seen<'_>) -> Outcome {
     ensure(seen.count("step_completed") == 0, || "the step completed".into())
 }
 
-fn all_or_none(seen: &Seen<'_>) -> Outcome {
+pub(super) fn all_or_none(seen: &Seen<'_>) -> Outcome {
     complete(seen).or_else(|not_all| {
         none(seen).map_err(|not_none| not_none.at(format_args!("neither all ({not_all}) nor none")))
     })
