@@ -46,6 +46,9 @@ mod lab;
 #[cfg(test)]
 mod large_files;
 #[cfg(test)]
+#[cfg(unix)]
+mod lease_races;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod live_copy;
