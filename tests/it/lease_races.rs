@@ -181,11 +181,10 @@ impl Race {
         }
         if kills > 0 && self.random.below(kills) == 0 {
             let at = self.random.below(self.workers.len());
-            let worker = self.workers.swap_remove(at);
-            // One that ended by itself failed.
-            let mut worker = worker;
+            let mut worker = self.workers.swap_remove(at);
+            // One that has ended failed.
             let alive = worker.process.try_wait().unwrap().is_none();
-            send_if(alive, &worker.process, Signal::KILL);
+            worker.process.kill().unwrap();
             self.kills += usize::from(alive);
             self.bury(worker, alive);
             self.start_worker();
@@ -225,9 +224,27 @@ impl Race {
             self.bury(worker, false);
         }
         judge(&task, &self.said);
-        let Self { started, said, stops, kills, .. } = self;
-        let Said { done, refused, busy, .. } = said;
-        Sum { claims, workers: started, stops, kills, done, refused, busy }
+        let Self { started, stops, kills, .. } = &self;
+        let Said { done, refused, busy, .. } = &self.said;
+        Sum {
+            claims,
+            workers: *started,
+            stops: *stops,
+            kills: *kills,
+            done: *done,
+            refused: *refused,
+            busy: *busy,
+        }
+    }
+}
+
+impl Drop for Race {
+    fn drop(&mut self) {
+        // After a failed test they race on, or are stopped still.
+        for worker in &mut self.workers {
+            let _ = worker.process.kill();
+            let _ = worker.process.wait();
+        }
     }
 }
 
@@ -265,12 +282,6 @@ fn races(weather: Weather) {
     assert!(sum.done > sum.claims / 4 && sum.refused > sum.claims / 10, "it proved nothing");
     assert!(sum.stops > sum.claims / 50 || weather.stops == 0, "hardly anybody was stopped");
     assert!(sum.kills > sum.claims / 200 || weather.kills == 0, "hardly anybody was killed");
-}
-
-fn send_if(alive: bool, process: &Child, signal: Signal) {
-    if alive {
-        send(process, signal);
-    }
 }
 
 #[test]

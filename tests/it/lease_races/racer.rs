@@ -190,9 +190,10 @@ impl Racer {
         Self { name, random, clock, task, writes: 0, former: Vec::new() }
     }
 
-    /// Races until the parent has had enough.
+    /// Races until the parent has had enough, or is gone.
     pub(super) fn race(&mut self) {
-        while !self.task.path().join("../enough").exists() {
+        let parent = rustix::process::getppid();
+        while !self.task.path().join("../enough").exists() && rustix::process::getppid() == parent {
             if self.random.below(8) == 0
                 && let Some(clock) = &self.clock
             {
