@@ -129,6 +129,11 @@ impl Leased {
     }
 }
 
+/// True if a run is bound to no lease yet, or to none as new as this one.
+fn is_behind(bound: Option<&Bound>, lease: &LeaseRef) -> bool {
+    bound.is_none_or(|bound| bound.resource != lease.task || bound.token < lease.token)
+}
+
 /// A record of a lease in the task's journal.
 pub(crate) fn lease_event(event_type: &str, task: &TaskId, payload: &impl Serialize) -> Event {
     Event::new(event_type).stream(STREAM, task.as_str()).payload(payload)
@@ -195,8 +200,7 @@ impl LockedLog<'_> {
         if self.is_closed() || !self.log.home.is_run() {
             return Ok(false);
         }
-        let newest = self.last_bound()?.map(|bound| bound.lease());
-        Ok(newest.is_none_or(|newest| newest.task != lease.task || newest.token < lease.token))
+        Ok(is_behind(self.last_bound()?.as_ref(), &lease))
     }
 
     /// Refuses a caller without the lease, if there is one. In a run it is the one that the run was bound
@@ -236,8 +240,10 @@ impl LockedLog<'_> {
                 self.log.bound_at = newest;
                 return Ok(());
             }
-            // Nobody goes on in a closed run, which no lease binds any more.
-            (Some(_), None) if self.is_closed() => return Ok(()),
+            // Later claims do not bind a closed run: it is closed to them, and they are not lost for it.
+            (Some(lease), bound) if self.is_closed() && is_behind(bound.as_ref(), &lease) => {
+                return Ok(());
+            }
             (Some(lease), None) => (lease, format!("{} is not bound to it", path())),
             (Some(lease), Some(bound)) => {
                 let newest =

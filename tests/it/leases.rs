@@ -129,6 +129,27 @@ fn what_is_released_is_free_and_its_runs_stay_closed_to_strangers() {
 }
 
 #[test]
+fn a_closed_run_is_closed_to_later_holders_and_does_not_tell_them_that_they_are_lost() {
+    let test = TestWorkspace::new().unwrap();
+    test.start_run("RUN-1").unwrap();
+    let first = test.task().claim("worker-1", MINUTE).unwrap();
+    let context = |lease: &Lease| lease.task().run("RUN-1").unwrap().context().clone();
+    context(&first).run().unwrap().complete(Outcome::Failed, None).unwrap();
+    let second = test.task().claim("worker-1", MINUTE).unwrap();
+    let error = context(&second).append(Event::new("noted")).unwrap_err();
+    assert!(matches!(error, JournalError::Closed { .. }), "{error}");
+    // The binding that the run ended with keeps out whoever held it before that.
+    let run = test.start_run("RUN-2");
+    assert!(run.is_err());
+    second.task().start_run_as("RUN-2").unwrap();
+    let third = test.task().claim("worker-1", MINUTE).unwrap();
+    let run = third.task().run("RUN-2").unwrap();
+    run.complete(Outcome::Failed, None).unwrap();
+    let of_second = second.task().run("RUN-2").unwrap().context().clone();
+    is_lost(of_second.append(Event::new("noted")));
+}
+
+#[test]
 fn a_worker_that_claims_again_leaves_its_former_self_behind() {
     let test = TestWorkspace::new().unwrap();
     test.start_run("RUN-1").unwrap();

@@ -58,6 +58,8 @@ mod large_files;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod lease_cli;
+#[cfg(unix)]
+mod lease_races;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    Command, CommandError, CommandOutcome, Event, ExpectedVersion, Fold, JournalError, LeaseRef,
-    Outcome, Receipt, Record, Rejection, RunContext,
+    Command, CommandError, CommandOutcome, Event, ExpectedVersion, Fold, JournalError, Outcome,
+    Receipt, Record, Rejection, RunContext,
 };
 use serde_json::{Value, json};
 
@@ -535,7 +535,7 @@ mod forged {
         let first = ctx.dispatch(take("C-1"), one_of(9)).unwrap();
         let bound = r#"{"resource":"TASK-1","token":5,"worker_id":"W"}"#;
         Forger::behind(&ctx.run_path()).payload("lease_bound", ("lease", "TASK-1"), bound).write();
-        let lease = |token| LeaseRef::new(ctx.task_id().clone(), token);
+        let lease = |token| runjournal::LeaseRef::new(ctx.task_id().clone(), token);
         let contexts = [ctx.clone(), ctx.clone().with_lease(lease(4))];
         for ctx in &contexts {
             assert_eq!(told(&ctx.dispatch(take("C-1"), never).unwrap()), told(&first));

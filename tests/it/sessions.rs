@@ -325,12 +325,14 @@ proptest! {
                             (handle.stop().is_ok(), should)
                         }
                         Act::Fail(_, why) => {
-                            let why = Some(why.to_string());
-                            let same = now.status == SessionStatus::Error && now.reason == why;
+                            let why = why.to_string();
+                            let same = now.status == SessionStatus::Error
+                                && now.reason.as_ref() == Some(&why);
                             if alive {
-                                (now.status, now.reason) = (SessionStatus::Error, why.clone());
+                                (now.status, now.reason) =
+                                    (SessionStatus::Error, Some(why.clone()));
                             }
-                            (handle.fail(why.unwrap()).is_ok(), alive || own && same)
+                            (handle.fail(why).is_ok(), alive || own && same)
                         }
                         Act::Open(..) => unreachable!(),
                     }
