@@ -58,6 +58,7 @@ mod large_files;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod lease_cli;
+#[cfg(test)]
 #[cfg(unix)]
 mod lease_races;
 #[cfg(test)]

@@ -78,7 +78,8 @@ impl Told for WorkspaceError {
 impl Told for LeaseError {
     fn journal(&self) -> Option<&JournalError> {
         match self {
-            Self::Journal(error) | Self::NotBound { source: error, .. } => Some(error),
+            Self::Journal(error) => Some(error),
+            Self::NotBound { source, .. } => Some(source),
             Self::Workspace(error) => error.journal(),
             _ => None,
         }
