@@ -539,7 +539,7 @@ fn a_holder_that_was_stopped_inside_the_runs_lock_has_its_one_write_and_no_other
             let error = impatient.claim("new", MINUTE).unwrap_err();
             let LeaseError::NotBound { run, source, .. } = &error else { panic!("{error:?}") };
             assert_eq!(run.as_str(), "RUN-1");
-            assert!(matches!(*source, JournalError::LockTimeout { .. }), "{source:?}");
+            assert!(matches!(**source, JournalError::LockTimeout { .. }), "{source:?}");
             assert!(in_words(&error).contains(&old.named()), "{}", in_words(&error));
         }
         assert_eq!(types(&runs[0]), before, "somebody wrote past the lock");
