@@ -21,12 +21,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use runjournal::testing::{TestWorkspace, with_eager_heads};
+use runjournal::testing::TestWorkspace;
 use runjournal::{
     Appended, ArtifactError, ArtifactName, ClaimRef, Event, Expect, JournalError, Lease,
     LeaseError, Queue, RunContext, Signal, StepFailure, Task, TaskOptions, Work, Workspace,
     WorkspaceError,
 };
+
+use crate::worker;
 
 const PROCESSES: usize = 8;
 const ROUNDS: usize = 3;
@@ -291,13 +293,8 @@ fn meet(dir: &Utf8Path, number: usize) -> Any<()> {
 fn calling_worker() {
     let Ok(number) = std::env::var("RUNJOURNAL_TEST_WORKER") else { return };
     let number = number.parse().unwrap();
-    let root = std::env::var("RUNJOURNAL_ROOT").unwrap();
-    let eager = std::env::var_os("RUNJOURNAL_TEST_HEADS").is_some_and(|value| value == "eager");
-    let mut workspace = Workspace::open(&root).unwrap();
-    if eager {
-        workspace = with_eager_heads(workspace);
-    }
-    let above = Utf8Path::new(&root).parent().unwrap();
+    let workspace = worker::workspace();
+    let above = workspace.root().parent().unwrap();
     for once in ALL {
         for round in 0..ROUNDS {
             let id = id(once, round);

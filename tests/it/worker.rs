@@ -9,7 +9,6 @@ pub(crate) fn heads_are_eager() -> bool {
 }
 
 /// A worker's workspace, `RUNJOURNAL_ROOT`, with heads as the test's own has them.
-#[cfg(unix)]
 pub(crate) fn workspace() -> Workspace {
     let workspace = Workspace::open(std::env::var("RUNJOURNAL_ROOT").unwrap()).unwrap();
     if heads_are_eager() { with_eager_heads(workspace) } else { workspace }
