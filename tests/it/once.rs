@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use runjournal::testing::TestWorkspace;
@@ -283,7 +283,11 @@ fn id(once: &Once, round: usize) -> String {
 /// Waits until all processes are here.
 fn meet(dir: &Utf8Path, number: usize) -> Any<()> {
     std::fs::write(dir.join(number.to_string()), "")?;
+    let begun = Instant::now();
     while std::fs::read_dir(dir)?.count() < PROCESSES {
+        if begun.elapsed() > Duration::from_secs(60) {
+            return Err("one of the others failed".into());
+        }
         std::thread::yield_now();
     }
     Ok(())
