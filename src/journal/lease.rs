@@ -129,11 +129,6 @@ impl Leased {
     }
 }
 
-/// True if a run is bound to no lease yet, or to none as new as this one.
-fn is_behind(bound: Option<&Bound>, lease: &LeaseRef) -> bool {
-    bound.is_none_or(|bound| bound.resource != lease.task || bound.token < lease.token)
-}
-
 /// A record of a lease in the task's journal.
 pub(crate) fn lease_event(event_type: &str, task: &TaskId, payload: &impl Serialize) -> Event {
     Event::new(event_type).stream(STREAM, task.as_str()).payload(payload)
@@ -181,9 +176,16 @@ impl LockedLog<'_> {
         }
         let Held { lease: LeaseRef { task, token }, claimed: Claimed { worker_id, .. }, .. } = held;
         let bound = Bound { resource: task.clone(), token: *token, worker_id: worker_id.clone() };
-        let event = lease_event(types::LEASE_BOUND, task, &bound)
-            .key(format!("lease:{task}:{token}"))
+        if self.last_bound()?.as_ref() == Some(&bound) {
+            return Ok(());
+        }
+        let mut event = lease_event(types::LEASE_BOUND, task, &bound)
             .actor(Actor::new("worker", Some(worker_id.clone())));
+        let key = format!("lease:{task}:{token}");
+        // Where the task's journal was put back from an older copy, tokens come again.
+        if self.keyed(&key)?.is_none() {
+            event = event.key(key);
+        }
         self.append_unfenced(std::slice::from_ref(&event)).map(|_| ())
     }
 
@@ -192,15 +194,15 @@ impl LockedLog<'_> {
         Ok(self.newest_bound()?.is_some_and(|place| place.offset > offset))
     }
 
-    /// True if the caller's lease is newer than the newest that the run's journal was bound to, so that
-    /// the task's journal has to be asked.
+    /// True if the run was not bound to the caller's lease, or to another one since, so that the task's
+    /// journal has to be asked which is the newest.
     pub(crate) fn wants_binding(&mut self) -> Result<bool, JournalError> {
         let Some(lease) = self.log.home.lease.clone() else { return Ok(false) };
         // A task's journal holds the claims themselves.
         if self.is_closed() || !self.log.home.is_run() {
             return Ok(false);
         }
-        Ok(is_behind(self.last_bound()?.as_ref(), &lease))
+        Ok(self.last_bound()?.is_none_or(|bound| bound.lease() != lease))
     }
 
     /// Refuses a caller without the lease, if there is one. In a run it is the one that the run was bound
@@ -241,7 +243,12 @@ impl LockedLog<'_> {
                 return Ok(());
             }
             // Later claims do not bind a closed run: it is closed to them, and they are not lost for it.
-            (Some(lease), bound) if self.is_closed() && is_behind(bound.as_ref(), &lease) => {
+            (Some(lease), bound)
+                if self.is_closed()
+                    && bound.as_ref().is_none_or(|bound| {
+                        bound.resource != lease.task || bound.token < lease.token
+                    }) =>
+            {
                 return Ok(());
             }
             (Some(lease), None) => (lease, format!("{} is not bound to it", path())),

@@ -66,8 +66,9 @@ impl Lease {
         })
     }
 
-    /// Ends the lease: anybody may claim the task. What carries the lease is refused from here on, and so is
-    /// what carries none in the runs that were bound to it. Durable. Done again, it changes nothing.
+    /// Ends the lease: anybody may claim the task. In the task's journal, what carries the lease is refused
+    /// from here on; in the runs that were bound to it, it is let in, and nobody else is, until the next
+    /// claim binds them. Durable. Done again, it changes nothing.
     ///
     /// # Errors
     /// [`JournalError::LeaseLost`] where somebody else claimed the task meanwhile.

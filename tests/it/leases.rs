@@ -413,3 +413,31 @@ fn a_lease_crosses_to_other_processes_and_stays_with_its_task() {
     let run = other.start_run_as("RUN-1").unwrap().with_lease(lease.reference().clone());
     is_lost(run.append(Event::new("noted")));
 }
+
+#[test]
+fn a_task_whose_journal_was_put_back_from_an_older_copy_can_be_claimed() {
+    let test = TestWorkspace::new().unwrap();
+    let run = test.start_run("RUN-1").unwrap();
+    let journal = test.task().path().join("journal/events.jsonl");
+    let copy = std::fs::read(&journal).unwrap();
+    let before: Vec<Lease> = (1..=3)
+        .map(|n| test.task().claim(&format!("worker-{n}"), MINUTE))
+        .map(|l| {
+            let lease = l.unwrap();
+            lease.release().unwrap();
+            lease
+        })
+        .collect();
+    std::fs::write(&journal, copy).unwrap();
+    let _ = std::fs::remove_file(test.task().path().join("journal/.head"));
+
+    // Its token was given away before, to somebody else, and is less than what the run was bound to.
+    let lease = test.task().claim("worker-4", MINUTE).unwrap();
+    assert_eq!(lease.reference(), before[0].reference());
+    assert!(lease.reference().token < before[2].reference().token);
+    let ctx = lease.task().run("RUN-1").unwrap().context().clone();
+    ctx.append(Event::new("worked")).unwrap();
+    let stale = before[2].task().run("RUN-1").unwrap().context().clone();
+    is_lost(stale.append(Event::new("stale")));
+    assert_eq!(types(&run).iter().filter(|kind| *kind == "lease_bound").count(), 4);
+}
