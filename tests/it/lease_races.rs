@@ -400,7 +400,7 @@ impl Trapped {
     }
 
     /// Has it try everything that a lease is for, and hears that nothing was let in.
-    fn is_refused_from_here_on(mut self) {
+    fn expect_refusals_from_here_on(mut self) {
         self.input.write_all(b"go\n").unwrap();
         let mut tried = Vec::new();
         loop {
@@ -549,7 +549,7 @@ fn a_holder_that_was_stopped_inside_the_runs_lock_has_its_one_write_and_no_other
         assert_eq!(old.hear(), "done inside");
         let ctx = new.task().run("RUN-1").unwrap().context().clone();
         ctx.append(Event::new("mine")).unwrap();
-        old.is_refused_from_here_on();
+        old.expect_refusals_from_here_on();
         let all = types(&runs[0]);
         assert_eq!(all[..before.len()], before);
         assert_eq!(all[before.len()..], ["inside", "lease_bound", "mine"]);
@@ -580,7 +580,7 @@ fn a_holder_that_was_stopped_inside_the_tasks_lock_keeps_claims_waiting_and_is_o
         let new = test.task().claim("new", MINUTE).unwrap();
         assert_eq!(old.hear(), "done inside");
         assert_eq!(last(2), ["lease_renewed", "lease_claimed"]);
-        old.is_refused_from_here_on();
+        old.expect_refusals_from_here_on();
         for run in &runs {
             assert_eq!(types(run).last().map(String::as_str), Some("lease_bound"));
         }
@@ -601,7 +601,7 @@ fn a_run_that_its_starter_made_after_it_lost_the_lease_is_not_its() {
         let new = test.task().claim("new", MINUTE).unwrap();
         old.go_on();
         assert_eq!(old.hear(), "refused inside");
-        old.is_refused_from_here_on();
+        old.expect_refusals_from_here_on();
         let ctx = new.task().open_or_start_run("RUN-9").unwrap();
         ctx.append(Event::new("mine")).unwrap();
         assert_eq!(types(&ctx), ["lease_bound", "mine"]);
@@ -661,7 +661,7 @@ fn a_claimant_that_was_stopped_or_killed_anywhere_left_one_of_the_two_in() {
                 write(run, &LeaseRef::new(earlier.task.clone(), token)).unwrap();
             }
             test.task().claim("third", MINUTE).unwrap();
-            claimant.is_refused_from_here_on();
+            claimant.expect_refusals_from_here_on();
         }
         let third = test.task().lease().unwrap().unwrap();
         assert_eq!(third.worker, "third");
