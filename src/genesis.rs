@@ -201,6 +201,13 @@ pub(crate) struct Sealed<G> {
     of: PhantomData<G>,
 }
 
+impl<G> Sealed<G> {
+    /// Where the chain of its journal will begin.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+}
+
 /// Writes a genesis file, durably and exclusively: exactly one of many callers wins; the others get
 /// an I/O error of kind `AlreadyExists`. A crash leaves the file whole or absent.
 pub(crate) fn create<G: Genesis>(

@@ -7,6 +7,7 @@
 //! [`Artifacts`], each with a writer for what does not fit in memory.
 
 mod apply;
+mod bind;
 mod catalog;
 mod checks;
 mod commit;
@@ -20,6 +21,7 @@ mod transaction;
 mod writer;
 
 pub(crate) use apply::digest_on_disk;
+pub(crate) use bind::{BoundRun, bind};
 pub(crate) use catalog::{ArtifactPayload, Catalog, Last};
 pub use commit::{Committed, Stored};
 pub use error::ArtifactError;
@@ -29,4 +31,4 @@ pub use store::{ArtifactEntry, Artifacts};
 pub use stream::{ArtifactWriter, StagedWriter};
 pub(crate) use transaction::to_json;
 pub use transaction::{Expect, Transaction};
-pub(crate) use writer::{HomeLog, HomeWriter, bind};
+pub(crate) use writer::{HomeLog, HomeWriter};

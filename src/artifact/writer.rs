@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::apply;
+use super::bind::bind_own;
 use crate::finding::Finding;
 use crate::io::Dir;
 use crate::journal::{
-    Appended, Durability, Event, Held, Home, JournalError, LockedLog, Log, Opened, Unsynced, spill,
+    Appended, Durability, Event, Home, JournalError, LockedLog, Log, Opened, Unsynced, spill,
 };
 
 /// The journal of a run, whose committed artifacts are put in place by whoever locks it, or of a task,
@@ -38,7 +39,7 @@ impl HomeLog {
     pub(crate) fn lock_with_findings(
         &mut self,
     ) -> Result<(LockedLog<'_>, &[Finding]), JournalError> {
-        if !self.bound {
+        if !self.bound && self.log.home.lease.is_some() {
             if self.log.lock()?.wants_binding()? {
                 bind_own(&self.log.home)?;
             }
@@ -55,23 +56,6 @@ impl HomeLog {
     pub(crate) fn unsynced(&self) -> Unsynced {
         self.log.unsynced()
     }
-}
-
-/// Lets only writers with the lease into a run from here on, durably: bind before reading.
-pub(crate) fn bind(run: &Home, held: &Held<'_>) -> Result<(), JournalError> {
-    let mut log = HomeLog::open(run)?;
-    log.lock()?.bind(held)?;
-    // A binding that a power cut took would let an older lease in again.
-    log.unsynced().sync()
-}
-
-/// Binds a run to the lease in whose name it is written, if that is still the newest of the task.
-fn bind_own(run: &Home) -> Result<(), JournalError> {
-    let Some(lease) = &run.lease else { return Ok(()) };
-    let mut log = Log::open(&run.of_its_task())?;
-    let mut task = log.lock()?;
-    let held = Held::check(&mut task, lease)?;
-    bind(&run.without_caller(), &held)
 }
 
 /// A run's or a task's log, opened by the first that needs it and then shared by threads.

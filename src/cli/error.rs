@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
     ApprovalError, ArtifactError, ContextError, CursorError, JournalError, LeaseError,
-    ManifestError, RunStatus, SessionError, StepFailure, WorkError, WorkspaceError,
+    ManifestError, RunStatus, SessionError, StepFailure, TaskId, WorkError, WorkspaceError,
 };
 
 use super::exit::{
@@ -34,9 +34,9 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
     #[error(
-        "no lease is given; name its token with --token N, or set RUNJOURNAL_LEASE to TASK/TOKEN"
+        "no lease on {task} is given; name its token with --token N, or set RUNJOURNAL_LEASE to {task}/TOKEN"
     )]
-    NoLease,
+    NoLease { task: TaskId },
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
@@ -204,7 +204,7 @@ impl CliError {
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }
             | Self::NoRun
-            | Self::NoLease
+            | Self::NoLease { .. }
             | Self::AmbiguousRun { .. }
             | Self::EndlessDocument
             | Self::BadCursor { .. }

@@ -77,6 +77,7 @@ pub(super) fn of_journal(error: &JournalError) -> Exit {
         | JournalError::StepSuperseded { .. }
         | JournalError::LeaseLost { .. }
         | JournalError::LeaseRequired { .. } => Exit::Conflict,
+        JournalError::UnknownLease { .. } => Exit::ReadOnly,
         JournalError::TooLarge { .. } | JournalError::BadEvent { .. } => Exit::Usage,
         _ => Exit::Internal,
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use runjournal::{Lease, LeaseRef, LeaseState, Task, TaskId, Timestamp};
+use runjournal::{Lease, LeaseRef, LeaseState, TaskId, Timestamp};
 use serde::Serialize;
 
 use super::duration::duration;
@@ -72,6 +72,22 @@ struct LeaseView {
     expires_at: Timestamp,
 }
 
+/// A lease that was released.
+#[derive(Serialize)]
+struct Released<'a> {
+    lease: String,
+    task_id: &'a TaskId,
+    token: u64,
+    state: &'static str,
+}
+
+impl<'a> Released<'a> {
+    fn of(lease: &'a LeaseRef) -> Self {
+        let LeaseRef { task, token, .. } = lease;
+        Self { lease: lease.to_string(), task_id: task, token: *token, state: "released" }
+    }
+}
+
 impl LeaseView {
     fn of(state: LeaseState) -> Self {
         let LeaseRef { task, token, .. } = &state.lease;
@@ -96,23 +112,27 @@ pub(crate) fn lease(at: &Locator, verb: LeaseVerb, output: &mut Output) -> Resul
     match verb {
         LeaseVerb::Claim { task, worker, ttl, wait } => {
             let task = workspace.task(task)?;
-            task.claim_within(&worker, ttl, wait)?;
-            let view = view(&task)?;
+            // Not the task's last claim, which may be somebody else's by now.
+            let lease = task.claim_within(&worker, ttl, wait)?;
+            let view = LeaseView::of(lease.state()?);
             output.one(&view, |output| output.line(&view.lease))?;
         }
         LeaseVerb::Renew { task, token } => {
             let lease = Lease::of(&workspace.task(&task)?, reference(&task, token)?);
             lease.renew()?;
-            let view = view(lease.task())?;
+            let view = LeaseView::of(lease.state()?);
             output.one(&view, |output| output.line(&format!("until {}", view.expires_at)))?;
         }
         LeaseVerb::Release { task, token } => {
             let lease = Lease::of(&workspace.task(&task)?, reference(&task, token)?);
             lease.release()?;
-            output.one(&view(lease.task())?, |_| Ok(()))?;
+            output.one(&Released::of(lease.lease_ref()), |_| Ok(()))?;
         }
         LeaseVerb::Show { task } => {
-            let view = view(&workspace.task(task)?)?;
+            let task = workspace.task(task)?;
+            let what = || format!("lease on {}: nobody ever claimed it", task.id());
+            let state = task.lease()?.ok_or_else(|| CliError::NotThere { what: what() })?;
+            let view = LeaseView::of(state);
             output.one(&view, |output| {
                 let ends = if view.state == "released" { "released at" } else { "until" };
                 output.page(&[
@@ -127,16 +147,12 @@ pub(crate) fn lease(at: &Locator, verb: LeaseVerb, output: &mut Output) -> Resul
     Ok(Exit::Fine)
 }
 
-/// The last claim of a task.
-fn view(task: &Task) -> Result<LeaseView, CliError> {
-    let what = || format!("lease on {}: nobody ever claimed it", task.id());
-    task.lease()?.map(LeaseView::of).ok_or_else(|| CliError::NotThere { what: what() })
-}
-
 /// The lease with this token, or the one of the environment.
 fn reference(task: &TaskId, token: Option<u64>) -> Result<LeaseRef, CliError> {
     match token {
         Some(token) => Ok(LeaseRef::new(task.clone(), token)),
-        None => LeaseRef::from_env()?.filter(|lease| lease.task == *task).ok_or(CliError::NoLease),
+        None => {
+            LeaseRef::from_env_on(task)?.ok_or_else(|| CliError::NoLease { task: task.clone() })
+        }
     }
 }

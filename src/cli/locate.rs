@@ -57,8 +57,7 @@ impl Locator {
     /// The task, written to under the lease of the environment if that is on it.
     pub(crate) fn task(&self, id: &TaskId) -> Result<Task, CliError> {
         let task = self.workspace()?.task(id)?;
-        let lease = LeaseRef::from_env()?.filter(|lease| lease.task == *id);
-        Ok(match lease {
+        Ok(match LeaseRef::from_env_on(id)? {
             Some(lease) => task.with_lease(lease),
             None => task,
         })
@@ -75,7 +74,7 @@ impl Locator {
     /// The run of that name.
     pub(crate) fn named_run(&self, text: &str) -> Result<RunContext, CliError> {
         let found = find(&self.workspace()?, text)?;
-        Ok(match LeaseRef::from_env()?.filter(|lease| lease.task == *found.task_id()) {
+        Ok(match LeaseRef::from_env_on(found.task_id())? {
             Some(lease) => found.with_lease(lease),
             None => found,
         })

@@ -106,6 +106,14 @@ impl LeaseRef {
         let lease = lease.map(|lease| lease.parse()).transpose();
         lease.map_err(|source| ContextError::Id { variable: LEASE, source })
     }
+
+    /// The same, if it is on this task: a lease on another one is passed over.
+    ///
+    /// # Errors
+    /// As [`from_env`](LeaseRef::from_env).
+    pub fn from_env_on(task: &TaskId) -> Result<Option<Self>, ContextError> {
+        Ok(Self::from_env()?.filter(|lease| lease.task == *task))
+    }
 }
 
 impl RunContext {
@@ -133,7 +141,7 @@ impl RunContext {
                 step.parse().map_err(|source| ContextError::Id { variable: STEP, source })?;
             context = context.with_step(step);
         }
-        if let Some(lease) = LeaseRef::from_env()?.filter(|lease| lease.task == task) {
+        if let Some(lease) = LeaseRef::from_env_on(&task)? {
             context = context.with_lease(lease);
         }
         if let Some(traceparent) = variable(TRACEPARENT).filter(|value| !value.is_empty()) {

@@ -111,14 +111,26 @@ pub enum JournalError {
     },
     /// The caller's lease on the task is over, or was never in this journal.
     #[error(
-        "the lease {lease} is over ({newest}): its writes are refused; stop this worker, or claim the task \
-         again and start from what is on the disk"
+        "the lease {lease} does not hold ({newest}): its writes are refused; stop this worker, or claim the \
+         task again and start from what is on the disk"
     )]
     LeaseLost {
         /// The caller's lease.
         lease: LeaseRef,
         /// What came after it.
         newest: String,
+    },
+    /// The last record of a lease is of a type that this version does not know, so that nobody can tell who
+    /// may write to the task.
+    #[error(
+        "seq {seq} of the task's journal says {event_type:?} of its lease, which this version does not know; use \
+         the version that wrote it"
+    )]
+    UnknownLease {
+        /// The record.
+        seq: u64,
+        /// Its type.
+        event_type: String,
     },
     /// Somebody holds a lease, and the caller has none.
     #[error(

@@ -26,6 +26,13 @@ impl Actor {
     }
 }
 
+impl Actor {
+    /// A worker.
+    pub(crate) fn worker(name: &str) -> Self {
+        Self::new("worker", Some(name.to_owned()))
+    }
+}
+
 impl Default for Actor {
     fn default() -> Self {
         Self::new("node", None)

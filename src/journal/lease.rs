@@ -97,8 +97,8 @@ pub(crate) struct Leased {
 }
 
 impl Leased {
-    /// What a record says of a lease, if it says something.
-    pub(crate) fn of(record: &Record) -> Result<Option<Self>, JournalError> {
+    /// What a record of the stream of a lease says.
+    pub(crate) fn of(record: &Record) -> Result<Self, JournalError> {
         let held = record.event_type() != types::LEASE_RELEASED;
         let (token, claimed) = match record.event_type() {
             types::LEASE_CLAIMED => (record.seq(), record.payload()?),
@@ -106,16 +106,20 @@ impl Leased {
                 let Renewed { token, claimed } = record.payload()?;
                 (token, claimed)
             }
-            _ => return Ok(None),
+            // Who may write must not be guessed.
+            other => {
+                let (seq, event_type) = (record.seq(), other.to_owned());
+                return Err(JournalError::UnknownLease { seq, event_type });
+            }
         };
-        Ok(Some(Self { token, claimed, held, version: record.stream_version() }))
+        Ok(Self { token, claimed, held, version: record.stream_version() })
     }
 
     /// The last word of a task's journal on its lease.
     pub(crate) fn read(locked: &mut LockedLog<'_>) -> Result<Option<Self>, JournalError> {
         let task = locked.home().task_id().clone();
         let last = locked.last(STREAM, task.as_str())?;
-        last.map_or(Ok(None), |record| Self::of(&record))
+        last.map(|record| Self::of(&record)).transpose()
     }
 
     /// Why a lease with another token, or a released one, is over.
@@ -134,11 +138,15 @@ pub(crate) fn lease_event(event_type: &str, task: &TaskId, payload: &impl Serial
     Event::new(event_type).stream(STREAM, task.as_str()).payload(payload)
 }
 
+/// Why a lease of another task is not held.
+fn elsewhere() -> String {
+    "it is on another task than what is written to".to_owned()
+}
+
 /// That a task is held by a lease: its journal says so, and stays locked as long as this lives. To bind a
 /// run needs it, so that the order of locks is always the task's, then the run's.
 pub(crate) struct Held<'a> {
-    lease: LeaseRef,
-    claimed: Claimed,
+    leased: Leased,
     task_is_locked: PhantomData<&'a ()>,
 }
 
@@ -149,44 +157,43 @@ impl<'a> Held<'a> {
         lease: &LeaseRef,
     ) -> Result<Self, JournalError> {
         let lost = |newest| JournalError::LeaseLost { lease: lease.clone(), newest };
-        let here = *task.home().task_id() == lease.task;
-        let leased = if here { Leased::read(task)? } else { None };
-        let Some(leased) = leased else {
-            return Err(lost(format!("{} knows no such lease", task.home().dir())));
+        if *task.home().task_id() != lease.task {
+            return Err(lost(elsewhere()));
+        }
+        let Some(leased) = Leased::read(task)? else {
+            return Err(lost("nobody ever claimed the task".to_owned()));
         };
         if !leased.held || leased.token != lease.token {
             return Err(lost(leased.newer()));
         }
-        let claimed = leased.claimed;
-        Ok(Self { lease: lease.clone(), claimed, task_is_locked: PhantomData })
+        Ok(Self { leased, task_is_locked: PhantomData })
     }
 
-    /// What the last record says of it.
-    pub(crate) fn claimed(self) -> Claimed {
-        self.claimed
+    /// What its last record says.
+    pub(crate) fn leased(self) -> Leased {
+        self.leased
     }
 }
 
 impl LockedLog<'_> {
     /// Lets only writers with this lease into the run's journal from here on. A run that is closed needs
-    /// no binding.
-    pub(crate) fn bind(&mut self, held: &Held<'_>) -> Result<(), JournalError> {
+    /// no binding. False if the run was bound to this token before: a claim that is new must take another,
+    /// for where a task's journal was put back from an older copy, its tokens come again.
+    pub(crate) fn bind(&mut self, held: &Held<'_>) -> Result<bool, JournalError> {
         if self.is_closed() {
-            return Ok(());
+            return Ok(true);
         }
-        let Held { lease: LeaseRef { task, token }, claimed: Claimed { worker_id, .. }, .. } = held;
+        let Leased { token, claimed: Claimed { worker_id, .. }, .. } = &held.leased;
+        let task = &self.log.home.task_id().clone();
         let bound = Bound { resource: task.clone(), token: *token, worker_id: worker_id.clone() };
-        if self.last_bound()?.as_ref() == Some(&bound) {
-            return Ok(());
+        let event = lease_event(types::LEASE_BOUND, task, &bound)
+            .key(format!("lease:{task}:{token}"))
+            .actor(Actor::worker(worker_id));
+        match self.append_unfenced(std::slice::from_ref(&event)) {
+            Ok(appended) => Ok(appended.iter().all(|appended| !appended.duplicate)),
+            Err(JournalError::KeyConflict { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
-        let mut event = lease_event(types::LEASE_BOUND, task, &bound)
-            .actor(Actor::new("worker", Some(worker_id.clone())));
-        let key = format!("lease:{task}:{token}");
-        // Where the task's journal was put back from an older copy, tokens come again.
-        if self.keyed(&key)?.is_none() {
-            event = event.key(key);
-        }
-        self.append_unfenced(std::slice::from_ref(&event)).map(|_| ())
     }
 
     /// True if the run was bound to a lease behind this place: who wrote there is not let in any more.
@@ -199,10 +206,10 @@ impl LockedLog<'_> {
     pub(crate) fn wants_binding(&mut self) -> Result<bool, JournalError> {
         let Some(lease) = self.log.home.lease.clone() else { return Ok(false) };
         // A task's journal holds the claims themselves.
-        if self.is_closed() || !self.log.home.is_run() {
+        if self.is_closed() || !self.log.home.is_run() || lease.task != *self.log.home.task_id() {
             return Ok(false);
         }
-        Ok(self.last_bound()?.is_none_or(|bound| bound.lease() != lease))
+        Ok(self.last_bound()?.is_none_or(|bound| bound.token != lease.token))
     }
 
     /// Refuses a caller without the lease, if there is one. In a run it is the one that the run was bound
@@ -226,11 +233,17 @@ impl LockedLog<'_> {
     }
 
     fn check_bound(&mut self) -> Result<(), JournalError> {
+        // A run that was in another task may be bound there as well: it is this one's leases that count.
         let newest = self.newest_bound()?;
         if newest == self.log.bound_at && (newest.is_some() || self.log.home.lease.is_none()) {
             return Ok(());
         }
-        let bound = self.last_bound()?;
+        let bound = match &self.log.home.lease {
+            Some(_) => self.last_bound()?,
+            None => {
+                self.last_of_type(types::LEASE_BOUND)?.map(|last| last.payload()).transpose()?
+            }
+        };
         let path = || self.log.file.path().to_owned();
         let (lease, newest) = match (self.log.home.lease.clone(), bound) {
             (None, None) => return Ok(()),
@@ -242,12 +255,10 @@ impl LockedLog<'_> {
                 self.log.bound_at = newest;
                 return Ok(());
             }
+            (Some(lease), _) if lease.task != *self.log.home.task_id() => (lease, elsewhere()),
             // Later claims do not bind a closed run: it is closed to them, and they are not lost for it.
             (Some(lease), bound)
-                if self.is_closed()
-                    && bound.as_ref().is_none_or(|bound| {
-                        bound.resource != lease.task || bound.token < lease.token
-                    }) =>
+                if self.is_closed() && bound.as_ref().is_none_or(|b| b.token < lease.token) =>
             {
                 return Ok(());
             }
@@ -261,10 +272,11 @@ impl LockedLog<'_> {
         Err(JournalError::LeaseLost { lease, newest })
     }
 
-    /// The last binding of the run.
+    /// The last binding of the run to a lease of its task.
     fn last_bound(&mut self) -> Result<Option<Bound>, JournalError> {
-        let last = self.last_of_type(types::LEASE_BOUND)?;
-        last.map_or(Ok(None), |record| record.payload().map(Some))
+        let task = self.log.home.task_id().clone();
+        let last = self.last(STREAM, task.as_str())?;
+        last.map(|record| record.payload()).transpose()
     }
 
     /// Where the newest binding to any lease stands.

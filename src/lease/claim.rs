@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use super::standing::{Sign, Standing};
 use super::{Lease, LeaseError};
-use crate::artifact::bind;
+use crate::artifact::{BoundRun, bind};
 use crate::clock::Timestamp;
 use crate::genesis::GenesisError;
 use crate::id::RunId;
+use crate::io::Dir;
 use crate::journal::{
-    Actor, Claimed, Events, Held, Home, JournalError, LeaseRef, Log, lease_event, types,
+    Actor, Claimed, Events, Held, Home, JournalError, LeaseRef, LockedLog, Log, Renewed,
+    lease_event, types,
 };
+use crate::layout;
 use crate::workspace::Task;
 
 /// How often a claim that waits looks again: this part of the lease's time, within limits.
@@ -53,7 +56,8 @@ impl Task {
     ///
     /// # Errors
     /// [`LeaseError::LeaseHeld`] where another worker holds it; [`LeaseError::NotBound`] where a run of the
-    /// task is damaged, or somebody keeps its lock: then nobody holds the task before that is mended.
+    /// task is damaged, or somebody keeps its lock (for longer than a writer waits): then nobody holds the
+    /// task before that is mended.
     pub fn claim(&self, worker: &str, ttl: Duration) -> Result<Lease, LeaseError> {
         match self.try_claim(worker, ttl, None)? {
             Tried::Claimed(lease) => Ok(*lease),
@@ -124,48 +128,96 @@ impl Task {
         }
         let claimed =
             Claimed { worker_id: worker.to_owned(), ttl_ms, expires_at: expiry(now, ttl_ms) };
-        let event = lease_event(types::LEASE_CLAIMED, self.id(), &claimed)
-            .actor(Actor::new("worker", Some(worker.to_owned())));
+        loop {
+            let lease = self.append_claim(&mut locked, &claimed)?;
+            let runs = self.runs()?;
+            match self.bind_runs(runs, &Held::check(&mut locked, &lease)?) {
+                Ok(bound) if bound.iter().any(|run| run.again) => {}
+                Ok(bound) => {
+                    drop(locked);
+                    bound.iter().try_for_each(|run| run.unsynced.sync())?;
+                    return Ok(Tried::Claimed(Box::new(Lease::of(self, lease))));
+                }
+                Err((run, source)) => {
+                    give_up(&mut locked, &lease, claimed);
+                    return Err(LeaseError::NotBound { lease, run, source: Box::new(source) });
+                }
+            }
+        }
+    }
+
+    fn append_claim(
+        &self,
+        locked: &mut LockedLog<'_>,
+        claimed: &Claimed,
+    ) -> Result<LeaseRef, JournalError> {
+        let event = lease_event(types::LEASE_CLAIMED, self.id(), claimed)
+            .actor(Actor::worker(&claimed.worker_id));
         let appended = locked.append_unfenced(std::slice::from_ref(&event))?;
         // Its token must never be given away twice, so it is on the disk before anybody is bound to it.
         locked.sync()?;
-        let token = appended.first().map_or(0, |first| first.seq);
-        let lease = LeaseRef::new(self.id().clone(), token);
-        let held = Held::check(&mut locked, &lease)?;
-        for run in self.runs()? {
-            self.bind_run(&run, &held).map_err(|source| LeaseError::NotBound {
-                lease: lease.clone(),
-                run,
-                source: Box::new(source),
-            })?;
-        }
-        Ok(Tried::Claimed(Box::new(Lease::of(self, lease))))
+        let token = appended.first().map(|first| first.seq);
+        let token = token.ok_or_else(|| event.bad("it was not appended"))?;
+        Ok(LeaseRef::new(self.id().clone(), token))
     }
 
-    /// Binds a run, unless it is complete or was removed.
-    fn bind_run(&self, run: &RunId, held: &Held<'_>) -> Result<(), JournalError> {
-        let home = self.home_of(run);
-        let last = Events::open(&home).and_then(|events| events.last(1)?.next().transpose());
-        let bound = match last {
-            Ok(Some(last)) if last.event_type() == types::EXECUTION_COMPLETE => return Ok(()),
-            Ok(_) => bind(&home, held),
-            Err(error) => Err(error),
-        };
-        match bound {
-            Err(JournalError::Removed { .. }) => Ok(()),
-            Err(JournalError::Genesis(GenesisError::Io(error))) if error.is_not_found() => Ok(()),
-            other => other,
+    /// Binds every run that is not complete, also behind one that cannot be bound: older workers are to be
+    /// shut out of as many as can be. All together wait for locks no longer than one write does.
+    fn bind_runs(
+        &self,
+        runs: Vec<RunId>,
+        held: &Held<'_>,
+    ) -> Result<Vec<BoundRun>, (RunId, JournalError)> {
+        let begun = Instant::now();
+        let (mut bound, mut failed) = (Vec::new(), None);
+        for run in runs {
+            let mut home = self.context(&run).home().without_caller();
+            let left = home.runtime.lock_timeout.saturating_sub(begun.elapsed());
+            home.runtime.lock_timeout = left.max(SHORTEST);
+            match bind_run(&home, held) {
+                Ok(run) => bound.extend(run),
+                Err(error) => failed = failed.or(Some((run, error))),
+            }
         }
-    }
-
-    fn home_of(&self, run: &RunId) -> Home {
-        self.context(run).home().without_caller()
+        failed.map_or(Ok(bound), Err)
     }
 
     fn held(&self, standing: Standing) -> LeaseError {
         let Claimed { worker_id: worker, expires_at, .. } = standing.leased.claimed;
         LeaseError::LeaseHeld { task: self.id().clone(), worker, expires_at }
     }
+}
+
+/// Binds a run, unless it is complete or was removed.
+fn bind_run(run: &Home, held: &Held<'_>) -> Result<Option<BoundRun>, JournalError> {
+    let last = Events::open(run).and_then(|events| events.last(1)?.next().transpose());
+    let bound = match last {
+        Ok(Some(last)) if last.event_type() == types::EXECUTION_COMPLETE => {
+            let dir = Dir::open(run.dir())?;
+            // Its end must stay, or a power cut would open it to whom it was bound to. Who leaves a manifest
+            // has seen to that.
+            if dir.stat(layout::MANIFEST)?.is_none() {
+                dir.open_read(layout::JOURNAL)?.sync()?;
+            }
+            return Ok(None);
+        }
+        Ok(_) => bind(run, held).map(Some),
+        Err(error) => Err(error),
+    };
+    match bound {
+        Err(JournalError::Removed { .. }) => Ok(None),
+        Err(JournalError::Genesis(GenesisError::Io(error))) if error.is_not_found() => Ok(None),
+        other => other,
+    }
+}
+
+/// Releases a claim that nobody is told of, so that nobody has to wait for its time.
+fn give_up(task: &mut LockedLog<'_>, lease: &LeaseRef, claimed: Claimed) {
+    let actor = Actor::worker(&claimed.worker_id);
+    let released = Renewed { token: lease.token, claimed };
+    let event = lease_event(types::LEASE_RELEASED, &lease.task, &released).actor(actor);
+    // Where it cannot be, they wait.
+    let _ = task.append_unfenced(std::slice::from_ref(&event));
 }
 
 /// When a lease ends that was renewed now.

@@ -23,10 +23,10 @@ pub enum LeaseError {
         /// When the lease ends unless it is renewed, by the holder's clock.
         expires_at: Timestamp,
     },
-    /// The claim stands, and a run of the task could not be bound to it: an older worker could still write
-    /// there. So the claim was not handed out.
+    /// A run of the task could not be bound to the claim, so an older worker could still write there. The
+    /// claim was given up; from all other runs, and the task, older workers are shut out.
     #[error(
-        "the claim {lease} stands, but its run {run} could not be bound to it, so older workers could still \
+        "the claim {lease} was given up: the run {run} could not be bound to it, so older workers could still \
          write there; mend what follows, then claim again"
     )]
     NotBound {

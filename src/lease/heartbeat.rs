@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Lease, LeaseError};
 use crate::error::IoError;
@@ -48,7 +48,8 @@ impl Heartbeat {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Why the lease is lost, once the thread came to know: stop the work, its writes are refused.
+    /// Why the lease is lost, or was not renewed for all its time, once the thread came to know: stop the
+    /// work, its writes are refused, or soon may be.
     #[must_use]
     pub fn lost(&self) -> Option<String> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).lost.clone()
@@ -68,7 +69,7 @@ impl Drop for Heartbeat {
 
 impl Shared {
     fn renew(&self, lease: &Lease, pause: Duration) {
-        let mut beats = 0_u64;
+        let (mut beats, mut renewed_at) = (0_u64, Instant::now());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let waited = self.stopped.wait_timeout_while(state, pause, |state| !state.stop);
@@ -79,14 +80,27 @@ impl Shared {
             // Whoever stops it must not wait for the disk with the state in hand.
             drop(state);
             beats += 1;
-            let renewed =
-                if beats.is_multiple_of(RECORD_EVERY) { lease.renew() } else { lease.beat() };
+            let renewed = match beats.is_multiple_of(RECORD_EVERY) {
+                false => lease.beat().or_else(|_| lease.renew()),
+                true => lease.renew(),
+            };
             state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(LeaseError::Journal(lost @ JournalError::LeaseLost { .. })) = renewed {
-                state.lost = Some(lost.to_string());
-                return;
+            match renewed {
+                Ok(_) => renewed_at = Instant::now(),
+                // Other trouble may pass, as long as the lease lasts.
+                Err(error) if is_lost(&error) || renewed_at.elapsed() >= pause * BEATS => {
+                    state.lost = Some(error.to_string());
+                    return;
+                }
+                Err(_) => {}
             }
-            // Any other trouble may pass before the lease ends; if it does not, the lease ends.
         }
     }
+}
+
+fn is_lost(error: &LeaseError) -> bool {
+    matches!(
+        error,
+        LeaseError::Journal(JournalError::LeaseLost { .. } | JournalError::Removed { .. })
+    )
 }

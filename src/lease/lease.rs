@@ -2,7 +2,7 @@
 
 use super::claim::expiry;
 use super::standing::Standing;
-use super::{Heartbeat, LeaseError};
+use super::{Heartbeat, LeaseError, LeaseState};
 use crate::clock::Timestamp;
 use crate::journal::{
     Actor, Claimed, Held, JournalError, LeaseRef, Leased, LockedLog, Log, Renewed, lease_event,
@@ -30,7 +30,7 @@ impl Lease {
 
     /// The claim: its text is what `RUNJOURNAL_LEASE` holds.
     #[must_use]
-    pub fn reference(&self) -> &LeaseRef {
+    pub fn lease_ref(&self) -> &LeaseRef {
         &self.lease
     }
 
@@ -40,6 +40,14 @@ impl Lease {
         &self.task
     }
 
+    /// The lease as it stands, if it is still held.
+    ///
+    /// # Errors
+    /// [`JournalError::LeaseLost`] where it is not.
+    pub fn state(&self) -> Result<LeaseState, LeaseError> {
+        self.held(|locked, leased| Ok(Standing::of(leased, locked.journal_dir()).state(&self.task)))
+    }
+
     /// Renews the lease by a record, for its whole time from now, and returns when it ends. It may have
     /// expired meanwhile, as long as nobody else claimed the task. It survives this process, not a power
     /// cut.
@@ -47,9 +55,9 @@ impl Lease {
     /// # Errors
     /// [`JournalError::LeaseLost`] where somebody else claimed the task, or the lease was released.
     pub fn renew(&self) -> Result<Timestamp, LeaseError> {
-        self.held(|locked, claimed| {
-            let expires_at = self.ends_at(&claimed);
-            let renewed = Claimed { expires_at, ..claimed };
+        self.held(|locked, leased| {
+            let expires_at = self.ends_at(&leased.claimed);
+            let renewed = Claimed { expires_at, ..leased.claimed };
             self.append(locked, types::LEASE_RENEWED, renewed)?;
             Ok(expires_at)
         })
@@ -57,11 +65,10 @@ impl Lease {
 
     /// The same by a hint beside the journal, and no record.
     pub(super) fn beat(&self) -> Result<Timestamp, LeaseError> {
-        self.held(|locked, claimed| {
-            let expires_at = self.ends_at(&claimed);
-            if let Some(standing) = Standing::read(locked)? {
-                standing.beat(expires_at).write(locked.journal_dir())?;
-            }
+        self.held(|locked, leased| {
+            let expires_at = self.ends_at(&leased.claimed);
+            let journal = locked.journal_dir();
+            Standing::of(leased, journal).beat(expires_at).write(journal)?;
             Ok(expires_at)
         })
     }
@@ -77,7 +84,7 @@ impl Lease {
         let mut locked = log.lock()?;
         let last = Leased::read(&mut locked)?;
         if last.is_none_or(|last| last.held || last.token != self.lease.token) {
-            let claimed = Held::check(&mut locked, &self.lease)?.claimed();
+            let claimed = Held::check(&mut locked, &self.lease)?.leased().claimed;
             let released = Claimed { expires_at: self.task.runtime().clock.now(), ..claimed };
             self.append(&mut locked, types::LEASE_RELEASED, released)?;
         }
@@ -91,19 +98,19 @@ impl Lease {
     /// # Errors
     /// Where the lease is over already, or the system refuses a thread.
     pub fn heartbeat(&self) -> Result<Heartbeat, LeaseError> {
-        let claimed = self.held(|_, claimed| Ok(claimed))?;
-        Heartbeat::start(self.clone(), std::time::Duration::from_millis(claimed.ttl_ms))
+        let state = self.state()?;
+        Heartbeat::start(self.clone(), state.ttl)
     }
 
     /// Does something under the task's lock, once it is sure that the lease is held.
     fn held<T>(
         &self,
-        run: impl FnOnce(&mut LockedLog<'_>, Claimed) -> Result<T, LeaseError>,
+        run: impl FnOnce(&mut LockedLog<'_>, Leased) -> Result<T, LeaseError>,
     ) -> Result<T, LeaseError> {
         let mut log = Log::open(&self.task.home())?;
         let mut locked = log.lock()?;
-        let claimed = Held::check(&mut locked, &self.lease)?.claimed();
-        run(&mut locked, claimed)
+        let leased = Held::check(&mut locked, &self.lease)?.leased();
+        run(&mut locked, leased)
     }
 
     fn ends_at(&self, claimed: &Claimed) -> Timestamp {
@@ -116,7 +123,7 @@ impl Lease {
         event_type: &str,
         claimed: Claimed,
     ) -> Result<(), JournalError> {
-        let actor = Actor::new("worker", Some(claimed.worker_id.clone()));
+        let actor = Actor::worker(&claimed.worker_id);
         let said = Renewed { token: self.lease.token, claimed };
         let event = lease_event(event_type, &self.lease.task, &said).actor(actor);
         locked.append(std::slice::from_ref(&event)).map(|_| ())

@@ -51,7 +51,8 @@ impl Standing {
         Ok(leased.map(|leased| Self::of(leased, locked.journal_dir())))
     }
 
-    fn of(mut leased: Leased, journal: &Dir) -> Self {
+    /// What a last record and the hint behind it say.
+    pub(super) fn of(mut leased: Leased, journal: &Dir) -> Self {
         let hint = Hint::read(journal).filter(|hint| {
             leased.held && (hint.token, hint.version) == (leased.token, leased.version)
         });
@@ -70,6 +71,20 @@ impl Standing {
         Duration::from_millis(self.leased.claimed.ttl_ms)
     }
 
+    /// The same for everybody to see.
+    pub(super) fn state(self, task: &Task) -> LeaseState {
+        let Leased { token, claimed, held, .. } = self.leased;
+        let Claimed { worker_id, ttl_ms, expires_at } = claimed;
+        LeaseState {
+            lease: LeaseRef::new(task.id().clone(), token),
+            worker: worker_id,
+            ttl: Duration::from_millis(ttl_ms),
+            expires_at,
+            released: !held,
+            expired: held && expires_at <= task.runtime().clock.now(),
+        }
+    }
+
     /// The hint that says that the holder is alive now.
     pub(super) fn beat(&self, expires_at: Timestamp) -> Hint {
         let Sign { token, version, beats } = self.sign();
@@ -85,17 +100,8 @@ impl Task {
     pub fn lease(&self) -> Result<Option<LeaseState>, LeaseError> {
         let events = self.events()?.in_stream("lease", self.id().as_str());
         let Some(record) = events.last(1)?.next().transpose()? else { return Ok(None) };
-        let Some(leased) = Leased::of(&record)? else { return Ok(None) };
+        let leased = Leased::of(&record)?;
         let journal = Dir::open(&self.path().join(layout::JOURNAL_DIR))?;
-        let Leased { token, claimed, held, .. } = Standing::of(leased, &journal).leased;
-        let Claimed { worker_id, ttl_ms, expires_at } = claimed;
-        Ok(Some(LeaseState {
-            lease: LeaseRef::new(self.id().clone(), token),
-            worker: worker_id,
-            ttl: Duration::from_millis(ttl_ms),
-            expires_at,
-            released: !held,
-            expired: held && expires_at <= self.runtime().clock.now(),
-        }))
+        Ok(Some(Standing::of(leased, &journal).state(self)))
     }
 }

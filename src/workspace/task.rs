@@ -5,10 +5,10 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::create::make_home;
+use super::create::prepare;
 use super::workspace::{checked, ids_with};
 use super::{Run, WorkspaceError};
-use crate::artifact::{HomeWriter, bind};
+use crate::artifact::HomeWriter;
 use crate::context::RunContext;
 use crate::genesis::{self, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{IdError, RunId, TaskId};
@@ -88,8 +88,10 @@ impl Task {
         genesis::read::<WorkspaceGenesis>(&dir)?.writable(root)?;
         let now = runtime.clock.now();
         let genesis = TaskGenesis::new(id.clone(), options.title, options.objective, now);
-        let made =
-            make_home(&dir, id.as_str(), &[layout::RUNS], &genesis, runtime.ids.next_id(now))?;
+        let made = match prepare(&dir, id.as_str(), &[layout::RUNS], &genesis)? {
+            Some(prepared) => prepared.publish(runtime.ids.next_id(now))?,
+            None => false,
+        };
         let task = if made {
             Self { root: root.to_owned(), genesis, runtime: runtime.clone(), lease: None }
         } else {
@@ -303,14 +305,21 @@ impl Task {
         let runs = task_dir.open_dir(layout::RUNS)?;
         let unique = self.runtime.ids.next_id(now);
         let dirs = [layout::ARTIFACTS, layout::TMP];
-        if !make_home(&runs, run_id.as_str(), &dirs, &genesis, unique)? {
+        let prepared = prepare(&runs, run_id.as_str(), &dirs, &genesis)?.ok_or_else(exists)?;
+        let Some(lease) = &self.lease else {
+            return if prepared.publish(unique)? { Ok(context) } else { Err(exists()) };
+        };
+        // Locked before anybody sees it: its first record binds it to the lease.
+        let held = Held::check(&mut locked, lease)?;
+        let opened = prepared.opened(&genesis.trace_id)?;
+        let mut log = Log::open_in(&context.home().without_caller(), opened)?;
+        let mut locked = log.lock()?;
+        if !prepared.publish(unique)? {
             return Err(exists());
         }
-        if let Some(lease) = &self.lease {
-            // Its first record binds it to the lease.
-            let held = Held::check(&mut locked, lease)?;
-            bind(&context.home().without_caller(), &held)?;
-        }
+        locked.bind(&held)?;
+        locked.sync()?;
+        drop(locked);
         Ok(context)
     }
 }

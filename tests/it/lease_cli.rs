@@ -41,7 +41,7 @@ fn a_task_is_claimed_worked_on_and_released() {
     assert!(shell.ok(&["lease", "show", "TASK-1"]).contains("released"));
     let next = shell.ok(&["lease", "claim", "TASK-1", "--worker", "w-2", "--ttl", "50ms"]);
     let lost = shell.refused(4, &["event", "append", "-r", "RUN-1", "noted"]);
-    assert!(lost.contains("the lease TASK-1/3 is over"), "{lost}");
+    assert!(lost.contains("the lease TASK-1/3 does not hold"), "{lost}");
     shell.refused(4, &["lease", "release", "TASK-1"]);
     // Whoever waits gets it once it expired.
     let waited =
@@ -53,4 +53,38 @@ fn a_task_is_claimed_worked_on_and_released() {
     shell.variables[0].1 = "nonsense".to_owned();
     let bad = shell.refused(2, &["event", "append", "-r", "RUN-1", "noted"]);
     assert!(bad.contains("RUNJOURNAL_LEASE"), "{bad}");
+}
+
+#[test]
+fn whoever_claims_is_told_his_own_token_or_that_it_is_lost() {
+    let shell = Shell::with_run();
+    let tokens: Vec<_> = std::thread::scope(|scope| {
+        let claim = |name: String| {
+            let shell = &shell;
+            move || {
+                let args =
+                    ["lease", "claim", "TASK-1", "--worker", &name, "--ttl", "1ms", "--wait", "5s"];
+                (0..15).map(|_| (name.clone(), shell.go(&args))).collect::<Vec<_>>()
+            }
+        };
+        let workers: Vec<_> =
+            (0..4).map(|number| scope.spawn(claim(format!("w-{number}")))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    let records = shell.run_file("../../journal/events.jsonl");
+    let records = std::fs::read_to_string(records).unwrap();
+    let mut told = 0;
+    for (name, answer) in tokens {
+        if answer.exit == 0 {
+            told += 1;
+            let token = answer.out.trim_end().strip_prefix("TASK-1/").unwrap();
+            let claim =
+                records.lines().find(|line| line.starts_with(&format!("{{\"seq\":{token},")));
+            let owner = format!("\"worker_id\":\"{name}\"");
+            assert!(claim.unwrap().contains(&owner), "{name} was told {token}");
+        } else {
+            assert!(answer.err.contains("does not hold"), "{}", answer.err);
+        }
+    }
+    assert!(told > 0);
 }

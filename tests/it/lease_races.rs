@@ -449,7 +449,7 @@ fn trapped_worker() {
     if plan == "claim" {
         trap.clock.store(reading, Ordering::SeqCst);
         let lease = task.claim(&name, Duration::from_millis(1)).unwrap();
-        say(&format!("claimed {}", lease.reference().token));
+        say(&format!("claimed {}", lease.lease_ref().token));
         trap.clock.store(0, Ordering::SeqCst);
         wait_and_try_everything(&lease, None);
         return;
@@ -458,7 +458,7 @@ fn trapped_worker() {
     let ctx = lease.task().run("RUN-1").unwrap().context().clone();
     let kept = ctx.journal().unwrap();
     kept.append(Event::new("before")).unwrap();
-    say(&format!("claimed {}", lease.reference().token));
+    say(&format!("claimed {}", lease.lease_ref().token));
     match plan.as_str() {
         "append" => {
             trap.clock.store(reading, Ordering::SeqCst);
@@ -616,7 +616,7 @@ fn a_claimant_that_was_stopped_or_killed_anywhere_left_one_of_the_two_in() {
         let runs = BASE_RUNS.map(|run| test.start_run(run).unwrap());
         // For the claimant, whose clock is the system's, the earlier lease is over.
         test.clock().advance(-DAY * 365 * 100);
-        let earlier = test.task().claim("earlier", MINUTE).unwrap().reference().clone();
+        let earlier = test.task().claim("earlier", MINUTE).unwrap().lease_ref().clone();
         let impatient = test.workspace().clone().with_lock_timeout(Duration::from_millis(30));
         let impatient = impatient.task("TASK-1").unwrap();
         let write = |run: &RunContext, lease: &LeaseRef| {

@@ -96,7 +96,7 @@ fn a_lease_that_is_held_is_not_claimed_and_one_that_expired_is() {
     kept.append(Event::new("late")).unwrap();
 
     let second = test.task().claim("worker-2", MINUTE).unwrap();
-    assert!(second.reference().token > first.reference().token);
+    assert!(second.lease_ref().token > first.lease_ref().token);
     is_lost(kept.append(Event::new("too_late")));
     is_lost(old.append(Event::new("too_late")));
     assert!(matches!(first.renew(), Err(LeaseError::Journal(JournalError::LeaseLost { .. }))));
@@ -198,7 +198,7 @@ fn whoever_waits_needs_no_clock() {
     assert_eq!(heartbeat.lost(), None);
     drop(heartbeat);
     let second = test.task().claim_within("worker-2", MINUTE, short * 20).unwrap();
-    assert!(second.reference().token > lease.reference().token);
+    assert!(second.lease_ref().token > lease.lease_ref().token);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_heartbeat_keeps_a_lease_stops_with_its_guard_and_notices_a_loss() {
     drop(heartbeat);
     // A hint of the claim before is passed over.
     let state = test.task().lease().unwrap().unwrap();
-    assert_eq!((state.lease, state.worker.as_str()), (thief.reference().clone(), "worker-2"));
+    assert_eq!((state.lease, state.worker.as_str()), (thief.lease_ref().clone(), "worker-2"));
 
     let records = || test.task().events().unwrap().count();
     let heartbeat = thief.heartbeat().unwrap();
@@ -403,41 +403,119 @@ fn a_lease_crosses_to_other_processes_and_stays_with_its_task() {
     travelled.append(Event::new("noted")).unwrap();
     let env = ctx.env();
     let handed = env.iter().find(|(name, _)| *name == "RUNJOURNAL_LEASE").unwrap();
-    assert_eq!(handed.1, lease.reference().to_string());
-    assert_eq!(handed.1.parse::<runjournal::LeaseRef>().unwrap(), *lease.reference());
+    assert_eq!(handed.1, lease.lease_ref().to_string());
+    assert_eq!(handed.1.parse::<runjournal::LeaseRef>().unwrap(), *lease.lease_ref());
     for bad in ["", "TASK-1", "TASK-1/x", "/3", "TASK-1/-3"] {
         assert!(bad.parse::<runjournal::LeaseRef>().is_err(), "{bad}");
     }
     // On another task it opens nothing.
     let other = test.workspace().create_task("TASK-2", Default::default()).unwrap();
-    let run = other.start_run_as("RUN-1").unwrap().with_lease(lease.reference().clone());
+    let run = other.start_run_as("RUN-1").unwrap().with_lease(lease.lease_ref().clone());
     is_lost(run.append(Event::new("noted")));
 }
 
 #[test]
-fn a_task_whose_journal_was_put_back_from_an_older_copy_can_be_claimed() {
+fn a_task_whose_journal_was_put_back_from_an_older_copy_gives_no_token_away_twice() {
     let test = TestWorkspace::new().unwrap();
     let run = test.start_run("RUN-1").unwrap();
     let journal = test.task().path().join("journal/events.jsonl");
     let copy = std::fs::read(&journal).unwrap();
-    let before: Vec<Lease> = (1..=3)
-        .map(|n| test.task().claim(&format!("worker-{n}"), MINUTE))
-        .map(|l| {
-            let lease = l.unwrap();
-            lease.release().unwrap();
-            lease
-        })
-        .collect();
+    let claim = |name: &str| {
+        test.clock().advance(DAY);
+        test.task().claim(name, MINUTE).unwrap()
+    };
+    let before: Vec<Lease> = ["worker-1", "worker-1", "worker-2"].map(claim).into();
+    let stale = |lease: &Lease| lease.task().run("RUN-1").unwrap().context().clone();
     std::fs::write(&journal, copy).unwrap();
     let _ = std::fs::remove_file(test.task().path().join("journal/.head"));
 
-    // Its token was given away before, to somebody else, and is less than what the run was bound to.
-    let lease = test.task().claim("worker-4", MINUTE).unwrap();
-    assert_eq!(lease.reference(), before[0].reference());
-    assert!(lease.reference().token < before[2].reference().token);
-    let ctx = lease.task().run("RUN-1").unwrap().context().clone();
-    ctx.append(Event::new("worked")).unwrap();
-    let stale = before[2].task().run("RUN-1").unwrap().context().clone();
-    is_lost(stale.append(Event::new("stale")));
-    assert_eq!(types(&run).iter().filter(|kind| *kind == "lease_bound").count(), 4);
+    // The next tokens were given away before, one of them to a worker of this name.
+    let lease = claim("worker-1");
+    assert!(before.iter().all(|before| before.lease_ref() != lease.lease_ref()));
+    stale(&lease).append(Event::new("worked")).unwrap();
+    for before in &before {
+        is_lost(stale(before).append(Event::new("stale")));
+        assert!(before.renew().is_err());
+    }
+    assert_eq!(types(&run).last().map(String::as_str), Some("worked"));
+}
+
+#[test]
+fn a_claim_that_cannot_bind_one_run_shuts_older_workers_out_of_the_others_and_keeps_nobody_waiting()
+{
+    let test = TestWorkspace::new().unwrap();
+    let runs = ["RUN-1", "RUN-2"].map(|run| test.start_run(run).unwrap());
+    let old = test.task().claim("worker-1", MINUTE).unwrap();
+    let journal = runs[0].run_path().join("journal/events.jsonl");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    bytes.extend_from_slice(b"not a record\n");
+    std::fs::write(&journal, &bytes).unwrap();
+    test.clock().advance(DAY);
+    let error = test.task().claim("worker-2", MINUTE).unwrap_err();
+    let LeaseError::NotBound { run, .. } = &error else { panic!("{error}") };
+    assert_eq!(run.as_str(), "RUN-1");
+    is_lost(old.task().run("RUN-2").unwrap().context().append(Event::new("stale")));
+    // Nobody holds the task, so that nobody has to wait.
+    let again = test.task().claim("worker-3", MINUTE).unwrap_err();
+    assert!(matches!(again, LeaseError::NotBound { .. }), "{again}");
+}
+
+#[test]
+fn a_run_that_was_moved_to_another_task_and_back_obeys_its_own() {
+    let test = TestWorkspace::new().unwrap();
+    let run = test.start_run("RUN-1").unwrap();
+    let other = test.workspace().create_task("TASK-2", Default::default()).unwrap();
+    other.start_run_as("RUN-2").unwrap();
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    let others = other.claim("worker-2", MINUTE).unwrap();
+    let elsewhere = other.path().join("runs/RUN-1");
+    std::fs::rename(run.run_path(), &elsewhere).unwrap();
+    others.task().run("RUN-1").unwrap().context().append(Event::new("there")).unwrap();
+    is_required(other.run("RUN-1").unwrap().context().append(Event::new("stranger")));
+    std::fs::rename(&elsewhere, run.run_path()).unwrap();
+
+    lease.task().run("RUN-1").unwrap().context().append(Event::new("back")).unwrap();
+    is_lost(run.clone().with_lease(others.lease_ref().clone()).append(Event::new("stray")));
+    is_required(run.append(Event::new("stranger")));
+}
+
+#[test]
+fn nobody_comes_before_the_binding_of_a_run_that_is_started_under_a_lease() {
+    let test = TestWorkspace::new().unwrap();
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    for round in 0..20 {
+        let name = format!("RUN-{round}");
+        let (task, stranger) = (test.task().clone(), name.clone());
+        let thread = std::thread::spawn(move || {
+            loop {
+                if let Ok(run) = task.run(stranger.as_str()) {
+                    return run.context().append(Event::new("stranger"));
+                }
+            }
+        });
+        let ctx = lease.task().start_run_as(name.as_str()).unwrap();
+        is_required(thread.join().unwrap());
+        assert_eq!(types(&ctx), ["lease_bound"]);
+    }
+}
+
+#[test]
+fn a_heartbeat_does_without_the_hint_and_tells_when_it_cannot_renew() {
+    let test = TestWorkspace::new().unwrap();
+    let ttl = Duration::from_millis(150);
+    let lease = test.task().claim("worker-1", ttl).unwrap();
+    let journal = test.task().path().join("journal");
+    std::fs::create_dir(journal.join(".lease")).unwrap();
+    let heartbeat = lease.heartbeat().unwrap();
+    let begun = std::time::Instant::now();
+    while test.task().events().unwrap().of_type("lease_renewed").count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it never renewed");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(heartbeat.lost(), None);
+    std::fs::rename(&journal, journal.with_extension("gone")).unwrap();
+    while heartbeat.lost().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(40), "it never told");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

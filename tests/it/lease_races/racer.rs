@@ -157,7 +157,7 @@ struct Tenure {
 
 impl Tenure {
     fn token(&self) -> u64 {
-        self.lease.reference().token
+        self.lease.lease_ref().token
     }
 
     fn context(&self, run: &RunId) -> RunContext {
@@ -235,7 +235,7 @@ impl Racer {
             Err(error) if is_busy(&error) => return None,
             Err(error) => panic!("{error:?}"),
         };
-        say(&format!("claimed {}", lease.reference().token));
+        say(&format!("claimed {}", lease.lease_ref().token));
         let seen = bound.then(|| self.places());
         Some(Tenure { lease, kept: BTreeMap::new(), seen, heartbeat: None })
     }

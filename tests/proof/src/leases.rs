@@ -212,5 +212,5 @@ pub(crate) fn newest(place: &Place) -> Outcome<Option<Lease>> {
 pub(crate) fn writer(place: &Place) -> Outcome<RunContext> {
     let ctx = place.ctx()?;
     let lease = newest(place)?;
-    Ok(lease.map_or(ctx.clone(), |lease| ctx.with_lease(lease.reference().clone())))
+    Ok(lease.map_or(ctx.clone(), |lease| ctx.with_lease(lease.lease_ref().clone())))
 }

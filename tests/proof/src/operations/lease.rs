@@ -113,7 +113,7 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 impl Acks {
     /// A worker claimed the task.
     pub(crate) fn claimed(&mut self, lease: &Lease, worker: &str) -> Outcome {
-        self.tell(&format!("claimed {} {worker}", lease.reference().token))
+        self.tell(&format!("claimed {} {worker}", lease.lease_ref().token))
     }
 }
 
@@ -163,7 +163,7 @@ fn renew(place: &Place, acks: &mut Acks) -> Outcome {
     let lease = holder(place)?;
     place.begin();
     let ends = lease.renew()?;
-    acks.tell(&format!("renewed {}", lease.reference().token))?;
+    acks.tell(&format!("renewed {}", lease.lease_ref().token))?;
     place.end();
     let state = place.task()?.lease()?;
     ensure(state.is_some_and(|state| state.expires_at == ends), || "it ends otherwise".into())
@@ -173,7 +173,7 @@ fn release(place: &Place, acks: &mut Acks) -> Outcome {
     let lease = holder(place)?;
     place.begin();
     lease.release()?;
-    acks.tell(&format!("released {}", lease.reference().token))?;
+    acks.tell(&format!("released {}", lease.lease_ref().token))?;
     place.end();
     Ok(())
 }
@@ -198,7 +198,7 @@ fn first_write(place: &Place, acks: &mut Acks) -> Outcome {
 }
 
 fn bound_before_noted(seen: &Seen<'_>) -> Outcome {
-    let newest = holder(seen.place)?.reference().token;
+    let newest = holder(seen.place)?.lease_ref().token;
     let mut bound = false;
     for record in seen.records {
         let token = record.payload("token").and_then(serde_json::Value::as_u64);
