@@ -21,8 +21,10 @@ impl RunContext {
     /// if the stream is still where it was: otherwise it is read on and decided again. Either answer is in
     /// the journal once, and a command with the same id, type and stream gets it again, undecided.
     ///
-    /// `decide` must be a function of the stream and the command alone: it may be called several times, of
-    /// which one counts. No lock is held meanwhile. The journal is read from its first record.
+    /// `decide` must be a function of the stream and the command alone, and do no I/O: it may be called
+    /// several times, of which one counts, and what it rejects is rejected for ever. What it has to know
+    /// from elsewhere is read before, outside of it. No lock is held meanwhile. The journal is read from its
+    /// first record.
     ///
     /// Durable unless [`Command::durability`] says otherwise, duplicates too. A crash leaves the whole answer
     /// or nothing of it, and the same call then tells it, or decides.

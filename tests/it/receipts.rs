@@ -139,15 +139,45 @@ fn a_rejection_is_kept_exactly_and_told_again() {
     assert_ne!(Rejection::new("a"), Rejection::new("b"));
     assert_eq!(Rejection::new("sold out").to_string(), "sold out");
 
-    // `?` makes one of an error, with its causes.
-    let failing = |_: &Seats| {
-        Err::<(), _>(io())?;
-        Ok(Vec::new())
-    };
-    let receipt = ctx.dispatch(take("error"), failing).unwrap();
-    let CommandOutcome::Rejected { error, .. } = receipt.outcome() else { unreachable!() };
-    let texts: Vec<String> = serde_json::from_str(error.as_json()).unwrap();
-    assert_eq!(texts[0], io().to_string());
+    let error = Sold { seats: 3, source: io() };
+    let receipt = ctx.dispatch(take("error"), |_: &Seats| Err(Rejection::of(&error))).unwrap();
+    let CommandOutcome::Rejected { error: told, .. } = receipt.outcome() else { unreachable!() };
+    let texts = json!(["3 seats were sold", io().to_string()]);
+    assert_eq!(told.as_json(), texts.to_string());
+    let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
+    assert_eq!(Rejection::of(&*boxed), *told);
+}
+
+/// An error with a cause.
+#[derive(Debug)]
+struct Sold {
+    seats: u32,
+    source: std::io::Error,
+}
+
+impl std::fmt::Display for Sold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} seats were sold", self.seats)
+    }
+}
+
+impl std::error::Error for Sold {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// With `?`, a disk that was full for a moment would be a command's answer for ever.
+#[test]
+fn no_error_becomes_a_rejection_by_itself() {
+    struct Made;
+    trait MadeOf<E> {
+        const IS: bool = false;
+    }
+    impl<T> MadeOf<()> for T {}
+    // Were there a `From`, this would be ambiguous, and not compile.
+    impl<T: From<std::io::Error>> MadeOf<Made> for T {}
+    const { assert!(!<Rejection as MadeOf<_>>::IS) }
 }
 
 #[test]
