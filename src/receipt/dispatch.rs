@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::outcome::{COMMAND_TYPE, Rejected};
+use super::outcome::{COMMAND_TYPE, Rejected, answered};
 use super::{Command, CommandError, CommandOutcome, Receipt, Rejection};
 use crate::artifact::HomeWriter;
 use crate::context::RunContext;
@@ -77,9 +77,10 @@ impl RunContext {
         dispatch(&self.writer(), command, decide)
     }
 
-    /// What became of a command: what the first record that names it says, an event that was appended
-    /// with its id by other means included. Takes no lock and syncs nothing, and reads the journal from
-    /// its first record: of a command that is decided just now, a power cut may still lose the answer.
+    /// What became of a command: its answer, as [`dispatch`](RunContext::dispatch) tells it; without one,
+    /// what the first event says that was appended with its id by other means. Takes no lock and syncs
+    /// nothing, and reads the journal from its first record: of a command that is decided just now, a power
+    /// cut may still lose the answer.
     ///
     /// # Errors
     /// Where the journal cannot be read, or the record does not read as it should.
@@ -111,13 +112,17 @@ impl Task {
 }
 
 fn receipt(home: &Home, command_id: &str) -> Result<Option<Receipt>, JournalError> {
+    let mut named = None;
     for record in Events::open(home)? {
         let record = record?;
-        if record.command_id() == Some(command_id) {
+        if answered(&record) == Some(command_id) {
             return Receipt::of(&record, command_id).map(Some);
         }
+        if named.is_none() && record.command_id() == Some(command_id) {
+            named = Some(record);
+        }
     }
-    Ok(None)
+    named.map(|record| Receipt::of(&record, command_id)).transpose()
 }
 
 fn dispatch<F: Fold>(
