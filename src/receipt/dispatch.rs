@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::outcome::{COMMAND_TYPE, Rejected};
+use super::outcome::{COMMAND_TYPE, Rejected, answered};
 use super::{Command, CommandError, CommandOutcome, Receipt, Rejection};
 use crate::artifact::HomeWriter;
 use crate::context::RunContext;
@@ -21,8 +21,10 @@ impl RunContext {
     /// if the stream is still where it was: otherwise it is read on and decided again. Either answer is in
     /// the journal once, and a command with the same id, type and stream gets it again, undecided.
     ///
-    /// `decide` must be a function of the stream and the command alone: it may be called several times, of
-    /// which one counts. No lock is held meanwhile. The journal is read from its first record.
+    /// `decide` must be a function of the stream and the command alone, and do no I/O: it may be called
+    /// several times, of which one counts, and what it rejects is rejected for ever. What it has to know
+    /// from elsewhere is read before, outside of it. No lock is held meanwhile. The journal is read from its
+    /// first record.
     ///
     /// Durable unless [`Command::durability`] says otherwise, duplicates too. A crash leaves the whole answer
     /// or nothing of it, and the same call then tells it, or decides.
@@ -75,9 +77,10 @@ impl RunContext {
         dispatch(&self.writer(), command, decide)
     }
 
-    /// What became of a command: what the first record that names it says, an event that was appended
-    /// with its id by other means included. Takes no lock and syncs nothing, and reads the journal from
-    /// its first record: of a command that is decided just now, a power cut may still lose the answer.
+    /// What became of a command: its answer, as [`dispatch`](RunContext::dispatch) tells it; without one,
+    /// what the first event says that was appended with its id by other means. Takes no lock and syncs
+    /// nothing, and reads the journal from its first record: of a command that is decided just now, a power
+    /// cut may still lose the answer.
     ///
     /// # Errors
     /// Where the journal cannot be read, or the record does not read as it should.
@@ -109,13 +112,17 @@ impl Task {
 }
 
 fn receipt(home: &Home, command_id: &str) -> Result<Option<Receipt>, JournalError> {
+    let mut named = None;
     for record in Events::open(home)? {
         let record = record?;
-        if record.command_id() == Some(command_id) {
+        if answered(&record) == Some(command_id) {
             return Receipt::of(&record, command_id).map(Some);
         }
+        if named.is_none() && record.command_id() == Some(command_id) {
+            named = Some(record);
+        }
     }
-    Ok(None)
+    named.map(|record| Receipt::of(&record, command_id)).transpose()
 }
 
 fn dispatch<F: Fold>(

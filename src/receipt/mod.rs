@@ -10,7 +10,7 @@ mod rejection;
 
 pub use command::Command;
 pub use error::CommandError;
-#[cfg(feature = "sqlite")]
-pub(crate) use outcome::command_type;
 pub use outcome::{CommandOutcome, Receipt};
+#[cfg(feature = "sqlite")]
+pub(crate) use outcome::{answered, command_type};
 pub use rejection::Rejection;

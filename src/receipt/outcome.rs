@@ -87,16 +87,19 @@ impl Receipt {
         matches!(self.outcome, CommandOutcome::Accepted { .. })
     }
 
-    /// What a record, the first of its batch if it is of a decision, says of a command.
+    /// What a record says of a command that it answers, as the first of its batch, or only names.
     pub(super) fn of(record: &Record, command_id: &str) -> Result<Self, JournalError> {
         let seq = record.seq();
         let (command_type, outcome) = if record.event_type() == types::COMMAND_REJECTED {
             let Said { command_type, error } = record.payload()?;
             (command_type, CommandOutcome::Rejected { seq, error: Rejection::recorded(error) })
         } else {
-            let events = if is_decision(record) { record.batch_size().unwrap_or(1) } else { 1 };
-            let outcome = CommandOutcome::Accepted { seq, events: events.into() };
-            (command_type(record)?, outcome)
+            let (events, command_type) = if answered(record) == Some(command_id) {
+                (record.batch_size().unwrap_or(1), command_type(record)?)
+            } else {
+                (1, None)
+            };
+            (command_type, CommandOutcome::Accepted { seq, events: events.into() })
         };
         Ok(Self {
             command_id: command_id.to_owned(),
@@ -125,19 +128,16 @@ pub(super) struct Rejected<'a> {
 /// The metadata of the first event of an acceptance, beside the event's own.
 pub(super) const COMMAND_TYPE: &str = "command_type";
 
-/// True for the first record of the batch that a command was answered with.
-fn is_decision(record: &Record) -> bool {
-    record.idempotency_key().is_some_and(|key| key.starts_with(KEY))
+/// The command that a record answers, as the first of the batch; `None` for one that only names a command.
+pub(crate) fn answered(record: &Record) -> Option<&str> {
+    record.idempotency_key()?.strip_prefix(KEY)
 }
 
-/// The type of the command that a record, the first of its acceptance, answers; `None` for others.
+/// The type of the command that a record, the first of its acceptance, answers.
 pub(crate) fn command_type(record: &Record) -> Result<Option<String>, JournalError> {
     #[derive(Deserialize)]
     struct Metadata {
         command_type: Option<String>,
-    }
-    if !is_decision(record) {
-        return Ok(None);
     }
     let metadata = record.metadata::<Option<Metadata>>()?;
     Ok(metadata.and_then(|metadata| metadata.command_type))

@@ -8,10 +8,9 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::json;
 
-/// Why a command is rejected: a message, any JSON value, or an error with its causes, which `?` makes of
-/// every error. It is kept exactly: whoever dispatches the command again is told the same.
-///
-/// It is no `std::error::Error` itself (no type can be that and take all of them).
+/// Why a command is rejected: a message, any JSON value, or an error with its causes. It is kept exactly:
+/// whoever dispatches the command again is told the same. So `?` makes none of an error: what may pass, such
+/// as trouble with a disk, would be a command's answer for ever.
 #[derive(Debug, Clone)]
 pub struct Rejection {
     json: Box<RawValue>,
@@ -38,6 +37,19 @@ impl Rejection {
         }
     }
 
+    /// An error and its causes, outermost first, as a JSON array of texts. For errors that follow from the
+    /// stream and the command; one that may pass is no reason to reject.
+    #[must_use]
+    pub fn of<E: Error + ?Sized>(error: &E) -> Self {
+        let mut texts = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            texts.push(error.to_string());
+            cause = error.source();
+        }
+        Self::json(&texts)
+    }
+
     /// What was recorded.
     pub(super) fn recorded(json: Option<Box<RawValue>>) -> Self {
         Self { json: json.unwrap_or_else(|| RawValue::NULL.to_owned()), fault: None }
@@ -51,19 +63,6 @@ impl Rejection {
 
     pub(super) fn raw(&self) -> &RawValue {
         &self.json
-    }
-}
-
-/// The error and its causes, outermost first, as a JSON array of texts.
-impl<E: Error + 'static> From<E> for Rejection {
-    fn from(error: E) -> Self {
-        let mut texts = vec![error.to_string()];
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            texts.push(error.to_string());
-            cause = error.source();
-        }
-        Self::json(&texts)
     }
 }
 

@@ -844,7 +844,7 @@ fn an_attempt_that_ends_twice_and_a_command_with_two_answers() {
     assert_eq!(
         rows(&connection, sql),
         [
-            "id=\"A\" command_type=\"go\" state=\"accepted\" first_seq=Integer(4) last_seq=Integer(5) error=\"no\"",
+            "id=\"A\" command_type=NULL state=\"accepted\" first_seq=Integer(4) last_seq=Integer(5) error=NULL",
             "id=\"B\" command_type=\"go\" state=\"rejected\" first_seq=Integer(6) last_seq=Integer(7) error=\"no\""
         ]
     );

@@ -139,15 +139,45 @@ fn a_rejection_is_kept_exactly_and_told_again() {
     assert_ne!(Rejection::new("a"), Rejection::new("b"));
     assert_eq!(Rejection::new("sold out").to_string(), "sold out");
 
-    // `?` makes one of an error, with its causes.
-    let failing = |_: &Seats| {
-        Err::<(), _>(io())?;
-        Ok(Vec::new())
-    };
-    let receipt = ctx.dispatch(take("error"), failing).unwrap();
-    let CommandOutcome::Rejected { error, .. } = receipt.outcome() else { unreachable!() };
-    let texts: Vec<String> = serde_json::from_str(error.as_json()).unwrap();
-    assert_eq!(texts[0], io().to_string());
+    let error = Sold { seats: 3, source: io() };
+    let receipt = ctx.dispatch(take("error"), |_: &Seats| Err(Rejection::of(&error))).unwrap();
+    let CommandOutcome::Rejected { error: told, .. } = receipt.outcome() else { unreachable!() };
+    let texts = json!(["3 seats were sold", io().to_string()]);
+    assert_eq!(told.as_json(), texts.to_string());
+    let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
+    assert_eq!(Rejection::of(&*boxed), *told);
+}
+
+/// An error with a cause.
+#[derive(Debug)]
+struct Sold {
+    seats: u32,
+    source: std::io::Error,
+}
+
+impl std::fmt::Display for Sold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} seats were sold", self.seats)
+    }
+}
+
+impl std::error::Error for Sold {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// With `?`, a disk that was full for a moment would be a command's answer for ever.
+#[test]
+fn no_error_becomes_a_rejection_by_itself() {
+    struct Made;
+    trait MadeOf<E> {
+        const IS: bool = false;
+    }
+    impl<T> MadeOf<()> for T {}
+    // Were there a `From`, this would be ambiguous, and not compile.
+    impl<T: From<std::io::Error>> MadeOf<Made> for T {}
+    const { assert!(!<Rejection as MadeOf<_>>::IS) }
 }
 
 #[test]
@@ -363,6 +393,24 @@ fn an_event_with_a_command_id_is_a_receipt_too() {
     let CommandOutcome::Accepted { seq: 2, events: 1, .. } = receipt.outcome() else {
         panic!("{receipt:?}")
     };
+}
+
+#[test]
+fn an_answer_is_the_receipt_though_events_named_the_command_before() {
+    let (_test, ctx) = begin();
+    for id in ["yes", "no", "plain"] {
+        ctx.append(Event::new("asked").command_id(id)).unwrap();
+    }
+    let two = |_: &Seats| Ok(vec![Event::new("seat_taken"), Event::new("noted")]);
+    let yes = ctx.dispatch(take("yes"), two).unwrap();
+    let no = ctx.dispatch(take("no"), one_of(0)).unwrap();
+    for receipt in [&yes, &no] {
+        assert_eq!(told(&ctx.receipt(receipt.command_id()).unwrap().unwrap()), told(receipt));
+    }
+    // What names it later changes nothing.
+    ctx.append(Event::new("told").command_id("no")).unwrap();
+    assert_eq!(ctx.receipt("no").unwrap().unwrap().outcome().seq(), 6);
+    assert_eq!(ctx.receipt("plain").unwrap().unwrap().outcome().seq(), 3);
 }
 
 const SHOW: [&str; 2] = ["S-1", "S-2"];
@@ -601,6 +649,66 @@ mod forged {
             ]
         );
         assert_equal(&index, test.workspace());
+    }
+
+    /// The index tells of each command what its receipt tells, however often it is brought up to the tree.
+    #[test]
+    fn the_index_and_the_receipts_agree_whoever_named_a_command_first() {
+        let (test, ctx) = begin();
+        let index = Index::of(test.workspace());
+        let agree = |ids: &[&str]| {
+            index.refresh().unwrap();
+            let connection = open(&index);
+            for id in ids {
+                let receipt = ctx.receipt(id).unwrap().unwrap();
+                let (state, error) = match receipt.outcome() {
+                    CommandOutcome::Rejected { error, .. } => ("rejected", Some(error.to_string())),
+                    _ => ("accepted", None),
+                };
+                let text = |text: Option<&str>| match text {
+                    Some(text) => format!("{text:?}"),
+                    None => "NULL".to_owned(),
+                };
+                let wanted = format!(
+                    "type={} state={state:?} stream={:?} first_seq=Integer({}) error={}",
+                    text(receipt.command_type()),
+                    receipt.stream().1,
+                    receipt.outcome().seq(),
+                    text(error.as_deref())
+                );
+                let sql = format!(
+                    "SELECT command_type AS type, state, stream_id AS stream, first_seq, error \
+                     FROM receipts WHERE command_id = '{id}'"
+                );
+                assert_eq!(rows(&connection, &sql), [wanted], "{id}");
+            }
+            assert_equal(&index, test.workspace());
+        };
+        for id in ["yes", "no"] {
+            ctx.append(Event::new("asked").command_id(id)).unwrap();
+        }
+        agree(&["yes", "no"]);
+        assert!(ctx.dispatch(take("yes"), one_of(9)).unwrap().is_accepted());
+        agree(&["yes", "no"]);
+        assert!(!ctx.dispatch(take("no"), one_of(0)).unwrap().is_accepted());
+        agree(&["yes", "no"]);
+        for id in ["yes", "no"] {
+            ctx.append(Event::new("told").command_id(id)).unwrap();
+        }
+        // What other programs may write: an answer that does not name its command, two answers, an answer to
+        // one command that names another, and a rejection behind an acceptance.
+        let rejected = r#","payload":{"command_type":"go","error":"no"}"#;
+        Forger::behind(&ctx.run_path())
+            .record("seat_taken", ("show", "S-1"), ",\"idempotency_key\":\"cmd:silent\"")
+            .record("command_rejected", ("show", "S-1"), &format!(",\"idempotency_key\":\"cmd:silent\"{rejected}"))
+            .record(
+                "seat_taken",
+                ("show", "S-1"),
+                ",\"command_id\":\"named\",\"idempotency_key\":\"cmd:other\",\"metadata\":{\"command_type\":\"go\"}",
+            )
+            .record("command_rejected", ("show", "S-2"), &format!(",\"command_id\":\"yes\"{rejected}"))
+            .write();
+        agree(&["yes", "no", "silent", "named", "other"]);
     }
 }
 

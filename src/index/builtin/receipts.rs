@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use crate::index::{IndexedEvent, ProjectionError, Projector, Rows};
 use crate::journal::types;
-use crate::receipt::command_type;
+use crate::receipt::{answered, command_type};
 
 pub(super) struct Receipts;
 
@@ -26,33 +26,53 @@ impl Projector for Receipts {
 
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
-        let Some(command) = record.command_id() else { return Ok(()) };
-        let (state, rejected) = if record.event_type() == types::COMMAND_REJECTED {
-            ("rejected", event.payload()?)
-        } else {
-            ("accepted", Rejected { command_type: command_type(record)?, error: None })
-        };
-        // The first answer stands, with its seq. A rejection behind events of the same command is odd, and
-        // leaves its reason beside the state.
-        rows.execute(
-            "INSERT INTO t_receipts (journal, command_id, command_type, state, kind, stream, first_seq, \
-             last_seq, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8) \
-             ON CONFLICT (journal, command_id) DO UPDATE SET last_seq = excluded.last_seq, \
-             command_type = COALESCE(t_receipts.command_type, excluded.command_type), \
-             error = COALESCE(t_receipts.error, excluded.error)",
-            [
-                event.journal().key().into(),
-                command.into(),
-                rejected.command_type.into(),
-                state.into(),
-                record.aggregate_kind().into(),
-                record.stream_id().into(),
-                record.seq().into(),
-                rejected.error.map(text).into(),
-            ],
-        );
-        Ok(())
+        let answered = answered(record);
+        if let Some(command) = answered {
+            // What only named the command before says nothing any more.
+            rows.execute(
+                "DELETE FROM t_receipts WHERE journal = $1 AND command_id = $2 AND answered = 0",
+                [event.journal().key().into(), command.into()],
+            );
+            say(event, command, true, rows)?;
+        }
+        match record.command_id() {
+            Some(command) if answered != Some(command) => say(event, command, false, rows),
+            _ => Ok(()),
+        }
     }
+}
+
+/// That an event answers a command, or only names it. The first of a kind stands, with its seq.
+fn say(
+    event: &IndexedEvent<'_>,
+    command: &str,
+    answers: bool,
+    rows: &mut Rows,
+) -> Result<(), ProjectionError> {
+    let record = event.record();
+    let (state, said) = if record.event_type() == types::COMMAND_REJECTED {
+        ("rejected", event.payload()?)
+    } else {
+        let command_type = if answers { command_type(record)? } else { None };
+        ("accepted", Rejected { command_type, error: None })
+    };
+    rows.execute(
+        "INSERT INTO t_receipts (journal, command_id, command_type, state, kind, stream, first_seq, \
+         last_seq, error, answered) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9) \
+         ON CONFLICT (journal, command_id) DO UPDATE SET last_seq = excluded.last_seq",
+        [
+            event.journal().key().into(),
+            command.into(),
+            said.command_type.into(),
+            state.into(),
+            record.aggregate_kind().into(),
+            record.stream_id().into(),
+            record.seq().into(),
+            said.error.map(text).into(),
+            u32::from(answers).into(),
+        ],
+    );
+    Ok(())
 }
 
 /// A string as it is, anything else as JSON.

@@ -1,4 +1,4 @@
--- Projector "receipts", version 2.
+-- Projector "receipts", version 3.
 CREATE TABLE t_receipts (
     journal INTEGER NOT NULL,
     command_id TEXT NOT NULL,
@@ -9,5 +9,6 @@ CREATE TABLE t_receipts (
     first_seq INTEGER NOT NULL,
     last_seq INTEGER NOT NULL,
     error TEXT,
+    answered INTEGER NOT NULL,
     PRIMARY KEY (journal, command_id)
 );
