@@ -48,7 +48,7 @@
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
 //! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
-//! | decide a command once, and be told the same when it comes again | [`RunContext::dispatch`], [`Command`], [`Receipt`] |
+//! | decide a command once, and be told the same when it comes again | [`RunContext::dispatch`], [`Command`], [`Receipt`]; many: [`RunContext::commands`] |
 //! | append events | [`RunContext::append`], [`Event`]; many: [`RunContext::journal`] |
 //! | read events: all, filtered, the last few, from a cursor | [`RunContext::events`], [`Events`], [`Record`], [`Cursor`] |
 //! | read them as a type of yours | [`Record::decode`] |
@@ -159,7 +159,7 @@ pub use journal::{
 pub use lease::{Heartbeat, Lease, LeaseError, LeaseState};
 pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
-pub use receipt::{Command, CommandError, CommandOutcome, Receipt, Rejection};
+pub use receipt::{Command, CommandError, CommandOutcome, Commands, Receipt, Rejection};
 pub use repair::RepairPlan;
 pub use session::{Session, SessionError, SessionState, SessionStatus};
 pub use status::{Outcome, RunStatus, TaskStatus};

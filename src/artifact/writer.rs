@@ -41,7 +41,11 @@ impl HomeLog {
     ) -> Result<(LockedLog<'_>, &[Finding]), JournalError> {
         if !self.bound && self.log.home.lease.is_some() {
             if self.log.lock()?.wants_binding()? {
-                bind_own(&self.log.home)?;
+                match bind_own(&self.log.home) {
+                    // Its writes are refused, but what was done once is told to everybody.
+                    Err(JournalError::LeaseLost { .. }) => {}
+                    other => other?,
+                }
             }
             self.bound = true;
         }

@@ -2,13 +2,15 @@
 //! events, or a rejection, in that stream, and the batch's idempotency key is the command's id: so the
 //! answer itself is the receipt, and there is nothing beside it to be kept in step.
 
+mod asked;
 mod command;
-mod dispatch;
+mod commands;
 mod error;
 mod outcome;
 mod rejection;
 
 pub use command::Command;
+pub use commands::Commands;
 pub use error::CommandError;
 pub use outcome::{CommandOutcome, Receipt};
 #[cfg(feature = "sqlite")]

@@ -763,3 +763,31 @@ mod cli {
         shell.refused(2, &["receipt", "show", "C-1", "-r", "RUN-1", "-t", "TASK-1"]);
     }
 }
+
+#[test]
+fn a_kept_handle_knows_its_streams_and_reads_what_others_decided() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let commands = ctx.commands::<Seats>();
+    let of_show = |id: &str, show: &str| Command::new(id, "take_seat").on("show", show);
+    for round in 0..10 {
+        // Now this one, now another, each on two streams.
+        for show in ["S-1", "S-2"] {
+            let id = format!("{show}-{round}");
+            let receipt = match round % 2 {
+                0 => commands.dispatch(of_show(&id, show), one_of(7)),
+                _ => ctx.dispatch(of_show(&id, show), one_of(7)),
+            };
+            let receipt = receipt.unwrap();
+            assert_eq!(receipt.is_accepted(), round < 7, "{id}");
+            assert!(commands.dispatch(of_show(&id, show), never).unwrap().is_duplicate());
+        }
+    }
+    // A decision that panics leaves the handle as good as it was.
+    let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        commands.dispatch(of_show("C-1", "S-3"), |_: &Seats| panic!("it gives up"))
+    }));
+    assert!(panics.is_err());
+    assert!(commands.dispatch(of_show("C-1", "S-3"), one_of(1)).unwrap().is_accepted());
+    assert!(!commands.dispatch(of_show("C-2", "S-3"), one_of(1)).unwrap().is_accepted());
+}
