@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use camino::Utf8Path;
 use serde::Deserialize;
 
 use super::WorkspaceError;
 use crate::artifact::Last;
 use crate::digest::Digest;
+use crate::io::{Dir, Kind};
 use crate::journal::LockedLog;
 use crate::layout;
 use crate::name::ArtifactName;
@@ -108,6 +110,9 @@ pub enum ReportFault {
     /// The journal knows it, and its file is gone.
     #[error("is in the journal, and its file is gone")]
     FileGone,
+    /// A directory, a symbolic link or a special file stands there, or a link on the way.
+    #[error("is no regular file: a directory, a link or a special file stands there")]
+    NotAFile,
     /// Its file is not what the journal says.
     #[error("was changed: its file has the digest {found}, and the journal says {expected}")]
     Changed {
@@ -142,10 +147,12 @@ fn fault(
     report: &ArtifactName,
 ) -> Result<Option<ReportFault>, WorkspaceError> {
     let expected = Last::read(locked, report)?.and_then(|last| last.digest);
-    let opened = locked.dir().open_read(&layout::artifact(report.as_str()));
+    let path = layout::artifact(report.as_str());
+    let opened = locked.dir().open_read(&path);
     let mut file = match (opened, expected) {
         (Err(error), None) if error.is_not_found() => return Ok(Some(ReportFault::Missing)),
         (Err(error), Some(_)) if error.is_not_found() => return Ok(Some(ReportFault::FileGone)),
+        (Err(_), _) if is_no_file(locked.dir(), &path) => return Ok(Some(ReportFault::NotAFile)),
         (opened, _) => opened?,
     };
     let Some(expected) = expected else { return Ok(Some(ReportFault::Unjournaled)) };
@@ -161,6 +168,14 @@ fn fault(
         Ok(status) => Some(ReportFault::Status { status }),
         Err(reason) => Some(ReportFault::NotAReport { reason }),
     })
+}
+
+/// True if something else than a file stands at a path, or something else than a directory on the way.
+fn is_no_file(dir: &Dir, path: &str) -> bool {
+    let stands = |path: &Utf8Path| dir.stat(path.as_str()).ok().flatten().map(|entry| entry.kind);
+    let path = Utf8Path::new(path);
+    stands(path) == Some(Kind::Dir)
+        || path.ancestors().any(|place| stands(place) == Some(Kind::Other))
 }
 
 fn passes(status: &str) -> bool {

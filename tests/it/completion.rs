@@ -297,16 +297,50 @@ fn a_failure_requires_nothing_and_a_gate_is_only_where_it_was_asked_for() {
 
 #[cfg(unix)]
 #[test]
-fn a_report_behind_a_link_is_not_followed() {
+fn a_report_that_is_no_file_is_told_of_with_the_others() {
+    const DEEP: Artifact<Value> = Artifact::json("reports/deep/gate.json");
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
-    ctx.artifacts().write(VERIFIER, &json!({"status": "ok"})).unwrap();
-    ctx.artifacts().write(GATE, &json!({"status": "ok"})).unwrap();
-    let file = ctx.artifact_path(&GATE.into());
+    let passed = json!({"status": "ok"});
+    for report in [GATE, DEEP] {
+        ctx.artifacts().write(report, &passed).unwrap();
+    }
     let elsewhere = test.root().join("elsewhere");
+    let (file, deep) = (ctx.artifact_path(&GATE.into()), ctx.artifact_path(&DEEP.into()));
     std::fs::rename(&file, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
-    let refused = ctx.run().unwrap().complete_with(&gate()).unwrap_err();
-    assert!(refused.to_string().contains("gate_report.json"), "{refused}");
+    let link = |from: &camino::Utf8Path, to: &camino::Utf8Path| {
+        std::fs::rename(to, from).unwrap();
+        std::os::unix::fs::symlink(from, to).unwrap();
+    };
+    link(&test.root().join("deep"), deep.parent().unwrap());
+    let told = |name: &str| {
+        let end = Completion::success().require(GATE).require(DEEP).require(VERIFIER);
+        match ctx.run().unwrap().complete_with(&end).unwrap_err() {
+            WorkspaceError::NotPassed { reports, .. } => {
+                let faults: Vec<_> = reports.into_iter().map(|unmet| unmet.fault).collect();
+                let not = ReportFault::NotAFile;
+                assert_eq!(faults, [not.clone(), not, ReportFault::Missing], "{name}");
+            }
+            other => panic!("{name}: {other}"),
+        }
+        std::fs::remove_file(&file).unwrap();
+    };
+    told("link");
+    std::os::unix::fs::symlink("nothing", &file).unwrap();
+    told("link to nothing");
+    let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    told("pipe");
+    let socket = std::os::unix::net::UnixListener::bind(&file).unwrap();
+    told("socket");
+    drop(socket);
+    std::fs::create_dir(&file).unwrap();
+    std::fs::rename(deep.parent().unwrap(), test.root().join("link")).unwrap();
+    let unknown = Completion::success().require(GATE).require(DEEP);
+    let refused = ctx.run().unwrap().complete_with(&unknown).unwrap_err();
+    let WorkspaceError::NotPassed { reports, .. } = refused else { panic!("{refused}") };
+    let faults: Vec<_> = reports.into_iter().map(|unmet| unmet.fault).collect();
+    assert_eq!(faults, [ReportFault::NotAFile, ReportFault::FileGone]);
     assert_eq!(ctx.run().unwrap().state().unwrap().status, RunStatus::Planning);
 }
