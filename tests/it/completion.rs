@@ -270,6 +270,45 @@ fn success_requires_the_reports_that_were_named() {
 }
 
 #[test]
+fn the_last_record_names_the_reports_that_were_required_as_they_were() {
+    let test = TestWorkspace::new().unwrap();
+    let end_of = |ctx: &RunContext| -> Value {
+        let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
+        assert_eq!(last.event_type(), "execution_complete");
+        last.payload().unwrap()
+    };
+    let counts = json!({"steps_completed": 0, "steps_failed": 0});
+    let ctx = test.start_run("RUN-1").unwrap();
+    let passed = [VERIFIER, GATE].map(|report| {
+        let name = report.name().clone();
+        ctx.artifacts().write(report, &json!({"status": "ok", "of": name})).unwrap();
+        let digest = ctx.artifacts().check(name.clone()).unwrap();
+        json!({"path": name, "digest": digest})
+    });
+    // A report that is required twice is named once.
+    let run = ctx.run().unwrap();
+    let end = run.complete_with(&gate().require(GATE)).unwrap();
+    let told = json!({"status": "SUCCESS", "counts": counts, "required": passed});
+    assert_eq!(end_of(&ctx), told);
+    // The same end, whatever is required of it now.
+    for again in [Completion::success(), Completion::success().require(GATE), gate()] {
+        let again = run.complete_with(&again).unwrap();
+        assert_eq!((again.seq, again.duplicate), (end.seq, true));
+    }
+    assert_eq!(run.state().unwrap().status, RunStatus::Success);
+
+    let failure = Completion::failure().require(GATE);
+    for (id, end, status) in
+        [("RUN-2", Completion::success(), "SUCCESS"), ("RUN-3", failure, "FAILED")]
+    {
+        let run = test.start_run(id).unwrap().run().unwrap();
+        run.complete_with(&end).unwrap();
+        assert_eq!(end_of(run.context()), json!({"status": status, "counts": counts}));
+    }
+    assert!(test.task().run("RUN-2").unwrap().complete_with(&gate()).unwrap().duplicate);
+}
+
+#[test]
 fn each_report_is_named_with_its_fault() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
