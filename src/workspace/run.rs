@@ -139,6 +139,11 @@ impl Run {
     pub fn set_status(&self, to: RunStatus, reason: Option<&str>) -> Result<(), WorkspaceError> {
         let mut log = HomeLog::open(&self.context.home())?;
         let mut locked = log.lock()?;
+        match locked.check_admitted() {
+            // What follows says more of it: it ended, and how.
+            Err(JournalError::Closed { .. }) => {}
+            other => other?,
+        }
         let from = status(&mut locked)?;
         if to.is_final() || !from.next().contains(&to) {
             return Err(WorkspaceError::IllegalRunMove { from, to });
@@ -223,6 +228,8 @@ impl Run {
             other => other?,
         };
         if appended.is_none() {
+            // Who lost the lease is told that, and not what the run lacks.
+            locked.check_admitted()?;
             if outcome == Outcome::Success && !state.steps_open.is_empty() {
                 return Err(WorkspaceError::StepsOpen {
                     task: self.context.task_id().clone(),

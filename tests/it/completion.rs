@@ -383,3 +383,47 @@ fn a_report_that_is_no_file_is_told_of_with_the_others() {
     assert_eq!(faults, [ReportFault::NotAFile, ReportFault::FileGone]);
     assert_eq!(ctx.run().unwrap().state().unwrap().status, RunStatus::Planning);
 }
+
+/// Who may not write is told that first, and not what else stands in the way.
+#[test]
+fn who_has_no_lease_or_lost_it_is_told_so_before_anything_else() {
+    use std::time::Duration;
+    let test = TestWorkspace::new().unwrap();
+    let stranger = test.start_run("RUN-1").unwrap();
+    let claim = || test.task().claim("worker-1", Duration::from_secs(60)).unwrap();
+    let run_of = |lease: &Lease| lease.task().run("RUN-1").unwrap();
+    let first = claim();
+    let stale = run_of(&first);
+    stale.set_status(RunStatus::Executing, None).unwrap();
+    let holder = claim();
+    let illegal = RunStatus::Executing;
+    let before = count(&stranger);
+    for (run, task, lost) in
+        [(&stale, first.task(), true), (&stranger.run().unwrap(), test.task(), false)]
+    {
+        let ends: [Result<(), WorkspaceError>; 4] = [
+            run.set_status(illegal, None),
+            run.complete_with(&gate()).map(|_| ()),
+            run.complete(Outcome::Failed, None).map(|_| ()),
+            task.set_status(TaskStatus::Done),
+        ];
+        for (at, end) in ends.into_iter().enumerate() {
+            match end.unwrap_err() {
+                WorkspaceError::Journal(JournalError::LeaseLost { .. }) if lost => {}
+                WorkspaceError::Journal(JournalError::LeaseRequired { .. }) if !lost => {}
+                error => panic!("{at}, {lost}: {error}"),
+            }
+        }
+    }
+    assert_eq!(count(&stranger), before);
+    // The holder is told of what is in his way.
+    let run = run_of(&holder);
+    assert!(matches!(run.set_status(illegal, None), Err(WorkspaceError::IllegalRunMove { .. })));
+    assert!(matches!(run.complete_with(&gate()), Err(WorkspaceError::NotPassed { .. })));
+    let end = run.complete(Outcome::Success, None).unwrap();
+    // Of a run that ended, the same end is told to anybody.
+    let again = stranger.run().unwrap().complete(Outcome::Success, None).unwrap();
+    assert_eq!((again.seq, again.duplicate), (end.seq, true));
+    let refused = run.set_status(RunStatus::Planning, None).unwrap_err();
+    assert!(matches!(refused, WorkspaceError::IllegalRunMove { from: RunStatus::Success, .. }));
+}
