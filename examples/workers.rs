@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     match arguments.as_slice() {
         [worker, name] if worker == "--worker" => work(&RunContext::from_env()?, name),
         [numbers] => supervise(numbers.parse()?),
-        _ => supervise(200),
+        _ => supervise(500),
     }
 }
 
@@ -81,6 +81,11 @@ fn supervise(numbers: u64) -> Result<()> {
         if !status.success() {
             return Err(format!("a worker failed: {status}").into());
         }
+    }
+    if killed == 0 {
+        return Err(
+            "all work was done before a worker could be killed: give them more numbers".into()
+        );
     }
     println!("{killed} were killed; the others ended when nothing was left\n");
     account(&ctx, &queue, numbers)

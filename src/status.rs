@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
+use crate::name::ArtifactName;
+
 /// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -89,6 +92,15 @@ pub(crate) struct Completed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     pub(crate) counts: Counts,
+    /// The reports that the end required, as they were. Told to who reads the journal.
+    #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) required: Vec<RequiredReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct RequiredReport {
+    pub(crate) path: ArtifactName,
+    pub(crate) digest: Digest,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

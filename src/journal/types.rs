@@ -96,4 +96,5 @@ pub(crate) const RESERVED_KEYS: &[&str] = &[
 
 /// Members of the library's payloads that it fills in itself, so that they may differ between
 /// two appends of the same meaning.
-pub(crate) const FILLED_IN: &[&str] = &["previous", "duration_ms", "expires_at", "not_before"];
+pub(crate) const FILLED_IN: &[&str] =
+    &["previous", "duration_ms", "expires_at", "not_before", "required"];

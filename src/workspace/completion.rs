@@ -2,15 +2,17 @@
 
 use std::fmt;
 
+use camino::Utf8Path;
 use serde::Deserialize;
 
 use super::WorkspaceError;
 use crate::artifact::Last;
 use crate::digest::Digest;
+use crate::io::{Dir, Kind};
 use crate::journal::LockedLog;
 use crate::layout;
 use crate::name::ArtifactName;
-use crate::status::Outcome;
+use crate::status::{Outcome, RequiredReport};
 
 /// A longer report is not read: it would be, while others wait for the lock.
 const MAX_REPORT: u64 = 4 << 20;
@@ -50,9 +52,13 @@ impl Completion {
 
     /// Success requires this report, and that it passes: it is an artifact of the run whose file has the
     /// digest that the journal says, a JSON object of at most 4 MiB whose member `status` is `passed`,
-    /// `pass`, `ok`, `success` or `succeeded`, in any case of the letters.
+    /// `pass`, `ok`, `success` or `succeeded`, in any case of the letters. The run's last record names it
+    /// with its digest.
     pub fn require(mut self, report: impl Into<ArtifactName>) -> Self {
-        self.required.push(report.into());
+        let report = report.into();
+        if !self.required.contains(&report) {
+            self.required.push(report);
+        }
         self
     }
 
@@ -64,18 +70,20 @@ impl Completion {
         self.reason.as_deref()
     }
 
-    /// The reports that keep the run from ending so.
-    pub(super) fn unmet(
+    /// The reports that the end requires, as they are; or those that keep the run from ending so.
+    pub(super) fn check(
         &self,
         locked: &mut LockedLog<'_>,
-    ) -> Result<Vec<UnmetReport>, WorkspaceError> {
-        let mut unmet = Vec::new();
+    ) -> Result<Result<Vec<RequiredReport>, Vec<UnmetReport>>, WorkspaceError> {
+        let (mut met, mut unmet) = (Vec::new(), Vec::new());
         let required = self.required.iter().filter(|_| self.outcome == Outcome::Success);
         for report in required {
-            let fault = fault(locked, report)?;
-            unmet.extend(fault.map(|fault| UnmetReport { report: report.clone(), fault }));
+            match look_at(locked, report)? {
+                Ok(digest) => met.push(RequiredReport { path: report.clone(), digest }),
+                Err(fault) => unmet.push(UnmetReport { report: report.clone(), fault }),
+            }
         }
-        Ok(unmet)
+        Ok(if unmet.is_empty() { Ok(met) } else { Err(unmet) })
     }
 }
 
@@ -108,6 +116,9 @@ pub enum ReportFault {
     /// The journal knows it, and its file is gone.
     #[error("is in the journal, and its file is gone")]
     FileGone,
+    /// A directory, a symbolic link or a special file stands there, or a link on the way.
+    #[error("is no regular file: a directory, a link or a special file stands there")]
+    NotAFile,
     /// Its file is not what the journal says.
     #[error("was changed: its file has the digest {found}, and the journal says {expected}")]
     Changed {
@@ -136,31 +147,41 @@ pub enum ReportFault {
     },
 }
 
-/// What is wrong with a report.
-fn fault(
+/// The digest of a report that passes, or what is wrong with it.
+fn look_at(
     locked: &mut LockedLog<'_>,
     report: &ArtifactName,
-) -> Result<Option<ReportFault>, WorkspaceError> {
+) -> Result<Result<Digest, ReportFault>, WorkspaceError> {
     let expected = Last::read(locked, report)?.and_then(|last| last.digest);
-    let opened = locked.dir().open_read(&layout::artifact(report.as_str()));
+    let path = layout::artifact(report.as_str());
+    let opened = locked.dir().open_read(&path);
     let mut file = match (opened, expected) {
-        (Err(error), None) if error.is_not_found() => return Ok(Some(ReportFault::Missing)),
-        (Err(error), Some(_)) if error.is_not_found() => return Ok(Some(ReportFault::FileGone)),
+        (Err(error), None) if error.is_not_found() => return Ok(Err(ReportFault::Missing)),
+        (Err(error), Some(_)) if error.is_not_found() => return Ok(Err(ReportFault::FileGone)),
+        (Err(_), _) if is_no_file(locked.dir(), &path) => return Ok(Err(ReportFault::NotAFile)),
         (opened, _) => opened?,
     };
-    let Some(expected) = expected else { return Ok(Some(ReportFault::Unjournaled)) };
+    let Some(expected) = expected else { return Ok(Err(ReportFault::Unjournaled)) };
     let Some(bytes) = file.read_little(MAX_REPORT)? else {
-        return Ok(Some(ReportFault::TooLong { most: MAX_REPORT }));
+        return Ok(Err(ReportFault::TooLong { most: MAX_REPORT }));
     };
     let found = Digest::of(&bytes);
     if found != expected {
-        return Ok(Some(ReportFault::Changed { expected, found }));
+        return Ok(Err(ReportFault::Changed { expected, found }));
     }
     Ok(match status(&bytes) {
-        Ok(status) if passes(&status) => None,
-        Ok(status) => Some(ReportFault::Status { status }),
-        Err(reason) => Some(ReportFault::NotAReport { reason }),
+        Ok(status) if passes(&status) => Ok(found),
+        Ok(status) => Err(ReportFault::Status { status }),
+        Err(reason) => Err(ReportFault::NotAReport { reason }),
     })
+}
+
+/// True if something else than a file stands at a path, or something else than a directory on the way.
+fn is_no_file(dir: &Dir, path: &str) -> bool {
+    let stands = |path: &Utf8Path| dir.stat(path.as_str()).ok().flatten().map(|entry| entry.kind);
+    let path = Utf8Path::new(path);
+    stands(path) == Some(Kind::Dir)
+        || path.ancestors().any(|place| stands(place) == Some(Kind::Other))
 }
 
 fn passes(status: &str) -> bool {

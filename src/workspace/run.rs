@@ -139,6 +139,11 @@ impl Run {
     pub fn set_status(&self, to: RunStatus, reason: Option<&str>) -> Result<(), WorkspaceError> {
         let mut log = HomeLog::open(&self.context.home())?;
         let mut locked = log.lock()?;
+        match locked.check_admitted() {
+            // What follows says more of it: it ended, and how.
+            Err(JournalError::Closed { .. }) => {}
+            other => other?,
+        }
         let from = status(&mut locked)?;
         if to.is_final() || !from.next().contains(&to) {
             return Err(WorkspaceError::IllegalRunMove { from, to });
@@ -202,17 +207,16 @@ impl Run {
         let (state, cursor) = self.read(|record| draft.apply(record))?;
         let (mut locked, not_applied) = log.lock_with_findings()?;
         let state = brought_up(&mut locked, state, cursor, &mut draft)?;
-        let completed = Completed {
+        let mut completed = Completed {
             status: outcome,
             reason: reason.map(str::to_owned),
             counts: Counts {
                 steps_completed: state.steps_completed,
                 steps_failed: state.steps_failed,
             },
+            required: Vec::new(),
         };
-        let event = Event::new(types::EXECUTION_COMPLETE).key("run:complete").payload(&completed);
-        let event = std::slice::from_ref(&event);
-        let mut appended = match locked.duplicate_of(event) {
+        let mut appended = match locked.duplicate_of(&[ended(&completed)]) {
             Err(JournalError::KeyConflict { .. }) if state.status.is_final() => {
                 return Err(WorkspaceError::EndedOtherwise {
                     task: self.context.task_id().clone(),
@@ -224,6 +228,8 @@ impl Run {
             other => other?,
         };
         if appended.is_none() {
+            // Who lost the lease is told that, and not what the run lacks.
+            locked.check_admitted()?;
             if outcome == Outcome::Success && !state.steps_open.is_empty() {
                 return Err(WorkspaceError::StepsOpen {
                     task: self.context.task_id().clone(),
@@ -234,20 +240,18 @@ impl Run {
             if !not_applied.is_empty() {
                 return Err(WorkspaceError::NotApplied { path: self.context.run_path() });
             }
-            let reports = completion.unmet(&mut locked)?;
-            if !reports.is_empty() {
-                return Err(WorkspaceError::NotPassed {
+            completed.required =
+                completion.check(&mut locked)?.map_err(|reports| WorkspaceError::NotPassed {
                     task: self.context.task_id().clone(),
                     run: self.context.run_id().clone(),
                     reports,
-                });
-            }
+                })?;
             let from = state.status;
             if from == RunStatus::Planning && outcome == Outcome::Success {
                 let on = moved(from, RunStatus::Executing, None);
                 locked.append(std::slice::from_ref(&on))?;
             }
-            appended = Some(locked.append(event)?);
+            appended = Some(locked.append(&[ended(&completed)])?);
         }
         locked.sync()?;
         // The run is complete by now, whatever becomes of a page that can be made again.
@@ -285,6 +289,10 @@ fn status(locked: &mut LockedLog<'_>) -> Result<RunStatus, JournalError> {
     }
     let last = locked.last_of_type(types::RUN_STATUS_CHANGED)?;
     last.map_or(Ok(RunStatus::default()), |record| Ok(record.payload::<Moved>()?.to))
+}
+
+fn ended(completed: &Completed) -> Event {
+    Event::new(types::EXECUTION_COMPLETE).key("run:complete").payload(completed)
 }
 
 fn moved(from: RunStatus, to: RunStatus, reason: Option<String>) -> Event {

@@ -188,6 +188,7 @@ impl Task {
     pub fn set_status(&self, to: TaskStatus) -> Result<(), WorkspaceError> {
         let mut log = Log::open(&self.home())?;
         let mut locked = log.lock()?;
+        locked.check_admitted()?;
         let last = locked.last_of_type(types::TASK_STATUS_CHANGED)?;
         let from = last.map_or(Ok(TaskStatus::default()), |record| moved_to(&record))?;
         if !from.next().contains(&to) {

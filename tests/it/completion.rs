@@ -270,6 +270,45 @@ fn success_requires_the_reports_that_were_named() {
 }
 
 #[test]
+fn the_last_record_names_the_reports_that_were_required_as_they_were() {
+    let test = TestWorkspace::new().unwrap();
+    let end_of = |ctx: &RunContext| -> Value {
+        let last = ctx.events().unwrap().last(1).unwrap().next().unwrap().unwrap();
+        assert_eq!(last.event_type(), "execution_complete");
+        last.payload().unwrap()
+    };
+    let counts = json!({"steps_completed": 0, "steps_failed": 0});
+    let ctx = test.start_run("RUN-1").unwrap();
+    let passed = [VERIFIER, GATE].map(|report| {
+        let name = report.name().clone();
+        ctx.artifacts().write(report, &json!({"status": "ok", "of": name})).unwrap();
+        let digest = ctx.artifacts().check(name.clone()).unwrap();
+        json!({"path": name, "digest": digest})
+    });
+    // A report that is required twice is named once.
+    let run = ctx.run().unwrap();
+    let end = run.complete_with(&gate().require(GATE)).unwrap();
+    let told = json!({"status": "SUCCESS", "counts": counts, "required": passed});
+    assert_eq!(end_of(&ctx), told);
+    // The same end, whatever is required of it now.
+    for again in [Completion::success(), Completion::success().require(GATE), gate()] {
+        let again = run.complete_with(&again).unwrap();
+        assert_eq!((again.seq, again.duplicate), (end.seq, true));
+    }
+    assert_eq!(run.state().unwrap().status, RunStatus::Success);
+
+    let failure = Completion::failure().require(GATE);
+    for (id, end, status) in
+        [("RUN-2", Completion::success(), "SUCCESS"), ("RUN-3", failure, "FAILED")]
+    {
+        let run = test.start_run(id).unwrap().run().unwrap();
+        run.complete_with(&end).unwrap();
+        assert_eq!(end_of(run.context()), json!({"status": status, "counts": counts}));
+    }
+    assert!(test.task().run("RUN-2").unwrap().complete_with(&gate()).unwrap().duplicate);
+}
+
+#[test]
 fn each_report_is_named_with_its_fault() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
@@ -297,16 +336,94 @@ fn a_failure_requires_nothing_and_a_gate_is_only_where_it_was_asked_for() {
 
 #[cfg(unix)]
 #[test]
-fn a_report_behind_a_link_is_not_followed() {
+fn a_report_that_is_no_file_is_told_of_with_the_others() {
+    const DEEP: Artifact<Value> = Artifact::json("reports/deep/gate.json");
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
-    ctx.artifacts().write(VERIFIER, &json!({"status": "ok"})).unwrap();
-    ctx.artifacts().write(GATE, &json!({"status": "ok"})).unwrap();
-    let file = ctx.artifact_path(&GATE.into());
+    let passed = json!({"status": "ok"});
+    for report in [GATE, DEEP] {
+        ctx.artifacts().write(report, &passed).unwrap();
+    }
     let elsewhere = test.root().join("elsewhere");
+    let (file, deep) = (ctx.artifact_path(&GATE.into()), ctx.artifact_path(&DEEP.into()));
     std::fs::rename(&file, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
-    let refused = ctx.run().unwrap().complete_with(&gate()).unwrap_err();
-    assert!(refused.to_string().contains("gate_report.json"), "{refused}");
+    let link = |from: &camino::Utf8Path, to: &camino::Utf8Path| {
+        std::fs::rename(to, from).unwrap();
+        std::os::unix::fs::symlink(from, to).unwrap();
+    };
+    link(&test.root().join("deep"), deep.parent().unwrap());
+    let told = |name: &str| {
+        let end = Completion::success().require(GATE).require(DEEP).require(VERIFIER);
+        match ctx.run().unwrap().complete_with(&end).unwrap_err() {
+            WorkspaceError::NotPassed { reports, .. } => {
+                let faults: Vec<_> = reports.into_iter().map(|unmet| unmet.fault).collect();
+                let not = ReportFault::NotAFile;
+                assert_eq!(faults, [not.clone(), not, ReportFault::Missing], "{name}");
+            }
+            other => panic!("{name}: {other}"),
+        }
+        std::fs::remove_file(&file).unwrap();
+    };
+    told("link");
+    std::os::unix::fs::symlink("nothing", &file).unwrap();
+    told("link to nothing");
+    let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    told("pipe");
+    let socket = std::os::unix::net::UnixListener::bind(&file).unwrap();
+    told("socket");
+    drop(socket);
+    std::fs::create_dir(&file).unwrap();
+    std::fs::rename(deep.parent().unwrap(), test.root().join("link")).unwrap();
+    let unknown = Completion::success().require(GATE).require(DEEP);
+    let refused = ctx.run().unwrap().complete_with(&unknown).unwrap_err();
+    let WorkspaceError::NotPassed { reports, .. } = refused else { panic!("{refused}") };
+    let faults: Vec<_> = reports.into_iter().map(|unmet| unmet.fault).collect();
+    assert_eq!(faults, [ReportFault::NotAFile, ReportFault::FileGone]);
     assert_eq!(ctx.run().unwrap().state().unwrap().status, RunStatus::Planning);
+}
+
+/// Who may not write is told that first, and not what else stands in the way.
+#[test]
+fn who_has_no_lease_or_lost_it_is_told_so_before_anything_else() {
+    use std::time::Duration;
+    let test = TestWorkspace::new().unwrap();
+    let stranger = test.start_run("RUN-1").unwrap();
+    let claim = || test.task().claim("worker-1", Duration::from_secs(60)).unwrap();
+    let run_of = |lease: &Lease| lease.task().run("RUN-1").unwrap();
+    let first = claim();
+    let stale = run_of(&first);
+    stale.set_status(RunStatus::Executing, None).unwrap();
+    let holder = claim();
+    let illegal = RunStatus::Executing;
+    let before = count(&stranger);
+    for (run, task, lost) in
+        [(&stale, first.task(), true), (&stranger.run().unwrap(), test.task(), false)]
+    {
+        let ends: [Result<(), WorkspaceError>; 4] = [
+            run.set_status(illegal, None),
+            run.complete_with(&gate()).map(|_| ()),
+            run.complete(Outcome::Failed, None).map(|_| ()),
+            task.set_status(TaskStatus::Done),
+        ];
+        for (at, end) in ends.into_iter().enumerate() {
+            match end.unwrap_err() {
+                WorkspaceError::Journal(JournalError::LeaseLost { .. }) if lost => {}
+                WorkspaceError::Journal(JournalError::LeaseRequired { .. }) if !lost => {}
+                error => panic!("{at}, {lost}: {error}"),
+            }
+        }
+    }
+    assert_eq!(count(&stranger), before);
+    // The holder is told of what is in his way.
+    let run = run_of(&holder);
+    assert!(matches!(run.set_status(illegal, None), Err(WorkspaceError::IllegalRunMove { .. })));
+    assert!(matches!(run.complete_with(&gate()), Err(WorkspaceError::NotPassed { .. })));
+    let end = run.complete(Outcome::Success, None).unwrap();
+    // Of a run that ended, the same end is told to anybody.
+    let again = stranger.run().unwrap().complete(Outcome::Success, None).unwrap();
+    assert_eq!((again.seq, again.duplicate), (end.seq, true));
+    let refused = run.set_status(RunStatus::Planning, None).unwrap_err();
+    assert!(matches!(refused, WorkspaceError::IllegalRunMove { from: RunStatus::Success, .. }));
 }

@@ -62,6 +62,8 @@ mod lease_cli;
 #[cfg(unix)]
 mod lease_races;
 #[cfg(test)]
+mod lease_time;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod live_copy;

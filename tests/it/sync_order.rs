@@ -4,16 +4,22 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use camino::Utf8Path;
 use runjournal::testing::TestWorkspace;
-use runjournal::{Artifact, ArtifactName, Durability, Event, RunContext};
+use runjournal::{Artifact, ArtifactName, Durability, Event, Lease, RunContext, Task, Workspace};
 
 const WORKER: &str = "RUNJOURNAL_TEST_SYNC_ORDER";
 const A: ArtifactName = ArtifactName::from_static("a.txt");
 const B: ArtifactName = ArtifactName::from_static("dir/b.txt");
 const INPUT: Artifact<u32> = Artifact::json("input.json");
 
-/// What a worker does to the disk, in words; `None` where that cannot be seen.
+/// What a worker does to a run on the disk, in words; `None` where that cannot be seen.
 fn traced(ctx: &RunContext, worker: &str) -> Option<Vec<String>> {
+    traced_below(&ctx.run_path(), ctx, worker)
+}
+
+/// The same for a directory.
+fn traced_below(dir: &Utf8Path, ctx: &RunContext, worker: &str) -> Option<Vec<String>> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let calls = "trace=write,fsync,fdatasync,renameat,renameat2,unlinkat,linkat";
     let status = Command::new("strace")
@@ -30,15 +36,14 @@ fn traced(ctx: &RunContext, worker: &str) -> Option<Vec<String>> {
         std::io::stderr().write_all(line).unwrap();
         return None;
     }
-    let run = ctx.run_path();
     let log = std::fs::read_to_string(log.path()).unwrap();
     let words = log.lines().filter_map(|line| {
         let (call, arguments) = line.split_once(' ')?.1.trim_start().split_once('(')?;
-        if !arguments.contains(run.as_str()) {
+        if !arguments.contains(dir.as_str()) {
             return None;
         }
         let path = arguments.split_once('<')?.1.split_once('>')?.0;
-        let place = path.strip_prefix(run.as_str())?.trim_start_matches('/');
+        let place = path.strip_prefix(dir.as_str())?.trim_start_matches('/');
         let place = match place.strip_prefix(".tmp/") {
             Some(name) if name.ends_with(".live") => return None,
             Some(_) => "stage",
@@ -288,4 +293,105 @@ fn a_command_is_told_of_only_once_it_is_as_sure_to_stay_as_asked() {
     let Some(calls) = traced(&ctx, "sync_order::dispatching_worker") else { return };
     let (write, sync) = ("write journal/events.jsonl", "fdatasync journal/events.jsonl");
     assert_eq!(calls, [write, sync, write, sync]);
+}
+
+const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+
+fn task_of(ctx: &RunContext) -> Task {
+    Workspace::open(ctx.root()).unwrap().task(ctx.task_id().clone()).unwrap()
+}
+
+/// So that a trace shows when a call returned.
+fn returned(task: &Task) {
+    std::fs::write(task.path().join("returned"), "x").unwrap();
+}
+
+#[test]
+fn claiming_worker() {
+    if is_worker() {
+        let task = task_of(&RunContext::from_env().unwrap());
+        task.claim("worker-1", MINUTE).unwrap();
+        returned(&task);
+    }
+}
+
+#[test]
+fn a_claim_is_on_the_disk_before_a_run_is_bound_and_the_bindings_before_it_is_handed_out() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    test.start_run("RUN-2").unwrap();
+    let path = test.task().path();
+    let Some(calls) = traced_below(&path, &ctx, "sync_order::claiming_worker") else { return };
+    assert_eq!(
+        calls,
+        [
+            "write journal/events.jsonl",
+            "fdatasync journal/events.jsonl",
+            "write runs/RUN-1/journal/events.jsonl",
+            "fdatasync runs/RUN-1/journal/events.jsonl",
+            "write runs/RUN-2/journal/events.jsonl",
+            "fdatasync runs/RUN-2/journal/events.jsonl",
+            "write returned",
+        ]
+    );
+}
+
+#[test]
+fn releasing_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        let task = task_of(&ctx);
+        let lease = Lease::of(&task, ctx.lease_ref().unwrap().clone());
+        lease.release().unwrap();
+        returned(&task);
+    }
+}
+
+#[test]
+fn a_release_is_on_the_disk_before_it_is_told_of() {
+    let test = TestWorkspace::new().unwrap();
+    test.start_run("RUN-1").unwrap();
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    let ctx = lease.task().run("RUN-1").unwrap().context().clone();
+    let (write, sync) = ("write journal/events.jsonl", "fdatasync journal/events.jsonl");
+    // The second time, for one who died in between.
+    for expected in [&[write, sync, "write returned"][..], &[sync, "write returned"]] {
+        let path = test.task().path();
+        let Some(calls) = traced_below(&path, &ctx, "sync_order::releasing_worker") else { return };
+        assert_eq!(calls, expected);
+    }
+}
+
+#[test]
+fn first_write_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        ctx.append(Event::new("worked")).unwrap();
+        returned(&task_of(&ctx));
+    }
+}
+
+#[test]
+fn the_first_write_into_an_unbound_run_follows_a_binding_that_is_on_the_disk() {
+    let test = TestWorkspace::new().unwrap();
+    let run = test.start_run("RUN-1").unwrap();
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    // As a claimer leaves it who died before it was bound.
+    std::fs::write(run.journal_path(), "").unwrap();
+    let _ = std::fs::remove_file(run.journal_path().with_file_name(".head"));
+    let ctx = lease.task().run("RUN-1").unwrap().context().clone();
+    let path = test.task().path();
+    let Some(calls) = traced_below(&path, &ctx, "sync_order::first_write_worker") else { return };
+    assert_eq!(
+        calls,
+        [
+            "write runs/RUN-1/journal/events.jsonl",
+            "fdatasync runs/RUN-1/journal/events.jsonl",
+            "write runs/RUN-1/journal/events.jsonl",
+            "write returned",
+        ]
+    );
+    let types: Vec<_> =
+        run.events().unwrap().map(|record| record.unwrap().event_type().to_owned()).collect();
+    assert_eq!(types, ["lease_bound", "worked"]);
 }
