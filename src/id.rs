@@ -49,6 +49,18 @@ fn check(what: &'static str, text: &str) -> Result<(), IdError> {
     Ok(())
 }
 
+/// The rule of names that people choose for what is no directory, such as items, owners and sessions: the
+/// reason why a text cannot be one.
+pub(crate) fn check_name(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() || text.len() > 1024 {
+        return Err("it must have 1 to 1,024 bytes");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("no control characters may stand in it");
+    }
+    Ok(())
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*

@@ -14,6 +14,26 @@ pub enum ApprovalError {
     /// The journal refused.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The id, or who decides, breaks the rule of names.
+    #[error("the {what} {name:?} cannot be used: {reason}")]
+    BadName {
+        /// What it should name: `approval id`, `decider`.
+        what: &'static str,
+        /// The refused name.
+        name: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// Nobody could choose well among the options.
+    #[error("{approval:?} cannot be asked with the options {}: {reason}", listed(.options))]
+    BadOptions {
+        /// The id.
+        approval: String,
+        /// The refused options.
+        options: Vec<String>,
+        /// What is wrong with them.
+        reason: &'static str,
+    },
     /// Something else was asked under this id.
     #[error(
         "{approval:?} was asked before, as {question:?} with {}; choose another id for another question",
@@ -47,12 +67,6 @@ pub enum ApprovalError {
         /// What there is to choose from.
         options: Vec<String>,
     },
-    /// A decision needs somebody who takes it.
-    #[error("a decision on {approval:?} needs the name of who takes it; give one")]
-    Nobody {
-        /// The id.
-        approval: String,
-    },
     /// It was decided before, otherwise or by somebody else; that holds.
     #[error(
         "{approval:?} was decided before: {decision:?}, by {by:?}, and that holds; ask anew, under another \
@@ -67,7 +81,7 @@ pub enum ApprovalError {
         by: String,
     },
     /// Nobody answered in time.
-    #[error("{approval:?} was not decided within {waited:?}{}; wait again, or decide it", unasked(*.asked))]
+    #[error("{approval:?} was not decided within {waited:?}{}", advice(.approval, *.asked))]
     TimedOut {
         /// The id.
         approval: String,
@@ -93,6 +107,12 @@ fn listed(options: &[String]) -> String {
     options.iter().map(|option| format!("{option:?}")).collect::<Vec<_>>().join(", ")
 }
 
-fn unasked(asked: bool) -> &'static str {
-    if asked { "" } else { ", and nobody asked for it" }
+fn advice(approval: &str, asked: bool) -> String {
+    if asked {
+        format!(
+            "; wait again, or decide it with `runjournal approval resolve {approval:?} DECISION`"
+        )
+    } else {
+        ", and nobody asked for it; ask for it first".to_owned()
+    }
 }

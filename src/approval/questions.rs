@@ -1,5 +1,6 @@
 //! Asking, answering, and waiting for the answer.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -7,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::state::{Approvals, Requested, Resolved, STREAM};
 use super::{Approval, ApprovalError};
 use crate::context::RunContext;
+use crate::id;
 use crate::journal::{
     Actor, Appended, Durability, Event, Fold as _, Folded, Followed, JournalError, LockedLog, types,
 };
@@ -34,6 +36,8 @@ impl RunContext {
     /// ```
     ///
     /// # Errors
+    /// [`ApprovalError::BadName`] unless the id has 1 to 1,024 bytes and no control characters;
+    /// [`ApprovalError::BadOptions`] where an option is empty or stands twice;
     /// [`ApprovalError::AskedOtherwise`] where the id stands for another question, or one with other
     /// options; otherwise as an append.
     pub fn request_approval(
@@ -42,7 +46,8 @@ impl RunContext {
         question: &str,
         options: &[&str],
     ) -> Result<Appended, ApprovalError> {
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        check_name("approval id", id)?;
+        let options = checked(id, options)?;
         let asked = Requested { question: question.to_owned(), options };
         let event = event(types::APPROVAL_REQUESTED, id).key(key(id)).payload(&asked);
         self.writer().decide(Durability::Durable, |locked| {
@@ -65,16 +70,15 @@ impl RunContext {
     ///
     /// # Errors
     /// [`ApprovalError::AlreadyResolved`] says which answer holds; [`ApprovalError::NotAsked`];
-    /// [`ApprovalError::NotAnOption`]; [`ApprovalError::Nobody`] where `by` is empty; otherwise as an append.
+    /// [`ApprovalError::NotAnOption`]; [`ApprovalError::BadName`] unless `by` is a name of 1 to 1,024 bytes
+    /// without control characters; otherwise as an append.
     pub fn resolve_approval(
         &self,
         id: &str,
         decision: &str,
         by: &str,
     ) -> Result<Appended, ApprovalError> {
-        if by.is_empty() {
-            return Err(ApprovalError::Nobody { approval: id.to_owned() });
-        }
+        check_name("decider", by)?;
         let resolved = Resolved { decision: decision.to_owned(), by: by.to_owned() };
         let event = event(types::APPROVAL_RESOLVED, id)
             .key(end_key(id))
@@ -106,14 +110,19 @@ impl RunContext {
         })
     }
 
-    /// What was asked under this id, and the answer; `None` where nothing was. Read without a lock.
+    /// What was asked under this id, and the answer; `None` where nothing was. Its records are looked for
+    /// from the journal's end, without a lock.
     ///
     /// # Errors
     /// Where the run's journal cannot be read.
     pub fn approval(&self, id: &str) -> Result<Option<Approval>, ApprovalError> {
-        let mut approvals = Folded::<Approvals>::new(STREAM, Some(id.to_owned()));
-        approvals.read(&self.home())?;
-        Ok(approvals.state().get(id))
+        let newest = |count| self.events()?.in_stream(STREAM, id).last(count);
+        let Some(last) = newest(1)?.next() else { return Ok(None) };
+        // The question is the first record, unless damage took that.
+        let count = usize::try_from(last?.stream_version()).unwrap_or(usize::MAX).saturating_add(1);
+        let mut approvals = Approvals::default();
+        newest(count)?.try_for_each(|record| approvals.apply(&record?))?;
+        Ok(approvals.get(id))
     }
 
     /// All that was asked, in that order, and the answers. Read without a lock.
@@ -175,6 +184,33 @@ impl RunContext {
         let not_asked =
             || ApprovalError::NotAsked { approval: id.to_owned(), run: self.run_path() };
         Ok(record.ok_or_else(not_asked)?.payload()?)
+    }
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), ApprovalError> {
+    id::check_name(name).map_err(|reason| ApprovalError::BadName {
+        what,
+        name: name.to_owned(),
+        reason,
+    })
+}
+
+/// The options of a question, if each can be told from the others.
+fn checked(approval: &str, options: &[&str]) -> Result<Vec<String>, ApprovalError> {
+    let mut known = BTreeSet::new();
+    let reason = if options.contains(&"") {
+        Some("none may be empty")
+    } else if !options.iter().all(|option| known.insert(option)) {
+        Some("each may stand once")
+    } else {
+        None
+    };
+    let options = options.iter().map(|option| (*option).to_owned()).collect();
+    match reason {
+        None => Ok(options),
+        Some(reason) => {
+            Err(ApprovalError::BadOptions { approval: approval.to_owned(), options, reason })
+        }
     }
 }
 

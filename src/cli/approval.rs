@@ -134,7 +134,9 @@ pub(super) fn exit_of(error: &ApprovalError) -> Exit {
     match error {
         ApprovalError::Journal(error) => of_journal(error),
         ApprovalError::NotAsked { .. } => Exit::NotFound,
-        ApprovalError::NotAnOption { .. } | ApprovalError::Nobody { .. } => Exit::Usage,
+        ApprovalError::BadName { .. }
+        | ApprovalError::BadOptions { .. }
+        | ApprovalError::NotAnOption { .. } => Exit::Usage,
         ApprovalError::AskedOtherwise { .. }
         | ApprovalError::AlreadyResolved { .. }
         | ApprovalError::TimedOut { .. }

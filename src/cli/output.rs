@@ -263,6 +263,15 @@ fn visible(text: &str) -> String {
         .collect()
 }
 
+/// How long something is away, for people.
+pub(crate) fn until(then: Timestamp) -> String {
+    let now = SystemClock.now().as_microseconds();
+    match now.saturating_sub(then.as_microseconds()) {
+        -4_999_999.. => "in a moment".to_owned(),
+        away => ago(away),
+    }
+}
+
 fn ago(microseconds: i64) -> String {
     let seconds = microseconds / 1_000_000;
     let span = match seconds.unsigned_abs() {

@@ -1,11 +1,12 @@
 //! `queue`: work that is put in, taken and done.
 
 use std::io::{self, Read as _};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use runjournal::{
-    Appended, ClaimRef, Clock as _, Queue, SystemClock, Timestamp, Work, WorkError, WorkItem,
+    Appended, Claim, ClaimRef, Clock as _, Queue, SystemClock, Timestamp, Work, WorkError, WorkItem,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,7 +16,7 @@ use super::duration::duration;
 use super::error::CliError;
 use super::exit::{Exit, of_journal};
 use super::locate::{Journal, Locator};
-use super::output::{Output, hint};
+use super::output::{Output, hint, until};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueVerb {
@@ -28,6 +29,20 @@ pub(crate) enum QueueVerb {
         /// Who works on it
         #[arg(long, value_name = "WORKER")]
         owner: String,
+        /// After this time without an end the piece goes to another worker
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+        ttl: Duration,
+        /// How long to wait while no piece is due, but some are open
+        #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+        #[arg(hide_default_value = true)]
+        wait: Duration,
+    },
+    /// Make a claim last for a time from now on
+    Renew {
+        #[command(flatten)]
+        journal: InJournal,
+        #[command(flatten)]
+        claim: Claimed,
         /// After this time without an end the piece goes to another worker
         #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
         ttl: Duration,
@@ -102,8 +117,15 @@ impl From<Claimed> for ClaimRef {
 pub(crate) fn queue(at: &Locator, verb: QueueVerb, output: &mut Output) -> Result<Exit, CliError> {
     match verb {
         QueueVerb::Add(args) => add(&queue_of(at, &args.journal)?, args, output),
-        QueueVerb::Next { journal, owner, ttl } => {
-            next(&queue_of(at, &journal)?, &owner, ttl, output)
+        QueueVerb::Next { journal, owner, ttl, wait } => {
+            let queue = queue_of(at, &journal)?;
+            let claim = next(&queue, &owner, ttl, wait)?;
+            claimed(&claim, claim.expires_at(), Some(claim.input()?), output)
+        }
+        QueueVerb::Renew { journal, claim, ttl } => {
+            let claim = ClaimRef::from(claim);
+            let expires_at = queue_of(at, &journal)?.renew(&claim, ttl)?;
+            claimed(&claim, expires_at, None, output)
         }
         QueueVerb::Done { journal, claim } => {
             let claim = ClaimRef::from(claim);
@@ -181,33 +203,47 @@ fn said(
     Ok(Exit::Fine)
 }
 
-/// A piece of work that was handed out.
-#[derive(Serialize)]
-struct Next<'a> {
-    item: &'a str,
-    owner: &'a str,
-    attempt: u64,
-    expires_at: Timestamp,
-    input: Option<Box<RawValue>>,
+/// How often it is looked whether somebody put work in, gave it up, or is done with it.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The next piece of work, once one is due.
+fn next(queue: &Queue, owner: &str, ttl: Duration, wait: Duration) -> Result<Claim, CliError> {
+    let start = Instant::now();
+    loop {
+        if let Some(claim) = queue.next(owner, ttl)? {
+            return Ok(claim);
+        }
+        let Some(due) = queue.due()? else {
+            let what = "work left, for nothing is open: all that was put in is completed or dead";
+            return Err(CliError::NotThere { what: what.to_owned() });
+        };
+        let left = wait.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            let what = format!("work that is due: the next is due {}, at {due}", until(due));
+            return Err(CliError::NotThere { what });
+        }
+        thread::sleep(PAUSE.min(left));
+    }
 }
 
-fn next(queue: &Queue, owner: &str, ttl: Duration, output: &mut Output) -> Result<Exit, CliError> {
-    let Some(claim) = queue.next(owner, ttl)? else {
-        let what = match queue.due()? {
-            Some(due) => format!("work that is due; there may be some at {due}"),
-            None => "work left: all that was put in is completed or dead".to_owned(),
-        };
-        return Err(CliError::NotThere { what });
-    };
-    let view = Next {
-        item: claim.item(),
-        owner: claim.owner(),
-        attempt: claim.attempt(),
-        expires_at: claim.expires_at(),
-        input: claim.input()?,
-    };
-    output.one(&view, |output| {
-        let Next { item, attempt, expires_at, .. } = view;
+/// A piece of work that somebody holds.
+#[derive(Serialize)]
+struct Held<'a> {
+    #[serde(flatten)]
+    claim: &'a ClaimRef,
+    expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<Option<Box<RawValue>>>,
+}
+
+fn claimed(
+    claim: &ClaimRef,
+    expires_at: Timestamp,
+    input: Option<Option<Box<RawValue>>>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    output.one(&Held { claim, expires_at, input }, |output| {
+        let ClaimRef { item, attempt, .. } = claim;
         output.line(&format!("{item}  attempt {attempt}  until {expires_at}"))
     })?;
     Ok(Exit::Fine)
@@ -244,7 +280,7 @@ fn row(item: &WorkItem, output: &Output) -> [String; 7] {
 pub(super) fn exit_of(error: &WorkError) -> Exit {
     match error {
         WorkError::Journal(error) => of_journal(error),
-        WorkError::Name(_)
+        WorkError::BadName { .. }
         | WorkError::NoAttempts { .. }
         | WorkError::NoTime
         | WorkError::BadInput { .. } => Exit::Usage,

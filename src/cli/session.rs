@@ -100,7 +100,7 @@ fn show(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let context = at.run(run)?;
-    let found = context.sessions()?.into_iter().find(|state| state.id == session);
+    let found = context.session_state(session)?;
     let what = || format!("session {session:?} in {}", name_of(&context));
     let view = SessionView::of(found.ok_or_else(|| CliError::NotThere { what: what() })?)?;
     output.one(&view, |output| {
@@ -123,7 +123,9 @@ pub(super) fn exit_of(error: &SessionError) -> Exit {
     match error {
         SessionError::Journal(error) => of_journal(error),
         SessionError::OtherProvider { .. } | SessionError::Over { .. } => Exit::Conflict,
-        SessionError::IllegalMove { .. } | SessionError::NotJson { .. } => Exit::Usage,
+        SessionError::BadName { .. }
+        | SessionError::IllegalMove { .. }
+        | SessionError::NotJson { .. } => Exit::Usage,
         _ => Exit::Internal,
     }
 }

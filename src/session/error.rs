@@ -12,6 +12,16 @@ pub enum SessionError {
     /// The journal refused.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The session's id or its provider breaks the rule of names.
+    #[error("the {what} {name:?} cannot be used: {reason}")]
+    BadName {
+        /// What it should name: `session id`, `provider`.
+        what: &'static str,
+        /// The refused name.
+        name: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
     /// The session is one with another provider.
     #[error(
         "the session {session:?} is one with {provider:?}, and {asked:?} was asked for; choose another id for \

@@ -10,6 +10,7 @@ use super::state::Said;
 use super::{SessionError, SessionState, SessionStatus};
 use crate::artifact::HomeWriter;
 use crate::context::RunContext;
+use crate::id;
 use crate::journal::{Durability, Event, JournalError, LockedLog, types};
 use crate::json;
 
@@ -47,7 +48,7 @@ impl RunContext {
     ///
     /// let session = ctx.session("claude-1", "anthropic")?;
     /// let turn = session.resume_cursor::<u32>()?.unwrap_or(0);
-    /// session.update(SessionStatus::Running, Some(&(turn + 1)))?;
+    /// session.update_with(SessionStatus::Running, &(turn + 1))?;
     ///
     /// // After a crash, the same lines:
     /// let session = ctx.session("claude-1", "anthropic")?;
@@ -58,13 +59,24 @@ impl RunContext {
     /// ```
     ///
     /// # Errors
+    /// [`SessionError::BadName`] unless id and provider have 1 to 1,024 bytes and no control characters;
     /// [`SessionError::OtherProvider`] where it is a session with another one; otherwise as an append, also
     /// where nothing has to be appended: who may not write to the run does not go on with its sessions.
     pub fn session(&self, id: &str, provider: &str) -> Result<Session, SessionError> {
+        check_name("session id", id)?;
+        check_name("provider", provider)?;
         let writer = self.writer();
         let started = writer.decide(Durability::Durable, |locked| start(locked, id, provider))?;
         Ok(Session { writer, id: id.to_owned(), started, durability: Durability::Durable })
     }
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), SessionError> {
+    id::check_name(name).map_err(|reason| SessionError::BadName {
+        what,
+        name: name.to_owned(),
+        reason,
+    })
 }
 
 /// The seq of the record that started the session, which is appended if there is none that holds.
@@ -137,22 +149,37 @@ impl Session {
         self.state()?.resume_cursor()
     }
 
-    /// Says that it is starting or running, and where the provider goes on: any JSON, kept exactly. With
-    /// `None` (`None::<&()>`) the cursor stays; with what is JSON `null`, there is none from here on.
+    /// Says that it is starting or running. The resume cursor stays.
     ///
     /// # Errors
     /// [`SessionError::Over`] where the session ended since; [`SessionError::IllegalMove`] for a status that
     /// only [`stop`](Session::stop) and [`fail`](Session::fail) lead to.
-    pub fn update<T: Serialize + ?Sized>(
+    pub fn update(&self, status: SessionStatus) -> Result<(), SessionError> {
+        self.go_on(status, None)
+    }
+
+    /// Says that it is starting or running, and where the provider goes on: any JSON, kept exactly. With
+    /// what is JSON `null`, there is no resume cursor from here on.
+    ///
+    /// # Errors
+    /// As [`update`](Session::update); [`SessionError::NotJson`].
+    pub fn update_with<T: Serialize + ?Sized>(
         &self,
         status: SessionStatus,
-        resume_cursor: Option<&T>,
+        resume_cursor: &T,
+    ) -> Result<(), SessionError> {
+        // A type of the user's is written before the lock is taken.
+        self.go_on(status, Some(self.to_json(resume_cursor)?))
+    }
+
+    fn go_on(
+        &self,
+        status: SessionStatus,
+        cursor: Option<Box<RawValue>>,
     ) -> Result<(), SessionError> {
         if status.is_over() {
             return Err(SessionError::IllegalMove { session: self.id.clone(), to: status });
         }
-        // A type of the user's is written before the lock is taken.
-        let cursor = resume_cursor.map(|cursor| self.to_json(cursor)).transpose()?;
         self.decide(|locked, last| {
             let mut said = last.moved(status, locked.home().runtime.clock.now());
             if let Some(cursor) = cursor {

@@ -151,6 +151,16 @@ impl Fold for Sessions {
 }
 
 impl RunContext {
+    /// A session of the run; `None` where there is none with this id. Its last record is looked for from
+    /// the journal's end, without a lock.
+    ///
+    /// # Errors
+    /// Where the run's journal cannot be read.
+    pub fn session_state(&self, id: &str) -> Result<Option<SessionState>, SessionError> {
+        let last = self.events()?.in_stream(STREAM, id).last(1)?.next().transpose()?;
+        Ok(last.map(|record| SessionState::of(&record)).transpose()?)
+    }
+
     /// The run's sessions, sorted by id; read without a lock.
     ///
     /// # Errors

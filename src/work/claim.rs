@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::WorkError;
+use super::draft::Input;
 use crate::clock::Timestamp;
 use crate::journal::{JournalError, Record};
 
@@ -28,24 +29,6 @@ impl ClaimRef {
     #[must_use]
     pub fn new(item: impl Into<String>, owner: impl Into<String>, attempt: u64) -> Self {
         Self { item: item.into(), owner: owner.into(), attempt }
-    }
-
-    /// The item.
-    #[must_use]
-    pub fn item(&self) -> &str {
-        &self.item
-    }
-
-    /// Who claimed it.
-    #[must_use]
-    pub fn owner(&self) -> &str {
-        &self.owner
-    }
-
-    /// Which attempt it is, from 1.
-    #[must_use]
-    pub fn attempt(&self) -> u64 {
-        self.attempt
     }
 }
 
@@ -73,13 +56,8 @@ impl Claim {
     /// [`JournalError::Payload`] where the input does not have that shape; where it is in an object, as
     /// [`Record::payload`].
     pub fn input<T: DeserializeOwned>(&self) -> Result<T, WorkError> {
-        #[derive(Deserialize)]
-        struct Enqueued {
-            #[serde(default)]
-            input: Option<Box<RawValue>>,
-        }
-        let enqueued: Enqueued = self.enqueued.payload()?;
-        let input = enqueued.input.as_deref().map_or("null", RawValue::get);
+        let Input { input } = self.enqueued.payload()?;
+        let input = input.as_deref().map_or("null", RawValue::get);
         let input = serde_json::from_str(input).map_err(|source| JournalError::Payload {
             seq: self.enqueued.seq(),
             event_type: self.enqueued.event_type().to_owned(),

@@ -1,16 +1,15 @@
 //! An item on its way into a queue.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::WorkError;
 use super::item::{Said, WorkState, work_event};
 use crate::clock::Timestamp;
-use crate::id::IdError;
-use crate::journal::Event;
+use crate::id;
+use crate::journal::{Event, JournalError, Record};
+use crate::json::same_value;
 
-/// Bytes of an item's id, and of an owner's.
-const MAX_NAME: usize = 1024;
 /// Attempts of an item that says nothing of them. It stands in the record, so that it may change.
 const ATTEMPTS: u64 = 10;
 
@@ -67,15 +66,8 @@ impl Work {
         self
     }
 
-    /// The record that puts it in, once.
-    pub(super) fn into_event(self) -> Result<Event, WorkError> {
-        #[derive(Serialize)]
-        struct Enqueued<'a> {
-            #[serde(flatten)]
-            said: &'a Said,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            input: Option<Box<RawValue>>,
-        }
+    /// What is to be put in, if it can be.
+    pub(super) fn checked(self) -> Result<Enqueued, WorkError> {
         let Self { item, said, input } = self;
         check_name("work item", &item)?;
         if said.max_attempts == 0 {
@@ -85,8 +77,48 @@ impl Work {
             Ok(input) => input.filter(|input| input.get() != "null"),
             Err(source) => return Err(WorkError::BadInput { item, source }),
         };
-        let enqueued = Enqueued { said: &said, input };
-        Ok(work_event(WorkState::Waiting, &item, &enqueued).key(key(&item)))
+        Ok(Enqueued { item, said, input: Input { input } })
+    }
+}
+
+/// The payload of `work_enqueued`.
+#[derive(Debug, Serialize)]
+pub(super) struct Enqueued {
+    #[serde(skip)]
+    pub(super) item: String,
+    #[serde(flatten)]
+    said: Said,
+    #[serde(flatten)]
+    input: Input,
+}
+
+/// The part of that payload that only workers read.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Input {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) input: Option<Box<RawValue>>,
+}
+
+impl Enqueued {
+    /// The record that puts it in, once.
+    pub(super) fn event(&self) -> Event {
+        work_event(WorkState::Waiting, &self.item, self).key(key(&self.item))
+    }
+
+    /// In what it differs from what was put in under its id.
+    pub(super) fn difference(&self, record: &Record) -> Result<String, JournalError> {
+        let said: Said = record.payload()?;
+        let Input { input } = record.payload()?;
+        let json = |input: &Option<Box<RawValue>>| input.as_ref().map(|json| json.get().to_owned());
+        let (input, own_input) = (json(&input), json(&self.input.input));
+        let parts = [
+            ("priority", said.priority == self.said.priority),
+            ("input", same_value(input.as_deref(), own_input.as_deref())),
+            ("number of attempts", said.max_attempts == self.said.max_attempts),
+        ];
+        let differing: Vec<_> =
+            parts.iter().filter(|(_, same)| !same).map(|(part, _)| *part).collect();
+        Ok(differing.join(" and "))
     }
 }
 
@@ -96,13 +128,10 @@ pub(super) fn key(item: &str) -> String {
 }
 
 /// Checks the id of an item, or an owner.
-pub(super) fn check_name(what: &'static str, text: &str) -> Result<(), IdError> {
-    let reason = if text.is_empty() || text.len() > MAX_NAME {
-        "it must have 1 to 1,024 bytes"
-    } else if text.chars().any(char::is_control) {
-        "no control characters may stand in it"
-    } else {
-        return Ok(());
-    };
-    Err(IdError { what, text: text.to_owned(), reason })
+pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), WorkError> {
+    id::check_name(name).map_err(|reason| WorkError::BadName {
+        what,
+        name: name.to_owned(),
+        reason,
+    })
 }

@@ -1,7 +1,6 @@
 //! What can go wrong with a queue.
 
 use super::WorkItem;
-use crate::id::IdError;
 use crate::journal::JournalError;
 
 /// A queue refused, or its journal did. Unless the journal says otherwise, nothing was appended.
@@ -11,9 +10,16 @@ pub enum WorkError {
     /// The journal refused, cannot be read, or holds what is not a queue's.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The id of an item, or an owner, breaks the rule.
-    #[error(transparent)]
-    Name(#[from] IdError),
+    /// The id of an item, or an owner, breaks the rule of names.
+    #[error("the {what} {name:?} cannot be used: {reason}")]
+    BadName {
+        /// What it should name: `work item`, `owner`.
+        what: &'static str,
+        /// The refused name.
+        name: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
     /// An item must be tried once at least.
     #[error(
         "the work item {item:?} has no attempts, so that nobody could work on it; give it one or more"
@@ -42,8 +48,8 @@ pub enum WorkError {
         item: String,
         /// Its record.
         seq: u64,
-        /// What differs.
-        difference: &'static str,
+        /// What differs: `priority`, `input`, `number of attempts`, or several of them.
+        difference: String,
     },
     /// There is no such item.
     #[error(

@@ -1,5 +1,6 @@
 //! What the records of an item say, and the item as it is shown.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::Error as _;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ClaimRef;
 use crate::clock::Timestamp;
-use crate::journal::{Event, JournalError, Record, types};
+use crate::journal::{Event, Fold, JournalError, Record, types};
 
 /// The kind of the streams of work; their ids are the items.
 pub(super) const STREAM: &str = "work";
@@ -238,6 +239,28 @@ impl Word {
     pub(super) fn expired(&self) -> (WorkState, Said) {
         let (state, said) = self.failed(EXPIRED.to_owned(), None);
         (state, Said { expired: true, ..said })
+    }
+}
+
+/// All items, those that are over included, each with the seq of its first record.
+#[derive(Debug, Default)]
+pub(super) struct Items(HashMap<String, (u64, Word)>);
+
+impl Fold for Items {
+    fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
+        let Some(word) = Word::of(record)? else { return Ok(()) };
+        let first = self.0.get(record.stream_id()).map_or(record.seq(), |(first, _)| *first);
+        self.0.insert(record.stream_id().to_owned(), (first, word));
+        Ok(())
+    }
+}
+
+impl Items {
+    /// In the order in which they were added.
+    pub(super) fn listed(&self) -> Vec<WorkItem> {
+        let mut items: Vec<_> = self.0.iter().collect();
+        items.sort_unstable_by_key(|(_, (first, _))| *first);
+        items.into_iter().map(|(item, (_, word))| WorkItem::new(item, word.clone())).collect()
     }
 }
 

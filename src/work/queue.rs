@@ -1,12 +1,11 @@
 //! The queue: add, claim, complete, fail, renew, reap.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::draft::check_name;
-use super::item::{STREAM, Word, work_event};
+use super::draft::{Enqueued, check_name, key};
+use super::item::{Items, STREAM, Word, work_event};
 use super::known::{Known, enqueued};
 use super::timer::{Now, after, milliseconds};
 use super::{Claim, ClaimRef, Work, WorkError, WorkItem, WorkState};
@@ -14,7 +13,7 @@ use crate::artifact::HomeWriter;
 use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::journal::{
-    Actor, Appended, Durability, Event, Events, ExpectedVersion, JournalError, Record,
+    Actor, Appended, Durability, Event, Events, ExpectedVersion, Folded, JournalError, Record,
 };
 use crate::workspace::Task;
 
@@ -94,18 +93,26 @@ impl Queue {
     ///
     /// # Errors
     /// [`WorkError::Conflict`] where an item with this id and another priority, input or number of
-    /// attempts was added before; [`WorkError::Name`], [`WorkError::NoAttempts`] and
+    /// attempts was added before; [`WorkError::BadName`], [`WorkError::NoAttempts`] and
     /// [`WorkError::BadInput`] where it cannot be added; [`WorkError::Journal`] where the journal refuses.
     pub fn add(&self, work: Work) -> Result<Appended, WorkError> {
-        let item = work.item.clone();
-        let event = work.into_event()?;
-        match self.writer.append(&[event], self.durability) {
-            Ok(appended) => first(appended, &item),
+        let enqueued = work.checked()?;
+        match self.writer.append(&[enqueued.event()], self.durability) {
             Err(JournalError::KeyConflict { seq, difference, .. }) => {
-                Err(WorkError::Conflict { item, seq, difference })
+                Err(self.conflict(enqueued, seq, difference)?)
             }
-            Err(error) => Err(error.into()),
+            other => first(other?, &enqueued.item),
         }
+    }
+
+    /// What to say of an item whose id was used before.
+    fn conflict(&self, new: Enqueued, seq: u64, other: &str) -> Result<WorkError, JournalError> {
+        let old = self.writer.with_log(|log| log.lock()?.keyed(&key(&new.item)))?;
+        let old = old.as_deref().and_then(<[_]>::first);
+        let difference = old.map(|old| new.difference(old)).transpose()?;
+        let difference = difference.filter(|difference| !difference.is_empty());
+        let difference = difference.unwrap_or_else(|| other.to_owned());
+        Ok(WorkError::Conflict { item: new.item, seq, difference })
     }
 
     /// Claims the next item that is due: of the greatest priority, then the oldest. Claims that are over
@@ -113,16 +120,16 @@ impl Queue {
     /// `None` where nothing is due now; [`due`](Queue::due) says when that may change.
     ///
     /// # Errors
-    /// [`WorkError::Name`] and [`WorkError::NoTime`] where there can be no such claim;
+    /// [`WorkError::BadName`] and [`WorkError::NoTime`] where there can be no such claim;
     /// [`WorkError::Journal`] where the journal refuses.
     pub fn next(&self, owner: &str, ttl: Duration) -> Result<Option<Claim>, WorkError> {
         check_name("owner", owner)?;
         let ttl_ms = checked(ttl)?;
-        if !self.known().has_work(self.writer.home(), self.now())? {
+        let mut known = self.known();
+        if !known.has_work(self.writer.home(), self.now())? {
             return Ok(None);
         }
-        self.writer.decide(self.durability, |locked| {
-            let mut known = self.known();
+        self.writer.decide(self.durability, move |locked| {
             known.catch_up(locked)?;
             let now = self.now();
             if known.reap(locked, now)? > 0 {
@@ -227,9 +234,7 @@ impl Queue {
             if known.open().expired(self.now(), 1).next().is_none() {
                 return Ok(reaped);
             }
-            drop(known);
-            reaped += self.writer.decide(self.durability, |locked| {
-                let mut known = self.known();
+            reaped += self.writer.decide(self.durability, move |locked| {
                 known.catch_up(locked)?;
                 known.reap(locked, self.now())
             })?;
@@ -237,7 +242,8 @@ impl Queue {
     }
 
     /// When [`next`](Queue::next) may have something: now, or the time when an item is due or a claim
-    /// over. `None` where no item is open: all are completed or dead. Takes no lock.
+    /// over. `None` where no item is open: all are completed or dead. Read without a lock, once no
+    /// other thread is claiming with this handle.
     ///
     /// # Errors
     /// [`WorkError::Journal`] where the journal cannot be read.
@@ -253,39 +259,32 @@ impl Queue {
     /// # Errors
     /// [`WorkError::Journal`] where the journal cannot be read.
     pub fn items(&self) -> Result<Vec<WorkItem>, WorkError> {
-        let mut items: Vec<WorkItem> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for record in Events::open(self.writer.home())? {
-            let record = record?;
-            if record.aggregate_kind() != STREAM {
-                continue;
-            }
-            let Some(word) = Word::of(&record)? else { continue };
-            let item = WorkItem::new(record.stream_id(), word);
-            match places.get(record.stream_id()).and_then(|place| items.get_mut(*place)) {
-                Some(known) => *known = item,
-                None => {
-                    places.insert(record.stream_id().to_owned(), items.len());
-                    items.push(item);
-                }
-            }
-        }
-        Ok(items)
+        Ok(self.read(None)?)
     }
 
-    /// An item; `None` where there is none with this id. Reads the journal from its start, without a
-    /// lock.
+    /// An item; `None` where there is none with this id. Its last record is looked for from the journal's
+    /// end, without a lock.
     ///
     /// # Errors
     /// [`WorkError::Journal`] where the journal cannot be read.
     pub fn item(&self, item: &str) -> Result<Option<WorkItem>, WorkError> {
-        let mut last = None;
-        for record in Events::open(self.writer.home())?.in_stream(STREAM, item) {
-            last = Word::of(&record?)?.or(last);
+        let events = Events::open(self.writer.home())?.in_stream(STREAM, item);
+        let Some(last) = events.last(1)?.next() else { return Ok(None) };
+        match Word::of(&last?)? {
+            Some(word) => Ok(Some(WorkItem::new(item, word))),
+            // What is not known is passed over, here as in the list.
+            None => Ok(self.read(Some(item))?.pop()),
         }
-        Ok(last.map(|word| WorkItem::new(item, word)))
     }
 
+    fn read(&self, item: Option<&str>) -> Result<Vec<WorkItem>, JournalError> {
+        let mut items = Folded::<Items>::new(STREAM, item.map(str::to_owned));
+        items.read(self.writer.home())?;
+        Ok(items.state().listed())
+    }
+
+    /// What this handle knows. The journal's lock is taken behind this one and never before it: who reads
+    /// damage waits for that lock.
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -51,7 +51,7 @@ fn a_question_is_asked_once_and_answered_once() {
         r#""perhaps" does not answer "deploy"; choose one of "yes", "no""#
     );
     let refused = ctx.resolve_approval("deploy", "yes", "").unwrap_err();
-    assert!(matches!(refused, ApprovalError::Nobody { .. }), "{refused}");
+    assert!(matches!(refused, ApprovalError::BadName { what: "decider", .. }), "{refused}");
     assert_eq!(count(&ctx), 1, "refusals leave nothing");
 
     let first = ctx.resolve_approval("deploy", "no", "ada").unwrap();
@@ -94,10 +94,33 @@ fn a_question_without_options_takes_any_answer() {
     assert_eq!(all[1].requested_seq, 2);
     assert_eq!(all[0].resolution.as_ref().unwrap().seq, 3);
     assert_eq!(ctx.approval("a").unwrap().unwrap(), all[1]);
-    let bad = ctx.request_approval("", "?", &[]).unwrap_err();
-    assert!(matches!(bad, ApprovalError::Journal(JournalError::BadEvent { .. })), "{bad}");
-    let bad = ctx.request_approval(&"x".repeat(2048), "?", &[]).unwrap_err();
-    assert!(matches!(bad, ApprovalError::Journal(JournalError::BadEvent { .. })), "{bad}");
+}
+
+#[test]
+fn ids_are_names_and_options_differ() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let ask = |id: &str, options: &[&str]| ctx.request_approval(id, "?", options);
+    for bad in ["", "a\tb", &"x".repeat(1025)] {
+        let refused = ask(bad, &[]).unwrap_err();
+        assert!(matches!(refused, ApprovalError::BadName { what: "approval id", .. }), "{refused}");
+        let told = refused.to_string();
+        assert!(told.starts_with(&format!("the approval id {bad:?} cannot be used: ")), "{told}");
+    }
+    let empty = ask("a", &["yes", ""]).unwrap_err();
+    assert_eq!(
+        empty.to_string(),
+        r#""a" cannot be asked with the options "yes", "": none may be empty"#
+    );
+    let twice = ask("a", &["no", "yes", "no"]).unwrap_err();
+    assert!(twice.to_string().ends_with(r#""no", "yes", "no": each may stand once"#), "{twice}");
+    assert!(matches!(twice, ApprovalError::BadOptions { .. }));
+    assert_eq!(count(&ctx), 0);
+    let longest = "x".repeat(1024);
+    ask(&longest, &["yes", "Yes"]).unwrap();
+    let refused = ctx.resolve_approval(&longest, "yes", "ada\n").unwrap_err();
+    assert!(matches!(refused, ApprovalError::BadName { what: "decider", .. }), "{refused}");
+    ctx.resolve_approval(&longest, "Yes", &longest).unwrap();
 }
 
 #[test]
@@ -145,13 +168,20 @@ fn a_wait_ends_with_the_answer_with_the_time_or_with_the_run() {
     let ctx = test.start_run("RUN-1").unwrap();
     let timed_out = |was_asked: bool| {
         let start = Instant::now();
-        match ctx.wait_for_approval("deploy", SOON).unwrap_err() {
+        let timed_out = ctx.wait_for_approval("deploy", SOON).unwrap_err();
+        assert!(start.elapsed() >= SOON);
+        let advice = if was_asked {
+            r#"50ms; wait again, or decide it with `runjournal approval resolve "deploy" DECISION`"#
+        } else {
+            "50ms, and nobody asked for it; ask for it first"
+        };
+        assert!(timed_out.to_string().ends_with(advice), "{timed_out}");
+        match timed_out {
             ApprovalError::TimedOut { asked, waited, .. } => {
                 assert_eq!((asked, waited), (was_asked, SOON));
             }
             other => panic!("{other}"),
         }
-        assert!(start.elapsed() >= SOON);
     };
     timed_out(false);
     ctx.request_approval("other", "?", &[]).unwrap();

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ fn work_goes_through_the_queue() {
     assert_eq!((&added["item"], &added["duplicate"]), (&json!("page 17"), &json!(false)));
     assert_eq!(shell.ok(&add), "page 17  seq 1  (added before)\n");
     let conflict = shell.refused(4, &["queue", "add", RUN, "page 17"]);
-    assert!(conflict.contains("was added at seq 1 with another payload"), "{conflict}");
+    assert!(conflict.contains("at seq 1 with another priority and input; give new"), "{conflict}");
     shell.ok(&["queue", "add", RUN, "first", "--attempts", "1", "--delay", "0s"]);
 
     let claim = next(&shell, &["--ttl", "1h 30m"]);
@@ -36,15 +37,25 @@ fn work_goes_through_the_queue() {
 
     let none = shell.refused(3, &["queue", "next", RUN, "--owner", "w"]);
     let due = claim["expires_at"].as_str().unwrap();
-    assert!(none.contains(&format!("there is no work that is due; there may be some at {due}")));
+    assert!(none.contains("there is no work that is due: the next is due in "), "{none}");
+    assert!(none.contains(&format!(", at {due}")), "{none}");
+    let renew = ["queue", "renew", RUN, "page 17", "--owner", "w", "--attempt", "1", "--ttl", "1d"];
+    let renewed = shell.json(&renew);
+    assert_eq!((&renewed["item"], &renewed["attempt"]), (&json!("page 17"), &json!(1)));
+    assert!(renewed["expires_at"].as_str().unwrap() > due, "{renewed}");
+    assert!(shell.ok(&renew).starts_with("page 17  attempt 1  until 2"));
+    let none = shell.refused(3, &["queue", "next", RUN, "--owner", "w"]);
+    assert!(none.contains("the next is due in 23 h, at 2"), "{none}");
+    let lost = [&renew[..6], &["--attempt", "2"]].concat();
+    assert!(shell.refused(4, &lost).contains("\"w\" has it in attempt 1"));
     let lost = ["queue", "done", RUN, "page 17", "--owner", "x", "--attempt", "1"];
     let lost = shell.refused(4, &lost);
     assert!(lost.contains("\"w\" has it in attempt 1"), "{lost}");
     let done = ["queue", "done", RUN, "page 17", "--owner", "w", "--attempt", "1"];
-    assert_eq!(shell.ok(&done), "page 17  seq 6\n");
-    assert_eq!(shell.ok(&done), "page 17  seq 6  (said before)\n");
+    assert_eq!(shell.ok(&done), "page 17  seq 8\n");
+    assert_eq!(shell.ok(&done), "page 17  seq 8  (said before)\n");
     let none = shell.refused(3, &["queue", "next", RUN, "--owner", "w"]);
-    assert!(none.contains("there is no work left"), "{none}");
+    assert!(none.contains("there is no work left, for nothing is open"), "{none}");
     insta::assert_snapshot!(shell.ok(&["queue", "list", RUN]), @r"
     ITEM     STATE      PRIORITY  ATTEMPT  OWNER  DUE  ERROR
     page 17  completed  -5        1 of 10  w
@@ -79,6 +90,42 @@ fn a_failed_piece_waits_and_the_queue_of_a_task_is_another() {
         rows[2].starts_with("b     failed   0         1 of 10  w      in 1 h  failed"),
         "{table}"
     );
+}
+
+#[test]
+fn a_worker_waits_for_what_is_open() {
+    let shell = Shell::with_run();
+    let start = Instant::now();
+    let next = |wait| ["queue", "next", RUN, "--owner", "w", "--ttl", "1s", "--wait", wait];
+    shell.refused(3, &next("1h"));
+    shell.ok(&["queue", "add", RUN, "a", "--delay", "500ms"]);
+    let claim = shell.json(&next("1h"));
+    assert_eq!((&claim["item"], &claim["attempt"]), (&json!("a"), &json!(1)));
+    // Nobody renews that claim.
+    let claim = shell.json(&next("1h"));
+    assert_eq!((&claim["item"], &claim["attempt"]), (&json!("a"), &json!(2)));
+    assert!(start.elapsed() >= Duration::from_millis(1500));
+
+    // Nothing is held meanwhile: others put work in, and it is seen before the next is due.
+    shell.ok(&["queue", "renew", RUN, "a", "--owner", "w", "--attempt", "2", "--ttl", "2h"]);
+    let start = Instant::now();
+    let none = shell.refused(3, &next("300ms"));
+    assert!(none.contains("the next is due in 1 h, at 2"), "{none}");
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    let waiting = shell.command(&next("1h")).stdout(Stdio::piped()).spawn().unwrap();
+    shell.ok(&["queue", "add", RUN, "b"]);
+    let told = String::from_utf8(waiting.wait_with_output().unwrap().stdout).unwrap();
+    assert!(told.starts_with("b  attempt 1  until"), "{told}");
+
+    // All is over while somebody waits.
+    shell.ok(&["queue", "done", RUN, "b", "--owner", "w", "--attempt", "1"]);
+    let mut waiting = shell.command(&next("1h")).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(waiting.try_wait().unwrap().is_none(), "it does not wait");
+    shell.ok(&["queue", "done", RUN, "a", "--owner", "w", "--attempt", "2"]);
+    let ended = waiting.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(3));
+    assert!(String::from_utf8(ended.stderr).unwrap().contains("nothing is open"));
 }
 
 #[test]

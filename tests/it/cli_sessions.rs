@@ -22,7 +22,7 @@ fn sessions_are_listed_and_shown() {
     assert_eq!(shell.json(&["session", "list", "-r", "RUN-1"])["sessions"], json!([]));
     let ctx = program(&shell);
     let first = ctx.session("claude-1", "anthropic").unwrap();
-    first.update(SessionStatus::Running, Some(&["page", "7"])).unwrap();
+    first.update_with(SessionStatus::Running, &["page", "7"]).unwrap();
     ctx.session("other", "p").unwrap().fail("no answer").unwrap();
     let told = [
         shell.ok(&["session", "list", "-r", "RUN-1"]),
@@ -55,7 +55,7 @@ fn sessions_are_listed_and_shown() {
     error: there is no session "none" in TASK-1/RUN-1
     "#)
     });
-    first.update(SessionStatus::Running, Some(&[u128::MAX])).unwrap();
+    first.update_with(SessionStatus::Running, &[u128::MAX]).unwrap();
     let view = shell.go(&["--format", "json", "session", "show", "claude-1", "-r", "RUN-1"]).out;
     assert!(view.contains(&u128::MAX.to_string()), "every digit: {view}");
     let views = shell.jsonl(&["session", "list", "-r", "RUN-1"]);

@@ -1,10 +1,12 @@
 //! Reading a part of a journal: from a cursor, the last few, filtered, as types.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use runjournal::testing::TestWorkspace;
-use runjournal::{Cursor, Event, JournalError, Record, RunContext};
+use runjournal::{Cursor, Event, JournalError, Record, RunContext, SessionStatus, Work, WorkState};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -437,4 +439,39 @@ fn a_journal_with_everything_reads_from_every_offset() {
     let far = format!("{}:9:{}", u64::MAX - 1, "0".repeat(64)).parse().unwrap();
     let error = lab.ctx.events().unwrap().from(far).unwrap_err();
     assert!(matches!(error, JournalError::CursorMismatch { .. }), "{error}");
+}
+
+/// Damage far back, which to believe would take the lock, is not even looked at.
+#[test]
+fn one_item_session_or_approval_is_read_from_the_end() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let journal = ctx.journal().unwrap();
+    for _ in 0..100 {
+        journal.append(Event::new("noted").payload(&"x".repeat(8000))).unwrap();
+    }
+    let queue = ctx.queue();
+    queue.add(Work::new("a")).unwrap();
+    let _ = queue.next("w", Duration::from_secs(60)).unwrap().unwrap();
+    ctx.session("S", "p").unwrap().update(SessionStatus::Running).unwrap();
+    ctx.request_approval("deploy", "?", &[]).unwrap();
+    ctx.resolve_approval("deploy", "yes", "ada").unwrap();
+    ctx.request_approval("open", "?", &[]).unwrap();
+    let mut bytes = std::fs::read(ctx.journal_path()).unwrap();
+    bytes[10] ^= 1;
+    std::fs::write(ctx.journal_path(), bytes).unwrap();
+    let lock = std::fs::File::open(ctx.run_path().join("journal/.lock")).unwrap();
+    lock.lock().unwrap();
+
+    let ctx = ctx.with_lock_timeout(Duration::ZERO);
+    let item = ctx.queue().item("a").unwrap().unwrap();
+    assert_eq!((item.state, item.seq), (WorkState::Claimed, 102));
+    assert_eq!(ctx.session_state("S").unwrap().unwrap().status, SessionStatus::Running);
+    let answered = ctx.approval("deploy").unwrap().unwrap();
+    assert_eq!((answered.requested_seq, answered.resolution.unwrap().seq), (105, 106));
+    assert_eq!(ctx.approval("open").unwrap().unwrap().resolution, None);
+    let locked = |error: &dyn Display| error.to_string().contains("was not freed within");
+    assert!(locked(&ctx.queue().items().unwrap_err()));
+    assert!(locked(&ctx.sessions().unwrap_err()));
+    assert!(locked(&ctx.approvals().unwrap_err()));
 }

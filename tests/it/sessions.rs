@@ -12,8 +12,6 @@ use serde_json::{Value, json};
 use crate::concurrency::{start, worker_number};
 use crate::worker;
 
-const NO_CURSOR: Option<&()> = None;
-
 fn of_type(ctx: &RunContext, event_type: &str) -> Vec<Record> {
     ctx.events().unwrap().of_type(event_type).map(Result::unwrap).collect()
 }
@@ -30,7 +28,7 @@ fn a_session_is_resumed_until_it_stops_and_then_started_anew() {
     let session = ctx.session("claude-1", "anthropic").unwrap();
     assert_eq!(session.id(), "claude-1");
     assert_eq!(session.resume_cursor::<Value>().unwrap(), None);
-    session.update(SessionStatus::Running, Some(&json!({"turn": 4}))).unwrap();
+    session.update_with(SessionStatus::Running, &json!({"turn": 4})).unwrap();
     let first = session.state().unwrap();
     assert_eq!((first.status, first.started_seq, first.seq), (SessionStatus::Running, 1, 2));
 
@@ -42,7 +40,7 @@ fn a_session_is_resumed_until_it_stops_and_then_started_anew() {
     assert!(seen.last_seen > first.last_seen);
     assert_eq!(seen.status, SessionStatus::Running);
     assert_eq!(seen.resume_cursor::<Value>().unwrap(), Some(json!({"turn": 4})));
-    session.update(SessionStatus::Starting, NO_CURSOR).unwrap();
+    session.update(SessionStatus::Starting).unwrap();
     assert_eq!(session.resume_cursor::<Value>().unwrap(), Some(json!({"turn": 4})), "it stays");
     resumed.stop().unwrap();
     session.stop().unwrap();
@@ -91,7 +89,7 @@ fn a_session_that_is_over_is_not_changed_by_an_old_handle() {
         "{refused}"
     );
     for to in [SessionStatus::Stopped, SessionStatus::Error] {
-        let refused = old.update(to, NO_CURSOR).unwrap_err();
+        let refused = old.update(to).unwrap_err();
         assert!(matches!(refused, SessionError::IllegalMove { .. }), "{refused}");
     }
     let over = |refused: Result<(), SessionError>, why: &str| match refused {
@@ -99,7 +97,7 @@ fn a_session_that_is_over_is_not_changed_by_an_old_handle() {
         other => panic!("{other:?}"),
     };
     let all = |why: &str| {
-        over(old.update(SessionStatus::Running, Some("x")), why);
+        over(old.update_with(SessionStatus::Running, "x"), why);
         over(old.seen(), why);
         over(old.fail("no"), why);
     };
@@ -147,7 +145,7 @@ fn a_cursor_is_any_json_and_exact() {
         "false",
         &large,
     ] {
-        session.update(SessionStatus::Running, Some(&raw(json))).unwrap();
+        session.update_with(SessionStatus::Running, &raw(json)).unwrap();
         session.seen().unwrap();
         let read = session.resume_cursor::<Box<serde_json::value::RawValue>>().unwrap().unwrap();
         assert_eq!(read.get(), json);
@@ -155,41 +153,48 @@ fn a_cursor_is_any_json_and_exact() {
         let again: &serde_json::value::RawValue = &again;
         assert_eq!(again.get(), json);
     }
-    session.update(SessionStatus::Running, Some(&u128::MAX)).unwrap();
+    session.update_with(SessionStatus::Running, &u128::MAX).unwrap();
     assert_eq!(session.resume_cursor::<u128>().unwrap(), Some(u128::MAX));
     let shape = session.resume_cursor::<bool>().unwrap_err();
     assert!(matches!(shape, SessionError::CursorShape { .. }), "{shape}");
 
     let before = count(&ctx);
-    let no_json = session.update(SessionStatus::Running, Some(&HashMap::from([((1, 2), 3)])));
+    let no_json = session.update_with(SessionStatus::Running, &HashMap::from([((1, 2), 3)]));
     assert!(matches!(no_json, Err(SessionError::NotJson { .. })));
     assert_eq!(count(&ctx), before);
-    session.update(SessionStatus::Running, Some(&Value::Null)).unwrap();
+    session.update_with(SessionStatus::Running, &Value::Null).unwrap();
     assert_eq!(session.resume_cursor::<u128>().unwrap(), None, "null is none");
     let last = of_type(&ctx, "session_updated").pop().unwrap();
     assert!(!last.payload_json().unwrap().unwrap().contains("resume_cursor"), "and left out");
 }
 
 #[test]
-fn ids_are_those_of_streams() {
+fn ids_and_providers_are_names() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
-    for bad in ["", &"x".repeat(2049)] {
-        let refused = ctx.session(bad, "p").unwrap_err();
-        assert!(matches!(refused, SessionError::Journal(JournalError::BadEvent { .. })));
+    for bad in ["", "a\nb", "\u{85}", &"x".repeat(1025)] {
+        for (id, provider, should) in [(bad, "p", "session id"), ("S", bad, "provider")] {
+            let refused = ctx.session(id, provider).unwrap_err();
+            let told = refused.to_string();
+            assert!(told.starts_with(&format!("the {should} {bad:?} cannot be used: ")), "{told}");
+            assert!(matches!(refused, SessionError::BadName { what, .. } if what == should));
+        }
     }
-    for id in ["é/1 ", "b", "a", &"x".repeat(2048)] {
-        ctx.session(id, "").unwrap().seen().unwrap();
+    assert_eq!(count(&ctx), 0);
+    for id in ["é/1 ", "b", "a", &"x".repeat(1024)] {
+        ctx.session(id, "p").unwrap().seen().unwrap();
+        assert_eq!(ctx.session_state(id).unwrap().unwrap().id, id);
     }
+    assert!(ctx.session_state("x").unwrap().is_none());
     let ids: Vec<_> = ctx.sessions().unwrap().into_iter().map(|state| state.id).collect();
-    assert_eq!(ids, ["a".to_owned(), "b".into(), "x".repeat(2048), "é/1 ".into()]);
+    assert_eq!(ids, ["a".to_owned(), "b".into(), "x".repeat(1024), "é/1 ".into()]);
 }
 
 #[test]
 fn starting_worker() {
     let Some(number) = worker_number() else { return };
     let session = worker::context().session("S", "p").unwrap();
-    session.update(SessionStatus::Running, Some(&number)).unwrap();
+    session.update_with(SessionStatus::Running, &number).unwrap();
 }
 
 #[test]
@@ -211,7 +216,7 @@ fn resuming_worker() {
     let session = worker::context().session("S", "p").unwrap();
     let from = session.resume_cursor::<usize>().unwrap().unwrap_or(0);
     for turn in from + 1..=from + turns {
-        session.update(SessionStatus::Running, Some(&turn)).unwrap();
+        session.update_with(SessionStatus::Running, &turn).unwrap();
     }
     writeln!(std::io::stdout(), "from {from}.").unwrap();
     std::process::abort();
@@ -311,7 +316,11 @@ proptest! {
                                 now.status = running;
                                 now.cursor = cursor.or(now.cursor);
                             }
-                            (handle.update(running, cursor.as_ref()).is_ok(), alive)
+                            let updated = match cursor {
+                                Some(cursor) => handle.update_with(running, &cursor),
+                                None => handle.update(running),
+                            };
+                            (updated.is_ok(), alive)
                         }
                         Act::Seen(_) => {
                             records += usize::from(alive);
@@ -368,7 +377,7 @@ mod with_the_index {
         let test = TestWorkspace::new().unwrap();
         let ctx = test.start_run("RUN-1").unwrap();
         let session = ctx.session("S", "p").unwrap();
-        session.update(SessionStatus::Running, Some(&[u128::MAX])).unwrap();
+        session.update_with(SessionStatus::Running, &[u128::MAX]).unwrap();
         let index = Index::of(test.workspace());
         let rows = || {
             index.refresh().unwrap();
@@ -385,9 +394,9 @@ mod with_the_index {
             sessions.into_iter().map(|row| row.resume_cursor).collect::<Vec<_>>()
         };
         assert_eq!(rows(), [Some(format!("[{}]", u128::MAX))]);
-        session.update(SessionStatus::Running, Some("page 7")).unwrap();
+        session.update_with(SessionStatus::Running, "page 7").unwrap();
         assert_eq!(rows(), [Some("page 7".to_owned())]);
-        session.update(SessionStatus::Running, Some(&())).unwrap();
+        session.update_with(SessionStatus::Running, &()).unwrap();
         session.fail("gone").unwrap();
         ctx.session("T", "q").unwrap();
         assert_eq!(rows(), [None, None]);
@@ -410,6 +419,7 @@ mod with_the_index {
                 |error| matches!(error, SessionError::Journal(JournalError::Payload { .. }));
             assert!(payload(ctx.session("S", "p").unwrap_err()), "{bad}");
             assert!(payload(ctx.sessions().unwrap_err()), "{bad}");
+            assert!(payload(ctx.session_state("S").unwrap_err()), "{bad}");
             ctx.session("T", "p").unwrap().stop().unwrap();
         }
     }

@@ -1,6 +1,7 @@
 //! A queue of work: each item is added once, claimed by one worker at a time, and completes once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ fn queue(test: &TestWorkspace) -> Queue {
 /// Claims the next item; its id and attempt.
 fn claim(queue: &Queue, owner: &str) -> Option<(String, u64)> {
     let claim = queue.next(owner, HOUR).unwrap()?;
-    Some((claim.item().to_owned(), claim.attempt()))
+    Some((claim.item.to_owned(), claim.attempt))
 }
 
 fn states(queue: &Queue) -> Vec<(String, WorkState)> {
@@ -55,8 +56,9 @@ fn the_greatest_priority_then_the_oldest_comes_first() {
     let mut order = String::new();
     while let Some(claim) = queue.next("w", MINUTE).unwrap() {
         let input: BTreeMap<String, String> = claim.input().unwrap();
-        assert_eq!((input["is"].as_str(), claim.owner(), claim.attempt()), (claim.item(), "w", 1));
-        order += claim.item();
+        assert_eq!((&input["is"], claim.owner.as_str()), (&claim.item, "w"));
+        assert_eq!(claim.attempt, 1);
+        order += &claim.item;
         assert!(!queue.done(&claim).unwrap().duplicate);
     }
     assert_eq!(order, "bdaec");
@@ -77,11 +79,16 @@ fn an_item_is_added_once() {
     for (other, what) in [
         (work().priority(3), "priority"),
         (work().input(&[1]), "input"),
-        (work().attempts(4), "attempts"),
+        (work().attempts(4), "number of attempts"),
+        (Work::new("a").priority(2).attempts(3), "input"),
+        (Work::new("a").priority(3).attempts(3), "priority and input"),
     ] {
-        let error = queue.add(other).unwrap_err();
-        let is_conflict = matches!(&error, WorkError::Conflict { seq, .. } if *seq == first.seq);
-        assert!(is_conflict, "{what}: {error}");
+        match queue.add(other).unwrap_err() {
+            WorkError::Conflict { seq, difference, .. } => {
+                assert_eq!((seq, difference.as_str()), (first.seq, what));
+            }
+            other => panic!("{other}"),
+        }
     }
     let claim = queue.next("w", MINUTE).unwrap().unwrap();
     queue.done(&claim).unwrap();
@@ -100,13 +107,16 @@ fn what_cannot_be_is_refused() {
     let before = records(&test);
     for item in ["", "a\nb", "a\u{7f}", &"x".repeat(1025)] {
         let refused = queue.add(Work::new(item));
-        assert!(matches!(refused, Err(WorkError::Name(_))), "{item:?}: {refused:?}");
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, WorkError::BadName { what: "work item", .. }), "{refused}");
+        let told = refused.to_string();
+        assert!(told.starts_with(&format!("the work item {item:?} cannot be used: ")), "{told}");
     }
     let none = queue.add(Work::new("a").attempts(0));
     assert!(matches!(none, Err(WorkError::NoAttempts { .. })));
     let no_json = queue.add(Work::new("a").input(&BTreeMap::from([(vec![1], 1)])));
     assert!(matches!(no_json, Err(WorkError::BadInput { .. })), "{no_json:?}");
-    assert!(matches!(queue.next("", MINUTE), Err(WorkError::Name(_))));
+    assert!(matches!(queue.next("", MINUTE), Err(WorkError::BadName { what: "owner", .. })));
     assert!(matches!(queue.next("w", Duration::ZERO), Err(WorkError::NoTime)));
     let nobodys = ClaimRef::new("a", "w", 1);
     assert!(matches!(queue.done(&nobodys), Err(WorkError::NotFound { .. })));
@@ -116,7 +126,7 @@ fn what_cannot_be_is_refused() {
     let long = "\u{e9}".repeat(512);
     queue.add(Work::new(long.as_str()).attempts(u64::MAX).priority(i64::MIN)).unwrap();
     let claim = queue.next("w", Duration::MAX).unwrap().unwrap();
-    assert_eq!(claim.item(), long);
+    assert_eq!(claim.item, long);
     assert_eq!(queue.renew(&claim, Duration::MAX).unwrap(), claim.expires_at());
     queue.fail(&claim, "later", Duration::MAX).unwrap();
     assert_eq!(state(&queue, &long).not_before, Some(claim.expires_at()));
@@ -162,7 +172,7 @@ fn an_item_whose_attempts_are_used_up_is_dead() {
     let failed = state(&queue, "a");
     assert_eq!((failed.state, failed.error.as_deref()), (WorkState::Failed, Some("first")));
     let second = queue.next("w", MINUTE).unwrap().unwrap();
-    assert_eq!((second.item(), second.attempt()), ("a", 2));
+    assert_eq!((second.item.as_str(), second.attempt), ("a", 2));
     queue.fail(&second, "second", HOUR).unwrap();
     let dead = state(&queue, "a");
     assert_eq!((dead.state, dead.not_before), (WorkState::Dead, None));
@@ -297,7 +307,7 @@ fn threads_that_share_a_handle_and_handles_of_their_own() {
                     let mut claimed = Vec::new();
                     while let Some(claim) = queue.next(&format!("w{number}"), HOUR).unwrap() {
                         queue.done(&claim).unwrap();
-                        claimed.push(claim.item().to_owned());
+                        claimed.push(claim.item.to_owned());
                     }
                     claimed
                 })
@@ -310,6 +320,46 @@ fn threads_that_share_a_handle_and_handles_of_their_own() {
 }
 
 /// In a worker process: drains the queue, and appends a result with each completion.
+/// One thread is in the journal's lock and wants to know what the handle knows; another one, which has
+/// just come by damage, knows and wants that lock.
+#[test]
+fn threads_that_share_a_handle_do_not_wait_for_each_other_in_a_circle() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap().with_lock_timeout(Duration::from_secs(3));
+    fast(ctx.queue()).add(Work::new("a")).unwrap();
+    let journal = ctx.journal().unwrap();
+    let many: Vec<Event> =
+        (0..1000).map(|_| Event::new("noted").payload(&"x".repeat(8000))).collect();
+    (0..4).for_each(|_| drop(journal.append_batch(&many).unwrap()));
+    drop(journal);
+    let dir = ctx.run_path().join("journal");
+    // Without the head, the first append scans all of it under the lock, which takes its time.
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with(".head") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let queue = fast(ctx.queue());
+    let lock = std::fs::File::open(dir.join(".lock")).unwrap();
+    std::thread::scope(|scope| {
+        let other = queue.clone();
+        let claiming = scope.spawn(move || other.next("w", HOUR).map(drop));
+        while lock.try_lock().is_ok() {
+            lock.unlock().unwrap();
+            if claiming.is_finished() {
+                break; // So slow is this machine.
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        let mut file =
+            std::fs::File::options().append(true).open(dir.join("events.jsonl")).unwrap();
+        file.write_all(b"damage\n").unwrap();
+        assert!(queue.due().unwrap().is_some());
+        let _ = claiming.join().unwrap();
+    });
+}
+
 #[test]
 fn draining_worker() {
     let Ok(owner) = std::env::var("RUNJOURNAL_TEST_DRAINER") else { return };
@@ -324,7 +374,7 @@ fn draining_worker() {
         };
         let number: u64 = claim.input().unwrap();
         std::thread::sleep(Duration::from_millis(number % 4));
-        let result = Event::new("computed").stream("result", claim.item()).payload(&number);
+        let result = Event::new("computed").stream("result", &claim.item).payload(&number);
         match queue.done_with(&claim, [result]) {
             Ok(_) | Err(WorkError::NotOwner { .. }) => {}
             Err(error) => panic!("{error}"),
@@ -567,7 +617,7 @@ fn check_op(
         Op::Next { handle, ttl } => {
             let owner = format!("w{handle}");
             let claim = handles[*handle].next(&owner, minutes(*ttl)).unwrap();
-            let found = claim.as_ref().map(|claim| (claim.item().to_owned(), claim.attempt()));
+            let found = claim.as_ref().map(|claim| (claim.item.to_owned(), claim.attempt));
             let wanted = model.next(*handle, *ttl).map(|(item, attempt)| (name(item), attempt));
             prop_assert_eq!(found, wanted);
             model.claims.extend(claim.map(|claim| (*claim).clone()));
@@ -707,6 +757,7 @@ mod forged {
         queue.add(Work::new("a")).unwrap();
         Forger::behind(&ctx.run_path()).payload("work_cancelled", ("work", "a"), "{}").write();
         assert_eq!(claim_any(&queue), None);
+        assert_eq!(state(&queue, "a").state, WorkState::Waiting);
         let done = queue.done(&ClaimRef::new("a", "w", 1)).unwrap_err();
         assert!(matches!(done, WorkError::Foreign { .. }), "{done:?}");
         // Put in without its key.

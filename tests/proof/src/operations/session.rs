@@ -27,7 +27,7 @@ pub(super) const ALL: &[Operation] = &[
         operate: |place, acks| {
             let session = place.ctx()?.session("S-1", "provider")?;
             place.begin();
-            session.update(SessionStatus::Running, Some(&json!({"turn": 4})))?;
+            session.update_with(SessionStatus::Running, &json!({"turn": 4}))?;
             acks.tell("session S-1 running")?;
             place.end();
             Ok(())

@@ -143,7 +143,7 @@ fn next(place: &Place, acks: &mut Acks) -> Outcome {
     place.begin();
     let claim = queue.next("worker-1", HOUR)?;
     if let Some(claim) = &claim {
-        acks.tell(&format!("work {} {} {}", claim.item(), claim.attempt(), claim.owner()))?;
+        acks.tell(&format!("work {} {} {}", claim.item, claim.attempt, claim.owner))?;
     }
     place.end();
     ensure(claim.is_some() || place.again(), || "there is nothing to do".into())
