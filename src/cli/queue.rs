@@ -286,6 +286,7 @@ pub(super) fn exit_of(error: &WorkError) -> Exit {
         | WorkError::BadInput { .. } => Exit::Usage,
         WorkError::Conflict { .. } | WorkError::NotOwner { .. } => Exit::Conflict,
         WorkError::NotFound { .. } => Exit::NotFound,
+        WorkError::Foreign { .. } => Exit::ReadOnly,
         _ => Exit::Internal,
     }
 }

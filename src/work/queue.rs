@@ -130,6 +130,8 @@ impl Queue {
             return Ok(None);
         }
         self.writer.decide(self.durability, move |locked| {
+            // Who may not write is told so, and not that there is nothing to do.
+            locked.check_admitted()?;
             known.catch_up(locked)?;
             let now = self.now();
             if known.reap(locked, now)? > 0 {
@@ -302,8 +304,10 @@ impl Queue {
         events: impl FnOnce(&Word) -> Vec<Event>,
     ) -> Result<Appended, WorkError> {
         self.writer.decide(self.durability, |locked| {
-            let last = locked.last(STREAM, &claim.item)?;
-            let last = last.ok_or_else(|| WorkError::NotFound { item: claim.item.clone() })?;
+            let Some(last) = locked.last(STREAM, &claim.item)? else {
+                locked.check_admitted()?;
+                return Err(WorkError::NotFound { item: claim.item.clone() });
+            };
             let word = Word::of(&last)?.ok_or_else(|| foreign(&claim.item, &last))?;
             if word.is_of(claim) {
                 if word.state == WorkState::Claimed {
@@ -315,6 +319,7 @@ impl Queue {
                     return Ok(Appended { seq, event_id, stream_version, duplicate: true });
                 }
             }
+            locked.check_admitted()?;
             let ClaimRef { item, owner, attempt } = claim.clone();
             let now = Box::new(WorkItem::new(&item, word));
             Err(WorkError::NotOwner { item, owner, attempt, now })
@@ -328,7 +333,7 @@ fn foreign(item: &str, record: &Record) -> WorkError {
 }
 
 fn worker(owner: &str) -> Actor {
-    Actor::new("worker", Some(owner.to_owned()))
+    Actor::worker(owner)
 }
 
 fn checked(ttl: Duration) -> Result<u64, WorkError> {

@@ -41,7 +41,7 @@ fn who_waits_out_a_silent_lease_gets_it_by_no_clock_but_its_own() {
     assert!(matches!(early, LeaseError::LeaseHeld { .. }), "{early}");
     let lease = test.task().claim_within("worker-2", MINUTE, ttl * 20).unwrap();
     assert!(begun.elapsed() >= ttl, "it was not silent for so long");
-    assert!(lease.reference().token > silent.reference().token);
+    assert!(lease.lease_ref().token > silent.lease_ref().token);
     assert!(matches!(silent.renew(), Err(LeaseError::Journal(JournalError::LeaseLost { .. }))));
 }
 
@@ -86,7 +86,7 @@ fn only_the_hint_of_the_last_record_of_the_lease_counts() {
 
     let lease = test.task().claim("worker-1", MINUTE).unwrap();
     lease.renew().unwrap();
-    let token = lease.reference().token;
+    let token = lease.lease_ref().token;
     let (by_record, version) = last();
     assert_eq!((ends(), version), (by_record, 1));
     let own = sealed(token, version, 1, LATER);
@@ -113,10 +113,10 @@ fn only_the_hint_of_the_last_record_of_the_lease_counts() {
     put(&sealed(token, version, 1, LATER));
     assert_eq!(ends(), LATER.parse().unwrap());
     let again = test.task().claim("worker-1", MINUTE).unwrap();
-    assert!(again.reference().token > token);
+    assert!(again.lease_ref().token > token);
     assert_eq!(ends(), last().0);
     // And of one that was released, when that was.
-    put(&sealed(again.reference().token, last().1 + 1, 1, LATER));
+    put(&sealed(again.lease_ref().token, last().1 + 1, 1, LATER));
     again.release().unwrap();
     assert_eq!(ends(), last().0);
 }

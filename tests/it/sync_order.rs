@@ -248,7 +248,7 @@ fn a_manifest_is_synced_after_the_records_that_it_describes_and_before_its_name(
 fn opening_worker() {
     if is_worker() {
         let ctx = RunContext::from_env().unwrap();
-        let workspace = runjournal::Workspace::open_or_create(ctx.root()).unwrap();
+        let workspace = Workspace::open_or_create(ctx.root()).unwrap();
         let options = runjournal::TaskOptions::default();
         let task = workspace.open_or_create_task(ctx.task_id().clone(), options).unwrap();
         task.open_or_start_run(ctx.run_id().clone()).unwrap();
@@ -328,8 +328,8 @@ fn a_claim_is_on_the_disk_before_a_run_is_bound_and_the_bindings_before_it_is_ha
             "write journal/events.jsonl",
             "fdatasync journal/events.jsonl",
             "write runs/RUN-1/journal/events.jsonl",
-            "fdatasync runs/RUN-1/journal/events.jsonl",
             "write runs/RUN-2/journal/events.jsonl",
+            "fdatasync runs/RUN-1/journal/events.jsonl",
             "fdatasync runs/RUN-2/journal/events.jsonl",
             "write returned",
         ]

@@ -804,6 +804,10 @@ mod forged {
         let is_lost =
             |error: &WorkError| matches!(error, WorkError::Journal(JournalError::LeaseLost { .. }));
         assert!(is_lost(&run_queue.done(&claim).unwrap_err()));
+        // Neither "there is nothing to do" nor "there is no such item" is what it should hear.
+        new_queue.add(Work::new("c")).unwrap();
+        assert!(is_lost(&run_queue.next("w", HOUR).unwrap_err()));
+        assert!(is_lost(&run_queue.done(&ClaimRef::new("unknown", "w", 1)).unwrap_err()));
         assert!(is_lost(&task_queue.next("w", HOUR).unwrap_err()));
         new_queue.done(&claim).unwrap();
     }
