@@ -1,12 +1,11 @@
 //! Binding runs to leases: what a claim does to each run, and a holder to one that is not bound yet.
 
 use super::HomeLog;
-use crate::journal::{Held, Home, JournalError, Log, Unsynced};
+use crate::journal::{Binding, Held, Home, JournalError, Log, Unsynced};
 
 /// A run that was bound.
 pub(crate) struct BoundRun {
-    /// True if it was bound to this token before.
-    pub(crate) again: bool,
+    pub(crate) binding: Binding,
     /// To be waited for before anybody acts on it: a binding that a power cut took would let an older
     /// lease in again.
     pub(crate) unsynced: Unsynced,
@@ -15,8 +14,8 @@ pub(crate) struct BoundRun {
 /// Lets only writers with the lease into a run from here on: bind before reading.
 pub(crate) fn bind(run: &Home, held: &Held<'_>) -> Result<BoundRun, JournalError> {
     let mut log = HomeLog::open(run)?;
-    let again = !log.lock()?.bind(held)?;
-    Ok(BoundRun { again, unsynced: log.unsynced() })
+    let binding = log.lock()?.bind(held)?;
+    Ok(BoundRun { binding, unsynced: log.unsynced() })
 }
 
 /// Binds a run to the lease in whose name it is written, if that is still the newest of the task.

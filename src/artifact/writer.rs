@@ -16,8 +16,6 @@ use crate::journal::{
 pub(crate) struct HomeLog {
     log: Log,
     findings: Vec<Finding>,
-    /// True once the run was seen to be bound to the caller's lease, or to a newer one.
-    bound: bool,
 }
 
 impl HomeLog {
@@ -26,7 +24,7 @@ impl HomeLog {
     }
 
     fn new(log: Log) -> Self {
-        Self { log, findings: Vec::new(), bound: false }
+        Self { log, findings: Vec::new() }
     }
 
     /// Takes the lock, catches up, and puts in place what others committed and did not apply. The first
@@ -39,7 +37,7 @@ impl HomeLog {
     pub(crate) fn lock_with_findings(
         &mut self,
     ) -> Result<(LockedLog<'_>, &[Finding]), JournalError> {
-        if !self.bound && self.log.home.lease.is_some() {
+        if !self.log.asked_for_binding && self.log.home.lease.is_some() {
             if self.log.lock()?.wants_binding()? {
                 match bind_own(&self.log.home) {
                     // Its writes are refused, but what was done once is told to everybody.
@@ -47,7 +45,7 @@ impl HomeLog {
                     other => other?,
                 }
             }
-            self.bound = true;
+            self.log.asked_for_binding = true;
         }
         let mut locked = self.log.lock()?;
         if locked.has_unapplied() {

@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Actor, Event, JournalError, LockedLog, Record, types};
 use crate::clock::Timestamp;
-use crate::id::{IdError, TaskId};
+use crate::id::{EventId, IdError, TaskId};
+use crate::io::Dir;
 use crate::journal::head::entry::{Name, Place};
+use crate::layout;
 
 /// The kind of the streams of leases; their ids are the tasks.
 const STREAM: &str = "lease";
@@ -175,13 +177,23 @@ impl<'a> Held<'a> {
     }
 }
 
+/// What came of the wish to bind a run.
+pub(crate) enum Binding {
+    /// It is closed to everybody.
+    Closed,
+    /// This record binds it.
+    New(EventId),
+    /// It was bound to this token before, by this record unless it names another worker. A claim that is new
+    /// must take another token: where a task's journal was put back from an older copy, they come again.
+    Known(Option<EventId>),
+}
+
 impl LockedLog<'_> {
     /// Lets only writers with this lease into the run's journal from here on. A run that is closed needs
-    /// no binding. False if the run was bound to this token before: a claim that is new must take another,
-    /// for where a task's journal was put back from an older copy, its tokens come again.
-    pub(crate) fn bind(&mut self, held: &Held<'_>) -> Result<bool, JournalError> {
+    /// no binding.
+    pub(crate) fn bind(&mut self, held: &Held<'_>) -> Result<Binding, JournalError> {
         if self.is_closed() {
-            return Ok(true);
+            return Ok(Binding::Closed);
         }
         let Leased { token, claimed: Claimed { worker_id, .. }, .. } = &held.leased;
         let task = &self.log.home.task_id().clone();
@@ -190,8 +202,14 @@ impl LockedLog<'_> {
             .key(format!("lease:{task}:{token}"))
             .actor(Actor::worker(worker_id));
         match self.append_unfenced(std::slice::from_ref(&event)) {
-            Ok(appended) => Ok(appended.iter().all(|appended| !appended.duplicate)),
-            Err(JournalError::KeyConflict { .. }) => Ok(false),
+            Ok(appended) => {
+                let first = appended.first().map(|first| (first.event_id, first.duplicate));
+                Ok(match first {
+                    Some((event, false)) => Binding::New(event),
+                    first => Binding::Known(first.map(|(event, _)| event)),
+                })
+            }
+            Err(JournalError::KeyConflict { .. }) => Ok(Binding::Known(None)),
             Err(error) => Err(error),
         }
     }
@@ -252,6 +270,7 @@ impl LockedLog<'_> {
                 return Err(JournalError::LeaseRequired { path: path(), lease, worker });
             }
             (Some(lease), Some(bound)) if bound.lease() == lease => {
+                self.check_its_place()?;
                 self.log.bound_at = newest;
                 return Ok(());
             }
@@ -270,6 +289,22 @@ impl LockedLog<'_> {
             }
         };
         Err(JournalError::LeaseLost { lease, newest })
+    }
+
+    /// Refuses to write to a run that was moved away under a handle, once another task's lease binds it: its
+    /// own task's counts no more.
+    fn check_its_place(&mut self) -> Result<(), JournalError> {
+        let last: Option<Bound> =
+            self.last_of_type(types::LEASE_BOUND)?.map(|last| last.payload()).transpose()?;
+        if last.is_none_or(|last| last.resource == *self.log.home.task_id()) {
+            return Ok(());
+        }
+        let there = Dir::open(self.log.home.dir()).and_then(|dir| dir.open_append(layout::JOURNAL));
+        match there {
+            Ok(file) if file.identity()? == self.log.file.identity()? => Ok(()),
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            _ => Err(JournalError::Removed { path: self.log.file.path().to_owned() }),
+        }
     }
 
     /// The last binding of the run to a lease of its task.

@@ -62,6 +62,8 @@ pub(crate) struct Log {
     head_is_due: bool,
     /// The `step_started` that the caller's own attempt was last seen to be the newest of.
     pub(crate) admitted_at: Option<Place>,
+    /// True once it was seen to that the run is bound to the caller's lease, if that is the newest.
+    pub(crate) asked_for_binding: bool,
     /// The newest `lease_bound`, where the caller's lease was seen to be the newest of its resource.
     pub(crate) bound_at: Option<Place>,
     /// Of the last append, kept for their room.
@@ -122,6 +124,7 @@ impl Log {
             head_is_due: false,
             admitted_at: None,
             bound_at: None,
+            asked_for_binding: false,
         })
     }
 
@@ -163,6 +166,7 @@ impl Log {
         self.opened = false;
         self.admitted_at = None;
         self.bound_at = None;
+        self.asked_for_binding = false;
     }
 
     /// Leaves a head for the next one, where that saves more than it costs. It is a cache: where it

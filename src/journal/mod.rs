@@ -24,7 +24,7 @@ pub(crate) use head::ledger::HeadPolicy;
 pub use home::StepRef;
 pub(crate) use home::{Home, Opened, Runtime};
 pub use lease::LeaseRef;
-pub(crate) use lease::{Claimed, Held, Leased, Renewed, lease_event};
+pub(crate) use lease::{Binding, Claimed, Held, Leased, Renewed, lease_event};
 pub use limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE};
 pub use log::Durability;
 pub use log::batch::Appended;

@@ -10,8 +10,8 @@ use crate::genesis::GenesisError;
 use crate::id::RunId;
 use crate::io::Dir;
 use crate::journal::{
-    Actor, Claimed, Events, Held, Home, JournalError, LeaseRef, LockedLog, Log, Renewed,
-    lease_event, types,
+    Actor, Binding, Claimed, Events, Held, Home, JournalError, LeaseRef, LockedLog, Log, Renewed,
+    Unsynced, lease_event, types,
 };
 use crate::layout;
 use crate::workspace::Task;
@@ -65,7 +65,7 @@ impl Task {
         }
     }
 
-    /// The same, and waits so long for the task to be free. Whoever waits does not need the holder's clock:
+    /// The same, and waits so long for the task to be free (and then for locks, as any write does). Whoever waits does not need the holder's clock:
     /// a lease that gave no sign of life for all its time, as this process measures it, has expired.
     ///
     /// # Errors
@@ -132,11 +132,16 @@ impl Task {
             let lease = self.append_claim(&mut locked, &claimed)?;
             let runs = self.runs()?;
             match self.bind_runs(runs, &Held::check(&mut locked, &lease)?) {
-                Ok(bound) if bound.iter().any(|run| run.again) => {}
-                Ok(bound) => {
+                Ok(None) => {}
+                Ok(Some(bound)) => {
                     drop(locked);
-                    bound.iter().try_for_each(|run| run.unsynced.sync())?;
-                    return Ok(Tried::Claimed(Box::new(Lease::of(self, lease))));
+                    let lease = Lease::of(self, lease);
+                    if let Err(error) = bound.iter().try_for_each(Unsynced::sync) {
+                        // Nobody is told of it, so nobody has to wait for its time.
+                        let _ = lease.release();
+                        return Err(error.into());
+                    }
+                    return Ok(Tried::Claimed(Box::new(lease)));
                 }
                 Err((run, source)) => {
                     give_up(&mut locked, &lease, claimed);
@@ -162,24 +167,36 @@ impl Task {
     }
 
     /// Binds every run that is not complete, also behind one that cannot be bound: older workers are to be
-    /// shut out of as many as can be. All together wait for locks no longer than one write does.
+    /// shut out of as many as can be. All together wait for locks no longer than one write does. `None` if
+    /// one of them knows the token from another claim.
     fn bind_runs(
         &self,
         runs: Vec<RunId>,
         held: &Held<'_>,
-    ) -> Result<Vec<BoundRun>, (RunId, JournalError)> {
+    ) -> Result<Option<Vec<Unsynced>>, (RunId, JournalError)> {
         let begun = Instant::now();
         let (mut bound, mut failed) = (Vec::new(), None);
+        let (mut new, mut is_taken) = (Vec::new(), false);
         for run in runs {
             let mut home = self.context(&run).home().without_caller();
             let left = home.runtime.lock_timeout.saturating_sub(begun.elapsed());
             home.runtime.lock_timeout = left.max(SHORTEST);
             match bind_run(&home, held) {
-                Ok(run) => bound.extend(run),
+                Ok(None) => {}
+                Ok(Some(BoundRun { binding, unsynced })) => {
+                    match binding {
+                        Binding::New(event) => new.push(event),
+                        // One journal may stand under two names.
+                        Binding::Known(Some(event)) if new.contains(&event) => {}
+                        Binding::Known(_) => is_taken = true,
+                        Binding::Closed => {}
+                    }
+                    bound.push(unsynced);
+                }
                 Err(error) => failed = failed.or(Some((run, error))),
             }
         }
-        failed.map_or(Ok(bound), Err)
+        failed.map_or(Ok((!is_taken).then_some(bound)), Err)
     }
 
     fn held(&self, standing: Standing) -> LeaseError {

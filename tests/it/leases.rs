@@ -519,3 +519,35 @@ fn a_heartbeat_does_without_the_hint_and_tells_when_it_cannot_renew() {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn a_journal_that_stands_under_two_names_is_bound_once() {
+    let test = TestWorkspace::new().unwrap();
+    let run = test.start_run("RUN-1").unwrap();
+    let copy = run.run_path().with_file_name("RUN-2");
+    std::fs::create_dir_all(copy.join("journal")).unwrap();
+    for file in ["run.json", "journal/events.jsonl", "journal/.lock"] {
+        std::fs::hard_link(run.run_path().join(file), copy.join(file)).unwrap();
+    }
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    assert_eq!(types(&run), ["lease_bound"]);
+    lease.task().run("RUN-1").unwrap().context().append(Event::new("worked")).unwrap();
+}
+
+#[test]
+fn a_kept_writer_does_not_follow_its_run_to_another_task() {
+    let test = TestWorkspace::new().unwrap();
+    let run = test.start_run("RUN-1").unwrap();
+    let other = test.workspace().create_task("TASK-2", Default::default()).unwrap();
+    other.start_run_as("RUN-2").unwrap();
+    let lease = test.task().claim("worker-1", MINUTE).unwrap();
+    let kept = lease.task().run("RUN-1").unwrap().context().journal().unwrap();
+    kept.append(Event::new("here")).unwrap();
+    let there = other.path().join("runs/RUN-1");
+    std::fs::rename(run.run_path(), &there).unwrap();
+    let others = other.claim("worker-2", MINUTE).unwrap();
+    let ctx = others.task().run("RUN-1").unwrap().context().clone();
+    ctx.append(Event::new("there")).unwrap();
+    assert!(matches!(kept.append(Event::new("stale")), Err(JournalError::Removed { .. })));
+    assert_eq!(types(&ctx), ["lease_bound", "here", "lease_bound", "there"]);
+}
