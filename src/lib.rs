@@ -83,6 +83,11 @@
 //! | `session` `approval` | [`Session`]s with providers; [`Approval`]s: questions to people |
 //! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
+//! | `program` | `Program`: somebody else's executable as a node |
+//! | `node` | [`Node`]: what a flow runs |
+//! | `contract` | plans and reports, and the roles that write them |
+//! | `flow` | `Flow`: nodes and edges, run from where they stand |
+//! | `lineage` | `Lineage`: which step made what, from what |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
 //! | `testing` | a workspace for tests (feature `testing`) |
 //!
@@ -129,6 +134,16 @@ pub mod index;
 
 mod step;
 
+mod program;
+
+mod node;
+
+mod contract;
+
+mod flow;
+
+mod lineage;
+
 mod repair;
 
 #[cfg(feature = "testing")]
@@ -159,11 +174,12 @@ pub use journal::{
 pub use lease::{Heartbeat, Lease, LeaseError, LeaseState};
 pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
+pub use node::Node;
 pub use receipt::{Command, CommandError, CommandOutcome, Commands, Receipt, Rejection};
 pub use repair::RepairPlan;
 pub use session::{Session, SessionError, SessionState, SessionStatus};
 pub use status::{Outcome, RunStatus, TaskStatus};
-pub use step::{Signal, Step, StepContext, StepError, StepFailure, StepResult};
+pub use step::{Cancel, Signal, Step, StepContext, StepError, StepFailure, StepResult};
 pub use work::{Claim, ClaimRef, Queue, Work, WorkError, WorkItem, WorkState};
 pub use workspace::{
     Completion, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport, Workspace,

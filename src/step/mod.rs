@@ -5,6 +5,7 @@
 //! and lineage from that one call.
 
 mod attempt;
+mod cancel;
 mod error;
 mod history;
 mod run;
@@ -12,6 +13,7 @@ mod signal;
 mod spec;
 mod step_context;
 
+pub use cancel::Cancel;
 pub use error::{StepError, StepFailure};
 pub use signal::{Signal, StepResult};
 pub use spec::Step;

@@ -53,11 +53,12 @@ impl RunContext {
         step: impl Into<Step>,
         body: impl FnOnce(&StepContext) -> StepResult,
     ) -> Result<Signal, StepFailure> {
-        let attempt = match Attempt::begin(self, &step.into())? {
+        let step = step.into();
+        let attempt = match Attempt::begin(self, &step)? {
             Begun::Complete(signal) => return Ok(signal),
             Begun::Attempt(attempt) => attempt,
         };
-        let context = StepContext::new(self, attempt);
+        let context = StepContext::new(self, attempt, step.cancel().clone());
         let returned = catch_unwind(AssertUnwindSafe(|| body(&context)));
         let (attempt, ending) = context.finish();
         match returned {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::StepFailure;
+use super::{Cancel, StepFailure};
 use crate::id::{IdError, StepName};
 use crate::json;
 use crate::name::ArtifactName;
@@ -23,12 +23,13 @@ pub struct Step {
     name: String,
     config: Option<Result<Box<RawValue>, String>>,
     inputs: Vec<ArtifactName>,
+    cancel: Cancel,
 }
 
 impl Step {
     /// A step. Its name follows the rule of ids: `A-Z a-z 0-9 . _ -`.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), config: None, inputs: Vec::new() }
+        Self { name: name.into(), config: None, inputs: Vec::new(), cancel: Cancel::new() }
     }
 
     /// The configuration, as it is rendered for this run: it is recorded when the step starts, and
@@ -48,6 +49,16 @@ impl Step {
     pub fn input(mut self, input: impl Into<ArtifactName>) -> Self {
         self.inputs.push(input.into());
         self
+    }
+
+    /// What tells the body that it should end: it asks [`StepContext::cancel`](super::StepContext::cancel).
+    pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
+        self.cancel = cancel.clone();
+        self
+    }
+
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 
     pub(super) fn checked_name(&self) -> Result<StepName, IdError> {

@@ -7,9 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Signal;
 use super::attempt::Attempt;
 use super::history::{Completed, Failed, Input, Output, STREAM};
+use super::{Cancel, Signal};
 use crate::artifact::{
     Artifact, ArtifactError, ArtifactReader, HomeWriter, Last, StagedWriter, Transaction, to_json,
 };
@@ -29,6 +29,7 @@ pub struct StepContext {
     attempt: Attempt,
     writer: Arc<HomeWriter>,
     work: Mutex<Work>,
+    cancel: Cancel,
 }
 
 #[derive(Debug)]
@@ -38,12 +39,13 @@ struct Work {
 }
 
 impl StepContext {
-    pub(super) fn new(context: &RunContext, attempt: Attempt) -> Self {
+    pub(super) fn new(context: &RunContext, attempt: Attempt, cancel: Cancel) -> Self {
         let context = context.clone().with_step(attempt.step_ref());
         let writer = context.writer();
         let transaction = Transaction::new(Arc::clone(&writer));
         let inputs = attempt.payload.inputs.clone();
-        Self { context, attempt, writer, work: Mutex::new(Work { transaction, inputs }) }
+        let work = Mutex::new(Work { transaction, inputs });
+        Self { context, attempt, writer, work, cancel }
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
@@ -61,6 +63,12 @@ impl StepContext {
     #[must_use]
     pub fn attempt(&self) -> u64 {
         self.attempt.number
+    }
+
+    /// What tells the body that it should end. It may ask now and then, and return an error if so.
+    #[must_use]
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 
     /// The run's context, inside this attempt: its [`env`](RunContext::env) makes a child process

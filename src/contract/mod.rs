@@ -1,0 +1,1 @@
+//! Plans and reports, and the roles that write them.

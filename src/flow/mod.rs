@@ -1,0 +1,1 @@
+//! Flows: nodes, and edges by signal.

@@ -1,0 +1,5 @@
+//! Programs: somebody else's executable as a node.
+
+/// An executable.
+#[derive(Debug, Clone)]
+pub struct Program {}
