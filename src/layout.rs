@@ -28,6 +28,8 @@ pub(crate) const LOCK_OF_EVENTS: &str = ".lock";
 pub(crate) const HEAD: &str = ".head";
 /// In a task's.
 pub(crate) const LEASE: &str = ".lease";
+/// Locked by whoever runs a flow in a run of the task.
+pub(crate) const FLOW: &str = ".flow";
 #[cfg(feature = "sqlite")]
 pub(crate) const INDEX: &str = ".index";
 pub(crate) const TMP: &str = ".tmp";

@@ -164,6 +164,10 @@ pub use context::{ContextError, JournalWriter, RunContext};
 pub use digest::{Digest, DigestError};
 pub use error::IoError;
 pub use finding::{Code, Finding, Place, Severity};
+pub use flow::{
+    Flow, FlowBuilder, FlowDefect, FlowDefects, FlowDefinition, FlowError, FlowRunner, Retry,
+    Target,
+};
 pub use genesis::{GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
 pub use journal::{

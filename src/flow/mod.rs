@@ -1,1 +1,32 @@
-//! Flows: nodes, and edges by signal.
+//! Flows: nodes, and edges by signal, for those who have no graph engine of their own.
+//!
+//! A flow is a small engine over [`RunContext::step`](crate::RunContext::step): each visit of a node is a step,
+//! or a turn of one. It keeps nothing in memory that the journal does not say: where it stands is the last
+//! step that it started, and how that ended; whoever runs it after a crash goes on from there. In
+//! reading order: what a flow is (`definition`, `edge`, `retry`), how one is built (`builder`) and checked
+//! (`check`), drawn (`mermaid`) and recorded (`recorded`); where it stands (`walk`), who may
+//! run it (`hold`), and how it runs (`runner`, `running`).
+
+mod builder;
+mod check;
+mod definition;
+mod edge;
+mod error;
+#[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
+mod flow;
+mod hold;
+mod mermaid;
+mod recorded;
+mod retry;
+mod runner;
+mod running;
+mod walk;
+
+pub use builder::FlowBuilder;
+pub use check::{FlowDefect, FlowDefects};
+pub use definition::FlowDefinition;
+pub use edge::Target;
+pub use error::FlowError;
+pub use flow::Flow;
+pub use retry::Retry;
+pub use runner::FlowRunner;

@@ -143,6 +143,12 @@ impl Event {
         self
     }
 
+    /// Metadata that is a JSON object on one line already.
+    pub(crate) fn metadata_json(mut self, metadata: &str) -> Self {
+        self.metadata = Some(metadata.to_owned());
+        self
+    }
+
     /// The stream that the event belongs to; versions count within (kind, id).
     pub fn stream(mut self, kind: impl Into<String>, id: impl Into<String>) -> Self {
         self.stream = Some((kind.into(), id.into()));

@@ -12,6 +12,8 @@ pub(crate) const LEASE_BOUND: &str = "lease_bound";
 pub(crate) const RUN_STATUS_CHANGED: &str = "run_status_changed";
 pub(crate) const RUN_REPAIRED: &str = "run_repaired";
 pub(crate) const EXECUTION_COMPLETE: &str = "execution_complete";
+pub(crate) const FLOW_STARTED: &str = "flow_started";
+pub(crate) const LOOP_ITERATION: &str = "loop_iteration";
 pub(crate) const STEP_STARTED: &str = "step_started";
 pub(crate) const STEP_COMPLETED: &str = "step_completed";
 pub(crate) const STEP_FAILED: &str = "step_failed";
@@ -53,7 +55,8 @@ pub(crate) fn is_reserved(event_type: &str) -> bool {
             | STEP_STARTED
             | STEP_COMPLETED
             | STEP_FAILED
-            | "loop_iteration"
+            | LOOP_ITERATION
+            | FLOW_STARTED
             | ARTIFACT_WRITTEN
             | ARTIFACT_REMOVED
             | ARTIFACT_ADOPTED
@@ -78,7 +81,7 @@ pub(crate) const LAST_IS_ASKED: &[&str] =
 
 /// Kinds of streams whose versions mean something to the library.
 pub(crate) const RESERVED_KINDS: &[&str] =
-    &["artifact", "step", "lease", "checkpoint", "work", "session", "approval"];
+    &["artifact", "step", "flow", "lease", "checkpoint", "work", "session", "approval"];
 
 /// How the library's own idempotency keys begin.
 pub(crate) const RESERVED_KEYS: &[&str] = &[

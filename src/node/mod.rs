@@ -30,3 +30,13 @@ impl<F: Fn(&StepContext) -> StepResult + Send + Sync> Node for F {
         self(s)
     }
 }
+
+impl Node for Program {
+    fn run(&self, _: &StepContext) -> StepResult {
+        Ok("success".into())
+    }
+
+    fn program(&self) -> Option<&Program> {
+        Some(self)
+    }
+}

@@ -94,11 +94,25 @@ pub enum StepFailure {
     /// The text cannot name a step.
     #[error("the step cannot start")]
     BadName(#[from] IdError),
-    /// The configuration cannot be written as JSON.
-    #[error("the configuration of step {step} is not JSON")]
+    /// Its turns are done one after the other, and it is not this one's turn.
+    #[error(
+        "turn {turn} of step {step} cannot start: the next one to be done is turn {next}; turns count from 1"
+    )]
+    TurnOutOfOrder {
+        /// The step.
+        step: StepName,
+        /// The turn that was asked for.
+        turn: u64,
+        /// The one that is to be done.
+        next: u64,
+    },
+    /// The configuration, or the item of a turn, cannot be written as JSON.
+    #[error("the {what} of step {step} is not JSON")]
     BadConfig {
         /// The step.
         step: StepName,
+        /// `configuration` or `item`.
+        what: &'static str,
         /// Why.
         source: serde_json::Error,
     },

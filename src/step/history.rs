@@ -10,87 +10,131 @@ use crate::journal::{JournalError, LockedLog, Record, types};
 use crate::name::ArtifactName;
 
 /// The kind of the streams of steps; their ids are the names.
-pub(super) const STREAM: &str = "step";
+pub(crate) const STREAM: &str = "step";
 
 /// An artifact that a step read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Input {
-    pub(super) path: ArtifactName,
-    pub(super) digest: Digest,
+pub(crate) struct Input {
+    pub(crate) path: ArtifactName,
+    pub(crate) digest: Digest,
     /// Its version in the journal; `None` for a file that the journal does not know with this digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) version: Option<u64>,
+    pub(crate) version: Option<u64>,
 }
 
 /// An artifact that a step wrote or, without a digest, removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Output {
-    pub(super) path: ArtifactName,
+pub(crate) struct Output {
+    pub(crate) path: ArtifactName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) digest: Option<Digest>,
+    pub(crate) digest: Option<Digest>,
+}
+
+/// The payload of `loop_iteration`, with which a turn of a step begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Iteration {
+    /// The turn, from 1.
+    pub(crate) index: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) item: Option<Box<RawValue>>,
 }
 
 /// The payload of `step_started`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Started {
-    pub(super) attempt: u64,
+pub(crate) struct Started {
+    pub(crate) attempt: u64,
+    #[serde(default = "first_turn", skip_serializing_if = "is_first_turn")]
+    pub(crate) turn: u64,
     #[serde(default)]
-    pub(super) inputs: Vec<Input>,
+    pub(crate) inputs: Vec<Input>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) config: Option<Box<RawValue>>,
+    pub(crate) config: Option<Box<RawValue>>,
+}
+
+impl Started {
+    pub(super) fn config_digest(&self) -> Option<Digest> {
+        self.config.as_ref().map(|config| Digest::of(config.get().as_bytes()))
+    }
 }
 
 /// The payload of `step_completed`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Completed {
-    pub(super) attempt: u64,
-    pub(super) signal: Signal,
-    pub(super) inputs: Vec<Input>,
-    pub(super) outputs: Vec<Output>,
-    pub(super) duration_ms: u64,
+pub(crate) struct Completed {
+    pub(crate) attempt: u64,
+    #[serde(default = "first_turn", skip_serializing_if = "is_first_turn")]
+    pub(crate) turn: u64,
+    pub(crate) signal: Signal,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<Output>,
+    /// The digest of the configuration, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) config: Option<Digest>,
+    /// The attempt that was not done again, since nothing had changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) same_as: Option<u64>,
+    pub(crate) duration_ms: u64,
 }
 
 /// The payload of `step_failed`: the error and its causes, outermost first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Failed {
-    pub(super) attempt: u64,
-    pub(super) error: Vec<String>,
-    pub(super) duration_ms: u64,
+pub(crate) struct Failed {
+    pub(crate) attempt: u64,
+    #[serde(default = "first_turn", skip_serializing_if = "is_first_turn")]
+    pub(crate) turn: u64,
+    pub(crate) error: Vec<String>,
+    pub(crate) duration_ms: u64,
+}
+
+fn first_turn() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_first_turn(turn: &u64) -> bool {
+    *turn == 1
 }
 
 /// How far a step has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// The attempt that this `step_started` began has not ended.
-    Open(EventId),
-    Completed(Signal),
+#[derive(Debug, Clone)]
+pub(crate) enum Progress {
+    /// The attempt has not ended.
+    Open,
+    Completed(Box<Completed>),
     Failed,
 }
 
 /// The last attempt of a step, and how that went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LastAttempt {
-    pub(super) number: u64,
-    pub(super) progress: Progress,
-    /// Where the record that says so stands.
-    pub(super) offset: u64,
+#[derive(Debug, Clone)]
+pub(crate) struct LastAttempt {
+    pub(crate) number: u64,
+    pub(crate) turn: u64,
+    pub(crate) progress: Progress,
+    /// The record that says so: the start of an open attempt, the end of another.
+    pub(crate) record: EventId,
+    /// Where that stands.
+    pub(crate) offset: u64,
 }
 
 impl LastAttempt {
     /// What a record says of a step's last attempt, if it says something.
-    pub(super) fn of(record: &Record) -> Result<Option<Self>, JournalError> {
-        let (number, progress) = match record.event_type() {
+    pub(crate) fn of(record: &Record) -> Result<Option<Self>, JournalError> {
+        let (number, turn, progress) = match record.event_type() {
             types::STEP_STARTED => {
-                (record.payload::<Started>()?.attempt, Progress::Open(record.event_id()))
+                let started: Started = record.payload()?;
+                (started.attempt, started.turn, Progress::Open)
             }
             types::STEP_COMPLETED => {
                 let completed: Completed = record.payload()?;
-                (completed.attempt, Progress::Completed(completed.signal))
+                (completed.attempt, completed.turn, Progress::Completed(Box::new(completed)))
             }
-            types::STEP_FAILED => (record.payload::<Failed>()?.attempt, Progress::Failed),
+            types::STEP_FAILED => {
+                let failed: Failed = record.payload()?;
+                (failed.attempt, failed.turn, Progress::Failed)
+            }
             _ => return Ok(None),
         };
-        Ok(Some(Self { number, progress, offset: record.offset() }))
+        let (record, offset) = (record.event_id(), record.offset());
+        Ok(Some(Self { number, turn, progress, record, offset }))
     }
 
     /// That of this step, if it was ever started.
@@ -101,4 +145,32 @@ impl LastAttempt {
         let last = locked.last(STREAM, step.as_str())?;
         last.map_or(Ok(None), |record| Self::of(&record))
     }
+
+    /// What the step signalled, and the record that says so, if it completed.
+    pub(super) fn completed(self) -> Option<Ended> {
+        match self.progress {
+            Progress::Completed(completed) => {
+                Some(Ended { signal: completed.signal, record: self.record })
+            }
+            Progress::Open | Progress::Failed => None,
+        }
+    }
+}
+
+/// The end of a step that completed.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) signal: Signal,
+    /// The `step_completed`.
+    pub(crate) record: EventId,
+}
+
+/// The key of the end of an attempt.
+pub(super) fn end_key(step: &StepName, attempt: u64) -> String {
+    format!("step-end:{step}:{attempt}")
+}
+
+/// The key of the record with which a turn begins.
+pub(super) fn turn_key(step: &StepName, turn: u64) -> String {
+    format!("loop:{step}:{turn}")
 }

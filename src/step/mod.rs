@@ -5,6 +5,7 @@
 //! and lineage from that one call.
 
 mod attempt;
+mod begin;
 mod cancel;
 mod error;
 mod history;
@@ -12,6 +13,13 @@ mod run;
 mod signal;
 mod spec;
 mod step_context;
+mod turn;
+mod unrun;
+
+pub(crate) use history::{LastAttempt, Progress};
+pub(crate) use run::Done;
+pub(crate) use spec::Origin;
+pub(crate) use unrun::give_up;
 
 pub use cancel::Cancel;
 pub use error::{StepError, StepFailure};

@@ -4,13 +4,22 @@ use std::any::Any;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::attempt::{Attempt, Begun};
-use super::history::{LastAttempt, Progress, STREAM};
+use super::attempt::Attempt;
+use super::begin::{Begun, begin};
+use super::history::{Ended, LastAttempt, STREAM};
 use super::step_context::record_failure;
 use super::{Signal, Step, StepContext, StepFailure, StepResult};
 use crate::artifact::ArtifactError;
 use crate::context::RunContext;
+use crate::id::EventId;
 use crate::journal::JournalError;
+
+/// What became of a step, as far as the journal says it.
+pub(crate) enum Done {
+    Completed(Ended),
+    /// It failed, and this record says so.
+    Failed(StepFailure, EventId),
+}
 
 impl RunContext {
     /// Does a piece of work once: disk-in, disk-out.
@@ -53,36 +62,48 @@ impl RunContext {
         step: impl Into<Step>,
         body: impl FnOnce(&StepContext) -> StepResult,
     ) -> Result<Signal, StepFailure> {
-        let step = step.into();
-        let attempt = match Attempt::begin(self, &step)? {
-            Begun::Complete(signal) => return Ok(signal),
-            Begun::Attempt(attempt) => attempt,
+        match self.run_step(&step.into(), body)? {
+            Done::Completed(ended) => Ok(ended.signal),
+            Done::Failed(failure, _) => Err(failure),
+        }
+    }
+
+    /// The same for somebody who goes on from the record of its end.
+    pub(crate) fn run_step(
+        &self,
+        step: &Step,
+        body: impl FnOnce(&StepContext) -> StepResult,
+    ) -> Result<Done, StepFailure> {
+        let attempt = match begin(self, step)? {
+            Begun::Complete(ended) => return Ok(Done::Completed(ended)),
+            Begun::Failed(failure, record) => return Ok(Done::Failed(failure, record)),
+            Begun::Attempt(attempt) => *attempt,
         };
         let context = StepContext::new(self, attempt, step.cancel().clone());
         let returned = catch_unwind(AssertUnwindSafe(|| body(&context)));
         let (attempt, ending) = context.finish();
         match returned {
             Ok(Ok(signal)) => match ending.complete(&attempt, &signal) {
-                Ok(()) => Ok(signal),
-                Err(error) => Err(self.not_committed(&attempt, error)),
+                Ok(record) => Ok(Done::Completed(Ended { signal, record })),
+                Err(error) => self.not_committed(&attempt, error),
             },
             Ok(Err(error)) => {
                 drop(ending);
-                Err(self.failed(&attempt, error.into_inner()))
+                self.failed(&attempt, error.into_inner())
             }
             Err(panic) => {
                 drop(ending);
                 let message = panic_message(panic.as_ref());
-                self.record(&attempt, vec![format!("panicked: {message}")])?;
-                let (step, attempt) = (attempt.step.clone(), attempt.number);
-                Err(StepFailure::Panicked { step, attempt, message })
+                let record = self.record(&attempt, vec![format!("panicked: {message}")])?;
+                let (step, attempt) = (attempt.step.clone(), attempt.number());
+                Ok(Done::Failed(StepFailure::Panicked { step, attempt, message }, record))
             }
         }
     }
 
     /// What a step signalled, `None` while it is not complete: for whoever routes, when the nodes are
     /// other processes. It reads the whole journal, each time. Takes no lock and syncs nothing: of a step
-    /// that ends just now, a power cut may still lose the end.
+    /// that ends just now, a power cut may still lose the end. Of a step with turns it is the last one.
     ///
     /// # Errors
     /// Where the journal cannot be read.
@@ -91,38 +112,38 @@ impl RunContext {
         for record in self.events()?.in_stream(STREAM, step) {
             last = LastAttempt::of(&record?)?.or(last);
         }
-        Ok(match last.map(|last| last.progress) {
-            Some(Progress::Completed(signal)) => Some(signal),
-            _ => None,
-        })
+        Ok(last.and_then(LastAttempt::completed).map(|ended| ended.signal))
     }
 
     /// The outputs could not be committed, or only in part be put in place.
-    fn not_committed(&self, attempt: &Attempt, error: ArtifactError) -> StepFailure {
+    fn not_committed(&self, attempt: &Attempt, error: ArtifactError) -> Result<Done, StepFailure> {
         let step = attempt.step.clone();
         match error {
             ArtifactError::CommittedNotApplied { .. }
             | ArtifactError::Journal(JournalError::NotDurable { .. }) => {
-                StepFailure::Unfinished { step, source: error }
+                Err(StepFailure::Unfinished { step, source: error })
             }
             ArtifactError::Journal(
                 source @ (JournalError::StepSuperseded { .. }
                 | JournalError::LeaseLost { .. }
                 | JournalError::LeaseRequired { .. }
                 | JournalError::Closed { .. }),
-            ) => StepFailure::Journal { step, source },
+            ) => Err(StepFailure::Journal { step, source }),
             refused => self.failed(attempt, Box::new(refused)),
         }
     }
 
-    fn failed(&self, attempt: &Attempt, error: Box<dyn Error + Send + Sync>) -> StepFailure {
-        if let Err(not_recorded) = self.record(attempt, chain(error.as_ref())) {
-            return not_recorded;
-        }
-        StepFailure::Failed { step: attempt.step.clone(), attempt: attempt.number, source: error }
+    fn failed(
+        &self,
+        attempt: &Attempt,
+        error: Box<dyn Error + Send + Sync>,
+    ) -> Result<Done, StepFailure> {
+        let record = self.record(attempt, chain(error.as_ref()))?;
+        let (step, attempt) = (attempt.step.clone(), attempt.number());
+        Ok(Done::Failed(StepFailure::Failed { step, attempt, source: error }, record))
     }
 
-    fn record(&self, attempt: &Attempt, error: Vec<String>) -> Result<(), StepFailure> {
+    fn record(&self, attempt: &Attempt, error: Vec<String>) -> Result<EventId, StepFailure> {
         record_failure(self, attempt, error)
             .map_err(|source| StepFailure::Journal { step: attempt.step.clone(), source })
     }

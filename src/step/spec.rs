@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Cancel, StepFailure};
-use crate::id::{IdError, StepName};
+use crate::id::{EventId, IdError, StepName};
 use crate::json;
 use crate::name::ArtifactName;
 
@@ -21,25 +21,46 @@ use crate::name::ArtifactName;
 #[must_use = "a step does nothing until it is run"]
 pub struct Step {
     name: String,
-    config: Option<Result<Box<RawValue>, String>>,
+    config: Option<Rendered>,
     inputs: Vec<ArtifactName>,
+    turn: Option<u64>,
+    item: Option<Rendered>,
+    unless_unchanged: bool,
     cancel: Cancel,
+    origin: Option<Origin>,
+}
+
+/// A value as JSON on one line, or why it is none.
+type Rendered = Result<Box<RawValue>, String>;
+
+/// What led to a step, where somebody routes by the journal.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// The record that led to it.
+    pub(crate) causation: Option<EventId>,
+    /// Stands in the records with which an attempt begins.
+    pub(crate) metadata: String,
 }
 
 impl Step {
     /// A step. Its name follows the rule of ids: `A-Z a-z 0-9 . _ -`.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), config: None, inputs: Vec::new(), cancel: Cancel::new() }
+        Self {
+            name: name.into(),
+            config: None,
+            inputs: Vec::new(),
+            turn: None,
+            item: None,
+            unless_unchanged: false,
+            cancel: Cancel::new(),
+            origin: None,
+        }
     }
 
     /// The configuration, as it is rendered for this run: it is recorded when the step starts, and
     /// it is all the configuration that the body reads.
     pub fn config<T: Serialize + ?Sized>(mut self, config: &T) -> Self {
-        self.config = Some(
-            json::on_one_line(config)
-                .and_then(RawValue::from_string)
-                .map_err(|error| error.to_string()),
-        );
+        self.config = Some(rendered(config));
         self
     }
 
@@ -51,33 +72,125 @@ impl Step {
         self
     }
 
+    /// Which turn of a loop this is, from 1; without it, the first. Each turn is done once, one after
+    /// the other, in attempts of its own; the first attempt of a turn begins with `loop_iteration`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+    /// # let task = runjournal::Workspace::open_or_create(&root)?
+    /// #     .open_or_create_task("TASK-1", runjournal::TaskOptions::default())?;
+    /// # let ctx = task.open_or_start_run("RUN-1")?;
+    /// use runjournal::{ArtifactName, Signal, Step};
+    ///
+    /// for (turn, page) in (1..).zip(["start", "end"]) {
+    ///     // Called again after a crash, it goes on with the page that was not done.
+    ///     ctx.step(Step::new("fetch").turn(turn).item(page), |s| {
+    ///         let page: String = s.item()?;
+    ///         s.write_bytes(ArtifactName::new(format!("pages/{page}.html"))?, b"...")?;
+    ///         Ok(Signal::new("fetched"))
+    ///     })?;
+    /// }
+    /// # assert_eq!(ctx.artifacts().list()?.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn turn(mut self, turn: u64) -> Self {
+        self.turn = Some(turn);
+        self
+    }
+
+    /// What this turn is for: it is recorded when the turn begins. To ask for a turn that was begun, or is
+    /// complete, for another item is an error.
+    pub fn item<T: Serialize + ?Sized>(mut self, item: &T) -> Self {
+        self.item = Some(rendered(item));
+        self
+    }
+
+    /// Does not do a turn again that has nothing new: where the turn before it completed with the same
+    /// configuration, each artifact that it read has the same digest still, and what it wrote is in place,
+    /// this one is recorded as complete, with the signal of that one. For work that is a function of its
+    /// artifacts and its configuration alone.
+    pub fn skip_if_unchanged(mut self) -> Self {
+        self.unless_unchanged = true;
+        self
+    }
+
     /// What tells the body that it should end: it asks [`StepContext::cancel`](super::StepContext::cancel).
     pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.clone();
         self
     }
 
-    pub(super) fn cancel(&self) -> &Cancel {
+    pub(crate) fn led_to_by(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    pub(crate) fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
-    pub(super) fn checked_name(&self) -> Result<StepName, IdError> {
+    pub(crate) fn checked_name(&self) -> Result<StepName, IdError> {
         StepName::new(self.name.as_str())
     }
 
-    pub(super) fn rendered_config(
+    pub(crate) fn rendered_config(
         &self,
         step: &StepName,
     ) -> Result<Option<Box<RawValue>>, StepFailure> {
-        self.config.clone().transpose().map_err(|message| StepFailure::BadConfig {
-            step: step.clone(),
-            source: serde::ser::Error::custom(message),
-        })
+        or_bad(self.config.as_ref(), step, "configuration")
     }
 
-    pub(super) fn inputs(&self) -> &[ArtifactName] {
+    pub(crate) fn rendered_item(
+        &self,
+        step: &StepName,
+    ) -> Result<Option<Box<RawValue>>, StepFailure> {
+        or_bad(self.item.as_ref(), step, "item")
+    }
+
+    pub(crate) fn inputs(&self) -> &[ArtifactName] {
         &self.inputs
     }
+
+    /// The turn, where somebody counts them.
+    pub(super) fn counted_turn(&self) -> Option<u64> {
+        self.turn
+    }
+
+    /// True if somebody gave it a turn or an item.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.turn.is_some() || self.item.is_some()
+    }
+
+    pub(super) fn turn_or_first(&self) -> u64 {
+        self.turn.unwrap_or(1)
+    }
+
+    pub(crate) fn skips_unchanged(&self) -> bool {
+        self.unless_unchanged
+    }
+
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+}
+
+fn rendered<T: Serialize + ?Sized>(value: &T) -> Rendered {
+    json::on_one_line(value).and_then(RawValue::from_string).map_err(|error| error.to_string())
+}
+
+fn or_bad(
+    value: Option<&Rendered>,
+    step: &StepName,
+    what: &'static str,
+) -> Result<Option<Box<RawValue>>, StepFailure> {
+    value.cloned().transpose().map_err(|message| StepFailure::BadConfig {
+        step: step.clone(),
+        what,
+        source: serde::ser::Error::custom(message),
+    })
 }
 
 impl From<&str> for Step {

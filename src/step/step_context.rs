@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::attempt::Attempt;
-use super::history::{Completed, Failed, Input, Output, STREAM};
+use super::history::{Completed, Failed, Input, Output, STREAM, end_key};
 use super::{Cancel, Signal};
 use crate::artifact::{
     Artifact, ArtifactError, ArtifactReader, HomeWriter, Last, StagedWriter, Transaction, to_json,
@@ -16,7 +17,7 @@ use crate::artifact::{
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::id::StepName;
+use crate::id::{EventId, StepName};
 use crate::journal::{Appended, Durability, Event, JournalError, LockedLog, types};
 use crate::name::ArtifactName;
 
@@ -62,7 +63,21 @@ impl StepContext {
     /// The attempt, from 1.
     #[must_use]
     pub fn attempt(&self) -> u64 {
-        self.attempt.number
+        self.attempt.number()
+    }
+
+    /// The turn of the loop, from 1; 1 where nobody counts.
+    #[must_use]
+    pub fn turn(&self) -> u64 {
+        self.attempt.payload.turn
+    }
+
+    /// What this turn is for.
+    ///
+    /// # Errors
+    /// Where it does not have that shape; a turn without one reads as `null`.
+    pub fn item<T: DeserializeOwned>(&self) -> Result<T, ArtifactError> {
+        self.given(self.attempt.item.as_deref())
     }
 
     /// What tells the body that it should end. It may ask now and then, and return an error if so.
@@ -83,8 +98,11 @@ impl StepContext {
     /// # Errors
     /// Where it does not have that shape; a step without one reads as `null`.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, ArtifactError> {
-        let json = self.attempt.payload.config.as_ref().map_or("null", |config| config.get());
-        serde_json::from_str(json).map_err(|source| {
+        self.given(self.attempt.payload.config.as_deref())
+    }
+
+    fn given<T: DeserializeOwned>(&self, json: Option<&RawValue>) -> Result<T, ArtifactError> {
+        serde_json::from_str(json.map_or("null", RawValue::get)).map_err(|source| {
             let path = self.context.journal_path();
             ArtifactError::Json { path, source }
         })
@@ -292,26 +310,30 @@ impl Ending {
         mut self,
         attempt: &Attempt,
         signal: &Signal,
-    ) -> Result<(), ArtifactError> {
+    ) -> Result<EventId, ArtifactError> {
         for input in &self.inputs {
             self.transaction.sync_also(input.path.clone());
         }
         let outputs = self.transaction.all_staged();
         let outputs = outputs.map(|(path, digest)| Output { path: path.clone(), digest });
         let mut completed = Completed {
-            attempt: attempt.number,
+            attempt: attempt.number(),
+            turn: attempt.payload.turn,
             signal: signal.clone(),
             outputs: outputs.collect(),
             duration_ms: duration_ms(&self.context, attempt),
             inputs: self.inputs,
+            config: attempt.payload.config_digest(),
+            same_as: None,
         };
+        let id = self.context.runtime().next_event_id();
         let head = |locked: &mut LockedLog<'_>| {
             for input in completed.inputs.iter_mut().filter(|input| input.version.is_none()) {
                 input.version = Last::version(locked, &input.path, input.digest)?;
             }
-            Ok(Some(end(attempt, types::STEP_COMPLETED).payload(&completed)))
+            Ok(Some(end(attempt, types::STEP_COMPLETED, id).payload(&completed)))
         };
-        self.transaction.commit_with(head).map(|_| ())
+        self.transaction.commit_with(head).map(|_| id)
     }
 }
 
@@ -320,16 +342,19 @@ pub(super) fn record_failure(
     context: &RunContext,
     attempt: &Attempt,
     error: Vec<String>,
-) -> Result<(), JournalError> {
+) -> Result<EventId, JournalError> {
     let context = context.clone().with_step(attempt.step_ref());
     let duration_ms = duration_ms(&context, attempt);
-    let failed = Failed { attempt: attempt.number, error, duration_ms };
-    let event = end(attempt, types::STEP_FAILED).payload(&failed);
-    context.writer().append(std::slice::from_ref(&event), Durability::Durable).map(|_| ())
+    let (number, turn) = (attempt.number(), attempt.payload.turn);
+    let failed = Failed { attempt: number, turn, error, duration_ms };
+    let id = context.runtime().next_event_id();
+    let event = end(attempt, types::STEP_FAILED, id).payload(&failed);
+    context.writer().append(std::slice::from_ref(&event), Durability::Durable).map(|_| id)
 }
 
-fn end(attempt: &Attempt, event_type: &str) -> Event {
-    Event::new(event_type).stream(STREAM, attempt.step.as_str()).key(attempt.end_key())
+fn end(attempt: &Attempt, event_type: &str, id: EventId) -> Event {
+    let event = Event::new(event_type).stream(STREAM, attempt.step.as_str()).id(id);
+    event.key(end_key(&attempt.step, attempt.number()))
 }
 
 fn duration_ms(context: &RunContext, attempt: &Attempt) -> u64 {

@@ -62,12 +62,16 @@ impl Completion {
         self
     }
 
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    pub(super) fn reason(&self) -> Option<&str> {
+    pub(crate) fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
+    }
+
+    pub(crate) fn required(&self) -> &[ArtifactName] {
+        &self.required
     }
 
     /// The reports that the end requires, as they are; or those that keep the run from ending so.

@@ -343,3 +343,14 @@ fn note_run_started(
     let appended = locked.append(std::slice::from_ref(&started))?;
     appended.into_iter().next().ok_or_else(|| started.bad("it was not appended"))
 }
+
+impl RunContext {
+    /// The task that this context stands in, under its lease if it has one.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::TaskNotFound`] where there is none.
+    pub fn task(&self) -> Result<Task, WorkspaceError> {
+        let task = Task::open(self.root(), self.task_id().clone(), self.runtime())?;
+        Ok(Task { lease: self.lease_ref().cloned(), ..task })
+    }
+}

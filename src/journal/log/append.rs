@@ -53,12 +53,8 @@ impl LockedLog<'_> {
             return Ok(None);
         };
         let Some(first) = self.keyed(key)? else { return Ok(None) };
-        let conflict = |difference| JournalError::KeyConflict {
-            path: self.log.file.path().to_owned(),
-            key: key.clone(),
-            seq: first.first().map_or(0, Record::seq),
-            difference,
-        };
+        let seq = first.first().map_or(0, Record::seq);
+        let conflict = |difference| self.key_conflict(key, seq, difference);
         if first.len() != events.len() {
             return Err(conflict("number of events"));
         }
@@ -81,6 +77,17 @@ impl LockedLog<'_> {
             duplicate: true,
         });
         Ok(Some(appended.collect()))
+    }
+
+    /// The key stands already, and for something else.
+    pub(crate) fn key_conflict(
+        &self,
+        key: &str,
+        seq: u64,
+        difference: &'static str,
+    ) -> JournalError {
+        let path = self.log.file.path().to_owned();
+        JournalError::KeyConflict { path, key: key.to_owned(), seq, difference }
     }
 
     /// Refuses to go on behind damage. A closed journal does not go on in any case.

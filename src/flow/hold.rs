@@ -1,0 +1,86 @@
+//! Who may run a flow in a task: one runner, which holds the task's lease.
+
+use std::time::Duration;
+
+use super::{FlowDefinition, FlowError};
+use crate::context::RunContext;
+use crate::io::{Dir, LockFile};
+use crate::layout;
+use crate::lease::{Heartbeat, Lease, LeaseError};
+use crate::workspace::Task;
+
+/// The name under which flows claim their task. It is one for all, because the lock says who is alive: who
+/// has it takes over from a flow whose process died, without waiting for its lease to expire.
+const WORKER: &str = "flow";
+
+/// A runner's right to go on.
+pub(super) struct Hold {
+    /// The run, under the lease.
+    pub(super) ctx: RunContext,
+    /// `None` where the caller has a lease of its own, and keeps it up.
+    own: Option<Own>,
+}
+
+struct Own {
+    // In this order they are dropped: nobody may take the lock while the lease is renewed.
+    heartbeat: Heartbeat,
+    lease: Lease,
+    /// `None` where the one who holds it let its lease expire: it was stopped, or hangs.
+    _lock: Option<LockFile>,
+}
+
+impl Hold {
+    pub(super) fn take(
+        flow: &FlowDefinition,
+        ctx: &RunContext,
+        ttl: Duration,
+    ) -> Result<Self, FlowError> {
+        if ctx.lease_ref().is_some() {
+            return Ok(Self { ctx: ctx.clone(), own: None });
+        }
+        let task = ctx.task()?;
+        let running = |holder| FlowError::already_running(flow, ctx, holder);
+        let journal = Dir::open(&task.path().join(layout::JOURNAL_DIR))?;
+        let lock = journal.open_lock(layout::FLOW)?;
+        let has_lock = lock.try_exclusive()?;
+        let worker = if has_lock {
+            WORKER.to_owned()
+        } else {
+            if !has_expired(&task)? {
+                return Err(running(lock.holder()));
+            }
+            // Of several that see it expired, one gets it.
+            format!("{WORKER} {}", ctx.runtime().next_event_id())
+        };
+        let lease = match task.claim(&worker, ttl) {
+            Err(LeaseError::LeaseHeld { worker, expires_at, .. }) => {
+                return Err(running(format!(
+                    "worker {worker:?}, whose lease ends at {expires_at}"
+                )));
+            }
+            other => other?,
+        };
+        let heartbeat = lease.heartbeat()?;
+        let ctx = ctx.clone().with_lease(lease.lease_ref().clone());
+        Ok(Self { ctx, own: Some(Own { heartbeat, lease, _lock: has_lock.then_some(lock) }) })
+    }
+
+    /// Why the lease is lost, once that is known.
+    pub(super) fn lost(&self) -> Option<String> {
+        self.own.as_ref().and_then(|own| own.heartbeat.lost())
+    }
+
+    /// Lets others claim the task.
+    pub(super) fn release(self) {
+        if let Some(Own { heartbeat, lease, .. }) = self.own {
+            drop(heartbeat);
+            // Where it cannot be said, it ends with its time.
+            let _ = lease.release();
+        }
+    }
+}
+
+/// True if the lease of whoever has the lock is over.
+fn has_expired(task: &Task) -> Result<bool, FlowError> {
+    Ok(task.lease()?.is_some_and(|lease| lease.expired && !lease.released))
+}

@@ -1,0 +1,97 @@
+//! Running a flow: from where it stands, one visit after the other.
+
+use std::time::Duration;
+
+use super::hold::Hold;
+use super::running::Running;
+use super::walk::Walk;
+use super::{Flow, FlowError};
+use crate::context::RunContext;
+use crate::journal::JournalError;
+use crate::status::Outcome;
+use crate::step::{Cancel, StepFailure};
+use crate::workspace::WorkspaceError;
+
+/// How long a lease holds without a sign of life.
+const TTL: Duration = Duration::from_secs(60);
+
+/// A flow that is to be run in a run.
+#[must_use = "a flow does nothing until it is run"]
+pub struct FlowRunner<'a> {
+    flow: &'a Flow,
+    ctx: RunContext,
+    cancel: Cancel,
+    ttl: Duration,
+}
+
+impl<'a> FlowRunner<'a> {
+    pub(super) fn new(flow: &'a Flow, ctx: &RunContext) -> Self {
+        Self { flow, ctx: ctx.clone(), cancel: Cancel::new(), ttl: TTL }
+    }
+
+    /// What cancels it: before its next step, and in a step whose body asks
+    /// [`StepContext::cancel`](crate::StepContext::cancel), as programs do. The run then ends as failed, for
+    /// the reason `cancelled`.
+    pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
+        self.cancel = cancel.clone();
+        self
+    }
+
+    /// How long its lease holds without a sign of life, if its process is stopped or its machine dies; 60
+    /// seconds unless said otherwise. After a crash on this machine nobody has to wait for it.
+    pub fn lease(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Runs the flow from where it stands until it ends the run, and returns how that ended, also where it
+    /// ended before.
+    ///
+    /// It holds the task's lease, so that nobody else writes to the task; a context that has a lease is used
+    /// as it is. Each visit of a node is a step, durable when it ended. The process can be killed anywhere:
+    /// the next call goes on with the step that had not completed. An error without an edge leaves the run
+    /// open, and the next call tries that node again.
+    ///
+    /// # Errors
+    /// [`FlowError::AlreadyRunning`] where somebody runs a flow in the task;
+    /// [`FlowError::Unrouted`] and [`FlowError::LoopLimit`] where no edge says where to go;
+    /// [`FlowError::Step`] where a node failed and no edge is for that.
+    pub fn run(self) -> Result<Outcome, FlowError> {
+        let definition = self.flow.definition();
+        let walk = Walk::read(definition, &self.ctx)?;
+        if let Some(outcome) = walk.ended {
+            return Ok(outcome);
+        }
+        let hold = Hold::take(definition, &self.ctx, self.ttl)?;
+        let ended = self.run_held(&hold);
+        hold.release();
+        match ended {
+            Err(error) => self.unless_ended(error),
+            ended => ended,
+        }
+    }
+
+    fn run_held(&self, hold: &Hold) -> Result<Outcome, FlowError> {
+        let definition = self.flow.definition();
+        // Bound before it is read: what stands now, nobody else changes.
+        let walk = Walk::read(definition, &hold.ctx)?;
+        definition.record(&hold.ctx)?;
+        Running::new(self.flow, &self.cancel, hold, walk).run()
+    }
+
+    /// The error, unless the run was ended by somebody else meanwhile.
+    fn unless_ended(&self, error: FlowError) -> Result<Outcome, FlowError> {
+        let closed = matches!(
+            &error,
+            FlowError::Journal(JournalError::Closed { .. })
+                | FlowError::Step(StepFailure::Journal { source: JournalError::Closed { .. }, .. })
+                | FlowError::Workspace(
+                    WorkspaceError::EndedOtherwise { .. }
+                        | WorkspaceError::Journal(JournalError::Closed { .. })
+                )
+        );
+        let ended =
+            if closed { Walk::read(self.flow.definition(), &self.ctx)?.ended } else { None };
+        ended.ok_or(error)
+    }
+}

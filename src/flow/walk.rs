@@ -1,0 +1,202 @@
+//! Where a flow stands, from the journal alone: the step that it started last, and how that ended.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::FlowDefinition;
+use super::edge::On;
+use crate::context::RunContext;
+use crate::id::{EventId, StepName};
+use crate::journal::{JournalError, Record, types};
+use crate::json;
+use crate::status::{Completed, Moved, Outcome, RunStatus};
+use crate::step::{LastAttempt, Origin, Progress, Signal};
+
+/// Stands in the metadata of the records with which a flow's step begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Mark {
+    flow: StepName,
+    /// The node that led to this one, unless it is the first, or tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<StepName>,
+    /// The signal that did; none where the node failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<Signal>,
+    /// How often the edge was taken, if it is one that is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    again: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+}
+
+/// Metadata of an event that is perhaps somebody else's.
+#[derive(Deserialize)]
+struct Metadata {
+    flow: Option<StepName>,
+}
+
+/// How the last attempt of a visit went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// It did not end, as far as the journal says.
+    Open,
+    Completed(Signal),
+    Failed,
+}
+
+/// A visit of a node.
+#[derive(Debug, Clone)]
+pub(super) struct Visit {
+    pub(super) node: StepName,
+    pub(super) turn: u64,
+    /// Attempts that were begun.
+    pub(super) tries: u64,
+    pub(super) stand: Stand,
+    /// The record that says how it stands.
+    pub(super) record: EventId,
+}
+
+/// An edge that is counted: from, signal, to.
+type Edge = (String, Signal, String);
+
+/// Where a flow stands in a run. Its size is that of the flow, not of the journal.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// The last visit.
+    pub(super) visit: Option<Visit>,
+    /// The last turn of each node.
+    turns: HashMap<String, u64>,
+    /// How often each edge was taken.
+    taken: BTreeMap<Edge, u64>,
+    pub(super) status: RunStatus,
+    pub(super) ended: Option<Outcome>,
+}
+
+impl Walk {
+    /// Reads the whole journal once.
+    pub(super) fn read(flow: &FlowDefinition, ctx: &RunContext) -> Result<Self, JournalError> {
+        let mut walk = Self::default();
+        for record in ctx.events()? {
+            walk.apply(flow, &record?)?;
+        }
+        Ok(walk)
+    }
+
+    fn apply(&mut self, flow: &FlowDefinition, record: &Record) -> Result<(), JournalError> {
+        match record.event_type() {
+            types::RUN_STATUS_CHANGED => self.status = record.payload::<Moved>()?.to,
+            types::EXECUTION_COMPLETE => {
+                self.ended = Some(record.payload::<Completed>()?.status);
+            }
+            types::LOOP_ITERATION => self.count_record(flow, record)?,
+            types::STEP_STARTED if is_of(flow, record)? => {
+                // Where a turn begins, its first record was counted.
+                if record.batch_index().is_none() {
+                    self.count_record(flow, record)?;
+                }
+                if let Some(last) = LastAttempt::of(record)? {
+                    let node = StepName::new(record.stream_id());
+                    if let Ok(node) = node {
+                        self.begun(node, last.turn, last.record);
+                    }
+                }
+            }
+            types::STEP_COMPLETED | types::STEP_FAILED
+                if self.visit.as_ref().is_some_and(|at| at.node.as_str() == record.stream_id()) =>
+            {
+                if let Some(last) = LastAttempt::of(record)? {
+                    self.ended(
+                        last.record,
+                        match last.progress {
+                            Progress::Completed(completed) => Stand::Completed(completed.signal),
+                            Progress::Failed | Progress::Open => Stand::Failed,
+                        },
+                    );
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Counts the edge that led to a step.
+    fn count_record(&mut self, flow: &FlowDefinition, record: &Record) -> Result<(), JournalError> {
+        if is_of(flow, record)? {
+            self.count(&record.metadata()?, record.stream_id());
+        }
+        Ok(())
+    }
+
+    /// The same, for a step that this call began.
+    pub(super) fn count(&mut self, mark: &Mark, to: &str) {
+        if let (Some(from), Some(signal), Some(times)) = (&mark.from, &mark.signal, mark.again) {
+            let edge = (from.as_str().to_owned(), signal.clone(), to.to_owned());
+            self.taken.insert(edge, times);
+        }
+    }
+
+    /// An attempt was begun.
+    pub(super) fn begun(&mut self, node: StepName, turn: u64, record: EventId) {
+        let tries = match &self.visit {
+            Some(at) if (&at.node, at.turn) == (&node, turn) => at.tries.saturating_add(1),
+            _ => 1,
+        };
+        self.turns.insert(node.as_str().to_owned(), turn);
+        self.visit = Some(Visit { node, turn, tries, stand: Stand::Open, record });
+    }
+
+    /// It ended.
+    pub(super) fn ended(&mut self, record: EventId, stand: Stand) {
+        if let Some(visit) = &mut self.visit {
+            (visit.stand, visit.record) = (stand, record);
+        }
+    }
+
+    /// How often a counted edge was taken.
+    pub(super) fn taken(&self, from: &StepName, on: &On, to: &str) -> u64 {
+        let On::Signal(signal) = on else { return 0 };
+        let edge = (from.as_str().to_owned(), signal.clone(), to.to_owned());
+        self.taken.get(&edge).copied().unwrap_or_default()
+    }
+
+    /// The turn of the next visit.
+    pub(super) fn next_turn(&self, node: &StepName) -> u64 {
+        self.turns.get(node.as_str()).map_or(1, |turn| turn.saturating_add(1))
+    }
+}
+
+/// True for a record that this flow began a step with.
+fn is_of(flow: &FlowDefinition, record: &Record) -> Result<bool, JournalError> {
+    if record.metadata_json().is_none() {
+        return Ok(false);
+    }
+    // What is no flow's mark is somebody else's, whatever shape it has.
+    let metadata = record.metadata::<Metadata>().ok();
+    Ok(metadata.and_then(|metadata| metadata.flow).is_some_and(|name| name == *flow.name()))
+}
+
+impl Mark {
+    pub(super) fn new(flow: &FlowDefinition, ctx: &RunContext) -> Self {
+        let traceparent = ctx.traceparent().map(str::to_owned);
+        Self { flow: flow.name().clone(), from: None, signal: None, again: None, traceparent }
+    }
+
+    /// That this node's end led to the step.
+    pub(super) fn behind(mut self, from: &StepName, on: &On, again: Option<u64>) -> Self {
+        self.from = Some(from.clone());
+        self.signal = match on {
+            On::Signal(signal) => Some(signal.clone()),
+            On::Failure => None,
+        };
+        self.again = again;
+        self
+    }
+
+    /// What stands in the records of a step that follows this one.
+    pub(super) fn origin(&self, causation: Option<EventId>) -> Origin {
+        // Texts and numbers are always JSON.
+        let metadata = json::on_one_line(self).unwrap_or_else(|_| "{}".to_owned());
+        Origin { causation, metadata }
+    }
+}

@@ -1,0 +1,186 @@
+//! Beginning an attempt, under the journal's lock.
+
+use serde_json::value::RawValue;
+
+use super::attempt::Attempt;
+use super::history::{Ended, Input, Iteration, LastAttempt, Progress, STREAM, Started, turn_key};
+use super::spec::Origin;
+use super::turn::Turn;
+use super::{Step, StepFailure};
+use crate::artifact::{HomeLog, Last, digest_on_disk};
+use crate::context::RunContext;
+use crate::error::IoError;
+use crate::id::{EventId, StepName};
+use crate::io::Dir;
+use crate::journal::{Event, ExpectedVersion, JournalError, LockedLog, types};
+use crate::layout;
+
+/// What came of the wish to begin.
+pub(super) enum Begun {
+    Attempt(Box<Attempt>),
+    /// The step, or this turn of it, is complete.
+    Complete(Ended),
+    /// An input is missing, and the journal says so, for somebody who routes by it.
+    Failed(StepFailure, EventId),
+}
+
+/// Begins an attempt, unless the turn is complete, or taken by somebody who is alive.
+pub(super) fn begin(ctx: &RunContext, step: &Step) -> Result<Begun, StepFailure> {
+    let name = step.checked_name()?;
+    let (config, item) = (step.rendered_config(&name)?, step.rendered_item(&name)?);
+    let refused = |source| StepFailure::Journal { step: name.clone(), source };
+    let mut log = HomeLog::open(&ctx.home()).map_err(refused)?;
+    let mut locked = log.lock().map_err(refused)?;
+    let dir = Dir::open(&ctx.run_path()).map_err(|error| refused(error.into()))?;
+
+    let (last, is_new) = match Turn::find(&mut locked, &name, step)? {
+        Turn::Complete(ended) => {
+            // Told only once it is sure to stay: the one who ended it may have died before this.
+            locked.sync().map_err(refused)?;
+            return Ok(Begun::Complete(ended));
+        }
+        Turn::New(before) => (before, true),
+        Turn::Again(last) => {
+            check_over(&mut locked, &dir, &name, &last)?;
+            (Some(last), false)
+        }
+    };
+    let number = last.as_ref().map_or(1, |last| last.number.saturating_add(1));
+    let turn = step.turn_or_first();
+    let mut payload = Started { attempt: number, turn, inputs: Vec::new(), config };
+    let resolved = resolve(&mut locked, &name, step);
+    let (counted, origin) = (step.counted_turn(), step.origin());
+    let mut new = NewAttempt { locked: &mut locked, name: &name, item, counted, origin };
+    match resolved {
+        Ok(inputs) => payload.inputs = inputs,
+        Err(missing @ StepFailure::InputMissing { .. }) if origin.is_some() => {
+            let end = new.record_missing(&payload, &missing).map_err(refused)?;
+            return Ok(Begun::Failed(missing, end));
+        }
+        Err(other) => return Err(other),
+    }
+    if let (true, true, Some(before)) = (is_new, step.skips_unchanged(), &last)
+        && let Some(same) = new.unchanged(&payload, before).map_err(refused)?
+    {
+        return new.record_unchanged(&payload, same).map(Begun::Complete).map_err(refused);
+    }
+    let attempt = new.record(dir, payload).map_err(refused)?;
+    if let Some(LastAttempt { progress: Progress::Open, record, .. }) = last {
+        // Nobody asks for it any more; what stays, prune takes.
+        let _ = attempt.dir.remove_file(&layout::liveness(record));
+    }
+    Ok(Begun::Attempt(Box::new(attempt)))
+}
+
+/// An attempt that is to begin.
+pub(super) struct NewAttempt<'a, 'log> {
+    pub(super) locked: &'a mut LockedLog<'log>,
+    pub(super) name: &'a StepName,
+    item: Option<Box<RawValue>>,
+    counted: Option<u64>,
+    origin: Option<&'a Origin>,
+}
+
+impl NewAttempt<'_, '_> {
+    fn record(mut self, dir: Dir, payload: Started) -> Result<Attempt, JournalError> {
+        let runtime = self.locked.home().runtime.clone();
+        let (started_at, started) = (runtime.clock.now(), runtime.next_event_id());
+        let path = layout::liveness(started);
+        dir.create_dir(layout::TMP)?;
+        // Alive before the journal says that it started, so that nobody ever sees it dead.
+        let alive = dir.open_lock(&path)?;
+        alive.try_exclusive()?;
+        let recorded = self.append_start(started, &payload).and_then(|()| self.locked.sync());
+        let (step, item) = (self.name.clone(), self.item);
+        let attempt = Attempt { step, started, started_at, payload, item, dir, alive };
+        recorded.map(|()| attempt)
+    }
+
+    /// Appends `step_started`, behind `loop_iteration` where a turn begins with it.
+    pub(super) fn append_start(
+        &mut self,
+        started: EventId,
+        payload: &Started,
+    ) -> Result<(), JournalError> {
+        let mut events = Vec::with_capacity(2);
+        if let Some(index) = self.counted {
+            let key = turn_key(self.name, index);
+            if self.locked.keyed(&key)?.is_none() {
+                let item = self.item.clone();
+                let event = self.event(types::LOOP_ITERATION).payload(&Iteration { index, item });
+                events.push(event.key(key));
+            }
+        }
+        events.push(self.event(types::STEP_STARTED).payload(payload).id(started));
+        let expected = match self.locked.version(STREAM, self.name.as_str())? {
+            None => ExpectedVersion::NoStream,
+            Some(version) => ExpectedVersion::Exact(version),
+        };
+        if let Some(first) = events.first_mut() {
+            first.expected = expected;
+        }
+        let events = self.locked.spill(&events)?;
+        self.locked.append(&events).map(|_| ())
+    }
+
+    fn event(&self, event_type: &str) -> Event {
+        let event = Event::new(event_type).stream(STREAM, self.name.as_str());
+        let Some(origin) = self.origin else { return event };
+        let event = event.metadata_json(&origin.metadata);
+        match origin.causation {
+            Some(causation) => event.causation(causation),
+            None => event,
+        }
+    }
+}
+
+/// Refuses to take over from an attempt that is alive.
+pub(super) fn check_over(
+    locked: &mut LockedLog<'_>,
+    dir: &Dir,
+    name: &StepName,
+    last: &LastAttempt,
+) -> Result<(), StepFailure> {
+    if !matches!(last.progress, Progress::Open) {
+        return Ok(());
+    }
+    let refused = |source| StepFailure::Journal { step: name.clone(), source };
+    // Whoever runs it under a lease that is over, alive or not, cannot end it.
+    let fenced = locked.is_bound_behind(last.offset).map_err(refused)?;
+    if !fenced && let Some(holder) = holder(dir, last.record).map_err(|e| refused(e.into()))? {
+        return Err(StepFailure::StepTaken { step: name.clone(), attempt: last.number, holder });
+    }
+    Ok(())
+}
+
+/// Who runs the attempt, if anybody does: its liveness file is locked.
+fn holder(dir: &Dir, started: EventId) -> Result<Option<String>, IoError> {
+    let file = match dir.open_lock_shared(&layout::liveness(started)) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        other => other?,
+    };
+    if file.try_shared()? {
+        file.unlock();
+        return Ok(None);
+    }
+    Ok(Some(file.holder()))
+}
+
+/// The declared inputs as they are now.
+fn resolve(
+    locked: &mut LockedLog<'_>,
+    name: &StepName,
+    step: &Step,
+) -> Result<Vec<Input>, StepFailure> {
+    let mut inputs = Vec::with_capacity(step.inputs().len());
+    for path in step.inputs() {
+        let missing = || StepFailure::InputMissing { step: name.clone(), input: path.clone() };
+        let digest = digest_on_disk(locked.dir(), path)
+            .map_err(|error| StepFailure::Journal { step: name.clone(), source: error.into() })?
+            .ok_or_else(missing)?;
+        let version = Last::version(locked, path, digest)
+            .map_err(|source| StepFailure::Journal { step: name.clone(), source })?;
+        inputs.push(Input { path: path.clone(), digest, version });
+    }
+    Ok(inputs)
+}
