@@ -36,7 +36,7 @@ use crate::step::Signal;
 ///
 /// **What it is given.** The environment of this process, what [`env`](Program::env) adds, then the run
 /// ([`RunContext::env`](crate::RunContext::env)), and `RUNJOURNAL_OUT`: an empty folder. Its current folder is
-/// the attempt's work folder, unless another one is set. It inherits no open file but its three streams.
+/// the attempt's work folder, unless another one is set. It inherits no open file of the library's but its three streams.
 ///
 /// **What it leaves.** When it has ended with an exit code that has a signal, the files in `RUNJOURNAL_OUT`
 /// are staged, each under its path there, and so are the streams that were named; they are committed with
