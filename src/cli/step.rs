@@ -45,21 +45,12 @@ pub(crate) fn step(at: &Locator, verb: StepVerb, output: &mut Output) -> Result<
 }
 
 fn program(asked: &StepRun) -> Program {
-    let (program, arguments) =
-        asked.program.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
-    let mut program = Program::new(program).args(arguments);
-    if let Some(name) = &asked.stdin {
-        program = program.stdin(name);
-    }
-    if let Some(name) = &asked.stdout {
-        program = program.stdout(name);
-    }
-    if let Some(name) = &asked.stderr {
-        program = program.stderr(name);
-    }
-    if let Some(most) = asked.timeout {
-        program = program.timeout(most);
-    }
+    let mut words = asked.program.iter();
+    let program = Program::new(words.next().map_or("", String::as_str)).args(words);
+    let program = asked.stdin.iter().fold(program, Program::stdin);
+    let program = asked.stdout.iter().fold(program, Program::stdout);
+    let program = asked.stderr.iter().fold(program, Program::stderr);
+    let program = asked.timeout.into_iter().fold(program, Program::timeout);
     let exits = asked.exit.iter().cloned();
     exits.fold(program, |program, (code, signal)| program.exit(code, signal))
 }

@@ -59,8 +59,10 @@ pub enum ProgramError {
         /// The end of its standard error.
         source: Option<StderrTail>,
     },
-    /// Something else in this process waited for it.
-    #[error("{program} ended, and the system cannot tell how; wait for no processes but one's own")]
+    /// Something else in this process waited for it, or this process ignores SIGCHLD.
+    #[error(
+        "{program} ended, and the system cannot tell how; let nothing else wait for it, and do not ignore SIGCHLD"
+    )]
     Lost {
         /// The program.
         program: String,

@@ -36,7 +36,8 @@ use crate::step::Signal;
 ///
 /// **What it is given.** The environment of this process, what [`env`](Program::env) adds, then the run
 /// ([`RunContext::env`](crate::RunContext::env)), and `RUNJOURNAL_OUT`: an empty folder. Its current folder is
-/// the attempt's work folder, unless another one is set. It inherits no open file of the library's but its three streams.
+/// the attempt's work folder, unless another one is set. It inherits no open file of the library's but its
+/// three streams.
 ///
 /// **What it leaves.** When it has ended with an exit code that has a signal, the files in `RUNJOURNAL_OUT`
 /// are staged, each under its path there, and so are the streams that were named; they are committed with
@@ -46,8 +47,9 @@ use crate::step::Signal;
 /// **How it ends.** It leads a process group of its own. After its timeout, or once the step is cancelled, the
 /// whole group gets SIGTERM, and SIGKILL when the program has ended or 2 s later. When it ends by itself, what
 /// it left running in its group is killed before its outputs are looked at. A process that leaves the group
-/// (`setsid`) is not found; it cannot keep the step waiting, because no stream is a pipe. (Where the system
-/// has no process groups, the program alone is killed.)
+/// (`setsid`) is not found; it cannot keep the step waiting, because no stream is a pipe. A program that asks
+/// at the terminal is stopped there, as in the background of a shell: give it what it needs by other means.
+/// (Where the system has no process groups, the program alone is killed.)
 ///
 /// If *this* process is killed, the program lives on. Nothing that it leaves in its folder is committed, and
 /// what it writes through the run is refused once a newer attempt took over.
@@ -166,7 +168,7 @@ impl Program {
 
 fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let program = Vec::<String>::deserialize(deserializer)?;
-    if program.first().is_none_or(String::is_empty) {
+    if program.is_empty() {
         return Err(serde::de::Error::custom("`program` names no program"));
     }
     Ok(program)
