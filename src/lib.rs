@@ -44,6 +44,7 @@
 //! | --- | --- |
 //! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
+//! | do it by a program that is there already | [`Program`], [`Node`] |
 //! | share work among workers that may die | [`Task::queue`], [`RunContext::queue`], [`Queue`], [`Work`] |
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
@@ -83,7 +84,7 @@
 //! | `session` `approval` | [`Session`]s with providers; [`Approval`]s: questions to people |
 //! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
-//! | `program` | `Program`: somebody else's executable as a node |
+//! | `program` | [`Program`]: somebody else's executable as a node |
 //! | `node` | [`Node`]: what a flow runs |
 //! | `contract` | plans and reports, and the roles that write them |
 //! | `flow` | `Flow`: nodes and edges, run from where they stand |
@@ -179,6 +180,7 @@ pub use lease::{Heartbeat, Lease, LeaseError, LeaseState};
 pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
 pub use node::Node;
+pub use program::{Program, ProgramError, StderrTail};
 pub use receipt::{Command, CommandError, CommandOutcome, Commands, Receipt, Rejection};
 pub use repair::RepairPlan;
 pub use session::{Session, SessionError, SessionState, SessionStatus};

@@ -1,6 +1,7 @@
 //! An artifact of any size, open for reading.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::process::Stdio;
 
 use super::ArtifactError;
 use super::catalog::Last;
@@ -142,6 +143,13 @@ impl ArtifactReader {
 impl Read for ArtifactReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.file.read(buffer)
+    }
+}
+
+/// For a child process to read from, from where `Read` goes on.
+impl From<ArtifactReader> for Stdio {
+    fn from(reader: ArtifactReader) -> Self {
+        Self::from(reader.file)
     }
 }
 

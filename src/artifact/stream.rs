@@ -122,6 +122,11 @@ impl<'a> StagedWriter<'a> {
         import(&mut self.stage, source.as_ref())
     }
 
+    /// The same of a file that is open.
+    pub(crate) fn import_open(&mut self, source: &mut ReadFile) -> Result<u64, ArtifactError> {
+        Ok(self.stage.import(source)?)
+    }
+
     /// Adds all that a reader still holds, and returns how much that was.
     ///
     /// # Errors

@@ -1,12 +1,13 @@
 //! The grammar of the command line.
 
-use std::ffi::OsString;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use runjournal::{ArtifactName, Digest, TaskId};
 
 use super::approval::ApprovalVerb;
+use super::duration::duration;
 use super::index_args::{IndexVerb, Query};
 use super::lease::LeaseVerb;
 use super::queue::QueueVerb;
@@ -298,20 +299,39 @@ pub(crate) struct Log {
 pub(crate) enum StepVerb {
     /// Run a program as a step: done once, and committed whole or not at all
     #[command(after_help = STEP_RUN)]
-    Run {
-        #[command(flatten)]
-        run: InRun,
-        /// The step's name
-        name: String,
-        /// An artifact that the program reads, once for each: its digest is recorded when the step
-        /// starts, and without it the step does not start
-        #[arg(long, value_name = "NAME")]
-        input: Vec<ArtifactName>,
-        /// The program and its arguments; recorded as the step's configuration, so keep
-        /// secrets out of them
-        #[arg(last = true, required = true, value_name = "PROGRAM")]
-        program: Vec<OsString>,
-    },
+    Run(StepRun),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StepRun {
+    #[command(flatten)]
+    pub(crate) run: InRun,
+    /// The step's name
+    pub(crate) name: String,
+    /// An artifact that the program reads, once for each: its digest is recorded when the step
+    /// starts, and without it the step does not start
+    #[arg(long, value_name = "NAME")]
+    pub(crate) input: Vec<ArtifactName>,
+    /// The artifact that is the program's standard input, an input as well; otherwise it is empty
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stdin: Option<ArtifactName>,
+    /// The artifact that the program's standard output becomes, instead of being shown
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stdout: Option<ArtifactName>,
+    /// The artifact that its standard error becomes; the same name takes both
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stderr: Option<ArtifactName>,
+    /// What the step signals when the program exits with CODE, once for each; 0 is `success`, and
+    /// a code without a signal fails the step
+    #[arg(long, value_name = "CODE=SIGNAL", value_parser = exit)]
+    pub(crate) exit: Vec<(i32, String)>,
+    /// How long the program may run, such as 90s or 10m; then it is ended, and the step fails
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// The program and its arguments; recorded as the step's configuration, so keep
+    /// secrets out of them
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<String>,
 }
 
 const STATUS: &str = "\
@@ -321,18 +341,30 @@ compared with their digests; a later `verify` will do that.";
 const STEP_RUN: &str = "\
 The program runs in a folder of its own, which is its current folder and goes when the step ends; \
 RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP are set, so that `runjournal` inside it works on this \
-run. When it exits with 0, the files that it left in $RUNJOURNAL_OUT are committed as artifacts together \
-with the end of the step. A step that is complete is not run again.
+run. When it exits with a code that has a signal, the files that it left in $RUNJOURNAL_OUT are committed as \
+artifacts together with the end of the step. A step that is complete is not run again.
 
 What the program itself puts or appends by `runjournal` is committed at once: it stays even if the step \
 fails, and is not among the step's inputs and outputs.
 
-The last line of standard output is the step's signal, always `success` in this version; with --format \
-json the program's own output goes to standard error.
+The program leads a process group of its own, which ends with it: after the timeout, and on Ctrl-C, SIGTERM or \
+SIGHUP, the group gets SIGTERM, 2 s later SIGKILL, and the step is recorded as failed.
+
+The last line of standard output is the step's signal; with --format json the program's own output goes to \
+standard error.
 
 Exit codes: 0 the step is complete; 1 the program failed; 3 an input is not there; 4 the step is taken.";
 
 pub(super) fn stream(text: &str) -> Result<(String, String), &'static str> {
     let (kind, id) = text.split_once('/').ok_or("it must be KIND/ID, such as tool/cc")?;
     Ok((kind.to_owned(), id.to_owned()))
+}
+
+/// An exit code and what it signals.
+fn exit(text: &str) -> Result<(i32, String), &'static str> {
+    let (code, signal) = text.split_once('=').unwrap_or_default();
+    match code.parse() {
+        Ok(code) if !signal.is_empty() => Ok((code, signal.to_owned())),
+        _ => Err("it must be CODE=SIGNAL, such as 3=verify_failed"),
+    }
 }

@@ -94,6 +94,8 @@ pub(crate) enum CliError {
     File { action: &'static str, path: Utf8PathBuf, source: io::Error },
     #[error("cannot read standard input")]
     Input { source: io::Error },
+    #[error("cannot wait for Ctrl-C and its like")]
+    Interrupt { source: ctrlc::Error },
     #[error("cannot write to standard output")]
     Output(#[from] io::Error),
     #[error("the result cannot be written as JSON")]
@@ -215,7 +217,9 @@ impl CliError {
             | Self::NoRecord { .. } => Exit::NotFound,
             Self::FileExists { .. } | Self::OtherReason { .. } => Exit::Conflict,
             Self::File { source, .. } => of_system(source),
-            Self::Input { .. } | Self::Output(_) | Self::Render(_) => Exit::Internal,
+            Self::Input { .. } | Self::Interrupt { .. } | Self::Output(_) | Self::Render(_) => {
+                Exit::Internal
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tool, one file a verb. In reading order: the grammar (`args`, `index_args`), which verb does what
 //! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`,
 //! `error`), with which code the tool ends (`exit`), durations (`duration`), files of the user's (`file`),
-//! and the verbs.
+//! Ctrl-C (`interrupt`), and the verbs.
 
 mod args;
 mod dispatch;
@@ -10,6 +10,7 @@ mod error;
 mod exit;
 mod file;
 mod index_args;
+mod interrupt;
 mod locate;
 mod output;
 

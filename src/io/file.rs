@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -126,6 +127,13 @@ impl AppendFile {
     /// Waits until everything that anybody appended is on the disk.
     pub(crate) fn sync(&self) -> Result<(), IoError> {
         self.file.sync_data().map_err(IoError::at("sync", &self.path))
+    }
+}
+
+/// For a child process to write to: what it writes goes to the end.
+impl From<AppendFile> for Stdio {
+    fn from(file: AppendFile) -> Self {
+        Self::from(file.file)
     }
 }
 
@@ -311,6 +319,13 @@ impl ReadFile {
 
     pub(crate) fn sync(&self) -> Result<(), IoError> {
         self.file.sync_all().map_err(IoError::at("sync", &self.path))
+    }
+}
+
+/// For a child process to read from.
+impl From<ReadFile> for Stdio {
+    fn from(file: ReadFile) -> Self {
+        Self::from(file.file)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The only room that touches the file system, and the seam at which a simulated disk can stand in.
+//! The only room that touches the file system, and the seam at which a simulated disk can stand in;
+//! and the one that asks the system for processes.
 //!
 //! Everything below a workspace's root is reached through a [`Dir`], which never follows a symbolic
 //! link. Linux is what the tests run on; what macOS needs is the same code, and what Windows needs
@@ -10,6 +11,11 @@ mod dir;
 #[path = "dir_portable.rs"]
 mod dir;
 mod file;
+#[cfg(all(unix, not(runjournal_portable)))]
+mod group;
+#[cfg(not(all(unix, not(runjournal_portable))))]
+#[path = "group_portable.rs"]
+mod group;
 mod lock;
 #[cfg(feature = "sqlite")]
 mod network;
@@ -19,6 +25,7 @@ mod walk;
 
 pub(crate) use dir::Dir;
 pub(crate) use file::{AppendFile, Entry, Kind, NewFile, ReadFile};
+pub(crate) use group::Group;
 pub(crate) use lock::LockFile;
 #[cfg(feature = "sqlite")]
 pub(crate) use network::is_on_network;

@@ -5,7 +5,7 @@ use crate::status::RunStatus;
 use crate::step::{StepContext, StepResult};
 
 /// A node of a flow: it reads artifacts, works, writes artifacts, and returns a signal that routes. Any
-/// `|s: &StepContext| ...` is one; so is a `Program`.
+/// `|s: &StepContext| ...` is one; so is a [`Program`].
 pub trait Node: Send + Sync {
     /// Does the work, once per visit of the flow. What it wrote is committed with the signal, whole or
     /// not at all.
@@ -32,8 +32,8 @@ impl<F: Fn(&StepContext) -> StepResult + Send + Sync> Node for F {
 }
 
 impl Node for Program {
-    fn run(&self, _: &StepContext) -> StepResult {
-        Ok("success".into())
+    fn run(&self, s: &StepContext) -> StepResult {
+        Self::run(self, s)
     }
 
     fn program(&self) -> Option<&Program> {

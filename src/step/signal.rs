@@ -40,6 +40,12 @@ impl From<&str> for Signal {
     }
 }
 
+impl From<String> for Signal {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl PartialEq<str> for Signal {
     fn eq(&self, other: &str) -> bool {
         self.0 == other

@@ -18,6 +18,7 @@ use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
+use crate::io::ReadFile;
 use crate::journal::{Appended, Durability, Event, JournalError, LockedLog, types};
 use crate::name::ArtifactName;
 
@@ -245,6 +246,17 @@ impl StepContext {
     ) -> Result<(), ArtifactError> {
         let mut file = self.create(name)?;
         file.import(source)?;
+        file.finish()
+    }
+
+    /// Stages the content of a file that is open, from its beginning where nothing was read of it.
+    pub(crate) fn import_open(
+        &self,
+        name: &ArtifactName,
+        mut source: ReadFile,
+    ) -> Result<(), ArtifactError> {
+        let mut file = self.create(name)?;
+        file.import_open(&mut source)?;
         file.finish()
     }
 

@@ -40,7 +40,7 @@ impl Shell {
     }
 
     /// The same, inside the run: the environment names it.
-    fn in_run() -> Self {
+    pub(crate) fn in_run() -> Self {
         let mut shell = Self::with_run();
         shell.variables.push(("RUNJOURNAL_RUN", "TASK-1/RUN-1".into()));
         shell
@@ -78,7 +78,7 @@ impl Shell {
         Answer::of(self.command(args).output().unwrap())
     }
 
-    fn feed(&self, args: &[&str], input: impl AsRef<[u8]>) -> Answer {
+    pub(crate) fn feed(&self, args: &[&str], input: impl AsRef<[u8]>) -> Answer {
         let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -131,7 +131,7 @@ pub(crate) fn check(answer: &str, expect: impl FnOnce(&str)) {
 }
 
 impl Answer {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             exit: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).unwrap(),
@@ -207,10 +207,19 @@ fn help_tells_the_grammar_and_the_exit_codes() {
                     out of them
 
     Options:
-      -r, --run <RUN>     TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
-          --input <NAME>  An artifact that the program reads, once for each: its digest is recorded when
-                          the step starts, and without it the step does not start
-      -h, --help          Print help
+      -r, --run <RUN>           TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN
+          --input <NAME>        An artifact that the program reads, once for each: its digest is
+                                recorded when the step starts, and without it the step does not start
+          --stdin <NAME>        The artifact that is the program's standard input, an input as well;
+                                otherwise it is empty
+          --stdout <NAME>       The artifact that the program's standard output becomes, instead of
+                                being shown
+          --stderr <NAME>       The artifact that its standard error becomes; the same name takes both
+          --exit <CODE=SIGNAL>  What the step signals when the program exits with CODE, once for each; 0
+                                is `success`, and a code without a signal fails the step
+          --timeout <TIME>      How long the program may run, such as 90s or 10m; then it is ended, and
+                                the step fails
+      -h, --help                Print help
 
     Global options:
           --root <DIR>                 The workspace; else RUNJOURNAL_ROOT, else the nearest one upward
@@ -222,14 +231,17 @@ fn help_tells_the_grammar_and_the_exit_codes() {
 
     The program runs in a folder of its own, which is its current folder and goes when the step ends;
     RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP are set, so that `runjournal` inside it works on
-    this run. When it exits with 0, the files that it left in $RUNJOURNAL_OUT are committed as artifacts
-    together with the end of the step. A step that is complete is not run again.
+    this run. When it exits with a code that has a signal, the files that it left in $RUNJOURNAL_OUT are
+    committed as artifacts together with the end of the step. A step that is complete is not run again.
 
     What the program itself puts or appends by `runjournal` is committed at once: it stays even if the
     step fails, and is not among the step's inputs and outputs.
 
-    The last line of standard output is the step's signal, always `success` in this version; with
-    --format json the program's own output goes to standard error.
+    The program leads a process group of its own, which ends with it: after the timeout, and on Ctrl-C,
+    SIGTERM or SIGHUP, the group gets SIGTERM, 2 s later SIGKILL, and the step is recorded as failed.
+
+    The last line of standard output is the step's signal; with --format json the program's own output
+    goes to standard error.
 
     Exit codes: 0 the step is complete; 1 the program failed; 3 an input is not there; 4 the step is
     taken.

@@ -16,6 +16,9 @@ mod cli_queue;
 #[cfg(feature = "cli")]
 mod cli_sessions;
 #[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod cli_steps;
+#[cfg(test)]
 mod completion;
 #[cfg(test)]
 mod concurrency;
@@ -78,6 +81,9 @@ mod oracle;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]
 mod portability;
+#[cfg(test)]
+#[cfg(unix)]
+mod programs;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]
 mod queries;
