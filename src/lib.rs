@@ -44,6 +44,7 @@
 //! | --- | --- |
 //! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
+//! | plan, execute and verify with code that exists | [`Planner`], [`Executor`], [`Verifier`], [`gate`] |
 //! | share work among workers that may die | [`Task::queue`], [`RunContext::queue`], [`Queue`], [`Work`] |
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
@@ -85,7 +86,7 @@
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `program` | `Program`: somebody else's executable as a node |
 //! | `node` | [`Node`]: what a flow runs |
-//! | `contract` | plans and reports, and the roles that write them |
+//! | `contract` | [`Plan`] and reports; [`planner`], [`executor`], [`verifier`], [`gate`] as nodes |
 //! | `flow` | `Flow`: nodes and edges, run from where they stand |
 //! | `lineage` | `Lineage`: which step made what, from what |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
@@ -161,6 +162,10 @@ pub use artifact::{
 };
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
 pub use context::{ContextError, JournalWriter, RunContext};
+pub use contract::{
+    Check, ContractError, Executor, ExecutorReport, GateReport, Plan, PlanStep, Planner, Report,
+    ReportStatus, Verifier, VerifierReport, executor, gate, planner, verifier,
+};
 pub use digest::{Digest, DigestError};
 pub use error::IoError;
 pub use finding::{Code, Finding, Place, Severity};
