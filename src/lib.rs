@@ -92,7 +92,8 @@
 //! | `repair` | [`RepairPlan`]: what closes damage off |
 //! | `testing` | a workspace for tests (feature `testing`) |
 //!
-//! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`.
+//! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`, how to call
+//! this from async code in `docs/async.md`.
 // The page links the index, which is only there with its feature.
 #![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -154,6 +155,10 @@ pub mod testing;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/async.md")]
+mod async_page {}
 
 pub use approval::{Approval, ApprovalError, Resolution};
 pub use artifact::{

@@ -7,6 +7,8 @@ mod approvals;
 #[cfg(test)]
 mod artifacts;
 #[cfg(test)]
+mod awaits;
+#[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
@@ -19,6 +21,8 @@ mod cli_sessions;
 mod completion;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod contracts;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
