@@ -25,6 +25,8 @@ impl Author for ByGate {
 /// `passed` if both pass and `blocked` otherwise, in the phase `VERIFYING`. A report that is not there, or
 /// does not read as one, does not pass; the run that ends by
 /// [`require`](crate::Completion::require)`(GateReport::ARTIFACT)` succeeds only through an open gate.
+///
+/// It takes the reports as they stand. Where the executor may run again, have the verifier run behind it.
 pub fn gate() -> impl Node {
     Gate
 }
