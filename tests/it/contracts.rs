@@ -382,7 +382,7 @@ fn numbers() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     /// What is written is read back, but for whose it is, and equal reports are equal bytes.
     #[test]
