@@ -45,6 +45,7 @@
 //! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
 //! | do it by a program that is there already | [`Program`], [`Node`] |
+//! | plan, execute and verify with code that exists | [`Planner`], [`Executor`], [`Verifier`], [`gate`] |
 //! | share work among workers that may die | [`Task::queue`], [`RunContext::queue`], [`Queue`], [`Work`] |
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
@@ -86,13 +87,14 @@
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `program` | [`Program`]: somebody else's executable as a node |
 //! | `node` | [`Node`]: what a flow runs |
-//! | `contract` | plans and reports, and the roles that write them |
-//! | `flow` | `Flow`: nodes and edges, run from where they stand |
+//! | `contract` | [`Plan`] and reports; [`planner`], [`executor`], [`verifier`], [`gate`] as nodes |
+//! | `flow` | [`Flow`]: nodes and edges, run from where they stand |
 //! | `lineage` | `Lineage`: which step made what, from what |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
 //! | `testing` | a workspace for tests (feature `testing`) |
 //!
-//! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`.
+//! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`, how to call
+//! this from async code in `docs/async.md`.
 // The page links the index, which is only there with its feature.
 #![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -155,6 +157,10 @@ pub mod testing;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/async.md")]
+mod async_page {}
+
 pub use approval::{Approval, ApprovalError, Resolution};
 pub use artifact::{
     Artifact, ArtifactEntry, ArtifactError, ArtifactReader, ArtifactWriter, Artifacts, Committed,
@@ -162,6 +168,10 @@ pub use artifact::{
 };
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
 pub use context::{ContextError, JournalWriter, RunContext};
+pub use contract::{
+    Check, ContractError, Executor, ExecutorReport, GateReport, Plan, PlanStep, Planner, Report,
+    ReportStatus, Verifier, VerifierReport, executor, gate, planner, verifier,
+};
 pub use digest::{Digest, DigestError};
 pub use error::IoError;
 pub use finding::{Code, Finding, Place, Severity};

@@ -7,6 +7,8 @@ mod approvals;
 #[cfg(test)]
 mod artifacts;
 #[cfg(test)]
+mod awaits;
+#[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
@@ -22,6 +24,8 @@ mod cli_steps;
 mod completion;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod contracts;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
