@@ -143,8 +143,8 @@ impl<'a> Running<'a> {
     /// The first attempt of a new visit.
     fn enter(&self, place: usize, mark: Mark, causation: Option<EventId>) -> Next {
         let definition = self.definition();
-        let node = definition.nodes.get(place).filter(|_| definition.is_looped(place));
-        let turn = node.map_or(1, |node| self.walk.next_turn(&node.node));
+        // Also of a node that is in no loop any more, if another version of the flow came by it.
+        let turn = definition.nodes.get(place).map_or(1, |node| self.walk.next_turn(&node.node));
         Next::Try(Try { place, turn, mark, causation, pause: Duration::ZERO })
     }
 
@@ -163,7 +163,7 @@ impl<'a> Running<'a> {
         self.move_to(node.phase())?;
         let mut step =
             at.step().cancelled_by(self.cancel).led_to_by(next.mark.origin(next.causation));
-        if definition.is_looped(next.place) {
+        if definition.is_looped(next.place) || next.turn > 1 {
             step = step.turn(next.turn);
         }
         self.failure = None;
