@@ -14,12 +14,12 @@ pub(super) const STREAM: &str = "step";
 
 /// An artifact that a step read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Input {
-    pub(super) path: ArtifactName,
-    pub(super) digest: Digest,
+pub(crate) struct Input {
+    pub(crate) path: ArtifactName,
+    pub(crate) digest: Digest,
     /// Its version in the journal; `None` for a file that the journal does not know with this digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) version: Option<u64>,
+    pub(crate) version: Option<u64>,
 }
 
 /// An artifact that a step wrote or, without a digest, removed.

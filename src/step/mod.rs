@@ -15,6 +15,7 @@ mod step_context;
 
 pub use cancel::Cancel;
 pub use error::{StepError, StepFailure};
+pub(crate) use history::Input;
 pub use signal::{Signal, StepResult};
 pub use spec::Step;
 pub use step_context::StepContext;
