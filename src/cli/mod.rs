@@ -19,6 +19,7 @@ mod event;
 mod index;
 mod init;
 mod lease;
+mod lineage;
 mod log;
 mod query;
 mod queue;

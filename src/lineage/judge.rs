@@ -30,7 +30,7 @@ struct Case<'a> {
     ledger: &'a Ledger,
     /// The last completed attempt of each step, in the order of their ends.
     judged: Vec<usize>,
-    /// What attempts wrote themselves.
+    /// What attempts wrote while they ran, and so may have read back.
     own: HashSet<(usize, &'a ArtifactName, Digest)>,
     standing: HashMap<&'a ArtifactName, Standing<'a>>,
 }
@@ -66,9 +66,10 @@ impl<'a> Case<'a> {
         }
         let mut judged: Vec<_> = last.into_values().collect();
         judged.sort_unstable();
-        let own = ledger.words().iter().filter_map(|word| match (&word.by, word.digest) {
-            (By::Attempt(at), Some(digest)) => Some((*at, &word.path, digest)),
-            _ => None,
+        let own = ledger.words().iter().filter_map(|word| {
+            let By::Attempt(at) = word.by else { return None };
+            let running = ledger.attempts().get(at).is_some_and(|it| word.seq < it.told.seq);
+            running.then_some((at, &word.path, word.digest?))
         });
         let standing =
             ledger.paths().filter_map(|(path, words)| Some((path, Standing::of(words)?)));
@@ -80,14 +81,20 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The inputs of an attempt that it did not write itself, each with the word that counts for it.
+    /// The inputs of an attempt that came from elsewhere, each with the word that counts for it.
     fn inputs(&self, at: usize) -> impl Iterator<Item = (&'a Input, Option<&'a Word>)> {
         let inputs = self.ledger.attempts().get(at).map_or(&[][..], |attempt| &attempt.inputs);
-        let foreign = inputs.iter().filter(move |i| !self.own.contains(&(at, &i.path, i.digest)));
-        foreign.map(move |input| {
+        inputs.iter().filter(move |input| !self.is_own(at, input)).map(move |input| {
             let standing = self.standing.get(&input.path);
             (input, standing.and_then(|standing| standing.apart_from(at)))
         })
+    }
+
+    /// True for what an attempt read back of its own.
+    fn is_own(&self, at: usize, input: &Input) -> bool {
+        let by_another = |word: &Word| word.by != By::Attempt(at);
+        self.own.contains(&(at, &input.path, input.digest))
+            && !self.ledger.made(input).is_some_and(by_another)
     }
 
     /// From the attempts whose inputs changed to those that read what they wrote, nearest first.

@@ -8,12 +8,12 @@
 //! **Stale.** Judged is the last completed attempt of each step: a turn takes the place of the one before,
 //! and what was not completed takes nobody's place. The word that counts for an input is the journal's newest
 //! about its path that the attempt did not write itself. An attempt is *stale* if for one of its inputs, other
-//! than what it wrote itself, that word is a removal or another digest, or if it has the same digest and a
-//! stale attempt wrote it. Nothing else is stale: not what read equal bytes that were written anew, and
-//! not what read a stale step's output that something fresh has replaced with the same bytes since. What the journal
-//! has no word about cannot change for it. What earlier turns and attempts that failed left behind is taken as
-//! given. In a loop a step that read what a later one then wrote anew is stale by this: its next turn
-//! would read something else.
+//! than what it put there while it ran and read back, that word is a removal or another digest, or has the
+//! same digest and was written by a judged attempt that is stale. Nothing else is stale: not what read bytes
+//! that were written anew and are equal, and not what read the output of a stale step where something fresh has
+//! written the same since. What the journal has no word about cannot change for it, and what earlier turns and
+//! attempts that did not complete left behind is taken as given. In a loop, a step that read what a later step has since
+//! written anew is stale by this: its next turn would read something else.
 //!
 //! In reading order: an attempt of a step, who made an artifact, a version of it, what an attempt read; all
 //! that the journal says of them (`Ledger`); the questions ([`Lineage`]) and their answers ([`Why`], [`Stale`]).

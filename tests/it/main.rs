@@ -11,6 +11,9 @@ mod artifacts;
 mod cli;
 #[cfg(test)]
 #[cfg(feature = "cli")]
+mod cli_lineage;
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod cli_queue;
 #[cfg(test)]
 #[cfg(feature = "cli")]
@@ -65,6 +68,8 @@ mod lease_races;
 mod lease_time;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
+mod lineage;
 #[cfg(test)]
 mod live_copy;
 #[cfg(test)]
