@@ -184,6 +184,7 @@ impl Ledger {
             digest: word.digest,
             seq: word.seq,
             adopted: word.adopted,
+            // Attempts are never taken out, so this is for no word that there is.
             by: by.unwrap_or_else(|| Maker::Outside(Actor::default())),
         }
     }

@@ -180,6 +180,15 @@ fn a_step_is_not_stale_by_what_it_wrote_itself() {
     assert_eq!(ctx.lineage().unwrap().stale_if([PLAN]).steps().len(), 2);
     write(&ctx, REPORT, "by hand");
     assert_eq!(stale(&ctx), "", "nobody else read it");
+    // It wrote over its input twice: what counts is what stood there before.
+    write(&ctx, SUMMARY, "old");
+    ctx.step(Step::new("twice").input(SUMMARY), |s| {
+        write(s.context(), SUMMARY, "one");
+        s.write(SUMMARY, &"two".to_owned())?;
+        Ok("done".into())
+    })
+    .unwrap();
+    assert_eq!(stale(&ctx), "");
 }
 
 #[test]
@@ -274,6 +283,8 @@ mod forged {
         versions: BTreeMap<String, u64>,
         words: Vec<Word>,
         attempts: Vec<Attempt>,
+        /// The last attempt of each step.
+        newest: BTreeMap<String, usize>,
     }
 
     struct Word {
@@ -292,7 +303,18 @@ mod forged {
         /// The seq of `step_completed`.
         completed: Option<u64>,
         ended: bool,
-        inputs: Vec<(String, Digest, Option<u64>)>,
+        inputs: Vec<Input>,
+    }
+
+    /// Path, digest and version.
+    type Input = (String, Digest, Option<u64>);
+
+    fn told(inputs: &[Input]) -> Value {
+        let told = inputs.iter().map(|(path, digest, version)| match version {
+            None => json!({"path": path, "digest": digest}),
+            Some(version) => json!({"path": path, "digest": digest, "version": version}),
+        });
+        told.collect()
     }
 
     fn digest(content: u64) -> Digest {
@@ -305,7 +327,8 @@ mod forged {
             let ctx = test.start_run("RUN-1").unwrap();
             let forger = Forger::behind(&ctx.run_path());
             let (versions, words, attempts) = (BTreeMap::new(), Vec::new(), Vec::new());
-            Self { test, ctx, forger, versions, words, attempts }
+            let newest = BTreeMap::new();
+            Self { test, ctx, forger, versions, words, attempts, newest }
         }
 
         fn record(&mut self, kind: &str, stream: (&str, &str), cause: Option<usize>, p: Value) {
@@ -348,14 +371,19 @@ mod forged {
         }
 
         fn start(&mut self, step: &str) -> usize {
-            let earlier = self.attempts.iter().rfind(|attempt| attempt.step == step);
+            self.start_with(step, Vec::new())
+        }
+
+        fn start_with(&mut self, step: &str, inputs: Vec<Input>) -> usize {
+            let earlier = self.newest.get(step).map(|at| &self.attempts[*at]);
             let (turn, number) = earlier.map_or((1, 1), |earlier| {
                 (earlier.turn + u64::from(earlier.completed.is_some()), earlier.number + 1)
             });
-            let mut payload = json!({"attempt": number, "inputs": []});
+            let mut payload = json!({"attempt": number, "inputs": told(&inputs)});
             if turn > 1 {
                 payload["turn"] = turn.into();
             }
+            self.newest.insert(step.to_owned(), self.attempts.len());
             let start = event_id(self.forger.seq);
             self.record("step_started", ("step", step), None, payload);
             self.attempts.push(Attempt {
@@ -365,28 +393,22 @@ mod forged {
                 start,
                 completed: None,
                 ended: false,
-                inputs: Vec::new(),
+                inputs,
             });
             self.attempts.len() - 1
         }
 
         /// What reading the path now is recorded as.
-        fn read(&self, path: &str) -> Option<(String, Digest, Option<u64>)> {
+        fn read(&self, path: &str) -> Option<Input> {
             let last = self.last(path)?;
             Some((path.to_owned(), last.digest?, Some(last.version)))
         }
 
-        fn end(&mut self, at: usize, inputs: Vec<(String, Digest, Option<u64>)>) {
+        fn end(&mut self, at: usize, inputs: Vec<Input>) {
             let attempt = &mut self.attempts[at];
             attempt.completed = Some(self.forger.seq);
             attempt.ended = true;
-            let told: Vec<_> = inputs
-                .iter()
-                .map(|(path, digest, version)| match version {
-                    None => json!({"path": path, "digest": digest}),
-                    Some(v) => json!({"path": path, "digest": digest, "version": v}),
-                })
-                .collect();
+            let told = told(&inputs);
             attempt.inputs = inputs;
             let (step, turn) = (attempt.step.clone(), attempt.turn);
             let mut payload = json!({
@@ -427,7 +449,7 @@ mod forged {
             self.lineage().stale().to_string()
         }
 
-        fn made(&self, input: &(String, Digest, Option<u64>)) -> Option<&Word> {
+        fn made(&self, input: &Input) -> Option<&Word> {
             let (path, digest, version) = input;
             self.words.iter().find(|word| {
                 word.path == *path && Some(word.version) == *version && word.digest == Some(*digest)
@@ -524,11 +546,13 @@ mod forged {
                     let through = pair[0].because.now().unwrap().by.attempt().unwrap();
                     assert_eq!(*through, pair[1].attempt);
                 }
-                for output in &step.outputs {
-                    let last = self.last(output.path.as_str()).unwrap();
-                    assert_eq!((last.seq, last.digest), (output.seq, output.digest));
-                    assert_eq!(output.by.attempt(), Some(&step.attempt));
-                }
+                let outputs: Vec<_> = step.outputs.iter().map(|output| output.seq).collect();
+                let by = |word: &Word| word.by.and_then(|at| self.attempts[at].completed);
+                let paths: BTreeSet<_> = self.words.iter().map(|word| &word.path).collect();
+                let last = paths.iter().filter_map(|path| self.last(path));
+                let stands = last.filter(|word| word.digest.is_some());
+                let stands = stands.filter(|word| by(word) == Some(step.attempt.seq));
+                assert_eq!(outputs, stands.map(|word| word.seq).collect::<Vec<_>>());
             }
         }
 
@@ -568,7 +592,7 @@ mod forged {
 
     #[derive(Debug, Clone)]
     enum Act {
-        Start(usize),
+        Start(usize, Vec<(usize, bool)>),
         AtOnce(usize, usize, u64),
         Complete(usize, Vec<(usize, bool)>, Vec<(usize, Option<u64>)>),
         Fail(usize),
@@ -576,51 +600,64 @@ mod forged {
     }
 
     fn act() -> impl Strategy<Value = Act> {
-        let (step, path) = (0..4usize, 0..5usize);
+        let (step, path) = (0..3usize, 0..4usize);
         let reads = prop::collection::vec((path.clone(), prop::bool::weighted(0.9)), 0..4);
         let content = || prop::option::weighted(0.85, 0..3u64);
         let writes = prop::collection::vec((path.clone(), content()), 0..3);
         prop_oneof![
-            2 => step.clone().prop_map(Act::Start),
-            1 => (step.clone(), path.clone(), 0..3u64).prop_map(|(s, p, c)| Act::AtOnce(s, p, c)),
+            2 => (step.clone(), reads.clone()).prop_map(|(s, r)| Act::Start(s, r)),
+            2 => (step.clone(), path.clone(), 0..3u64).prop_map(|(s, p, c)| Act::AtOnce(s, p, c)),
             4 => (step.clone(), reads, writes).prop_map(|(s, r, w)| Act::Complete(s, r, w)),
             1 => step.prop_map(Act::Fail),
             1 => (path, content()).prop_map(|(p, c)| Act::Outside(p, c)),
         ]
     }
 
+    fn path(at: usize) -> String {
+        format!("a{at}.txt")
+    }
+
+    /// What reading these now is recorded as. Some reads meet what is not the journal's last word, such as
+    /// what an attempt put there and wrote over.
+    fn read(story: &Story, reads: &[(usize, bool)]) -> Vec<Input> {
+        let known = |(from, known): &(usize, bool)| match story.read(&path(*from)) {
+            Some(read) if *known => read,
+            _ => (path(*from), digest(*from as u64 % 3), None),
+        };
+        reads.iter().map(known).collect()
+    }
+
     fn play(acts: Vec<Act>) -> Story {
         let mut story = Story::new();
-        let path = |at: usize| format!("a{at}.txt");
         for act in acts {
             let step = match &act {
-                Act::Start(s) | Act::AtOnce(s, ..) | Act::Complete(s, ..) | Act::Fail(s) => *s,
+                Act::Start(s, _) | Act::AtOnce(s, ..) | Act::Complete(s, ..) | Act::Fail(s) => *s,
                 Act::Outside(at, content) => {
                     story.word(None, &path(*at), *content);
                     continue;
                 }
             };
             let step = format!("s{step}");
-            let newest = story.attempts.iter().rposition(|attempt| attempt.step == step);
+            let newest = story.newest.get(&step).copied();
             let at = match newest.filter(|at| !story.attempts[*at].ended) {
-                Some(at) if !matches!(act, Act::Start(_)) => at,
-                _ => story.start(&step),
+                Some(at) if !matches!(act, Act::Start(..)) => at,
+                _ => {
+                    let declared = match &act {
+                        Act::Start(_, reads) => read(&story, reads),
+                        _ => Vec::new(),
+                    };
+                    story.start_with(&step, declared)
+                }
             };
             match act {
                 Act::AtOnce(_, to, content) => story.word(Some(at), &path(to), Some(content)),
                 Act::Fail(_) => story.fail(at),
                 Act::Complete(_, reads, writes) => {
-                    let mut inputs = Vec::new();
-                    for (from, known) in reads {
-                        let read = story.read(&path(from));
-                        // Some read what is not the journal's last word, such as what they read back.
-                        let read = match (read, known) {
-                            (Some(read), true) => read,
-                            (Some(read), false) => (read.0, digest(from as u64 % 3), None),
-                            (None, _) => (path(from), digest(from as u64 % 3), None),
-                        };
-                        if !inputs.contains(&read) {
-                            inputs.push(read);
+                    let mut inputs = story.attempts[at].inputs.clone();
+                    let more = read(&story, &reads);
+                    for input in more {
+                        if !inputs.contains(&input) {
+                            inputs.push(input);
                         }
                     }
                     story.end(at, inputs);
@@ -631,21 +668,21 @@ mod forged {
                         }
                     }
                 }
-                Act::Start(_) | Act::Outside(..) => {}
+                Act::Start(..) | Act::Outside(..) => {}
             }
         }
         story
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
         #[test]
         fn random_journals_are_judged_by_the_definition(acts in prop::collection::vec(act(), 0..60)) {
             let mut story = play(acts);
             let lineage = story.lineage();
             story.check_why(&lineage);
             story.check_stale(&lineage, None);
-            for at in 0..5 {
+            for at in 0..4 {
                 story.check_stale(&lineage, Some(&format!("a{at}.txt")));
             }
         }
@@ -807,15 +844,16 @@ mod forged {
 
     #[test]
     fn a_long_chain_takes_time_and_text_for_its_links() {
-        let (short, long) = (chain(2_500), chain(10_000));
+        let (short, long) = (chain(625), chain(10_000));
         // A little stack: nothing recurses along the chain.
         let asked = std::thread::scope(|scope| {
             let little = std::thread::Builder::new().stack_size(512 << 10);
-            little.spawn_scoped(scope, || (ask(&short, 2_500), ask(&long, 10_000))).unwrap().join()
+            little.spawn_scoped(scope, || (ask(&short, 625), ask(&long, 10_000))).unwrap().join()
         });
         let ((time, line, bytes), (longer, long_line, more_bytes)) = asked.unwrap();
-        assert!(longer < time * 9, "four times the steps: {time:?}, {longer:?}");
+        // Sixteen times the steps: sixteen times as long, and not 256 times.
+        assert!(longer < time * 64, "{time:?}, {longer:?}");
         assert!(line < 300 && long_line < 300, "{long_line}");
-        assert!(more_bytes < bytes * 5, "{bytes}, {more_bytes}");
+        assert!(more_bytes < bytes * 20, "{bytes}, {more_bytes}");
     }
 }
