@@ -675,7 +675,7 @@ mod forged {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
         #[test]
         fn random_journals_are_judged_by_the_definition(acts in prop::collection::vec(act(), 0..60)) {
             let mut story = play(acts);
