@@ -60,6 +60,7 @@
 //! | go on with a provider's session after a crash | [`RunContext::session`], [`Session`] |
 //! | ask people, and wait for the answer | [`RunContext::request_approval`], [`RunContext::wait_for_approval`], [`Approval`] |
 //! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
+//! | see which step made an artifact, from what, and what a change makes stale | [`RunContext::lineage`], [`Lineage`], [`Why`], [`Stale`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
 //! | see a run as it stands, then its events | [`index::IndexReader::snapshot`] (feature `sqlite`) |
@@ -89,7 +90,7 @@
 //! | `node` | [`Node`]: what a flow runs |
 //! | `contract` | [`Plan`] and reports; [`planner`], [`executor`], [`verifier`], [`gate`] as nodes |
 //! | `flow` | [`Flow`]: nodes and edges, run from where they stand |
-//! | `lineage` | `Lineage`: which step made what, from what |
+//! | `lineage` | [`Lineage`]: which step made what, from what |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
 //! | `testing` | a workspace for tests (feature `testing`) |
 //!
@@ -187,6 +188,10 @@ pub use journal::{
     PayloadRef, Record, StepRef, TooLarge,
 };
 pub use lease::{Heartbeat, Lease, LeaseError, LeaseState};
+pub use lineage::{
+    ArtifactVersion, AttemptState, Because, Lineage, LineageError, Maker, Stale, StaleStep,
+    StepAttempt, StepInput, Why,
+};
 pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
 pub use node::Node;

@@ -10,6 +10,7 @@ use super::approval::ApprovalVerb;
 use super::duration::duration;
 use super::index_args::{IndexVerb, Query};
 use super::lease::LeaseVerb;
+use super::lineage::LineageVerb;
 use super::queue::QueueVerb;
 use super::receipt::ReceiptVerb;
 use super::run::RunVerb;
@@ -105,6 +106,9 @@ pub(crate) enum Verb {
     /// Run a program as a step of a run
     #[command(subcommand)]
     Step(StepVerb),
+    /// Show which step made an artifact, from what, and which steps a change makes stale
+    #[command(subcommand)]
+    Lineage(LineageVerb),
     /// Make, refresh, verify and find the index, which `query` asks
     #[command(subcommand)]
     Index(IndexVerb),

@@ -20,6 +20,7 @@ mod event;
 mod index;
 mod init;
 mod lease;
+mod lineage;
 mod log;
 mod query;
 mod queue;

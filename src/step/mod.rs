@@ -16,7 +16,7 @@ mod step_context;
 mod turn;
 mod unrun;
 
-pub(crate) use history::{LastAttempt, Progress};
+pub(crate) use history::{Input, LastAttempt, Progress};
 pub(crate) use run::Done;
 pub(crate) use spec::Origin;
 pub(crate) use unrun::give_up;

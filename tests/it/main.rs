@@ -13,6 +13,9 @@ mod awaits;
 mod cli;
 #[cfg(test)]
 #[cfg(feature = "cli")]
+mod cli_lineage;
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod cli_queue;
 #[cfg(test)]
 #[cfg(feature = "cli")]
@@ -72,6 +75,8 @@ mod lease_races;
 mod lease_time;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
+mod lineage;
 #[cfg(test)]
 mod live_copy;
 #[cfg(test)]
