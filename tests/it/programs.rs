@@ -110,11 +110,11 @@ fn a_failure_commits_nothing_and_tells_the_end_of_standard_error() {
     let (_test, ctx) = run();
     // An odd byte, so that 2 KiB begin inside of a character.
     let script = "echo a > $RUNJOURNAL_OUT/a; echo out; i=0; while [ $i -lt 3000 ]; do printf 'ä' >&2; \
-                  i=$((i+1)); done; printf 'why\\n' >&2; exit 1";
+                  i=$((i+1)); done; printf 'why?\\n' >&2; exit 1";
     let program = sh(script).stdout(LOG).stderr(ArtifactName::from_static("err.txt"));
     let error = refused(&ctx, &program);
     let ProgramError::Exited { source: Some(tail), .. } = &error else { panic!("{error:?}") };
-    assert!(tail.as_str().ends_with("äwhy") && !tail.as_str().contains('\u{fffd}'), "{tail}");
+    assert!(tail.as_str().ends_with("äwhy?") && !tail.as_str().contains('\u{fffd}'), "{tail}");
     assert!((2040..=2048).contains(&tail.as_str().len()), "{}", tail.as_str().len());
     let told = told(&ctx);
     assert_eq!(told[0], "sh exited with code 1");
