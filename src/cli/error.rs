@@ -98,7 +98,7 @@ pub(crate) enum CliError {
     #[error("cannot read standard input")]
     Input { source: io::Error },
     #[error("cannot wait for Ctrl-C and its like")]
-    Interrupt { source: ctrlc::Error },
+    Interrupt { source: io::Error },
     #[error("cannot write to standard output")]
     Output(#[from] io::Error),
     #[error("the result cannot be written as JSON")]

@@ -58,7 +58,7 @@ impl<'a> Case<'a> {
     fn of(ledger: &'a Ledger) -> Self {
         let mut last = BTreeMap::new();
         for (at, attempt) in ledger.attempts().iter().enumerate() {
-            if attempt.told.state == AttemptState::Completed {
+            if attempt.told.state == AttemptState::Completed && !attempt.is_same {
                 let end = (attempt.told.seq, at);
                 let known = last.entry(&attempt.told.step).or_insert(end);
                 *known = end.max(*known);

@@ -47,6 +47,8 @@ pub(super) enum By {
 pub(super) struct Attempt {
     pub(super) told: StepAttempt,
     pub(super) inputs: Vec<Input>,
+    /// True if its body was not run, because an earlier attempt had done the same: what stands is of that one.
+    pub(super) is_same: bool,
 }
 
 /// What lineage needs of the payloads of steps.
@@ -58,6 +60,8 @@ struct Told {
     /// Only a failure does not tell them.
     #[serde(default)]
     inputs: Option<Vec<Input>>,
+    #[serde(default)]
+    same_as: Option<u64>,
 }
 
 fn first_turn() -> u64 {
@@ -87,7 +91,8 @@ impl Ledger {
     }
 
     fn add_attempt(&mut self, record: &Record, step: StepName, told: Told, state: AttemptState) {
-        let Told { attempt, turn, inputs } = told;
+        let Told { attempt, turn, inputs, same_as } = told;
+        let is_same = same_as.is_some();
         let told = StepAttempt { step, turn, attempt, state, seq: record.seq() };
         let start = match state {
             AttemptState::Open => Some(record.event_id()),
@@ -95,7 +100,7 @@ impl Ledger {
         };
         let known = start.and_then(|start| self.of_start.get(&start)).copied();
         if let Some(known) = known.and_then(|at| self.attempts.get_mut(at)) {
-            known.told = told;
+            (known.told, known.is_same) = (told, is_same);
             known.inputs = inputs.unwrap_or_else(|| std::mem::take(&mut known.inputs));
             return;
         }
@@ -103,7 +108,7 @@ impl Ledger {
         if let Some(start) = start {
             self.of_start.insert(start, self.attempts.len());
         }
-        self.attempts.push(Attempt { told, inputs: inputs.unwrap_or_default() });
+        self.attempts.push(Attempt { told, inputs: inputs.unwrap_or_default(), is_same });
     }
 
     fn add_word(&mut self, record: &Record, said: ArtifactPayload) {

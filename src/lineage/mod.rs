@@ -6,7 +6,8 @@
 //! itself. A version that was written outside of a step has none.
 //!
 //! **Stale.** Judged is the last completed attempt of each step: a turn takes the place of the one before,
-//! and what was not completed takes nobody's place. The word that counts for an input is the journal's newest
+//! and what was not completed, or not run because nothing had changed, takes
+//! nobody's place. The word that counts for an input is the journal's newest
 //! about its path that the attempt did not write itself. An attempt is *stale* if for one of its inputs, other
 //! than what it put there while it ran and read back, that word is a removal or another digest, or has the
 //! same digest and was written by a judged attempt that is stale. Nothing else is stale: not what read bytes

@@ -46,6 +46,29 @@ fn stale(ctx: &RunContext) -> String {
 }
 
 #[test]
+fn a_turn_that_was_not_run_leaves_what_stands_to_the_one_that_was() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    write(&ctx, GOAL, "ship");
+    let plan = |turn| {
+        ctx.step(Step::new("plan").turn(turn).skip_if_unchanged(), |s| {
+            s.write(PLAN, &(s.read(GOAL)? + "!"))?;
+            Ok("planned".into())
+        })
+    };
+    plan(1).unwrap();
+    plan(2).unwrap();
+    let reads = |s: &StepContext| s.read(PLAN).map(|_| "read".into()).map_err(StepError::from);
+    ctx.step("execute", reads).unwrap();
+    assert_eq!(stale(&ctx), "");
+    write(&ctx, GOAL, "wait");
+    let lineage = ctx.lineage().unwrap();
+    let stale = lineage.stale();
+    let names: Vec<_> = stale.steps().iter().map(|step| step.attempt.step.as_str()).collect();
+    assert_eq!(names, ["plan", "execute"]);
+}
+
+#[test]
 fn why_is_drawn_as_a_tree() {
     let test = TestWorkspace::new().unwrap();
     let ctx = pipeline(&test);
