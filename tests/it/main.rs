@@ -100,6 +100,8 @@ mod tidy;
 #[cfg(test)]
 mod transactions;
 #[cfg(test)]
+mod turns;
+#[cfg(test)]
 mod work;
 #[cfg(test)]
 mod worker;
