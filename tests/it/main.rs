@@ -26,6 +26,8 @@ mod faults;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod flow_graphs;
+#[cfg(test)]
 mod following;
 #[cfg(test)]
 mod forged;

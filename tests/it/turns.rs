@@ -38,13 +38,18 @@ fn payloads(ctx: &RunContext, event_type: &str) -> Vec<Value> {
     wanted.map(|record| record.payload().unwrap()).collect()
 }
 
-/// Takes back the last record, as if the process had been killed before it wrote it.
-pub(crate) fn died_before_the_last_record(ctx: &RunContext) {
+/// Takes back all but the first so many records, as if the process had been killed behind them.
+pub(crate) fn cut(ctx: &RunContext, records: usize) {
     let bytes = std::fs::read(ctx.journal_path()).unwrap();
-    let end =
-        bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let kept: Vec<u8> =
+        bytes.split_inclusive(|byte| *byte == b'\n').take(records).flatten().copied().collect();
     let _ = std::fs::remove_file(ctx.journal_path().with_file_name(".head"));
-    std::fs::write(ctx.journal_path(), &bytes[..end]).unwrap();
+    std::fs::write(ctx.journal_path(), kept).unwrap();
+}
+
+/// Takes back the last record.
+fn died_before_the_last_record(ctx: &RunContext) {
+    cut(ctx, records(ctx).len() - 1);
 }
 
 /// An attempt that is begun, and never ends.
