@@ -547,7 +547,7 @@ fn kind(graph: &Graph, defect: &FlowDefect) -> (&'static str, usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(120))]
+    #![proptest_config(ProptestConfig::with_cases(700))]
 
     /// Killed behind any of its records, three times over, a flow goes on as the oracle says.
     #[test]

@@ -28,6 +28,8 @@ mod fixtures;
 #[cfg(test)]
 mod flow_graphs;
 #[cfg(test)]
+mod flows;
+#[cfg(test)]
 mod following;
 #[cfg(test)]
 mod forged;
