@@ -66,7 +66,7 @@ impl<'a> FlowRunner<'a> {
         let ended = self.run_held(&hold);
         hold.release();
         match ended {
-            Err(error) => self.unless_ended(error),
+            Err(error) => self.unless_ended(self.told(error)),
             ended => ended,
         }
     }
@@ -77,6 +77,24 @@ impl<'a> FlowRunner<'a> {
         let walk = Walk::read(definition, &hold.ctx)?;
         definition.record(&hold.ctx)?;
         Running::new(self.flow, &self.cancel, hold, walk).run()
+    }
+
+    /// Whatever was refused since the lease is lost, that it is lost.
+    fn told(&self, error: FlowError) -> FlowError {
+        match &error {
+            FlowError::Journal(lost @ JournalError::LeaseLost { .. })
+            | FlowError::Step(StepFailure::Journal {
+                source: lost @ JournalError::LeaseLost { .. },
+                ..
+            })
+            | FlowError::Workspace(WorkspaceError::Journal(
+                lost @ JournalError::LeaseLost { .. },
+            )) => {
+                let flow = self.flow.definition().name().clone();
+                FlowError::LeaseLost { flow, reason: lost.to_string() }
+            }
+            _ => error,
+        }
     }
 
     /// The error, unless the run was ended by somebody else meanwhile.
