@@ -594,6 +594,52 @@ fn a_loop_over_a_node_that_was_run_by_hand_goes_the_same_way_after_a_crash() {
     assert_eq!(ends(&ctx), whole);
 }
 
+#[test]
+fn a_node_of_a_loop_that_is_left_by_its_failure_edge_is_come_back_to() {
+    let (_test, ctx) = begin();
+    let flaky = |s: &StepContext| {
+        if s.attempt() > 3 { Ok(Signal::new(s.turn().to_string())) } else { fail(s) }
+    };
+    let flow = Flow::new("f")
+        .node("try", flaky)
+        .again("1", "try", 1)
+        .on("2", Outcome::Success)
+        .on_failure("help")
+        .node("help", go("helped"))
+        .again("helped", "try", 5);
+    let flow = flow.on("helped", Outcome::Failed).build().unwrap();
+    assert_eq!(flow.run(&ctx).unwrap(), Outcome::Success);
+    let way =
+        ["try !", "help helped", "try !", "help helped", "try !", "help helped", "try 1", "try 2"];
+    assert_eq!(ends(&ctx), way);
+    // A turn that failed is no turn that is done: the next visit does it.
+    let begun = of_type(&ctx, "loop_iteration");
+    assert_eq!(begun.iter().filter(|record| record.stream_id() == "try").count(), 2);
+    for records in 1..records(&ctx).len() {
+        cut(&ctx, records);
+        assert_eq!(flow.run(&ctx).unwrap(), Outcome::Success);
+        let again: Vec<_> = ends(&ctx).into_iter().filter(|end| end.starts_with("help")).collect();
+        assert!(again.len() <= 3, "{again:?}");
+        assert_eq!(ends(&ctx).last().unwrap(), "try 2");
+    }
+}
+
+#[test]
+fn a_loop_that_is_taken_out_is_finished_where_it_stands() {
+    let (_test, ctx) = begin();
+    let body = |s: &StepContext| match (s.turn(), s.attempt()) {
+        (1, _) => Ok("again".into()),
+        (_, 2) => fail(s),
+        _ => Ok("second".into()),
+    };
+    let looped =
+        Flow::new("f").node("a", body).again("again", "a", 3).on("second", Outcome::Success);
+    looped.build().unwrap().run(&ctx).unwrap_err();
+    let straight = Flow::new("f").node("a", body).on("second", Outcome::Success);
+    assert_eq!(straight.build().unwrap().run(&ctx).unwrap(), Outcome::Success);
+    assert_eq!(ends(&ctx), ["a again", "a !", "a second"]);
+}
+
 /// A node that works while the run is in a state.
 struct In(RunStatus, &'static str);
 
