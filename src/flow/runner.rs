@@ -60,6 +60,8 @@ impl<'a> FlowRunner<'a> {
         let definition = self.flow.definition();
         let walk = Walk::read(definition, &self.ctx)?;
         if let Some(outcome) = walk.ended {
+            // Where it cannot be said, the lease ends with its time.
+            let _ = Hold::clear(&self.ctx);
             return Ok(outcome);
         }
         let hold = Hold::take(definition, &self.ctx, self.ttl)?;
