@@ -28,6 +28,12 @@ mod fixtures;
 #[cfg(test)]
 mod flow_graphs;
 #[cfg(test)]
+#[cfg(unix)]
+mod flow_holders;
+#[cfg(test)]
+#[cfg(unix)]
+mod flow_kills;
+#[cfg(test)]
 mod flows;
 #[cfg(test)]
 mod following;
