@@ -34,6 +34,9 @@ mod flow_holders;
 #[cfg(unix)]
 mod flow_kills;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod flow_scale;
+#[cfg(test)]
 mod flows;
 #[cfg(test)]
 mod following;
