@@ -170,8 +170,8 @@ pub use artifact::{
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
 pub use context::{ContextError, JournalWriter, RunContext};
 pub use contract::{
-    Check, ContractError, Executor, ExecutorReport, GateReport, Plan, PlanStep, Planner, Report,
-    ReportStatus, Verifier, VerifierReport, executor, gate, planner, verifier,
+    Author, Check, ContractError, Executor, ExecutorReport, GateReport, Plan, PlanStep, Planner,
+    Report, ReportStatus, Verifier, VerifierReport, executor, gate, planner, verifier,
 };
 pub use digest::{Digest, DigestError};
 pub use error::IoError;

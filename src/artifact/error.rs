@@ -84,6 +84,18 @@ pub enum ArtifactError {
         /// What does not fit.
         source: serde_json::Error,
     },
+    /// What a step was given is not of that shape, or it was given none.
+    #[error(
+        "the {what} of step {step} does not read as what was asked for; null is what a step has that was given none"
+    )]
+    Given {
+        /// The step.
+        step: StepName,
+        /// `configuration` or `item`.
+        what: &'static str,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
     /// Only a regular file can be imported.
     #[error("{path} is a directory, a pipe or a device; only a regular file can be imported")]
     NotAFile {

@@ -332,6 +332,15 @@ pub(crate) struct StepRun {
     /// How long the program may run, such as 90s or 10m; then it is ended, and the step fails
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Which turn of a loop this is, from 1: each is done once, one after the other
+    #[arg(long, value_name = "N")]
+    pub(crate) turn: Option<u64>,
+    /// What the turn is for, as JSON: recorded when it begins
+    #[arg(long, value_name = "JSON")]
+    pub(crate) item: Option<String>,
+    /// Run a complete step again, as its next turn, if its inputs, its program or its outputs changed
+    #[arg(long, conflicts_with_all = ["turn", "item"])]
+    pub(crate) if_changed: bool,
     /// The program and its arguments; recorded as the step's configuration, so keep
     /// secrets out of them
     #[arg(last = true, required = true, value_name = "PROGRAM")]
@@ -346,7 +355,8 @@ const STEP_RUN: &str = "\
 The program runs in a folder of its own, which is its current folder and goes when the step ends; \
 RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP are set, so that `runjournal` inside it works on this \
 run. When it exits with a code that has a signal, the files that it left in $RUNJOURNAL_OUT are committed as \
-artifacts together with the end of the step. A step that is complete is not run again.
+artifacts together with the end of the step. A step that is complete is not run again, unless --if-changed \
+or another --turn asks for it.
 
 What the program itself puts or appends by `runjournal` is committed at once: it stays even if the step \
 fails, and is not among the step's inputs and outputs.

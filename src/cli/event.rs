@@ -44,7 +44,7 @@ fn described(args: &Append, payload: Option<&RawValue>) -> Event {
     event
 }
 
-fn parse(json: &str, origin: &str, before: u64) -> Result<Box<RawValue>, CliError> {
+pub(super) fn parse(json: &str, origin: &str, before: u64) -> Result<Box<RawValue>, CliError> {
     serde_json::from_str(json).map_err(|source| CliError::BadPayload {
         origin: origin.to_owned(),
         before,

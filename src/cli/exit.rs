@@ -137,7 +137,9 @@ pub(super) fn of_step(error: &StepFailure) -> Exit {
             let system = source.downcast_ref::<IoError>().map(of_io);
             refused.or(system).unwrap_or(Exit::Findings)
         }
-        StepFailure::StepTaken { .. } => Exit::Conflict,
+        StepFailure::StepTaken { .. }
+        | StepFailure::TurnOutOfOrder { .. }
+        | StepFailure::OtherItem { .. } => Exit::Conflict,
         StepFailure::InputMissing { .. } => Exit::NotFound,
         StepFailure::BadName(_) | StepFailure::BadConfig { .. } => Exit::Usage,
         StepFailure::Journal { source, .. } => of_journal(source),

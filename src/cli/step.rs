@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::args::{Format, StepRun, StepVerb};
 use super::error::CliError;
+use super::event::parse;
 use super::exit::Exit;
 use super::interrupt;
 use super::locate::{Locator, name_of};
@@ -31,6 +32,11 @@ pub(crate) fn step(at: &Locator, verb: StepVerb, output: &mut Output) -> Result<
     let step = Step::new(asked.name.as_str()).config(&program).cancelled_by(&cancel);
     let inputs = asked.input.iter().chain(asked.stdin.iter().filter(|n| !asked.input.contains(n)));
     let step = inputs.fold(step, Step::input);
+    let step = asked.turn.into_iter().fold(step, Step::turn);
+    let item =
+        asked.item.as_deref().map(|item| parse(item, "the text of --item", 0)).transpose()?;
+    let step = item.iter().fold(step, Step::item);
+    let step = if asked.if_changed { step.skip_if_unchanged() } else { step };
     // Standard output is for JSON alone where JSON was asked for.
     let apart = output.format() != Format::Table;
     let ran = Cell::new(false);

@@ -2,6 +2,7 @@
 
 use super::Plan;
 use super::read;
+use super::report::sealed::Sealed;
 use super::report::{Author, Report};
 use crate::node::Node;
 use crate::status::RunStatus;
@@ -13,6 +14,8 @@ pub type ExecutorReport = Report<ByExecutor>;
 /// Written by an executor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ByExecutor {}
+
+impl Sealed for ByExecutor {}
 
 impl Author for ByExecutor {
     const FILE: &'static str = "executor_report.json";

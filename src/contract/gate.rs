@@ -1,6 +1,7 @@
 //! Whether the reports let the run pass.
 
 use super::read::{self, Contract};
+use super::report::sealed::Sealed;
 use super::report::{Author, Check, Report};
 use super::{ContractError, ExecutorReport, VerifierReport};
 use crate::artifact::ArtifactError;
@@ -16,6 +17,8 @@ pub type GateReport = Report<ByGate>;
 /// Written by a gate.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ByGate {}
+
+impl Sealed for ByGate {}
 
 impl Author for ByGate {
     const FILE: &'static str = "gate_report.json";
@@ -36,8 +39,8 @@ struct Gate;
 impl Node for Gate {
     fn run(&self, s: &StepContext) -> StepResult {
         let report = GateReport::new()
-            .with(look_at::<ExecutorReport>(s, Report::passed)?)
-            .with(look_at::<VerifierReport>(s, Report::passed)?);
+            .with_check(look_at::<ExecutorReport>(s, Report::passed)?)
+            .with_check(look_at::<VerifierReport>(s, Report::passed)?);
         let signal = Signal::new(if report.passed() { "passed" } else { "blocked" });
         read::write(s, report)?;
         Ok(signal)

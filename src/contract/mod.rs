@@ -16,5 +16,5 @@ pub use error::ContractError;
 pub use executor::{Executor, ExecutorReport, executor};
 pub use gate::{GateReport, gate};
 pub use plan::{Plan, PlanStep, Planner, planner};
-pub use report::{Check, Report, ReportStatus};
+pub use report::{Author, Check, Report, ReportStatus};
 pub use verifier::{Verifier, VerifierReport, verifier};

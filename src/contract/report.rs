@@ -14,10 +14,15 @@ use crate::id::{RunId, TaskId};
 use crate::status;
 use crate::step::StepContext;
 
-/// Who writes a report, and so where it stands.
-pub trait Author: Debug + Clone + PartialEq {
+/// Who writes a report, and so where it stands: an executor, a verifier, a gate, and nobody else.
+pub trait Author: Debug + Clone + PartialEq + sealed::Sealed {
     /// The artifact.
     const FILE: &'static str;
+}
+
+pub(super) mod sealed {
+    /// Nobody else can be an author.
+    pub trait Sealed {}
 }
 
 /// A report: an [`ExecutorReport`](super::ExecutorReport), a [`VerifierReport`](super::VerifierReport) or a
@@ -153,12 +158,12 @@ impl<A: Author> Report<A> {
     /// Adds what was done or looked at. If it failed, so does the report.
     #[must_use]
     pub fn check(self, name: impl Into<String>, passed: bool) -> Self {
-        self.with(Check::new(name, passed))
+        self.with_check(Check::new(name, passed))
     }
 
     /// Adds a check with all that it says. If it failed, so does the report.
     #[must_use]
-    pub fn with(mut self, check: Check) -> Self {
+    pub fn with_check(mut self, check: Check) -> Self {
         if check.status == ReportStatus::Failed {
             self.status = ReportStatus::Failed;
         }

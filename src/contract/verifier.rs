@@ -1,6 +1,7 @@
 //! Who checks what was done, and what was found.
 
 use super::read;
+use super::report::sealed::Sealed;
 use super::report::{Author, Report};
 use super::{ExecutorReport, Plan};
 use crate::node::Node;
@@ -13,6 +14,8 @@ pub type VerifierReport = Report<ByVerifier>;
 /// Written by a verifier.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ByVerifier {}
+
+impl Sealed for ByVerifier {}
 
 impl Author for ByVerifier {
     const FILE: &'static str = "verifier_report.json";

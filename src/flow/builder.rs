@@ -6,7 +6,7 @@ use super::definition::{Definition, Draft};
 use super::edge::{Edge, Goal, On};
 use super::{Flow, FlowDefect, FlowDefects, FlowDefinition, Retry, Target};
 use crate::id::StepName;
-use crate::node::Node;
+use crate::node::{Node, program_of};
 use crate::step::{Signal, Step};
 
 /// A flow that is being put together: [`node`](FlowBuilder::node) adds a node, and what follows it, up to the
@@ -106,15 +106,15 @@ impl FlowBuilder {
 fn definition(step: &Step, node: &impl Node) -> Result<Definition, FlowDefect> {
     let name = step.checked_name().map_err(FlowDefect::BadName)?;
     let node_name = || name.as_str().to_owned();
-    if step.is_counted() {
-        return Err(FlowDefect::CountedTurn { node: node_name() });
+    if let Some(what) = step.of_one_call() {
+        return Err(FlowDefect::NotItsOwn { node: node_name(), what });
     }
     let config = step.rendered_config(&name).map_err(|error| FlowDefect::BadConfig {
         node: node_name(),
         reason: std::error::Error::source(&error).unwrap_or(&error).to_string(),
     })?;
     Ok(Definition {
-        run: node.program().cloned(),
+        run: program_of(node).cloned(),
         config,
         inputs: step.inputs().to_vec(),
         skip_if_unchanged: step.skips_unchanged(),

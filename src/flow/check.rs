@@ -32,11 +32,13 @@ pub enum FlowDefect {
         /// Why.
         reason: String,
     },
-    /// Turns and items are the flow's to count, and cancelling is the runner's.
-    #[error("node {node} was given a turn or an item, which are the flow's to count")]
-    CountedTurn {
+    /// A step was given what is the flow's, or its runner's, to say.
+    #[error("node {node} was given {what}, which is the flow's to say")]
+    NotItsOwn {
         /// The node.
         node: String,
+        /// What it was given.
+        what: &'static str,
     },
     /// Two nodes have one name.
     #[error("there are two nodes {node}")]
@@ -46,7 +48,7 @@ pub enum FlowDefect {
     },
     /// Two edges of a kind leave a node for one signal.
     #[error(
-        "node {node} has two edges for {on}; one may go back with a limit, and one goes where nothing goes back"
+        "node {node} has two edges of a kind for {on}; give it one `on`, and at most one `again`"
     )]
     DuplicateEdge {
         /// The node.

@@ -6,7 +6,7 @@ use super::{FlowDefinition, FlowError};
 use crate::context::RunContext;
 use crate::io::{Dir, LockFile};
 use crate::layout;
-use crate::lease::{Heartbeat, Lease, LeaseError};
+use crate::lease::{Heartbeat, Lease, LeaseError, LeaseState};
 use crate::workspace::Task;
 
 /// The name under which flows claim their task. It is one for all, because the lock says who is alive: who
@@ -63,6 +63,22 @@ impl Hold {
         let heartbeat = lease.heartbeat()?;
         let ctx = ctx.clone().with_lease(lease.lease_ref().clone());
         Ok(Self { ctx, own: Some(Own { heartbeat, lease, _lock: has_lock.then_some(lock) }) })
+    }
+
+    /// Lets others claim the task of a run that ended, where the flow that ended it died before it could.
+    pub(super) fn clear(ctx: &RunContext) -> Result<(), FlowError> {
+        let task = ctx.task()?;
+        let held = |lease: &LeaseState| lease.worker == WORKER && !lease.released;
+        if ctx.lease_ref().is_some() || task.lease()?.filter(held).is_none() {
+            return Ok(());
+        }
+        let lock = Dir::open(&task.path().join(layout::JOURNAL_DIR))?.open_lock(layout::FLOW)?;
+        if lock.try_exclusive()?
+            && let Some(lease) = task.lease()?.filter(held)
+        {
+            Lease::of(&task, lease.lease).release()?;
+        }
+        Ok(())
     }
 
     /// Why the lease is lost, once that is known.

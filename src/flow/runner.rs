@@ -30,7 +30,7 @@ impl<'a> FlowRunner<'a> {
     }
 
     /// What cancels it: before its next step, and in a step whose body asks
-    /// [`StepContext::cancel`](crate::StepContext::cancel), as programs do. The run then ends as failed, for
+    /// [`StepContext::is_cancelled`](crate::StepContext::is_cancelled), as programs do. The run then ends as failed, for
     /// the reason `cancelled`.
     pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.clone();
@@ -61,13 +61,15 @@ impl<'a> FlowRunner<'a> {
         let definition = self.flow.definition();
         let walk = Walk::read(definition, &self.ctx)?;
         if let Some(outcome) = walk.ended {
+            // Where it cannot be said, the lease ends with its time.
+            let _ = Hold::clear(&self.ctx);
             return Ok(outcome);
         }
         let hold = Hold::take(definition, &self.ctx, self.ttl)?;
         let ended = self.run_held(&hold);
         hold.release();
         match ended {
-            Err(error) => self.unless_ended(error),
+            Err(error) => self.unless_ended(self.told(error)),
             ended => ended,
         }
     }
@@ -78,6 +80,24 @@ impl<'a> FlowRunner<'a> {
         let walk = Walk::read(definition, &hold.ctx)?;
         definition.record(&hold.ctx)?;
         Running::new(self.flow, &self.cancel, hold, walk).run()
+    }
+
+    /// Whatever was refused since the lease is lost, that it is lost.
+    fn told(&self, error: FlowError) -> FlowError {
+        match &error {
+            FlowError::Journal(lost @ JournalError::LeaseLost { .. })
+            | FlowError::Step(StepFailure::Journal {
+                source: lost @ JournalError::LeaseLost { .. },
+                ..
+            })
+            | FlowError::Workspace(WorkspaceError::Journal(
+                lost @ JournalError::LeaseLost { .. },
+            )) => {
+                let flow = self.flow.definition().name().clone();
+                FlowError::LeaseLost { flow, reason: lost.to_string() }
+            }
+            _ => error,
+        }
     }
 
     /// The error, unless the run was ended by somebody else meanwhile.

@@ -126,7 +126,7 @@ impl<'a> Running<'a> {
         match self.route(place, visit, on) {
             Route::Node { to, again } => {
                 let mark = Mark::new(self.definition(), &self.hold.ctx);
-                let mark = mark.behind(&visit.node, on, again);
+                let mark = mark.behind(visit, on, again);
                 Ok(self.enter(to, mark, Some(visit.record)))
             }
             Route::End(completion) => Ok(Next::End(completion.clone())),
@@ -163,6 +163,7 @@ impl<'a> Running<'a> {
         self.move_to(node.phase())?;
         let mut step =
             at.step().cancelled_by(self.cancel).led_to_by(next.mark.origin(next.causation));
+        // A later turn also where the flow had a loop there when that was begun.
         if definition.is_looped(next.place) || next.turn > 1 {
             step = step.turn(next.turn);
         }

@@ -20,6 +20,9 @@ pub(super) struct Mark {
     /// The node that led to this one, unless it is the first, or tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<StepName>,
+    /// Which turn of it, if not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    turn: Option<u64>,
     /// The signal that did; none where the node failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signal: Option<Signal>,
@@ -65,7 +68,7 @@ type Edge = (String, Signal, String);
 pub(super) struct Walk {
     /// The last visit.
     pub(super) visit: Option<Visit>,
-    /// The last turn of each node.
+    /// The last turn of each node that completed: one that failed is to be done again.
     turns: HashMap<String, u64>,
     /// How often each edge was taken.
     taken: BTreeMap<Edge, u64>,
@@ -120,7 +123,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Counts the edge that led to a step.
+    /// Counts what led to a step.
     fn count_record(&mut self, flow: &FlowDefinition, record: &Record) -> Result<(), JournalError> {
         if is_of(flow, record)? {
             self.count(&record.metadata::<Mark>()?, record.stream_id());
@@ -130,7 +133,11 @@ impl Walk {
 
     /// The same, for a step that this call began.
     pub(super) fn count(&mut self, mark: &Mark, to: &str) {
-        if let (Some(from), Some(signal), Some(times)) = (&mark.from, &mark.signal, mark.again) {
+        let (Some(from), Some(signal)) = (&mark.from, &mark.signal) else { return };
+        // It completed, also where somebody did it who is no flow, and left no mark.
+        let turn = self.turns.entry(from.as_str().to_owned()).or_default();
+        *turn = mark.turn.unwrap_or(1).max(*turn);
+        if let Some(times) = mark.again {
             let edge = (from.as_str().to_owned(), signal.clone(), to.to_owned());
             self.taken.insert(edge, times);
         }
@@ -142,13 +149,15 @@ impl Walk {
             Some(at) if (&at.node, at.turn) == (&node, turn) => at.tries.saturating_add(1),
             _ => 1,
         };
-        self.turns.insert(node.as_str().to_owned(), turn);
         self.visit = Some(Visit { node, turn, tries, stand: Stand::Open, record });
     }
 
     /// It ended.
     pub(super) fn ended(&mut self, record: EventId, stand: Stand) {
         if let Some(visit) = &mut self.visit {
+            if let Stand::Completed(_) = stand {
+                self.turns.insert(visit.node.as_str().to_owned(), visit.turn);
+            }
             (visit.stand, visit.record) = (stand, record);
         }
     }
@@ -179,12 +188,14 @@ fn is_of(flow: &FlowDefinition, record: &Record) -> Result<bool, JournalError> {
 impl Mark {
     pub(super) fn new(flow: &FlowDefinition, ctx: &RunContext) -> Self {
         let traceparent = ctx.traceparent().map(str::to_owned);
-        Self { flow: flow.name().clone(), from: None, signal: None, again: None, traceparent }
+        let flow = flow.name().clone();
+        Self { flow, from: None, turn: None, signal: None, again: None, traceparent }
     }
 
-    /// That this node's end led to the step.
-    pub(super) fn behind(mut self, from: &StepName, on: &On, again: Option<u64>) -> Self {
-        self.from = Some(from.clone());
+    /// That the end of this visit led to the step.
+    pub(super) fn behind(mut self, from: &Visit, on: &On, again: Option<u64>) -> Self {
+        self.from = Some(from.node.clone());
+        self.turn = Some(from.turn).filter(|turn| *turn > 1);
         self.signal = match on {
             On::Signal(signal) => Some(signal.clone()),
             On::Failure => None,

@@ -135,7 +135,8 @@ pub enum JournalError {
     /// Somebody holds a lease, and the caller has none.
     #[error(
         "{path} is written under a lease, the newest is {lease} of worker {worker:?}: a writer without it is \
-         refused; join that worker (RUNJOURNAL_LEASE, or `with_lease`), or claim the task"
+         refused, also once it is released; claim the task, or, while that worker holds it, join it \
+         (RUNJOURNAL_LEASE, or `with_lease`)"
     )]
     LeaseRequired {
         /// The journal.

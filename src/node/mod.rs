@@ -19,10 +19,26 @@ pub trait Node: Send + Sync {
         RunStatus::Executing
     }
 
-    /// The program, where the node is nothing else: the tool can run it again.
-    fn program(&self) -> Option<&Program> {
+    /// The program, where the node is nothing else: only [`Program`] can say so.
+    #[doc(hidden)]
+    fn program(&self, _: sealed::OnlyPrograms) -> Option<&Program> {
         None
     }
+}
+
+mod sealed {
+    /// Has no name outside, so that nobody else can answer to it.
+    #[derive(Debug, Clone, Copy)]
+    pub struct OnlyPrograms(());
+
+    impl OnlyPrograms {
+        pub(crate) const ASKED: Self = Self(());
+    }
+}
+
+/// The program that a node is, if it is nothing else.
+pub(crate) fn program_of(node: &dyn Node) -> Option<&Program> {
+    node.program(sealed::OnlyPrograms::ASKED)
 }
 
 impl<F: Fn(&StepContext) -> StepResult + Send + Sync> Node for F {
@@ -36,7 +52,7 @@ impl Node for Program {
         Self::run(self, s)
     }
 
-    fn program(&self) -> Option<&Program> {
+    fn program(&self, _: sealed::OnlyPrograms) -> Option<&Program> {
         Some(self)
     }
 }

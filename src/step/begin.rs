@@ -33,24 +33,25 @@ pub(super) fn begin(ctx: &RunContext, step: &Step) -> Result<Begun, StepFailure>
     let mut locked = log.lock().map_err(refused)?;
     let dir = Dir::open(&ctx.run_path()).map_err(|error| refused(error.into()))?;
 
-    let (last, is_new) = match Turn::find(&mut locked, &name, step)? {
+    let (turn, last, is_new) = match Turn::find(&mut locked, &name, step)? {
         Turn::Complete(ended) => {
             // Told only once it is sure to stay: the one who ended it may have died before this.
             locked.sync().map_err(refused)?;
             return Ok(Begun::Complete(ended));
         }
-        Turn::New(before) => (before, true),
+        Turn::New(turn, before) => (turn, before, true),
+        Turn::UnlessUnchanged(last) => (last.turn.saturating_add(1), Some(last), true),
         Turn::Again(last) => {
             check_over(&mut locked, &dir, &name, &last)?;
-            (Some(last), false)
+            (last.turn, Some(last), false)
         }
     };
     let number = last.as_ref().map_or(1, |last| last.number.saturating_add(1));
-    let turn = step.turn_or_first();
     let mut payload = Started { attempt: number, turn, inputs: Vec::new(), config };
     let resolved = resolve(&mut locked, &name, step);
     let (counted, origin) = (step.counted_turn(), step.origin());
-    let mut new = NewAttempt { locked: &mut locked, name: &name, item, counted, origin };
+    let is_counted = counted.is_some() || turn > 1;
+    let mut new = NewAttempt { locked: &mut locked, name: &name, item, is_counted, origin };
     match resolved {
         Ok(inputs) => payload.inputs = inputs,
         Err(missing @ StepFailure::InputMissing { .. }) if origin.is_some() => {
@@ -62,6 +63,11 @@ pub(super) fn begin(ctx: &RunContext, step: &Step) -> Result<Begun, StepFailure>
     if let (true, true, Some(before)) = (is_new, step.skips_unchanged(), &last)
         && let Some(same) = new.unchanged(&payload, before).map_err(refused)?
     {
+        if counted.is_none() {
+            // Nobody asked for another turn. The last one is told of only once it is sure to stay.
+            new.locked.sync().map_err(refused)?;
+            return Ok(Begun::Complete(same.ended(before.record)));
+        }
         return new.record_unchanged(&payload, same).map(Begun::Complete).map_err(refused);
     }
     let attempt = new.record(dir, payload).map_err(refused)?;
@@ -77,7 +83,7 @@ pub(super) struct NewAttempt<'a, 'log> {
     pub(super) locked: &'a mut LockedLog<'log>,
     pub(super) name: &'a StepName,
     item: Option<Box<RawValue>>,
-    counted: Option<u64>,
+    is_counted: bool,
     origin: Option<&'a Origin>,
 }
 
@@ -103,7 +109,8 @@ impl NewAttempt<'_, '_> {
         payload: &Started,
     ) -> Result<(), JournalError> {
         let mut events = Vec::with_capacity(2);
-        if let Some(index) = self.counted {
+        if self.is_counted {
+            let index = payload.turn;
             let key = turn_key(self.name, index);
             if self.locked.keyed(&key)?.is_none() {
                 let item = self.item.clone();

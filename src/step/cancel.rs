@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Tells work that it should end: clones tell, and are told, the same. A flow looks between steps, a
-/// program's node while it waits, and any body that asks [`StepContext::cancel`](crate::StepContext::cancel).
+/// program's node while it waits, and any body that asks [`StepContext::is_cancelled`](crate::StepContext::is_cancelled).
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

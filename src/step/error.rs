@@ -83,7 +83,7 @@ pub enum StepFailure {
     },
     /// A declared input is not there.
     #[error(
-        "step {step} did not start: its input {input} is not there; run the step that writes it first"
+        "step {step} cannot run: its input {input} is not there; run the step that writes it first"
     )]
     InputMissing {
         /// The step.
@@ -105,6 +105,18 @@ pub enum StepFailure {
         turn: u64,
         /// The one that is to be done.
         next: u64,
+    },
+    /// The turn was begun for another item.
+    #[error(
+        "turn {turn} of step {step} was begun for another item, at seq {seq}; ask with that one, or take the next turn"
+    )]
+    OtherItem {
+        /// The step.
+        step: StepName,
+        /// The turn.
+        turn: u64,
+        /// The `loop_iteration` that names the item.
+        seq: u64,
     },
     /// The configuration, or the item of a turn, cannot be written as JSON.
     #[error("the {what} of step {step} is not JSON")]

@@ -7,6 +7,7 @@ use super::Signal;
 use crate::digest::Digest;
 use crate::id::{EventId, StepName};
 use crate::journal::{JournalError, LockedLog, Record, types};
+use crate::json;
 use crate::name::ArtifactName;
 
 /// The kind of the streams of steps; their ids are the names.
@@ -52,8 +53,11 @@ pub(crate) struct Started {
 }
 
 impl Started {
+    /// The digest of its canonical form: equal values have one.
     pub(super) fn config_digest(&self) -> Option<Digest> {
-        self.config.as_ref().map(|config| Digest::of(config.get().as_bytes()))
+        let config = self.config.as_deref()?;
+        let canonical = json::canonical(config).unwrap_or_else(|_| config.get().to_owned());
+        Some(Digest::of(canonical.as_bytes()))
     }
 }
 

@@ -56,7 +56,12 @@ impl RunContext {
     /// # Errors
     /// [`StepFailure::Failed`] and [`StepFailure::Panicked`] where the body did not succeed: the
     /// journal says so, nothing else of the attempt is committed, and the next call is a new attempt.
-    /// [`StepFailure::StepTaken`] where another process or thread is at it.
+    /// [`StepFailure::StepTaken`] where another process or thread is at it. Where the step cannot begin,
+    /// [`InputMissing`](StepFailure::InputMissing), [`TurnOutOfOrder`](StepFailure::TurnOutOfOrder),
+    /// [`OtherItem`](StepFailure::OtherItem), [`BadName`](StepFailure::BadName) or
+    /// [`BadConfig`](StepFailure::BadConfig): nothing was recorded. [`StepFailure::Unfinished`] where it is
+    /// complete, and the disk refused what is left to do: any later write does it. [`StepFailure::Journal`]
+    /// where the start or the end was refused.
     pub fn step(
         &self,
         step: impl Into<Step>,
@@ -79,7 +84,7 @@ impl RunContext {
             Begun::Failed(failure, record) => return Ok(Done::Failed(failure, record)),
             Begun::Attempt(attempt) => *attempt,
         };
-        let context = StepContext::new(self, attempt, step.cancel().clone());
+        let context = StepContext::new(self, attempt, step.cancel());
         let returned = catch_unwind(AssertUnwindSafe(|| body(&context)));
         let (attempt, ending) = context.finish();
         match returned {

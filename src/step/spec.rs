@@ -26,7 +26,7 @@ pub struct Step {
     turn: Option<u64>,
     item: Option<Rendered>,
     unless_unchanged: bool,
-    cancel: Cancel,
+    cancel: Option<Cancel>,
     origin: Option<Origin>,
 }
 
@@ -52,7 +52,7 @@ impl Step {
             turn: None,
             item: None,
             unless_unchanged: false,
-            cancel: Cancel::new(),
+            cancel: None,
             origin: None,
         }
     }
@@ -68,7 +68,10 @@ impl Step {
     /// that. A step that declares inputs reads no others; one that declares none may read any, and
     /// what it read is recorded at its end.
     pub fn input(mut self, input: impl Into<ArtifactName>) -> Self {
-        self.inputs.push(input.into());
+        let input = input.into();
+        if !self.inputs.contains(&input) {
+            self.inputs.push(input);
+        }
         self
     }
 
@@ -101,25 +104,57 @@ impl Step {
         self
     }
 
-    /// What this turn is for: it is recorded when the turn begins. To ask for a turn that was begun, or is
-    /// complete, for another item is an error.
+    /// What this turn is for (the first, where no turn is given): it is recorded when the turn begins. To ask
+    /// for a turn that was begun, or is complete, for another item is an error.
     pub fn item<T: Serialize + ?Sized>(mut self, item: &T) -> Self {
         self.item = Some(rendered(item));
         self
     }
 
-    /// Does not do a turn again that has nothing new: where the turn before it completed with the same
+    /// Does what is complete again only if something changed: where the turn before completed with the same
     /// configuration, each artifact that it read has the same digest still, and what it wrote is in place,
-    /// this one is recorded as complete, with the signal of that one. For work that is a function of its
-    /// artifacts and its configuration alone.
+    /// it is not. A [`turn`](Step::turn) that was asked for is then recorded as complete, with the signal of that
+    /// one; without a turn, nothing is recorded, and otherwise the next turn is done. For work that is a function
+    /// of its artifacts and its configuration alone.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+    /// # let task = runjournal::Workspace::open_or_create(&root)?
+    /// #     .open_or_create_task("TASK-1", runjournal::TaskOptions::default())?;
+    /// # let ctx = task.open_or_start_run("RUN-1")?;
+    /// # let done = std::cell::Cell::new(0);
+    /// use runjournal::{Artifact, Signal, Step};
+    ///
+    /// const PAGE: Artifact<String> = Artifact::json("page.json");
+    /// const SIZE: Artifact<usize> = Artifact::json("size.json");
+    ///
+    /// let measure = || {
+    ///     ctx.step(Step::new("measure").input(PAGE).skip_if_unchanged(), |s| {
+    /// #       done.set(done.get() + 1);
+    ///         s.write(SIZE, &s.read(PAGE)?.len())?;
+    ///         Ok(Signal::new("measured"))
+    ///     })
+    /// };
+    /// ctx.artifacts().write(PAGE, &"short".into())?;
+    /// measure()?;
+    /// measure()?; // not done again
+    /// ctx.artifacts().write(PAGE, &"not so short".into())?;
+    /// measure()?; // turn 2
+    /// assert_eq!(ctx.artifacts().read(SIZE)?, 12);
+    /// # assert_eq!(done.get(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn skip_if_unchanged(mut self) -> Self {
         self.unless_unchanged = true;
         self
     }
 
-    /// What tells the body that it should end: it asks [`StepContext::cancel`](super::StepContext::cancel).
+    /// What tells the body that it should end: it asks [`StepContext::is_cancelled`](super::StepContext::is_cancelled).
     pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
-        self.cancel = cancel.clone();
+        self.cancel = Some(cancel.clone());
         self
     }
 
@@ -128,8 +163,8 @@ impl Step {
         self
     }
 
-    pub(crate) fn cancel(&self) -> &Cancel {
-        &self.cancel
+    pub(super) fn cancel(&self) -> Cancel {
+        self.cancel.clone().unwrap_or_default()
     }
 
     pub(crate) fn checked_name(&self) -> Result<StepName, IdError> {
@@ -156,16 +191,17 @@ impl Step {
 
     /// The turn, where somebody counts them.
     pub(super) fn counted_turn(&self) -> Option<u64> {
-        self.turn
+        self.turn.or(self.item.as_ref().map(|_| 1))
     }
 
-    /// True if somebody gave it a turn or an item.
-    pub(crate) fn is_counted(&self) -> bool {
-        self.turn.is_some() || self.item.is_some()
-    }
-
-    pub(super) fn turn_or_first(&self) -> u64 {
-        self.turn.unwrap_or(1)
+    /// What somebody gave it that belongs to one call, and not to all runs of a node.
+    pub(crate) fn of_one_call(&self) -> Option<&'static str> {
+        let given = [
+            ("a turn", self.turn.is_some()),
+            ("an item", self.item.is_some()),
+            ("a wish to end", self.cancel.is_some()),
+        ];
+        given.into_iter().find(|(_, is_given)| *is_given).map(|(what, _)| what)
     }
 
     pub(crate) fn skips_unchanged(&self) -> bool {

@@ -78,12 +78,17 @@ impl StepContext {
     /// # Errors
     /// Where it does not have that shape; a turn without one reads as `null`.
     pub fn item<T: DeserializeOwned>(&self) -> Result<T, ArtifactError> {
-        self.given(self.attempt.item.as_deref())
+        self.given("item", self.attempt.item.as_deref())
     }
 
-    /// What tells the body that it should end. It may ask now and then, and return an error if so.
+    /// True once somebody wants the body to end ([`Step::cancelled_by`](super::Step::cancelled_by)): it may ask
+    /// now and then, and return an error if so.
     #[must_use]
-    pub fn cancel(&self) -> &Cancel {
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    pub(crate) fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
@@ -99,14 +104,17 @@ impl StepContext {
     /// # Errors
     /// Where it does not have that shape; a step without one reads as `null`.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, ArtifactError> {
-        self.given(self.attempt.payload.config.as_deref())
+        self.given("configuration", self.attempt.payload.config.as_deref())
     }
 
-    fn given<T: DeserializeOwned>(&self, json: Option<&RawValue>) -> Result<T, ArtifactError> {
-        serde_json::from_str(json.map_or("null", RawValue::get)).map_err(|source| {
-            let path = self.context.journal_path();
-            ArtifactError::Json { path, source }
-        })
+    fn given<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        json: Option<&RawValue>,
+    ) -> Result<T, ArtifactError> {
+        let step = || self.name().clone();
+        serde_json::from_str(json.map_or("null", RawValue::get))
+            .map_err(|source| ArtifactError::Given { step: step(), what, source })
     }
 
     /// Reads JSON, and records it as an input. What the step staged itself is read back as staged.

@@ -10,11 +10,13 @@ use crate::json;
 /// What stands of the turn that is asked for.
 pub(super) enum Turn {
     /// It is to be begun: it follows this attempt, which completed the one before.
-    New(Option<LastAttempt>),
+    New(u64, Option<LastAttempt>),
     /// Its last attempt failed, or did not end.
     Again(LastAttempt),
     /// It is complete.
     Complete(Ended),
+    /// The last one is complete; where something changed since, the next is to be begun.
+    UnlessUnchanged(LastAttempt),
 }
 
 impl Turn {
@@ -24,28 +26,34 @@ impl Turn {
         step: &Step,
     ) -> Result<Self, StepFailure> {
         let refused = |source| StepFailure::Journal { step: name.clone(), source };
-        let wanted = step.turn_or_first();
         let last = LastAttempt::read(locked, name).map_err(refused)?;
+        let wanted = match (step.counted_turn(), &last) {
+            (Some(turn), _) => turn,
+            // Who does not count asks for the last turn, if it may be followed by another.
+            (None, Some(last)) if step.skips_unchanged() => last.turn,
+            (None, _) => 1,
+        };
         let found = match last {
-            None if wanted == 1 => Ok(Turn::New(None)),
+            None if wanted == 1 => Ok(Self::New(1, None)),
             None => Err(1),
-            Some(last) => match (&last.progress, wanted) {
-                (_, 0) => Err(1),
-                (_, wanted) if wanted < last.turn => {
+            Some(last) => match &last.progress {
+                _ if wanted == 0 => Err(1),
+                _ if wanted < last.turn => {
                     let ended = earlier(locked, name, wanted).map_err(refused)?;
-                    ended.map(Turn::Complete).ok_or(wanted)
+                    ended.map(Self::Complete).ok_or(wanted)
                 }
-                (Progress::Open | Progress::Failed, wanted) if wanted == last.turn => {
-                    Ok(Turn::Again(last))
+                Progress::Open | Progress::Failed if wanted == last.turn => Ok(Self::Again(last)),
+                Progress::Open | Progress::Failed => Err(last.turn),
+                Progress::Completed(_) if wanted > last.turn => match last.turn.checked_add(1) {
+                    Some(next) if wanted == next => Ok(Self::New(next, Some(last))),
+                    next => Err(next.unwrap_or(last.turn)),
+                },
+                Progress::Completed(_)
+                    if step.skips_unchanged() && step.counted_turn().is_none() =>
+                {
+                    Ok(Self::UnlessUnchanged(last))
                 }
-                (Progress::Completed(_), wanted) if wanted == last.turn => {
-                    last.completed().map(Turn::Complete).ok_or(wanted)
-                }
-                (Progress::Completed(_), wanted) if Some(wanted) == last.turn.checked_add(1) => {
-                    Ok(Turn::New(Some(last)))
-                }
-                (Progress::Completed(_), _) => Err(last.turn.saturating_add(1)),
-                (Progress::Open | Progress::Failed, _) => Err(last.turn),
+                Progress::Completed(_) => last.completed().map(Self::Complete).ok_or(wanted),
             },
         };
         let found = found.map_err(|next| StepFailure::TurnOutOfOrder {
@@ -53,7 +61,7 @@ impl Turn {
             turn: wanted,
             next,
         })?;
-        if !matches!(found, Turn::New(_)) {
+        if matches!(found, Self::Again(_) | Self::Complete(_)) {
             check_item(locked, name, step, wanted)?;
         }
         Ok(found)
@@ -94,5 +102,5 @@ fn check_item(
     if json::same_value(recorded.as_deref().map(|item| item.get()), Some(item.get())) {
         return Ok(());
     }
-    Err(refused(locked.key_conflict(&key, begun.seq(), "item")))
+    Err(StepFailure::OtherItem { step: name.clone(), turn, seq: begun.seq() })
 }

@@ -45,6 +45,13 @@ pub(super) struct Same {
     inputs: Vec<Input>,
 }
 
+impl Same {
+    /// The end of the attempt that did it.
+    pub(super) fn ended(self, record: EventId) -> Ended {
+        Ended { signal: self.completed.signal, record }
+    }
+}
+
 impl NewAttempt<'_, '_> {
     /// What the last attempt did, if this one would read the same, and what that one wrote is in place.
     pub(super) fn unchanged(

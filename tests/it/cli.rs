@@ -965,7 +965,7 @@ fn refusals_say_what_why_and_what_to_do() {
           because: "a b" is no step name: only A-Z a-z 0-9 . _ - may stand in it
 
         $ step run -r RUN-1 a --input none.json -- true  [3]
-        error: step a did not start: its input none.json is not there; run the step that writes it first
+        error: step a cannot run: its input none.json is not there; run the step that writes it first
 
         $ run complete RUN-1 --status failed  [4]
         error: TASK-1/RUN-1 ended before, as SUCCESS (all green), and an end is final, with its reason; start a new run

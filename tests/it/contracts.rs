@@ -368,7 +368,7 @@ prop_compose! {
         let mut report = VerifierReport::new();
         for (name, passed, note) in checks {
             let check = Check::new(&name, passed).digest(Digest::of(name.as_bytes()));
-            report = report.with(match note { Some(note) => check.note(note), None => check });
+            report = report.with_check(match note { Some(note) => check.note(note), None => check });
         }
         report = metrics.into_iter().fold(report, |report, (name, value)| report.metric(name, value));
         report = warnings.into_iter().fold(report, VerifierReport::warning);

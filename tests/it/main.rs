@@ -36,6 +36,19 @@ mod faults;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod flow_graphs;
+#[cfg(test)]
+#[cfg(unix)]
+mod flow_holders;
+#[cfg(test)]
+#[cfg(unix)]
+mod flow_kills;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod flow_scale;
+#[cfg(test)]
+mod flows;
+#[cfg(test)]
 mod following;
 #[cfg(test)]
 mod forged;
@@ -114,6 +127,8 @@ mod sync_sharing;
 mod tidy;
 #[cfg(test)]
 mod transactions;
+#[cfg(test)]
+mod turns;
 #[cfg(test)]
 mod work;
 #[cfg(test)]
