@@ -8,6 +8,7 @@ use runjournal::{ArtifactName, Digest, TaskId};
 
 use super::approval::ApprovalVerb;
 use super::duration::duration;
+use super::flow::FlowVerb;
 use super::index_args::{IndexVerb, Query};
 use super::lease::LeaseVerb;
 use super::queue::QueueVerb;
@@ -105,6 +106,9 @@ pub(crate) enum Verb {
     /// Run a program as a step of a run
     #[command(subcommand)]
     Step(StepVerb),
+    /// Run a flow of programs, go on with it, show where a flow stands
+    #[command(subcommand)]
+    Flow(FlowVerb),
     /// Make, refresh, verify and find the index, which `query` asks
     #[command(subcommand)]
     Index(IndexVerb),

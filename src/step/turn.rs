@@ -35,7 +35,7 @@ impl Turn {
                     let ended = earlier(locked, name, wanted).map_err(refused)?;
                     ended.map(Turn::Complete).ok_or(wanted)
                 }
-                (Progress::Open | Progress::Failed, wanted) if wanted == last.turn => {
+                (Progress::Open | Progress::Failed(_), wanted) if wanted == last.turn => {
                     Ok(Turn::Again(last))
                 }
                 (Progress::Completed(_), wanted) if wanted == last.turn => {
@@ -45,7 +45,7 @@ impl Turn {
                     Ok(Turn::New(Some(last)))
                 }
                 (Progress::Completed(_), _) => Err(last.turn.saturating_add(1)),
-                (Progress::Open | Progress::Failed, _) => Err(last.turn),
+                (Progress::Open | Progress::Failed(_), _) => Err(last.turn),
             },
         };
         let found = found.map_err(|next| StepFailure::TurnOutOfOrder {

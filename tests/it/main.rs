@@ -10,6 +10,9 @@ mod artifacts;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod cli_flow;
+#[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli_queue;
 #[cfg(test)]
@@ -28,6 +31,8 @@ mod damage;
 mod faults;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod flow_state;
 #[cfg(test)]
 mod following;
 #[cfg(test)]
