@@ -45,6 +45,7 @@
 //! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
 //! | do it by a program that is there already | [`Program`], [`Node`] |
+//! | plan, execute and verify with code that exists | [`Planner`], [`Executor`], [`Verifier`], [`gate`] |
 //! | run a graph of nodes, and go on after a crash | [`Flow`], [`FlowRunner`] |
 //! | see where it stands, and draw it | [`FlowDefinition::recorded`], [`FlowDefinition::state`], [`FlowState`] |
 //! | run a graph of programs from a file | [`FlowDefinition::from_json`], [`Flow::of_programs`] |
@@ -62,6 +63,7 @@
 //! | go on with a provider's session after a crash | [`RunContext::session`], [`Session`] |
 //! | ask people, and wait for the answer | [`RunContext::request_approval`], [`RunContext::wait_for_approval`], [`Approval`] |
 //! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
+//! | see which step made an artifact, from what, and what a change makes stale | [`RunContext::lineage`], [`Lineage`], [`Why`], [`Stale`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
 //! | see a run as it stands, then its events | [`index::IndexReader::snapshot`] (feature `sqlite`) |
@@ -89,13 +91,14 @@
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `program` | [`Program`]: somebody else's executable as a node |
 //! | `node` | [`Node`]: what a flow runs |
-//! | `contract` | plans and reports, and the roles that write them |
-//! | `flow` | `Flow`: nodes and edges, run from where they stand |
-//! | `lineage` | `Lineage`: which step made what, from what |
+//! | `contract` | [`Plan`] and reports; [`planner`], [`executor`], [`verifier`], [`gate`] as nodes |
+//! | `flow` | [`Flow`]: nodes and edges, run from where they stand |
+//! | `lineage` | [`Lineage`]: which step made what, from what |
 //! | `repair` | [`RepairPlan`]: what closes damage off |
 //! | `testing` | a workspace for tests (feature `testing`) |
 //!
-//! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`.
+//! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`, how to call
+//! this from async code in `docs/async.md`.
 // The page links the index, which is only there with its feature.
 #![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -158,6 +161,10 @@ pub mod testing;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/async.md")]
+mod async_page {}
+
 pub use approval::{Approval, ApprovalError, Resolution};
 pub use artifact::{
     Artifact, ArtifactEntry, ArtifactError, ArtifactReader, ArtifactWriter, Artifacts, Committed,
@@ -165,6 +172,10 @@ pub use artifact::{
 };
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
 pub use context::{ContextError, JournalWriter, RunContext};
+pub use contract::{
+    Check, ContractError, Executor, ExecutorReport, GateReport, Plan, PlanStep, Planner, Report,
+    ReportStatus, Verifier, VerifierReport, executor, gate, planner, verifier,
+};
 pub use digest::{Digest, DigestError};
 pub use error::IoError;
 pub use finding::{Code, Finding, Place, Severity};
@@ -180,6 +191,10 @@ pub use journal::{
     PayloadRef, Record, StepRef, TooLarge,
 };
 pub use lease::{Heartbeat, Lease, LeaseError, LeaseState};
+pub use lineage::{
+    ArtifactVersion, AttemptState, Because, Lineage, LineageError, Maker, Stale, StaleStep,
+    StepAttempt, StepInput, Why,
+};
 pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
 pub use node::Node;

@@ -76,6 +76,14 @@ impl From<Outcome> for RunStatus {
     }
 }
 
+/// What `status` of a report that passes may be, in any case of its letters.
+const PASSES: [&str; 5] = ["passed", "pass", "ok", "success", "succeeded"];
+
+/// True for the status of a report that passes.
+pub(crate) fn passes(status: &str) -> bool {
+    PASSES.iter().any(|pass| status.eq_ignore_ascii_case(pass))
+}
+
 /// The payload of `run_status_changed`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Moved {
@@ -154,5 +162,20 @@ impl fmt::Display for TaskStatus {
             TaskStatus::Done => "DONE",
             TaskStatus::Archived => "ARCHIVED",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes() {
+        for pass in ["passed", "PASS", "Ok", "SUCCESS", "succeeded"] {
+            assert!(passes(pass), "{pass}");
+        }
+        for fail in ["", "failed", "passed ", "not ok", "true", "pa\u{17f}s"] {
+            assert!(!passes(fail), "{fail}");
+        }
     }
 }

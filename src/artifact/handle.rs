@@ -61,6 +61,12 @@ impl<T> From<Artifact<T>> for ArtifactName {
     }
 }
 
+impl<T> From<&Artifact<T>> for ArtifactName {
+    fn from(artifact: &Artifact<T>) -> Self {
+        artifact.name.clone()
+    }
+}
+
 impl From<&ArtifactName> for ArtifactName {
     fn from(name: &ArtifactName) -> Self {
         name.clone()

@@ -11,6 +11,7 @@ use super::duration::duration;
 use super::flow::FlowVerb;
 use super::index_args::{IndexVerb, Query};
 use super::lease::LeaseVerb;
+use super::lineage::LineageVerb;
 use super::queue::QueueVerb;
 use super::receipt::ReceiptVerb;
 use super::run::RunVerb;
@@ -109,6 +110,9 @@ pub(crate) enum Verb {
     /// Run a flow of programs, go on with it, show where a flow stands
     #[command(subcommand)]
     Flow(FlowVerb),
+    /// Show which step made an artifact, from what, and which steps a change makes stale
+    #[command(subcommand)]
+    Lineage(LineageVerb),
     /// Make, refresh, verify and find the index, which `query` asks
     #[command(subcommand)]
     Index(IndexVerb),

@@ -7,15 +7,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
     ApprovalError, ArtifactError, ContextError, CursorError, FlowError, FlowFileError,
-    JournalError, LeaseError, ManifestError, RunStatus, SessionError, StepFailure, TaskId,
-    WorkError, WorkspaceError,
+    JournalError, LeaseError, LineageError, ManifestError, RunStatus, SessionError, StepFailure,
+    TaskId, WorkError, WorkspaceError,
 };
 
 use super::exit::{
     Exit, of_artifact, of_context, of_index, of_journal, of_lease, of_manifest, of_step, of_system,
     of_workspace,
 };
-use super::{approval, flow, queue, session};
+use super::{approval, flow, lineage, queue, session};
 
 /// Why a verb did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,8 @@ pub(crate) enum CliError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Approval(#[from] ApprovalError),
+    #[error(transparent)]
+    Lineage(#[from] LineageError),
     #[error(transparent)]
     Work(#[from] WorkError),
     #[error(transparent)]
@@ -100,7 +102,7 @@ pub(crate) enum CliError {
     #[error("cannot read standard input")]
     Input { source: io::Error },
     #[error("cannot wait for Ctrl-C and its like")]
-    Interrupt { source: ctrlc::Error },
+    Interrupt { source: io::Error },
     #[error("cannot write to standard output")]
     Output(#[from] io::Error),
     #[error("the result cannot be written as JSON")]
@@ -216,6 +218,7 @@ impl CliError {
             Self::Lease(error) => of_lease(error),
             Self::Session(error) => session::exit_of(error),
             Self::Approval(error) => approval::exit_of(error),
+            Self::Lineage(error) => lineage::exit_of(error),
             Self::Work(error) => queue::exit_of(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),

@@ -22,6 +22,7 @@ mod flow_page;
 mod index;
 mod init;
 mod lease;
+mod lineage;
 mod log;
 mod query;
 mod queue;

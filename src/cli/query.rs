@@ -254,6 +254,7 @@ fn steps(rows: &[StepRow], output: &mut Output) -> Result<(), CliError> {
         [
             step.step.clone(),
             place(&step.task_id, Some(&step.run_id)),
+            step.turn.to_string(),
             step.attempt.to_string(),
             step.state.to_string(),
             step.started_at.map(|time| output.ago(time)).unwrap_or_default(),
@@ -262,7 +263,7 @@ fn steps(rows: &[StepRow], output: &mut Output) -> Result<(), CliError> {
         ]
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
-    output.table(["STEP", "RUN", "ATTEMPT", "STATE", "STARTED", "MS", "OUTCOME"], &rows)
+    output.table(["STEP", "RUN", "TURN", "ATTEMPT", "STATE", "STARTED", "MS", "OUTCOME"], &rows)
 }
 
 /// Asks in SQL. Lines of JSON stream through; a table, or a document, is gathered first.

@@ -97,7 +97,8 @@ impl FlowDefinition {
     }
 
     fn enter(&self, walk: &Walk, place: usize, by: Option<By>) -> Next<'_> {
-        let node = self.nodes.get(place).filter(|_| self.is_looped(place));
-        Next::Enter { place, turn: node.map_or(1, |node| walk.next_turn(&node.node)), by }
+        // Also of a node that is in no loop any more, if another version of the flow came by it.
+        let turn = self.nodes.get(place).map_or(1, |node| walk.next_turn(&node.node));
+        Next::Enter { place, turn, by }
     }
 }

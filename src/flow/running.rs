@@ -112,7 +112,7 @@ impl<'a> Running<'a> {
         self.move_to(node.phase())?;
         let mut step =
             at.step().cancelled_by(&self.either).led_to_by(next.mark.origin(next.causation));
-        if definition.is_looped(next.place) {
+        if definition.is_looped(next.place) || next.turn > 1 {
             step = step.turn(next.turn);
         }
         self.failure = None;

@@ -144,7 +144,7 @@ impl Walk {
     /// Counts the edge that led to a step.
     fn count_record(&mut self, flow: &FlowDefinition, record: &Record) -> Result<(), JournalError> {
         if is_of(flow, record)? {
-            self.count(&record.metadata()?, record.stream_id());
+            self.count(&record.metadata::<Mark>()?, record.stream_id());
         }
         Ok(())
     }

@@ -12,13 +12,10 @@ use crate::io::{Dir, Kind};
 use crate::journal::LockedLog;
 use crate::layout;
 use crate::name::ArtifactName;
-use crate::status::{Outcome, RequiredReport};
+use crate::status::{Outcome, RequiredReport, passes};
 
 /// A longer report is not read: it would be, while others wait for the lock.
 const MAX_REPORT: u64 = 4 << 20;
-
-/// What `status` of a report that passes may be, in any case of its letters.
-const PASSES: [&str; 5] = ["passed", "pass", "ok", "success", "succeeded"];
 
 /// How a run is to end: for [`Run::complete_with`](super::Run::complete_with).
 #[derive(Debug, Clone)]
@@ -188,10 +185,6 @@ fn is_no_file(dir: &Dir, path: &str) -> bool {
         || path.ancestors().any(|place| stands(place) == Some(Kind::Other))
 }
 
-fn passes(status: &str) -> bool {
-    PASSES.iter().any(|pass| status.eq_ignore_ascii_case(pass))
-}
-
 /// What a report says. One that says it twice says nothing.
 fn status(bytes: &[u8]) -> Result<String, String> {
     #[derive(Deserialize)]
@@ -210,16 +203,6 @@ fn status(bytes: &[u8]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_passes() {
-        for pass in ["passed", "PASS", "Ok", "SUCCESS", "succeeded"] {
-            assert!(passes(pass), "{pass}");
-        }
-        for fail in ["", "failed", "passed ", "not ok", "true", "pa\u{17f}s"] {
-            assert!(!passes(fail), "{fail}");
-        }
-    }
 
     #[test]
     fn what_is_a_report() {

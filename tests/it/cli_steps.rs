@@ -59,11 +59,11 @@ fn exit_codes_are_mapped_and_a_time_is_kept() {
         assert!(refused.err.contains("it must be CODE=SIGNAL"), "{}", refused.err);
     }
     assert_eq!(run("bad", &["--timeout", "soon"], "exit 0").exit, 2);
-    let late = run("late", &["--timeout", "200ms", "--stderr", "err.txt"], "echo no >&2; sleep 60");
+    let late = run("late", &["--timeout", "500ms", "--stderr", "err.txt"], "echo no >&2; sleep 60");
     assert_eq!(late.exit, 1);
     insta::assert_snapshot!(late.err, @r#"
     error: step late failed in attempt 1
-      because: sh was ended: it ran for longer than 200ms
+      because: sh was ended: it ran for longer than 500ms
       because: its standard error ends with: no
     "#);
 }

@@ -7,11 +7,16 @@ mod approvals;
 #[cfg(test)]
 mod artifacts;
 #[cfg(test)]
+mod awaits;
+#[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
 #[cfg(all(feature = "cli", unix))]
 mod cli_flow;
+#[cfg(test)]
+#[cfg(feature = "cli")]
+mod cli_lineage;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli_queue;
@@ -25,6 +30,8 @@ mod cli_steps;
 mod completion;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod contracts;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
@@ -73,6 +80,8 @@ mod lease_races;
 mod lease_time;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
+mod lineage;
 #[cfg(test)]
 mod live_copy;
 #[cfg(test)]

@@ -189,6 +189,7 @@ fn what_the_pages_point_to_is_there() {
     for page in ["README.md", "docs/architecture.md", "docs/durability.md", "docs/reliability.md"]
         .iter()
         .chain(&["docs/decisions.md", "docs/format.md", "docs/performance.md", "CHANGELOG.md"])
+        .chain(&["docs/async.md"])
     {
         let dir = Path::new(ROOT).join(page).parent().unwrap().to_owned();
         for rest in read(page).split("](").skip(1) {

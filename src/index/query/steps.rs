@@ -50,6 +50,8 @@ pub struct StepRow {
     pub step: String,
     /// 1 for the first try.
     pub attempt: u64,
+    /// The turn of the loop that it is an attempt of; 1 where nobody counts.
+    pub turn: u64,
     /// How far it came.
     pub state: StepState,
     /// What it returned.
@@ -86,8 +88,8 @@ struct Filter {
 }
 
 /// The columns of a step, and the tables that they are in.
-pub(in crate::index) const STEP: &str = "j.task_id, j.run_id, s.step, s.attempt, s.state, s.signal, s.error, \
-     s.started_seq, s.started_at, s.ended_seq, s.ended_at, s.duration_ms \
+pub(in crate::index) const STEP: &str = "j.task_id, j.run_id, s.step, s.attempt, s.turn, s.state, s.signal, \
+     s.error, s.started_seq, s.started_at, s.ended_seq, s.ended_at, s.duration_ms \
      FROM t_steps s CROSS JOIN t_journals j WHERE j.journal = s.journal";
 
 impl StepQuery {
@@ -140,6 +142,7 @@ impl StepRow {
             run_id,
             step: columns.next()?,
             attempt: columns.number()?,
+            turn: columns.number()?,
             state: columns.word()?,
             signal: columns.next()?,
             error: columns.next()?,

@@ -3,6 +3,7 @@ CREATE TABLE t_steps (
     journal INTEGER NOT NULL,
     step TEXT NOT NULL,
     attempt INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
     state TEXT NOT NULL,
     signal TEXT,
     error TEXT,

@@ -52,6 +52,7 @@ SELECT
     j.run_id,
     s.step,
     s.attempt,
+    s.turn,
     s.state,
     s.signal,
     s.error,
