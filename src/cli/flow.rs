@@ -25,7 +25,7 @@ It runs from where the run stands: killed anywhere, call it again. Ctrl-C, SIGTE
 record its step as failed, and leave the run open, to go on later.
 
 Exit codes: 0 the run ended as SUCCESS; 1 it ended as FAILED, or the flow stopped before its end, and the run is open; \
-4 somebody is at the task.";
+3 an input is not there; 4 somebody is at the task.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FlowVerb {

@@ -167,9 +167,7 @@ fn a_program_that_fails_leaves_the_run_open() {
 fn a_flow_that_no_edge_tells_where_to_go_stops_with_one() {
     let shell = Shell::in_run();
     let file = one(&shell, "true", json!([{"on": "other", "end": "SUCCESS"}]));
-    insta::assert_snapshot!(shell.refused(1, &["flow", "run", file]), @r#"
-    error: the flow one stops at node work: it signalled "success", and has edges for "other"; add one, and run the flow again
-    "#);
+    insta::assert_snapshot!(shell.refused(1, &["flow", "run", file]), @r#"error: the flow one stops at node work: it signalled "success", and has edges for "other"; add one, and run the flow again"#);
     let shown = shell.json(&["flow", "show"]);
     assert!(
         shown["next"]["error"].as_str().unwrap().contains("has edges for \"other\""),
@@ -215,9 +213,7 @@ fn a_check_lists_all_that_is_wrong() {
     shell.write("typo.json", "{\"flow\": \"bad\",\n \"node\": []}");
     let typo = shell.go(&["flow", "check", "typo.json"]);
     assert_eq!(typo.exit, 1);
-    insta::assert_snapshot!(typo.out, @r#"
-    error: it is not the JSON of a flow: unknown field `node`, expected `flow` or `nodes` at line 2 column 7
-    "#);
+    insta::assert_snapshot!(typo.out, @r#"error: it is not the JSON of a flow: unknown field `node`, expected `flow` or `nodes` at line 2 column 7"#);
     insta::assert_snapshot!(shell.refused(2, &["flow", "run", "typo.json"]), @r#"
     error: typo.json holds no flow that can be run
       because: it is not the JSON of a flow
@@ -277,9 +273,7 @@ fn a_flow_of_code_is_shown_and_not_resumed() {
     work  failed     1       1         no network            [AGO]
     "#)
     });
-    insta::assert_snapshot!(shell.refused(2, &["flow", "resume"]), @r#"
-    error: the flow code can only be run by the program that it is part of, so run that: these nodes are code: plan, work
-    "#);
+    insta::assert_snapshot!(shell.refused(2, &["flow", "resume"]), @r#"error: the flow code can only be run by the program that it is part of, so run that: these nodes are code: plan, work"#);
 }
 
 #[test]
