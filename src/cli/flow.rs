@@ -22,7 +22,8 @@ programs (those with a slash) and current folders are meant from the folder of F
 what it leaves in $RUNJOURNAL_OUT is committed. What it prints is not shown: `stdout` and `stderr` name artifacts.
 
 It runs from where the run stands: killed anywhere, call it again. Ctrl-C, SIGTERM and SIGHUP end the running program, \
-record its step as failed, and leave the run open, to go on later.
+record its step as failed, and leave the run open, to go on later. To end it instead, claim the task (`lease claim`), \
+then `run complete`.
 
 Exit codes: 0 the run ended as SUCCESS; 1 it ended as FAILED, or the flow stopped before its end, and the run is open; \
 3 an input is not there; 4 somebody is at the task.";

@@ -15,7 +15,7 @@ use crate::workspace::Task;
 const WORKER: &str = "flow";
 
 /// Who only looks whether somebody has the lock, has it for a moment.
-const GLANCE: Duration = Duration::from_millis(20);
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// A runner's right to go on.
 pub(super) struct Hold {
@@ -88,7 +88,10 @@ pub(super) fn holder(ctx: &RunContext) -> Result<Option<String>, FlowError> {
     let Some(lease) = task.lease()?.filter(|lease| !lease.released) else { return Ok(None) };
     if lease.worker == WORKER {
         let journal = Dir::open(&task.path().join(layout::JOURNAL_DIR))?;
-        let lock = journal.open_lock_shared(layout::FLOW)?;
+        let lock = match journal.open_lock_shared(layout::FLOW) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
         if lock.try_shared()? {
             lock.unlock();
             return Ok(None);

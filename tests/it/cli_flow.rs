@@ -309,6 +309,26 @@ fn ctrl_c_leaves_the_run_open_and_resume_goes_on() {
 }
 
 #[test]
+fn a_program_whose_tool_was_killed_in_its_last_attempt_has_failed() {
+    let shell = Shell::in_run();
+    let end = json!({"on_failure": true, "end": "FAILED", "reason": "no luck"});
+    let file = one(&shell, &waits(&shell), json!([{"on": "success", "end": "SUCCESS"}, end]));
+    let (mut tool, pid) = started(&shell, &["flow", "run", file]);
+    tool.kill().unwrap();
+    tool.wait().unwrap();
+    send("-9", &pid);
+    let page = shell.json(&["flow", "show"]);
+    assert_eq!(page["at"]["state"], "interrupted");
+    assert_eq!(page["next"], json!({"end": "FAILED", "reason": "no luck"}));
+    let resumed = shell.go(&["flow", "resume"]);
+    assert_eq!((resumed.exit, resumed.out.as_str()), (1, "TASK-1/RUN-1 FAILED: no luck\n"));
+    let drawing = shell.json(&["flow", "show", "--mermaid"]);
+    assert!(
+        drawing["mermaid"].as_str().unwrap().contains("class n0 failed\n    class failed here")
+    );
+}
+
+#[test]
 fn a_killed_flow_is_resumed_to_the_same_outputs() {
     let shell = Shell::in_run();
     let run = json!({"program": ["sh", "-c", waits(&shell)]});

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runjournal::testing::TestWorkspace;
 use runjournal::*;
@@ -153,6 +153,51 @@ fn an_attempt_that_a_stop_ended_takes_no_attempt_away() {
     assert_eq!(calls.load(Ordering::Relaxed), 2);
     let work = &state(&flow, &ctx).nodes[0];
     assert_eq!((work.visits, work.attempts), (1, 2));
+}
+
+#[test]
+fn a_stop_is_heard_in_a_pause() {
+    let (_test, ctx) = run();
+    let flow = Flow::new("slow")
+        .node("work", |_: &StepContext| Err(StepError::message("not yet")))
+        .retry(Retry::attempts(2).backoff(Duration::from_secs(60)))
+        .on("done", Outcome::Success)
+        .build()
+        .unwrap();
+    let (stop, from) = (Cancel::new(), Instant::now());
+    let stopped = std::thread::scope(|scope| {
+        let running = scope.spawn(|| flow.runner(&ctx).stopped_by(&stop).run());
+        while state(&flow, &ctx).nodes[0].last_error.is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stop.cancel();
+        running.join().unwrap()
+    });
+    assert!(matches!(stopped, Err(FlowError::Stopped { .. })), "{stopped:?}");
+    assert!(from.elapsed() < Duration::from_secs(30));
+    let failed = ctx.events().unwrap().of_type("step_failed").last(1).unwrap().next().unwrap();
+    let failed = failed.unwrap().payload::<Value>().unwrap();
+    assert_eq!(failed.get("cancelled"), None, "it failed by itself, before the stop");
+}
+
+#[test]
+fn who_looks_keeps_nobody_from_running() {
+    let (test, ctx) = run();
+    let flow = essay(1, |_| {});
+    flow.run(&ctx).unwrap();
+    let ctx = test.start_run("RUN-2").unwrap();
+    // As a look has it, only longer.
+    let lock = ctx.task().unwrap().path().join("journal/.flow");
+    let lock = std::fs::File::open(lock).unwrap();
+    lock.lock_shared().unwrap();
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(30));
+            lock.unlock().unwrap();
+        });
+        flow.run(&ctx)
+    });
+    assert_eq!(ended.unwrap(), Outcome::Success);
 }
 
 #[test]
