@@ -62,7 +62,8 @@ impl<'a> FlowRunner<'a> {
     /// It holds the task's lease, so that nobody else writes to the task; a context that has a lease is used
     /// as it is. Each visit of a node is a step, durable when it ended. The process can be killed anywhere:
     /// the next call goes on with the step that had not completed. An error without an edge leaves the run
-    /// open, and the next call tries that node again.
+    /// open, and the next call tries that node again; whoever wants to write to it by hand meanwhile claims the
+    /// task first, since its runs stay bound to the last lease.
     ///
     /// # Errors
     /// [`FlowError::AlreadyRunning`] where somebody runs a flow in the task; [`FlowError::Stopped`] where it was
