@@ -46,6 +46,9 @@
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
 //! | do it by a program that is there already | [`Program`], [`Node`] |
 //! | plan, execute and verify with code that exists | [`Planner`], [`Executor`], [`Verifier`], [`gate`] |
+//! | run a graph of nodes, and go on after a crash | [`Flow`], [`FlowRunner`] |
+//! | see where it stands, and draw it | [`FlowDefinition::recorded`], [`FlowDefinition::state`], [`FlowState`] |
+//! | run a graph of programs from a file | [`FlowDefinition::from_json`], [`Flow::of_programs`] |
 //! | share work among workers that may die | [`Task::queue`], [`RunContext::queue`], [`Queue`], [`Work`] |
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
@@ -177,8 +180,8 @@ pub use digest::{Digest, DigestError};
 pub use error::IoError;
 pub use finding::{Code, Finding, Place, Severity};
 pub use flow::{
-    Flow, FlowBuilder, FlowDefect, FlowDefects, FlowDefinition, FlowError, FlowRunner, Retry,
-    Target,
+    Flow, FlowBuilder, FlowDefect, FlowDefects, FlowDefinition, FlowError, FlowFileError, FlowNext,
+    FlowNode, FlowRunner, FlowStand, FlowState, FlowVisit, Retry, Target,
 };
 pub use genesis::{GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};

@@ -8,6 +8,7 @@ use runjournal::{ArtifactName, Digest, TaskId};
 
 use super::approval::ApprovalVerb;
 use super::duration::duration;
+use super::flow::FlowVerb;
 use super::index_args::{IndexVerb, Query};
 use super::lease::LeaseVerb;
 use super::lineage::LineageVerb;
@@ -106,6 +107,9 @@ pub(crate) enum Verb {
     /// Run a program as a step of a run
     #[command(subcommand)]
     Step(StepVerb),
+    /// Run a flow of programs, go on with it, show where a flow stands
+    #[command(subcommand)]
+    Flow(FlowVerb),
     /// Show which step made an artifact, from what, and which steps a change makes stale
     #[command(subcommand)]
     Lineage(LineageVerb),

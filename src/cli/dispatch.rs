@@ -10,8 +10,8 @@ use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
 use super::{
-    approval, artifact, event, index, init, lease, lineage, query, queue, receipt, repair, run,
-    session, status, step, task,
+    approval, artifact, event, flow, index, init, lease, lineage, query, queue, receipt, repair,
+    run, session, status, step, task,
 };
 
 /// Runs the tool.
@@ -50,6 +50,7 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Session(verb) => session::session(&at, verb, output),
         Verb::Approval(verb) => approval::approval(&at, verb, output),
         Verb::Step(verb) => step::step(&at, verb, output),
+        Verb::Flow(verb) => flow::flow(&at, verb, output),
         Verb::Lineage(verb) => lineage::lineage(&at, verb, output),
         Verb::Index(verb) => index::index(&at, verb, output),
         Verb::Query(asked) => query::query(&at, asked, output),

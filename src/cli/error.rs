@@ -6,16 +6,16 @@ use std::io::{self, ErrorKind, Write as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
-    ApprovalError, ArtifactError, ContextError, CursorError, JournalError, LeaseError,
-    LineageError, ManifestError, RunStatus, SessionError, StepFailure, TaskId, WorkError,
-    WorkspaceError,
+    ApprovalError, ArtifactError, ContextError, CursorError, FlowError, FlowFileError,
+    JournalError, LeaseError, LineageError, ManifestError, RunStatus, SessionError, StepFailure,
+    TaskId, WorkError, WorkspaceError,
 };
 
 use super::exit::{
     Exit, of_artifact, of_context, of_index, of_journal, of_lease, of_manifest, of_step, of_system,
     of_workspace,
 };
-use super::{approval, lineage, queue, session};
+use super::{approval, flow, lineage, queue, session};
 
 /// Why a verb did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,10 @@ pub(crate) enum CliError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Step(#[from] StepFailure),
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+    #[error("{file} holds no flow that can be run")]
+    BadFlow { file: Utf8PathBuf, source: FlowFileError },
     #[error(transparent)]
     Lease(#[from] LeaseError),
     #[error(
@@ -140,6 +144,11 @@ impl CliError {
         text
     }
 
+    /// Why, in one line.
+    pub(crate) fn why(&self) -> String {
+        self.causes().join(": ")
+    }
+
     /// The causes, outermost first, without those that a message before them holds already.
     fn causes(&self) -> Vec<String> {
         let mut told = self.to_string();
@@ -162,6 +171,10 @@ impl CliError {
             Self::Workspace(error) => error,
             Self::Index(error) | Self::NotRefreshed { source: error } => {
                 return verb_of_index(error, index);
+            }
+            Self::Flow(error) => return verb_of_flow(error),
+            Self::BadFlow { file, .. } => {
+                return Some(format!("`runjournal flow check {file}` lists what is wrong"));
             }
             _ => return None,
         };
@@ -201,6 +214,7 @@ impl CliError {
             Self::Artifact(error) => of_artifact(error),
             Self::Manifest(error) => of_manifest(error),
             Self::Step(error) => of_step(error),
+            Self::Flow(error) => flow::exit_of(error),
             Self::Lease(error) => of_lease(error),
             Self::Session(error) => session::exit_of(error),
             Self::Approval(error) => approval::exit_of(error),
@@ -214,6 +228,7 @@ impl CliError {
             | Self::AmbiguousRun { .. }
             | Self::EndlessDocument
             | Self::BadCursor { .. }
+            | Self::BadFlow { .. }
             | Self::BadPayload { .. } => Exit::Usage,
             Self::NotThere { .. }
             | Self::NoWorkspace { .. }
@@ -226,6 +241,18 @@ impl CliError {
             }
         }
     }
+}
+
+fn verb_of_flow(error: &FlowError) -> Option<String> {
+    let verb = match error {
+        FlowError::Step(StepFailure::Failed { .. } | StepFailure::InputMissing { .. }) => {
+            "`runjournal flow resume` tries it again; the run is open"
+        }
+        FlowError::Stopped { .. } => "`runjournal flow resume` goes on; the run is open",
+        FlowError::AlreadyRunning { .. } => "`runjournal flow show` tells how far it is",
+        _ => return None,
+    };
+    Some(verb.to_owned())
 }
 
 fn verb_of_index(error: &IndexError, index: Option<&Utf8Path>) -> Option<String> {

@@ -17,6 +17,8 @@ mod output;
 mod approval;
 mod artifact;
 mod event;
+mod flow;
+mod flow_page;
 mod index;
 mod init;
 mod lease;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::flow;
 use super::locate::{Locator, name_of};
 use super::output::{Output, exit_for, hint};
 
@@ -343,6 +344,7 @@ fn show(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
             ("events", format!("{}{last}", page.records)),
             ("steps", steps),
             ("open steps", page.steps_open.join(", ")),
+            ("flow", flow::line(context)),
             ("artifacts", page.artifacts.to_string()),
             ("artifacts root", page.artifacts_root.to_string()),
             ("path", page.path.clone()),

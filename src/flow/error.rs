@@ -9,7 +9,8 @@ use crate::lease::LeaseError;
 use crate::step::{Signal, StepFailure};
 use crate::workspace::WorkspaceError;
 
-/// A flow did not come to its end. The run is open, and what completed stands: the next call goes on from there.
+/// A flow did not come to its end, or cannot be looked at. The run is open, and what completed stands: the next
+/// call goes on from there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
@@ -34,6 +35,12 @@ pub enum FlowError {
         flow: StepName,
         /// How.
         reason: String,
+    },
+    /// Somebody stopped it ([`FlowRunner::stopped_by`](crate::FlowRunner::stopped_by)).
+    #[error("the flow {flow} was stopped; run it again, and it goes on from where it stands")]
+    Stopped {
+        /// The flow.
+        flow: StepName,
     },
     /// A node completed with a signal that no edge is for.
     #[error(
@@ -81,7 +88,7 @@ pub enum FlowError {
     },
     /// Nodes are code, and what was asked for can only run programs.
     #[error(
-        "the flow {flow} can only be run by the program that it is part of: {} are code",
+        "the flow {flow} can only be run by the program that it is part of, so run that: these nodes are code: {}",
         nodes.iter().map(StepName::as_str).collect::<Vec<_>>().join(", ")
     )]
     NotPrograms {

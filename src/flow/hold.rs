@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{FlowDefinition, FlowError};
+use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::io::{Dir, LockFile};
 use crate::layout;
@@ -12,6 +13,9 @@ use crate::workspace::Task;
 /// The name under which flows claim their task. It is one for all, because the lock says who is alive: who
 /// has it takes over from a flow whose process died, without waiting for its lease to expire.
 const WORKER: &str = "flow";
+
+/// Who only looks whether somebody has the lock, has it for a moment.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// A runner's right to go on.
 pub(super) struct Hold {
@@ -42,7 +46,7 @@ impl Hold {
         let running = |holder| FlowError::already_running(flow, ctx, holder);
         let journal = Dir::open(&task.path().join(layout::JOURNAL_DIR))?;
         let lock = journal.open_lock(layout::FLOW)?;
-        let has_lock = lock.try_exclusive()?;
+        let has_lock = lock.wait(GLANCE, LockFile::try_exclusive)?;
         let worker = if has_lock {
             WORKER.to_owned()
         } else {
@@ -54,9 +58,7 @@ impl Hold {
         };
         let lease = match task.claim(&worker, ttl) {
             Err(LeaseError::LeaseHeld { worker, expires_at, .. }) => {
-                return Err(running(format!(
-                    "worker {worker:?}, whose lease ends at {expires_at}"
-                )));
+                return Err(running(self::worker(&worker, expires_at)));
             }
             other => other?,
         };
@@ -94,6 +96,29 @@ impl Hold {
             let _ = lease.release();
         }
     }
+}
+
+/// Who works on the run's task now: who runs a flow there, or has a lease of its own.
+pub(super) fn holder(ctx: &RunContext) -> Result<Option<String>, FlowError> {
+    let task = ctx.task()?;
+    let Some(lease) = task.lease()?.filter(|lease| !lease.released) else { return Ok(None) };
+    if lease.worker == WORKER {
+        let journal = Dir::open(&task.path().join(layout::JOURNAL_DIR))?;
+        let lock = match journal.open_lock_shared(layout::FLOW) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        if lock.try_shared()? {
+            lock.unlock();
+            return Ok(None);
+        }
+        return Ok(Some(lock.holder()));
+    }
+    Ok((!lease.expired).then(|| worker(&lease.worker, lease.expires_at)))
+}
+
+fn worker(name: &str, until: Timestamp) -> String {
+    format!("worker {name:?}, whose lease ends at {until}")
 }
 
 /// True if the lease of whoever has the lock is over.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::FlowDefinition;
 use super::edge::{Goal, On};
+use super::{FlowDefinition, FlowState};
 use crate::status::Outcome;
 
 impl FlowDefinition {
@@ -47,6 +47,41 @@ impl FlowDefinition {
 
     fn number(&self, node: &str) -> String {
         self.place(node).map_or_else(String::new, |place| format!("n{place}"))
+    }
+}
+
+impl FlowState {
+    /// The flow as a Mermaid flowchart, with what became of it: nodes whose last attempt completed are green,
+    /// those where it failed are red, and the node where the flow stands, or its end, has a thick border.
+    #[must_use]
+    pub fn mermaid(&self) -> String {
+        let definition = self.definition();
+        let mut text = definition.mermaid();
+        for class in [
+            "done fill:#d9f2d9,stroke:#2e7d32,color:#000",
+            "failed fill:#f9d6d5,stroke:#b3261e,color:#000",
+            "here stroke-width:4px",
+        ] {
+            let _ = writeln!(text, "    classDef {class}");
+        }
+        for node in &self.nodes {
+            let id = definition.number(node.node.as_str());
+            match (&node.last_signal, &node.last_error) {
+                (Some(_), _) => drop(writeln!(text, "    class {id} done")),
+                (None, Some(_)) => drop(writeln!(text, "    class {id} failed")),
+                (None, None) => {}
+            }
+        }
+        let here = match (self.outcome, &self.at) {
+            (Some(outcome), _) => end(outcome).1.to_owned(),
+            (None, Some(at)) => definition.number(at.node.as_str()),
+            (None, None) => "start".to_owned(),
+        };
+        // A node of another version of the flow is not in the drawing.
+        if !here.is_empty() {
+            let _ = writeln!(text, "    class {here} here");
+        }
+        text
     }
 }
 

@@ -4,22 +4,25 @@
 //! or a turn of one. It keeps nothing in memory that the journal does not say: where it stands is the last
 //! step that it started, and how that ended; whoever runs it after a crash goes on from there. In
 //! reading order: what a flow is (`definition`, `edge`, `retry`), how one is built (`builder`) and checked
-//! (`check`), drawn (`mermaid`) and recorded (`recorded`); where it stands (`walk`), who may
-//! run it (`hold`), and how it runs (`runner`, `running`).
+//! (`check`), drawn (`mermaid`), read from files (`file`) and recorded (`recorded`); where it stands (`walk`) and
+//! what follows (`next`), for people (`state`); who may run it (`hold`), and how it runs (`runner`, `running`).
 
 mod builder;
 mod check;
 mod definition;
 mod edge;
 mod error;
+mod file;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod flow;
 mod hold;
 mod mermaid;
+mod next;
 mod recorded;
 mod retry;
 mod runner;
 mod running;
+mod state;
 mod walk;
 
 pub use builder::FlowBuilder;
@@ -27,6 +30,8 @@ pub use check::{FlowDefect, FlowDefects};
 pub use definition::FlowDefinition;
 pub use edge::Target;
 pub use error::FlowError;
+pub use file::FlowFileError;
 pub use flow::Flow;
 pub use retry::Retry;
 pub use runner::FlowRunner;
+pub use state::{FlowNext, FlowNode, FlowStand, FlowState, FlowVisit};

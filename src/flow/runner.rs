@@ -21,19 +21,31 @@ pub struct FlowRunner<'a> {
     flow: &'a Flow,
     ctx: RunContext,
     cancel: Cancel,
+    stop: Cancel,
     ttl: Duration,
 }
 
 impl<'a> FlowRunner<'a> {
     pub(super) fn new(flow: &'a Flow, ctx: &RunContext) -> Self {
-        Self { flow, ctx: ctx.clone(), cancel: Cancel::new(), ttl: TTL }
+        let (cancel, stop) = (Cancel::new(), Cancel::new());
+        Self { flow, ctx: ctx.clone(), cancel, stop, ttl: TTL }
     }
 
     /// What cancels it: before its next step, and in a step whose body asks
-    /// [`StepContext::is_cancelled`](crate::StepContext::is_cancelled), as programs do. The run then ends as failed, for
-    /// the reason `cancelled`.
+    /// [`StepContext::is_cancelled`](crate::StepContext::is_cancelled), as programs do. The run then **ends** as failed, for
+    /// the reason `cancelled`, and nothing goes on with it. To go on later, see
+    /// [`stopped_by`](FlowRunner::stopped_by).
     pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.clone();
+        self
+    }
+
+    /// What stops it, at the same places, and leaves the run **open**: [`run`](FlowRunner::run) returns
+    /// [`FlowError::Stopped`], and the next call goes on from there. For Ctrl-C, and for a service that is shut
+    /// down. An attempt that fails because of it is recorded as failed, and takes none of the node's attempts
+    /// ([`Retry`](crate::Retry)) away. Where it is cancelled as well, it ends.
+    pub fn stopped_by(mut self, stop: &Cancel) -> Self {
+        self.stop = stop.clone();
         self
     }
 
@@ -54,16 +66,17 @@ impl<'a> FlowRunner<'a> {
     /// task first, since its runs stay bound to the last lease.
     ///
     /// # Errors
-    /// [`FlowError::AlreadyRunning`] where somebody runs a flow in the task;
+    /// [`FlowError::AlreadyRunning`] where somebody runs a flow in the task; [`FlowError::Stopped`] where it was
+    /// stopped;
     /// [`FlowError::Unrouted`] and [`FlowError::LoopLimit`] where no edge says where to go;
     /// [`FlowError::Step`] where a node failed and no edge is for that.
     pub fn run(self) -> Result<Outcome, FlowError> {
         let definition = self.flow.definition();
         let walk = Walk::read(definition, &self.ctx)?;
-        if let Some(outcome) = walk.ended {
+        if let Some(ended) = walk.ended {
             // Where it cannot be said, the lease ends with its time.
             let _ = Hold::clear(&self.ctx);
-            return Ok(outcome);
+            return Ok(ended.status);
         }
         let hold = Hold::take(definition, &self.ctx, self.ttl)?;
         let ended = self.run_held(&hold);
@@ -79,7 +92,7 @@ impl<'a> FlowRunner<'a> {
         // Bound before it is read: what stands now, nobody else changes.
         let walk = Walk::read(definition, &hold.ctx)?;
         definition.record(&hold.ctx)?;
-        Running::new(self.flow, &self.cancel, hold, walk).run()
+        Running::new(self.flow, &self.cancel, &self.stop, hold, walk).run()
     }
 
     /// Whatever was refused since the lease is lost, that it is lost.
@@ -113,6 +126,6 @@ impl<'a> FlowRunner<'a> {
         );
         let ended =
             if closed { Walk::read(self.flow.definition(), &self.ctx)?.ended } else { None };
-        ended.ok_or(error)
+        ended.map(|ended| ended.status).ok_or(error)
     }
 }

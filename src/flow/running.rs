@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::definition::{Definition, Route};
-use super::edge::On;
 use super::hold::Hold;
-use super::walk::{Mark, Stand, Visit, Walk};
+use super::next::{By, Next};
+use super::walk::{Mark, Stand, Walk};
 use super::{Flow, FlowDefinition, FlowError};
 use crate::id::EventId;
 use crate::status::{Outcome, RunStatus};
@@ -19,16 +18,13 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) struct Running<'a> {
     flow: &'a Flow,
     cancel: &'a Cancel,
+    stop: &'a Cancel,
+    /// Either of them: what a step is told by.
+    either: Cancel,
     hold: &'a Hold,
     walk: Walk,
     /// How the last attempt failed, if this call made it.
     failure: Option<StepFailure>,
-}
-
-/// What a flow does next.
-enum Next {
-    Try(Try),
-    End(Completion),
 }
 
 /// An attempt of a visit.
@@ -37,13 +33,18 @@ struct Try {
     turn: u64,
     mark: Mark,
     causation: Option<EventId>,
-    /// How long it waits.
-    pause: Duration,
 }
 
 impl<'a> Running<'a> {
-    pub(super) fn new(flow: &'a Flow, cancel: &'a Cancel, hold: &'a Hold, walk: Walk) -> Self {
-        Self { flow, cancel, hold, walk, failure: None }
+    pub(super) fn new(
+        flow: &'a Flow,
+        cancel: &'a Cancel,
+        stop: &'a Cancel,
+        hold: &'a Hold,
+        walk: Walk,
+    ) -> Self {
+        let either = cancel.or(stop);
+        Self { flow, cancel, stop, either, hold, walk, failure: None }
     }
 
     pub(super) fn run(mut self) -> Result<Outcome, FlowError> {
@@ -55,10 +56,24 @@ impl<'a> Running<'a> {
             if self.cancel.is_cancelled() {
                 return self.end(&Completion::failure().because("cancelled"));
             }
-            match self.next()? {
-                Next::End(completion) => return self.end(&completion),
-                Next::Try(next) if self.waited(next.pause) => self.attempt(&next)?,
-                Next::Try(_) => {}
+            if self.stop.is_cancelled() {
+                return Err(FlowError::Stopped { flow: self.definition().name().clone() });
+            }
+            match self.definition().next(&self.walk, self.failure.is_some())? {
+                Next::Enter { place, turn, by } => self.enter(place, turn, by)?,
+                Next::Again { place, turn, pause } => {
+                    if self.waited(pause) {
+                        let causation = self.walk.visit.as_ref().map(|visit| visit.record);
+                        self.attempt(&Try { place, turn, mark: self.mark(), causation })?;
+                    }
+                }
+                Next::GiveUp => self.give_up()?,
+                Next::Fail => {
+                    if let Some(failure) = self.failure.take() {
+                        return Err(failure.into());
+                    }
+                }
+                Next::End(completion) => return self.end(completion),
             }
         }
     }
@@ -67,91 +82,25 @@ impl<'a> Running<'a> {
         self.flow.definition()
     }
 
-    /// What follows from where the flow stands.
-    fn next(&mut self) -> Result<Next, FlowError> {
-        let Some(visit) = self.walk.visit.clone() else {
-            let mark = Mark::new(self.definition(), &self.hold.ctx);
-            return Ok(self.enter(0, mark, None));
-        };
-        let (place, node) = self.place_of(&visit)?;
-        let (retry, on_failure) = (node.retry(), On::Failure);
-        let is_routed = !matches!(self.route(place, &visit, &on_failure), Route::Nowhere);
-        match &visit.stand {
-            Stand::Completed(signal) => {
-                let on = On::Signal(signal.clone());
-                self.follow(place, &visit, &on)
-            }
-            Stand::Open if retry.is_used_up(visit.tries) && is_routed => {
-                // Its process died in the last attempt that it had: the journal is to say so.
-                let record = give_up(&self.hold.ctx, &visit.node).map_err(|e| self.refused(e))?;
-                self.walk.ended(record, Stand::Failed);
-                self.follow(place, &visit, &on_failure)
-            }
-            Stand::Failed if retry.is_used_up(visit.tries) && is_routed => {
-                self.follow(place, &visit, &on_failure)
-            }
-            Stand::Failed if retry.is_used_up(visit.tries) => match self.failure.take() {
-                Some(failure) => Err(failure.into()),
-                // An earlier call gave up; this one tries as often again.
-                None => Ok(self.again(place, &visit, Duration::ZERO)),
-            },
-            Stand::Failed if self.failure.is_some() => {
-                Ok(self.again(place, &visit, retry.pause(visit.tries)))
-            }
-            Stand::Failed | Stand::Open => Ok(self.again(place, &visit, Duration::ZERO)),
-        }
-    }
-
-    fn place_of(&self, visit: &Visit) -> Result<(usize, &'a Definition), FlowError> {
-        let definition = self.definition();
-        let place = definition.place(visit.node.as_str());
-        let node = place.and_then(|place| Some((place, definition.nodes.get(place)?)));
-        node.ok_or_else(|| FlowError::NoSuchNode {
-            flow: definition.name().clone(),
-            node: visit.node.clone(),
-        })
-    }
-
-    fn route(&self, place: usize, visit: &Visit, on: &On) -> Route<'a> {
-        self.definition().route(place, on, |to| self.walk.taken(&visit.node, on, to))
-    }
-
-    /// Where the end of a visit leads.
-    fn follow(&self, place: usize, visit: &Visit, on: &On) -> Result<Next, FlowError> {
-        let (flow, node) = (self.definition().name().clone(), visit.node.clone());
-        let signal = match on {
-            On::Signal(signal) => signal.clone(),
-            On::Failure => "failure".into(),
-        };
-        match self.route(place, visit, on) {
-            Route::Node { to, again } => {
-                let mark = Mark::new(self.definition(), &self.hold.ctx);
-                let mark = mark.behind(visit, on, again);
-                Ok(self.enter(to, mark, Some(visit.record)))
-            }
-            Route::End(completion) => Ok(Next::End(completion.clone())),
-            Route::Limit { to, limit } => {
-                Err(FlowError::LoopLimit { flow, node, signal, to: to.to_owned(), limit })
-            }
-            Route::Nowhere => {
-                let routed = self.definition().routed(place);
-                Err(FlowError::Unrouted { flow, node, signal, routed })
-            }
-        }
+    fn mark(&self) -> Mark {
+        Mark::new(self.definition(), &self.hold.ctx)
     }
 
     /// The first attempt of a new visit.
-    fn enter(&self, place: usize, mark: Mark, causation: Option<EventId>) -> Next {
-        let definition = self.definition();
-        // Also of a node that is in no loop any more, if another version of the flow came by it.
-        let turn = definition.nodes.get(place).map_or(1, |node| self.walk.next_turn(&node.node));
-        Next::Try(Try { place, turn, mark, causation, pause: Duration::ZERO })
+    fn enter(&mut self, place: usize, turn: u64, by: Option<By>) -> Result<(), FlowError> {
+        let (mut mark, mut causation) = (self.mark(), None);
+        if let (Some(by), Some(visit)) = (by, &self.walk.visit) {
+            mark = mark.behind(visit, &by.on, by.again);
+            causation = Some(visit.record);
+        }
+        self.attempt(&Try { place, turn, mark, causation })
     }
 
-    /// One more attempt of a visit.
-    fn again(&self, place: usize, visit: &Visit, pause: Duration) -> Next {
-        let mark = Mark::new(self.definition(), &self.hold.ctx);
-        Next::Try(Try { place, turn: visit.turn, mark, causation: Some(visit.record), pause })
+    fn give_up(&mut self) -> Result<(), FlowError> {
+        let Some(visit) = &self.walk.visit else { return Ok(()) };
+        let record = give_up(&self.hold.ctx, &visit.node).map_err(|e| self.refused(e))?;
+        self.walk.ended(record, Stand::Failed { cancelled: false });
+        Ok(())
     }
 
     fn attempt(&mut self, next: &Try) -> Result<(), FlowError> {
@@ -162,7 +111,7 @@ impl<'a> Running<'a> {
         };
         self.move_to(node.phase())?;
         let mut step =
-            at.step().cancelled_by(self.cancel).led_to_by(next.mark.origin(next.causation));
+            at.step().cancelled_by(&self.either).led_to_by(next.mark.origin(next.causation));
         // A later turn also where the flow had a loop there when that was begun.
         if definition.is_looped(next.place) || next.turn > 1 {
             step = step.turn(next.turn);
@@ -177,7 +126,8 @@ impl<'a> Running<'a> {
             }
             Done::Failed(failure, record) => {
                 self.walk.begun(at.node.clone(), next.turn, record);
-                self.walk.ended(record, Stand::Failed);
+                let cancelled = self.either.is_cancelled();
+                self.walk.ended(record, Stand::Failed { cancelled });
                 self.failure = Some(failure);
             }
         }
@@ -209,7 +159,7 @@ impl<'a> Running<'a> {
             if left.is_zero() {
                 return true;
             }
-            if self.cancel.is_cancelled() || self.hold.lost().is_some() {
+            if self.either.is_cancelled() || self.hold.lost().is_some() {
                 return false;
             }
             std::thread::sleep(left.min(LOOK));

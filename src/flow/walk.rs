@@ -10,7 +10,7 @@ use crate::context::RunContext;
 use crate::id::{EventId, StepName};
 use crate::journal::{JournalError, Record, types};
 use crate::json;
-use crate::status::{Completed, Moved, Outcome, RunStatus};
+use crate::status::{Completed, Moved, RunStatus};
 use crate::step::{LastAttempt, Origin, Progress, Signal};
 
 /// Stands in the metadata of the records with which a flow's step begins.
@@ -45,7 +45,10 @@ pub(super) enum Stand {
     /// It did not end, as far as the journal says.
     Open,
     Completed(Signal),
-    Failed,
+    /// Perhaps because the flow was told to end.
+    Failed {
+        cancelled: bool,
+    },
 }
 
 /// A visit of a node.
@@ -53,7 +56,7 @@ pub(super) enum Stand {
 pub(super) struct Visit {
     pub(super) node: StepName,
     pub(super) turn: u64,
-    /// Attempts that were begun.
+    /// Attempts that were begun, without those that ended because the flow was told to.
     pub(super) tries: u64,
     pub(super) stand: Stand,
     /// The record that says how it stands.
@@ -73,7 +76,18 @@ pub(super) struct Walk {
     /// How often each edge was taken.
     taken: BTreeMap<Edge, u64>,
     pub(super) status: RunStatus,
-    pub(super) ended: Option<Outcome>,
+    pub(super) ended: Option<Completed>,
+}
+
+/// What a record says of a flow's visits.
+pub(super) enum Told {
+    /// An attempt was begun: the first of a visit, or one more.
+    Begun {
+        is_new: bool,
+    },
+    Completed(Signal),
+    /// The error's first line.
+    Failed(String),
 }
 
 impl Walk {
@@ -86,41 +100,48 @@ impl Walk {
         Ok(walk)
     }
 
-    fn apply(&mut self, flow: &FlowDefinition, record: &Record) -> Result<(), JournalError> {
+    /// What the record adds; the visit that it is about is the last one then.
+    pub(super) fn apply(
+        &mut self,
+        flow: &FlowDefinition,
+        record: &Record,
+    ) -> Result<Option<Told>, JournalError> {
         match record.event_type() {
             types::RUN_STATUS_CHANGED => self.status = record.payload::<Moved>()?.to,
-            types::EXECUTION_COMPLETE => {
-                self.ended = Some(record.payload::<Completed>()?.status);
-            }
+            types::EXECUTION_COMPLETE => self.ended = Some(record.payload()?),
             types::LOOP_ITERATION => self.count_record(flow, record)?,
             types::STEP_STARTED if is_of(flow, record)? => {
                 // Where a turn begins, its first record was counted.
                 if record.batch_index().is_none() {
                     self.count_record(flow, record)?;
                 }
-                if let Some(last) = LastAttempt::of(record)? {
-                    let node = StepName::new(record.stream_id());
-                    if let Ok(node) = node {
-                        self.begun(node, last.turn, last.record);
-                    }
+                let node = StepName::new(record.stream_id());
+                if let (Some(last), Ok(node)) = (LastAttempt::of(record)?, node) {
+                    return Ok(Some(self.begun(node, last.turn, last.record)));
                 }
             }
             types::STEP_COMPLETED | types::STEP_FAILED
                 if self.visit.as_ref().is_some_and(|at| at.node.as_str() == record.stream_id()) =>
             {
-                if let Some(last) = LastAttempt::of(record)? {
-                    self.ended(
-                        last.record,
-                        match last.progress {
-                            Progress::Completed(completed) => Stand::Completed(completed.signal),
-                            Progress::Failed | Progress::Open => Stand::Failed,
-                        },
-                    );
-                }
+                return Ok(LastAttempt::of(record)?.and_then(|last| self.end_of(last)));
             }
             _ => {}
         }
-        Ok(())
+        Ok(None)
+    }
+
+    fn end_of(&mut self, last: LastAttempt) -> Option<Told> {
+        match last.progress {
+            Progress::Open => None,
+            Progress::Completed(completed) => {
+                self.ended(last.record, Stand::Completed(completed.signal.clone()));
+                Some(Told::Completed(completed.signal))
+            }
+            Progress::Failed(failed) => {
+                self.ended(last.record, Stand::Failed { cancelled: failed.cancelled });
+                Some(Told::Failed(failed.error.into_iter().next().unwrap_or_default()))
+            }
+        }
     }
 
     /// Counts what led to a step.
@@ -144,12 +165,12 @@ impl Walk {
     }
 
     /// An attempt was begun.
-    pub(super) fn begun(&mut self, node: StepName, turn: u64, record: EventId) {
-        let tries = match &self.visit {
-            Some(at) if (&at.node, at.turn) == (&node, turn) => at.tries.saturating_add(1),
-            _ => 1,
-        };
+    pub(super) fn begun(&mut self, node: StepName, turn: u64, record: EventId) -> Told {
+        let before = self.visit.take().filter(|at| (&at.node, at.turn) == (&node, turn));
+        let is_new = before.is_none();
+        let tries = before.map_or(1, |at| at.tries.saturating_add(1));
         self.visit = Some(Visit { node, turn, tries, stand: Stand::Open, record });
+        Told::Begun { is_new }
     }
 
     /// It ended.
@@ -157,6 +178,8 @@ impl Walk {
         if let Some(visit) = &mut self.visit {
             if let Stand::Completed(_) = stand {
                 self.turns.insert(visit.node.as_str().to_owned(), visit.turn);
+            } else if stand == (Stand::Failed { cancelled: true }) {
+                visit.tries = visit.tries.saturating_sub(1);
             }
             (visit.stand, visit.record) = (stand, record);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::exits;
@@ -115,6 +115,18 @@ impl Program {
         self
     }
 
+    /// The same program for a process that stands anywhere: its path, where that has a slash, and its current
+    /// folder are meant from `dir` where they are relative. Arguments stay as they are.
+    pub fn based_at(mut self, dir: &Utf8Path) -> Self {
+        if let Some(program) = self.program.first_mut()
+            && Utf8Path::new(program).components().count() > 1
+        {
+            *program = joined(dir, Utf8Path::new(program)).into_string();
+        }
+        self.current_dir = self.current_dir.map(|current| joined(dir, &current));
+        self
+    }
+
     /// Sets a variable of its environment. Those that name the run are the library's.
     pub fn env(mut self, variable: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.insert(variable.into(), value.into());
@@ -164,6 +176,11 @@ impl Program {
         let mapped = self.exits.get(&code).cloned();
         mapped.or_else(|| (code == 0).then(|| Signal::new("success")))
     }
+}
+
+/// Without the dots that say nothing.
+fn joined(dir: &Utf8Path, path: &Utf8Path) -> Utf8PathBuf {
+    dir.join(path).components().collect()
 }
 
 fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

@@ -160,6 +160,11 @@ pub(super) fn check_over(
     Ok(())
 }
 
+/// True while the process lives that began the attempt.
+pub(crate) fn is_alive(ctx: &RunContext, started: EventId) -> Result<bool, IoError> {
+    Ok(holder(&Dir::open(&ctx.run_path())?, started)?.is_some())
+}
+
 /// Who runs the attempt, if anybody does: its liveness file is locked.
 fn holder(dir: &Dir, started: EventId) -> Result<Option<String>, IoError> {
     let file = match dir.open_lock_shared(&layout::liveness(started)) {

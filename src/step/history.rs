@@ -86,6 +86,9 @@ pub(crate) struct Failed {
     #[serde(default = "first_turn", skip_serializing_if = "is_first_turn")]
     pub(crate) turn: u64,
     pub(crate) error: Vec<String>,
+    /// True if the body had been told that it should end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) cancelled: bool,
     pub(crate) duration_ms: u64,
 }
 
@@ -104,7 +107,7 @@ pub(crate) enum Progress {
     /// The attempt has not ended.
     Open,
     Completed(Box<Completed>),
-    Failed,
+    Failed(Failed),
 }
 
 /// The last attempt of a step, and how that went.
@@ -133,7 +136,7 @@ impl LastAttempt {
             }
             types::STEP_FAILED => {
                 let failed: Failed = record.payload()?;
-                (failed.attempt, failed.turn, Progress::Failed)
+                (failed.attempt, failed.turn, Progress::Failed(failed))
             }
             _ => return Ok(None),
         };
@@ -156,7 +159,7 @@ impl LastAttempt {
             Progress::Completed(completed) => {
                 Some(Ended { signal: completed.signal, record: self.record })
             }
-            Progress::Open | Progress::Failed => None,
+            Progress::Open | Progress::Failed(_) => None,
         }
     }
 }

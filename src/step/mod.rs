@@ -16,6 +16,7 @@ mod step_context;
 mod turn;
 mod unrun;
 
+pub(crate) use begin::is_alive;
 pub(crate) use history::{Input, LastAttempt, Progress};
 pub(crate) use run::Done;
 pub(crate) use spec::Origin;

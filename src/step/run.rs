@@ -94,12 +94,13 @@ impl RunContext {
             },
             Ok(Err(error)) => {
                 drop(ending);
-                self.failed(&attempt, error.into_inner())
+                self.failed(&attempt, error.into_inner(), step.cancel().is_cancelled())
             }
             Err(panic) => {
                 drop(ending);
                 let message = panic_message(panic.as_ref());
-                let record = self.record(&attempt, vec![format!("panicked: {message}")])?;
+                let error = vec![format!("panicked: {message}")];
+                let record = self.record(&attempt, error, step.cancel().is_cancelled())?;
                 let (step, attempt) = (attempt.step.clone(), attempt.number());
                 Ok(Done::Failed(StepFailure::Panicked { step, attempt, message }, record))
             }
@@ -134,7 +135,7 @@ impl RunContext {
                 | JournalError::LeaseRequired { .. }
                 | JournalError::Closed { .. }),
             ) => Err(StepFailure::Journal { step, source }),
-            refused => self.failed(attempt, Box::new(refused)),
+            refused => self.failed(attempt, Box::new(refused), false),
         }
     }
 
@@ -142,14 +143,20 @@ impl RunContext {
         &self,
         attempt: &Attempt,
         error: Box<dyn Error + Send + Sync>,
+        cancelled: bool,
     ) -> Result<Done, StepFailure> {
-        let record = self.record(attempt, chain(error.as_ref()))?;
+        let record = self.record(attempt, chain(error.as_ref()), cancelled)?;
         let (step, attempt) = (attempt.step.clone(), attempt.number());
         Ok(Done::Failed(StepFailure::Failed { step, attempt, source: error }, record))
     }
 
-    fn record(&self, attempt: &Attempt, error: Vec<String>) -> Result<EventId, StepFailure> {
-        record_failure(self, attempt, error)
+    fn record(
+        &self,
+        attempt: &Attempt,
+        error: Vec<String>,
+        cancelled: bool,
+    ) -> Result<EventId, StepFailure> {
+        record_failure(self, attempt, error, cancelled)
             .map_err(|source| StepFailure::Journal { step: attempt.step.clone(), source })
     }
 }

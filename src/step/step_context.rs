@@ -362,11 +362,12 @@ pub(super) fn record_failure(
     context: &RunContext,
     attempt: &Attempt,
     error: Vec<String>,
+    cancelled: bool,
 ) -> Result<EventId, JournalError> {
     let context = context.clone().with_step(attempt.step_ref());
     let duration_ms = duration_ms(&context, attempt);
     let (number, turn) = (attempt.number(), attempt.payload.turn);
-    let failed = Failed { attempt: number, turn, error, duration_ms };
+    let failed = Failed { attempt: number, turn, error, cancelled, duration_ms };
     let id = context.runtime().next_event_id();
     let event = end(attempt, types::STEP_FAILED, id).payload(&failed);
     context.writer().append(std::slice::from_ref(&event), Durability::Durable).map(|_| id)

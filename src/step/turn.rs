@@ -42,8 +42,10 @@ impl Turn {
                     let ended = earlier(locked, name, wanted).map_err(refused)?;
                     ended.map(Self::Complete).ok_or(wanted)
                 }
-                Progress::Open | Progress::Failed if wanted == last.turn => Ok(Self::Again(last)),
-                Progress::Open | Progress::Failed => Err(last.turn),
+                Progress::Open | Progress::Failed(_) if wanted == last.turn => {
+                    Ok(Self::Again(last))
+                }
+                Progress::Open | Progress::Failed(_) => Err(last.turn),
                 Progress::Completed(_) if wanted > last.turn => match last.turn.checked_add(1) {
                     Some(next) if wanted == next => Ok(Self::New(next, Some(last))),
                     next => Err(next.unwrap_or(last.turn)),

@@ -28,7 +28,8 @@ pub(crate) fn give_up(ctx: &RunContext, step: &StepName) -> Result<EventId, Step
     };
     check_over(&mut locked, &dir, step, &last)?;
     let error = vec!["its process ended before the attempt did".to_owned()];
-    let failed = Failed { attempt: last.number, turn: last.turn, error, duration_ms: 0 };
+    let (attempt, turn) = (last.number, last.turn);
+    let failed = Failed { attempt, turn, error, cancelled: false, duration_ms: 0 };
     let id = ctx.runtime().next_event_id();
     let event =
         end_event(types::STEP_FAILED, step, last.number, &failed, id).causation(last.record);
@@ -106,7 +107,8 @@ impl NewAttempt<'_, '_> {
         missing: &StepFailure,
     ) -> Result<EventId, JournalError> {
         let error = vec![missing.to_string()];
-        let failed = Failed { attempt: payload.attempt, turn: payload.turn, error, duration_ms: 0 };
+        let (attempt, turn) = (payload.attempt, payload.turn);
+        let failed = Failed { attempt, turn, error, cancelled: false, duration_ms: 0 };
         self.begin_and_end(payload, types::STEP_FAILED, &failed)
     }
 

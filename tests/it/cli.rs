@@ -166,6 +166,7 @@ fn help_tells_the_grammar_and_the_exit_codes() {
       session   List and show a run's sessions with providers
       approval  List what a run asks people, and answer
       step      Run a program as a step of a run
+      flow      Run a flow of programs, go on with it, show where a flow stands
       lineage   Show which step made an artifact, from what, and which steps a change makes stale
       index     Make, refresh, verify and find the index, which `query` asks
       query     Ask the index: runs, artifacts, events, findings, SQL

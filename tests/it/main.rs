@@ -12,6 +12,9 @@ mod awaits;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod cli_flow;
+#[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli_lineage;
 #[cfg(test)]
@@ -46,6 +49,8 @@ mod flow_kills;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod flow_scale;
+#[cfg(test)]
+mod flow_state;
 #[cfg(test)]
 mod flows;
 #[cfg(test)]
