@@ -11,7 +11,7 @@ pub(super) const ALL: &[Operation] = &[
         prepare: |place, _| {
             // In the last node, behind all that it writes. The whole way has so many states that to kill each
             // one's recovery everywhere takes many minutes.
-            flow("c", 1).run(&place.ctx()?)?;
+            flow("c", 1)?.run(&place.ctx()?)?;
             Ok(())
         },
         operate: run,
@@ -22,13 +22,13 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "flow_giving_up",
         prepare: |place, _| {
-            giving_up().run(&place.ctx()?)?;
+            giving_up()?.run(&place.ctx()?)?;
             Ok(())
         },
         operate: |place, acks| {
             let ctx = place.ctx()?;
             place.begin();
-            let ended = giving_up().run(&ctx)?;
+            let ended = giving_up()?.run(&ctx)?;
             ensure(ended == Ended::Failed, || format!("it ended as {ended:?}"))?;
             acks.tell("failed last")?;
             acks.tell("closed")?;
@@ -48,7 +48,7 @@ pub(super) const ALL: &[Operation] = &[
             let (ctx, cancel) = (place.ctx()?, Cancel::new());
             cancel.cancel();
             place.begin();
-            let ended = flow("", 0).runner(&ctx).cancelled_by(&cancel).run()?;
+            let ended = flow("", 0)?.runner(&ctx).cancelled_by(&cancel).run()?;
             ensure(ended == Ended::Failed, || format!("it ended as {ended:?}"))?;
             acks.tell("closed")?;
             place.end();
@@ -67,7 +67,7 @@ pub(super) const ALL: &[Operation] = &[
 const WAY: [(&str, u64); 5] = [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("c", 1)];
 
 /// From `a` to `b`, once back, and then over `c` to the end; one turn kills its process.
-fn flow(dies: &'static str, turn: u64) -> Flow {
+fn flow(dies: &'static str, turn: u64) -> Outcome<Flow> {
     let body = move |s: &StepContext| -> StepResult {
         let text = format!("{} {}", s.name(), s.turn());
         s.write_bytes(ArtifactName::new(format!("{}.txt", s.name()))?, text.as_bytes())?;
@@ -78,13 +78,13 @@ fn flow(dies: &'static str, turn: u64) -> Flow {
     };
     let flow = Flow::new("walk").node("a", body).on("on", "b").node("b", body);
     let flow = flow.again("again", "a", 1).on("on", "c").node("c", body).on("on", Ended::Success);
-    flow.build().unwrap_or_else(|defects| panic!("{defects}"))
+    Ok(flow.build()?)
 }
 
 fn run(place: &Place, acks: &mut Acks) -> Outcome {
     let ctx = place.ctx()?;
     place.begin();
-    let ended = flow("", 0).run(&ctx)?;
+    let ended = flow("", 0)?.run(&ctx)?;
     ensure(ended == Ended::Success, || format!("it ended as {ended:?}"))?;
     for (node, turn) in WAY {
         acks.tell(&format!("turn {turn} {node}"))?;
@@ -126,8 +126,8 @@ fn at_its_end(seen: &Seen<'_>) -> Outcome {
 }
 
 /// A flow whose one node kills its process, in the one attempt that it has.
-fn giving_up() -> Flow {
+fn giving_up() -> Outcome<Flow> {
     let dies = |_: &StepContext| -> StepResult { std::process::exit(0) };
     let flow = Flow::new("give-up").node("last", dies).on("on", Ended::Success);
-    flow.on_failure(Ended::Failed).build().unwrap_or_else(|defects| panic!("{defects}"))
+    Ok(flow.on_failure(Ended::Failed).build()?)
 }
