@@ -202,10 +202,13 @@ enum To {
     End(bool),
 }
 
-/// A random graph: what leaves each node, for a signal or for `None`, a failure.
+/// An edge, for a signal or for `None`, a failure.
+type Leaves = (Option<u8>, To);
+
+/// A random graph: of each node, how often it is tried, and what leaves it.
 #[derive(Debug, Clone)]
 struct Graph {
-    nodes: Vec<(u64, Vec<(Option<u8>, To)>)>,
+    nodes: Vec<(u64, Vec<Leaves>)>,
 }
 
 fn node(number: usize) -> String {
@@ -297,11 +300,11 @@ impl Graph {
             .filter(|(_, _, to)| matches!(to, To::End(_)))
             .map(|(from, ..)| from)
             .collect();
-        for node in 0..count {
+        for (node, onward) in leads.iter().enumerate() {
             if node != 0 && !leads[0][node] {
                 defects.insert(("unreachable", node));
             }
-            if !ends.iter().any(|end| *end == node || leads[node][*end]) {
+            if !ends.iter().any(|end| *end == node || onward[*end]) {
                 defects.insert(("stuck", node));
             }
         }

@@ -203,6 +203,11 @@ fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -> Outcome {
                 record.payload_text("digest") == *digest && record.payload_text("path") == *path
             }
             ["step", name] => has("step_completed", &format!("step/{name}")),
+            ["turn", number, name] => records.iter().any(|record| {
+                record.text("event_type") == "step_completed"
+                    && record.stream() == format!("step/{name}")
+                    && turn(record).to_string() == *number
+            }),
             ["failed", name] => has("step_failed", &format!("step/{name}")),
             ["status", status] => records.iter().any(|record| record.payload_text("to") == *status),
             ["receipt", seq, how, id] => {
@@ -234,10 +239,35 @@ fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -> Outcome {
     Ok(())
 }
 
+/// The turn that a record of a step is of.
+fn turn(record: &RawRecord) -> u64 {
+    record.payload("turn").and_then(serde_json::Value::as_u64).unwrap_or(1)
+}
+
+/// A turn begins in one batch: `loop_iteration`, and the first attempt.
+fn beginnings_of_turns(records: &[RawRecord]) -> Outcome {
+    for pair in records.windows(2) {
+        let [first, second] = pair else { continue };
+        let (begins, starts) = (
+            first.text("event_type") == "loop_iteration",
+            second.text("event_type") == "step_started",
+        );
+        let index = first.payload("index").and_then(serde_json::Value::as_u64);
+        let is_whole = starts
+            && first.stream() == second.stream()
+            && first.number("batch_size") == Some(2)
+            && index == Some(turn(second));
+        ensure(!begins || is_whole, || format!("seq {} begins no turn", first.seq()))?;
+    }
+    let last = records.last().map_or("", |last| last.text("event_type"));
+    ensure(last != "loop_iteration", || "a turn begins without its attempt".into())
+}
+
 /// I4 for steps: what a batch that ends a step carries comes from the newest attempt, all of it.
 fn batches_of_steps(records: &[RawRecord]) -> Outcome {
     let mut newest = HashMap::<String, (String, u64)>::new();
-    let mut completed = HashSet::new();
+    let mut completed = HashMap::new();
+    beginnings_of_turns(records)?;
     for (at, record) in records.iter().enumerate() {
         let stream = record.stream();
         let attempt = record.payload("attempt").and_then(serde_json::Value::as_u64).unwrap_or(0);
@@ -245,7 +275,10 @@ fn batches_of_steps(records: &[RawRecord]) -> Outcome {
             "step_started" => {
                 let before = newest.get(&stream).map_or(0, |(_, attempt)| *attempt);
                 ensure(attempt == before + 1, || format!("attempt {attempt} follows {before}"))?;
-                ensure(!completed.contains(&stream), || format!("{stream} began after its end"))?;
+                let next = completed.get(&stream).map_or(1, |done| done + 1);
+                ensure(turn(record) == next, || {
+                    format!("turn {} of {stream} began, not {next}", turn(record))
+                })?;
                 newest.insert(stream, (record.text("event_id").to_owned(), attempt));
             }
             "step_completed" => {
@@ -277,8 +310,10 @@ fn batches_of_steps(records: &[RawRecord]) -> Outcome {
                     && told.iter().all(|(path, digest)| {
                         written.get(path.as_str()).copied() == digest.as_deref().or(Some(""))
                     });
+                // Nothing is written by a turn that was passed over.
+                let same = if record.payload("same_as").is_some() { size == 1 } else { same };
                 ensure(same, || format!("{stream}: told {told:?}, committed {written:?}"))?;
-                completed.insert(stream);
+                completed.insert(stream, turn(record));
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 //! nobody proved usually does; a proof that lets one of them pass proves nothing.
 
 use camino::Utf8Path;
-use runjournal::{ArtifactName, Command, Event, Work};
+use runjournal::{ArtifactName, Command, Event, Step, Work};
 
 use crate::heads::Head;
 use crate::operations::receipt::Seats;
@@ -53,6 +53,18 @@ pub const ALL: &[Operation] = &[
             })
         },
         done: |seen| ensure(seen.count("work_enqueued") == 1, || "it was added twice".into()),
+        ..plain()
+    },
+    Operation {
+        name: "planted_turns_counted_by_their_starts",
+        operate: |place, acks| turns(place, acks, "step_started"),
+        done: |seen| ensure(seen.count("step_completed") == 3, || "a turn was left out".into()),
+        ..plain()
+    },
+    Operation {
+        name: "planted_flow_that_keeps_its_place_in_a_file",
+        operate: place_in_a_file,
+        done: |seen| ensure(seen.count("step_completed") == 3, || "a node was left out".into()),
         ..plain()
     },
 ];
@@ -246,6 +258,37 @@ fn dispatch_as(place: &Place, id: &str) -> Outcome {
         .ctx()?
         .dispatch(Command::new(id, "note"), |_: &Seats| Ok(vec![Event::new("noted")]))?;
     ensure(decided.is_accepted(), || "it was rejected".into())
+}
+
+/// Three turns, by somebody who takes the number of these records for that of the turns that are done.
+fn turns(place: &Place, acks: &mut Acks, done: &str) -> Outcome {
+    let ctx = place.ctx()?;
+    place.begin();
+    loop {
+        let turn = ctx.events()?.of_type(done).in_stream("step", "work").count() as u64 + 1;
+        if turn > 3 {
+            break;
+        }
+        ctx.step(Step::new("work").turn(turn), |_| Ok("done".into()))?;
+        acks.tell(&format!("turn {turn} work"))?;
+    }
+    place.end();
+    Ok(())
+}
+
+/// Three nodes, by somebody who notes where he stands, and not always after he came there.
+fn place_in_a_file(place: &Place, acks: &mut Acks) -> Outcome {
+    let (ctx, file) = (place.ctx()?, place.dir().join("stands-at"));
+    place.begin();
+    let nodes = ["a", "b", "c"];
+    let done = std::fs::read_to_string(&file).unwrap_or_default().len();
+    for (number, node) in nodes.iter().enumerate().skip(done) {
+        std::fs::write(&file, "x".repeat(number + 1))?;
+        ctx.step(*node, |_| Ok("done".into()))?;
+        acks.tell(&format!("turn 1 {node}"))?;
+    }
+    place.end();
+    Ok(())
 }
 
 fn file_before_record(place: &Place, acks: &mut Acks) -> Outcome {

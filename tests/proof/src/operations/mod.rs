@@ -3,12 +3,14 @@
 mod append;
 mod artifact;
 mod creation;
+mod flow;
 pub(crate) mod heads;
 pub(crate) mod lease;
 pub(crate) mod receipt;
 mod session;
 mod state;
 mod step;
+mod turn;
 mod work;
 
 use runjournal::{TaskOptions, Workspace};
@@ -85,6 +87,8 @@ pub const ALL: &[&[Operation]] = &[
     append::ALL,
     artifact::ALL,
     step::ALL,
+    turn::ALL,
+    flow::ALL,
     creation::ALL,
     state::ALL,
     lease::ALL,
@@ -103,6 +107,7 @@ const WITH_HEADS: &[&str] = &[
     "artifact_overwrite",
     "transaction_with_key",
     "step",
+    "step_turn",
     "complete",
     "start_run",
     "lease_claim_over_an_expired_one",
