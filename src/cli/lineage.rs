@@ -5,7 +5,7 @@ use runjournal::{
     ArtifactName, ArtifactVersion, AttemptState, Because, Digest, LineageError, Maker, RunContext,
     Stale, StaleStep, StepAttempt, StepInput, Why,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::args::InRun;
 use super::error::CliError;
@@ -16,6 +16,7 @@ use super::output::{Output, hint};
 #[derive(Debug, Subcommand)]
 pub(crate) enum LineageVerb {
     /// Show which step made an artifact as it is now, from which inputs, what made those, and so on
+    #[command(after_help = WHY)]
     Why {
         #[command(flatten)]
         run: InRun,
@@ -33,10 +34,22 @@ pub(crate) enum LineageVerb {
     },
 }
 
+const WHY: &str = "\
+The inputs of an attempt stand below the first of the versions that it made, oldest first; below the others \
+stands what it read after that. `see above: the first 3` means the first 3 of them.";
+
 const STALE: &str = "\
 OUTPUTS are the artifacts that the step wrote and nobody replaced since.
 
+A stale step is done again as its next turn: with `runjournal step run --if-changed` and the name and program \
+that it had, or `Step::skip_if_unchanged` in Rust; a step of a flow in a later turn of that. Do them in the \
+order of the list.
+
 Exit codes: 1 something is stale; with ARTIFACT always 0.";
+
+const AGAIN: &str = "\
+to do: each again as its next turn, from the top: `runjournal step run --if-changed`, \
+`Step::skip_if_unchanged`, or a later turn of the flow";
 
 pub(crate) fn lineage(
     at: &Locator,
@@ -61,7 +74,8 @@ struct VersionView<'a> {
     adopted: bool,
     #[serde(flatten)]
     by: MakerView<'a>,
-    sources: Vec<InputView<'a>>,
+    #[serde(serialize_with = "inputs")]
+    sources: &'a [StepInput],
 }
 
 /// Exactly one of them.
@@ -109,7 +123,7 @@ impl<'a> VersionView<'a> {
             seq: made.seq,
             adopted: made.adopted,
             by: MakerView::of(&made.by),
-            sources: why.sources(made.seq).iter().map(InputView::of).collect(),
+            sources: why.sources(made.seq),
         }
     }
 }
@@ -149,6 +163,11 @@ impl<'a> InputView<'a> {
         let StepInput { path, digest, version, seq, .. } = input;
         Self { path, digest: *digest, version: *version, seq: *seq }
     }
+}
+
+/// One after the other: many versions may have the same many sources.
+fn inputs<S: Serializer>(inputs: &&[StepInput], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(inputs.iter().map(InputView::of))
 }
 
 fn why(
@@ -243,7 +262,12 @@ fn table(stale: &Stale, supposed: bool, output: &mut Output) -> Result<(), CliEr
         ]
     };
     let rows: Vec<_> = stale.steps().iter().map(row).collect();
-    output.table(["STEP", "TURN", "ATTEMPT", "BECAUSE", "OUTPUTS"], &rows)
+    output.table(["STEP", "TURN", "ATTEMPT", "BECAUSE", "OUTPUTS"], &rows)?;
+    if !supposed {
+        output.flush()?;
+        hint(AGAIN);
+    }
+    Ok(())
 }
 
 /// What kind of trouble it is.

@@ -3,13 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Write as _};
 
+use super::why::Read;
 use super::{StepInput, Why};
 
 /// How far a tree is indented. What goes on from there is drawn below as a tree of its own, so that a long
 /// chain takes a line for each of its links and not a longer line for each.
 const DEEPEST: usize = 24;
 
-/// Where the sources of a version stand.
+/// Where something stands.
 #[derive(Clone, Copy)]
 enum Place {
     Above,
@@ -19,37 +20,57 @@ enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Place::Above => " (see above)",
-            Place::Below => " (see below)",
+            Place::Above => "above",
+            Place::Below => "below",
         })
     }
 }
 
+/// How far the inputs of an attempt stand somewhere, and where the last of them do. If there were some before
+/// these, they stand with a line that says where.
+#[derive(Clone, Copy)]
+struct Drawn {
+    cut: usize,
+    place: Place,
+}
+
 /// A line that is to be drawn.
 struct Branch<'a> {
-    input: &'a StepInput,
+    line: Line<'a>,
     /// What stands before it.
     indent: String,
     last: bool,
     depth: usize,
 }
 
+enum Line<'a> {
+    Source(&'a StepInput),
+    /// The first sources stand elsewhere.
+    First(Drawn),
+}
+
+/// A tree that is to be drawn below.
+struct Tree {
+    seq: u64,
+    /// Which of the sources stand above.
+    first: Option<Drawn>,
+}
+
 /// A drawing that is under way.
 struct Drawing<'a> {
     why: &'a Why,
-    /// Where the sources stand, by what tells them from others.
-    places: HashMap<usize, Place>,
-    below: VecDeque<u64>,
+    /// By attempt.
+    drawn: HashMap<usize, Drawn>,
+    below: VecDeque<Tree>,
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seq = self.artifact().seq;
-        let mut drawing = Drawing { why: self, places: HashMap::new(), below: VecDeque::new() };
-        drawing.tree(seq, f)?;
-        while let Some(seq) = drawing.below.pop_front() {
+        let mut drawing = Drawing { why: self, drawn: HashMap::new(), below: VecDeque::new() };
+        drawing.tree(&Tree { seq: self.artifact().seq, first: None }, f)?;
+        while let Some(tree) = drawing.below.pop_front() {
             f.write_str("\n\n")?;
-            drawing.tree(seq, f)?;
+            drawing.tree(&tree, f)?;
         }
         Ok(())
     }
@@ -57,58 +78,91 @@ impl fmt::Display for Why {
 
 impl<'a> Drawing<'a> {
     /// Draws one tree, without recursion: a chain may be long.
-    fn tree(&mut self, seq: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(root) = self.why.version(seq) {
+    fn tree(&mut self, tree: &Tree, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(root) = self.why.version(tree.seq) {
             write!(f, "{root}")?;
         }
         let mut waiting = Vec::new();
-        self.branch_out(seq, "", 0, &mut waiting);
-        while let Some(Branch { input, indent, last, depth }) = waiting.pop() {
+        if let Some(read) = self.why.read(tree.seq) {
+            self.branch_out(tree.seq, read, tree.first, ("", 0), &mut waiting);
+        }
+        while let Some(Branch { line, indent, last, depth }) = waiting.pop() {
             f.write_char('\n')?;
             f.write_str(&indent)?;
             f.write_str(if last { "└─ " } else { "├─ " })?;
+            let input = match line {
+                Line::Source(input) => input,
+                Line::First(Drawn { cut, place }) => {
+                    write!(f, "the first {cut}: see {place}")?;
+                    continue;
+                }
+            };
             let Some(source) = input.seq.and_then(|seq| self.why.version(seq)) else {
                 write!(f, "{input}")?;
                 continue;
             };
             write!(f, "{source}")?;
-            if let Some(place) = self.elsewhere(source.seq, depth) {
-                write!(f, "{place}")?;
-            } else {
-                let indent = indent + if last { "   " } else { "│  " };
-                self.branch_out(source.seq, &indent, depth, &mut waiting);
-            }
+            let indent = indent + if last { "   " } else { "│  " };
+            self.sources(source.seq, (&indent, depth), &mut waiting, f)?;
         }
         Ok(())
     }
 
-    /// Where the sources of a version stand, if that is not right below it.
-    fn elsewhere(&mut self, seq: u64, depth: usize) -> Option<Place> {
-        let read = self.why.read(seq)?;
-        if self.why.sources(seq).is_empty() {
-            return None;
+    /// Draws the sources of a version right below it, or says where they stand.
+    fn sources(
+        &mut self,
+        seq: u64,
+        at: (&str, usize),
+        waiting: &mut Vec<Branch<'a>>,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        let Some(read) = self.why.read(seq).filter(|read| read.cut > 0) else { return Ok(()) };
+        let first = self.drawn.get(&read.attempt).copied();
+        match first {
+            Some(Drawn { cut, place }) if cut == read.cut => write!(f, " (see {place})"),
+            Some(Drawn { cut, place }) if cut > read.cut => {
+                write!(f, " (see {place}: the first {})", read.cut)
+            }
+            _ if at.1 >= DEEPEST => {
+                let place = Place::Below;
+                self.drawn.insert(read.attempt, Drawn { cut: read.cut, place });
+                // What is waiting already is drawn before.
+                let first = first.map(|first| Drawn { place: Place::Above, ..first });
+                self.below.push_back(Tree { seq, first });
+                write!(f, " (see {place})")
+            }
+            _ => {
+                self.branch_out(seq, read, first, at, waiting);
+                Ok(())
+            }
         }
-        if let Some(place) = self.places.get(&read) {
-            return Some(*place);
-        }
-        (depth >= DEEPEST).then(|| {
-            self.below.push_back(seq);
-            self.places.insert(read, Place::Below);
-            Place::Below
-        })
     }
 
-    fn branch_out(&mut self, seq: u64, indent: &str, depth: usize, waiting: &mut Vec<Branch<'a>>) {
-        if let Some(read) = self.why.read(seq) {
-            self.places.insert(read, Place::Above);
+    fn branch_out(
+        &mut self,
+        seq: u64,
+        read: Read,
+        first: Option<Drawn>,
+        (indent, depth): (&str, usize),
+        waiting: &mut Vec<Branch<'a>>,
+    ) {
+        let drawn = self.drawn.entry(read.attempt).or_insert(Drawn { cut: 0, place: Place::Above });
+        if drawn.cut <= read.cut {
+            *drawn = Drawn { cut: read.cut, place: Place::Above };
         }
         let why: &'a Why = self.why;
-        let sources = why.sources(seq).iter().rev().enumerate();
-        waiting.extend(sources.map(|(from_last, input)| Branch {
-            input,
+        let rest = why.sources(seq).iter().skip(first.map_or(0, |first| first.cut));
+        let lines = first.map(Line::First).into_iter().chain(rest.map(Line::Source));
+        let from = waiting.len();
+        waiting.extend(lines.map(|line| Branch {
+            line,
             indent: indent.to_owned(),
-            last: from_last == 0,
+            last: false,
             depth: depth + 1,
         }));
+        if let Some(last) = waiting.get_mut(from..) {
+            last.reverse();
+            last.iter_mut().take(1).for_each(|last| last.last = true);
+        }
     }
 }

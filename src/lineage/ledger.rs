@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
-
 use super::{ArtifactVersion, AttemptState, Maker, StepAttempt, StepInput};
 use crate::artifact::ArtifactPayload;
 use crate::digest::Digest;
 use crate::id::{EventId, StepName};
 use crate::journal::{Actor, JournalError, Record, types};
 use crate::name::ArtifactName;
-use crate::step::Input;
+use crate::step::{Completed, Failed, Input, Started};
 
 /// All that a journal says of artifacts and of attempts of steps, in its order.
 #[derive(Debug, Default)]
@@ -51,48 +49,43 @@ pub(super) struct Attempt {
     pub(super) is_same: bool,
 }
 
-/// What lineage needs of the payloads of steps.
-#[derive(Deserialize)]
-struct Told {
-    attempt: u64,
-    #[serde(default = "first_turn")]
-    turn: u64,
-    /// Only a failure does not tell them.
-    #[serde(default)]
-    inputs: Option<Vec<Input>>,
-    #[serde(default)]
-    same_as: Option<u64>,
-}
-
-fn first_turn() -> u64 {
-    1
-}
-
 impl Ledger {
     /// Takes in the next counted record.
     pub(super) fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
-        let state = match record.event_type() {
-            types::STEP_STARTED => AttemptState::Open,
-            types::STEP_COMPLETED => AttemptState::Completed,
-            types::STEP_FAILED => AttemptState::Failed,
+        match record.event_type() {
+            types::STEP_STARTED => {
+                let Started { attempt, turn, inputs, .. } = record.payload()?;
+                let state = AttemptState::Open;
+                self.add_attempt(record, (turn, attempt, state), Some(inputs), false);
+            }
+            types::STEP_COMPLETED => {
+                let Completed { attempt, turn, inputs, same_as, .. } = record.payload()?;
+                let told = (turn, attempt, AttemptState::Completed);
+                self.add_attempt(record, told, Some(inputs), same_as.is_some());
+            }
+            types::STEP_FAILED => {
+                let Failed { attempt, turn, .. } = record.payload()?;
+                self.add_attempt(record, (turn, attempt, AttemptState::Failed), None, false);
+            }
             _ => {
                 if let Some(said) = ArtifactPayload::of(record)? {
                     self.add_word(record, said);
                 }
-                return Ok(());
             }
-        };
-        let told: Told = record.payload()?;
-        // No step can have another name, whatever a forged journal says.
-        if let Ok(step) = StepName::new(record.stream_id()) {
-            self.add_attempt(record, step, told, state);
         }
         Ok(())
     }
 
-    fn add_attempt(&mut self, record: &Record, step: StepName, told: Told, state: AttemptState) {
-        let Told { attempt, turn, inputs, same_as } = told;
-        let is_same = same_as.is_some();
+    /// Only a failure does not tell the inputs.
+    fn add_attempt(
+        &mut self,
+        record: &Record,
+        (turn, attempt, state): (u64, u64, AttemptState),
+        inputs: Option<Vec<Input>>,
+        is_same: bool,
+    ) {
+        // No step can have another name, whatever a forged journal says.
+        let Ok(step) = StepName::new(record.stream_id()) else { return };
         let told = StepAttempt { step, turn, attempt, state, seq: record.seq() };
         let start = match state {
             AttemptState::Open => Some(record.event_id()),

@@ -60,7 +60,8 @@ impl RunContext {
 
 impl Lineage {
     /// Which step made an artifact as it is now, or removed it; from what; what made that; and so on.
-    /// Takes time for what the answer holds.
+    /// Takes time and memory for the versions that it goes back to and the inputs of the attempts that made
+    /// them.
     ///
     /// # Errors
     /// [`LineageError::NotInJournal`] where the journal says nothing of it.

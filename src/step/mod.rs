@@ -17,7 +17,7 @@ mod turn;
 mod unrun;
 
 pub(crate) use begin::is_alive;
-pub(crate) use history::{Input, LastAttempt, Progress};
+pub(crate) use history::{Completed, Failed, Input, LastAttempt, Progress, Started};
 pub(crate) use run::Done;
 pub(crate) use spec::Origin;
 pub(crate) use unrun::give_up;

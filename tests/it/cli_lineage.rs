@@ -41,7 +41,8 @@ fn lineage_is_shown_to_people_and_programs() {
     shell.write("goal", "ship it");
     shell.ok(&["artifact", "put", "-r", "RUN-1", "goal.txt", "goal"]);
     let answer = shell.go(&["lineage", "stale", "-r", "RUN-1"]);
-    assert_eq!((answer.exit, answer.err.as_str()), (1, ""));
+    assert_eq!(answer.exit, 1);
+    insta::assert_snapshot!(answer.err, @"to do: each again as its next turn, from the top: `runjournal step run --if-changed`, `Step::skip_if_unchanged`, or a later turn of the flow");
     insta::assert_snapshot!(answer.out, @"
     STEP  TURN  ATTEMPT  BECAUSE                                                 OUTPUTS
     plan  1     1        goal.txt is now v1, it read v0                          plan.txt
@@ -142,4 +143,16 @@ fn lineage_is_shown_to_people_and_programs() {
     ]
     "#);
     });
+
+    // As it says: what is done again is not stale, and what follows need not be done if it would be the same.
+    let again = |name, input, script: &str| {
+        let args = ["step", "run", "-r", "RUN-1", name, "--if-changed", "--input", input, "--"];
+        shell.ok(&[&args[..], &["sh", "-c", script]].concat());
+    };
+    again("plan", "goal.txt", "echo plan > $RUNJOURNAL_OUT/plan.txt");
+    again("work", "plan.txt", "echo report > $RUNJOURNAL_OUT/report.txt");
+    let done = shell.go(&["lineage", "stale", "-r", "RUN-1"]);
+    assert_eq!((done.exit, done.err.as_str()), (0, "nothing is stale\n"), "{}", done.out);
+    let report = shell.json(&["lineage", "why", "-r", "RUN-1", "report.txt"]);
+    assert_eq!(report["versions"][0]["version"], 0, "{report}");
 }

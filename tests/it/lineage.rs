@@ -75,12 +75,12 @@ fn why_is_drawn_as_a_tree() {
     let lineage = ctx.lineage().unwrap();
     insta::assert_snapshot!(lineage.why(&SUMMARY).unwrap(), @"
     summary.json v0 blake3:017ae6fdb560... by step sum, attempt 1, seq 13
-    ├─ report.json v0 blake3:061105c03044... by step execute, attempt 2, seq 9
-    │  ├─ plan.json v0 blake3:4d43bfbbff79... by step plan, attempt 1, seq 4
-    │  │  └─ goal.json v0 blake3:37b6bd570eb4... written outside of a step by human:ana, seq 1
-    │  ├─ data.csv blake3:acda8dbc8290... not in the journal
+    ├─ plan.json v0 blake3:4d43bfbbff79... by step plan, attempt 1, seq 4
     │  └─ goal.json v0 blake3:37b6bd570eb4... written outside of a step by human:ana, seq 1
-    ├─ plan.json v0 blake3:4d43bfbbff79... by step plan, attempt 1, seq 4 (see above)
+    ├─ report.json v0 blake3:061105c03044... by step execute, attempt 2, seq 9
+    │  ├─ data.csv blake3:acda8dbc8290... not in the journal
+    │  ├─ goal.json v0 blake3:37b6bd570eb4... written outside of a step by human:ana, seq 1
+    │  └─ plan.json v0 blake3:4d43bfbbff79... by step plan, attempt 1, seq 4 (see above)
     └─ log.txt v0 blake3:211ae55feb69... by step execute, attempt 2, seq 10 (see above)
     ");
     insta::assert_snapshot!(lineage.why(GOAL).unwrap(), @"goal.json v0 blake3:37b6bd570eb4... written outside of a step by human:ana, seq 1");
@@ -95,10 +95,10 @@ fn why_is_drawn_as_a_tree() {
     assert_eq!(paths, ["report.json", "plan.json", "goal.json"]);
     let sources = why.sources(why.artifact().seq);
     let known: Vec<_> = sources.iter().map(|input| (input.path.as_str(), input.version)).collect();
-    assert_eq!(known, [("plan.json", Some(0)), ("data.csv", None), ("goal.json", Some(0))]);
-    assert_eq!(sources[1].seq, None);
-    let plan = why.version(sources[0].seq.unwrap()).unwrap();
-    assert_eq!((plan.path.as_str(), Some(sources[0].digest)), ("plan.json", plan.digest));
+    assert_eq!(known, [("data.csv", None), ("goal.json", Some(0)), ("plan.json", Some(0))]);
+    assert_eq!(sources[0].seq, None);
+    let plan = why.version(sources[2].seq.unwrap()).unwrap();
+    assert_eq!((plan.path.as_str(), Some(sources[2].digest)), ("plan.json", plan.digest));
 }
 
 #[test]
@@ -180,19 +180,15 @@ fn a_step_is_not_stale_by_what_it_wrote_itself() {
     assert_eq!(stale(&ctx), "");
     insta::assert_snapshot!(ctx.lineage().unwrap().why(REPORT).unwrap(), @"
     report.json v1 blake3:0abad861add4... by step polish, attempt 1, seq 8
-    ├─ plan.json v0 blake3:ff5da44ded00... written outside of a step by node, seq 2
     ├─ goal.json v0 blake3:37b6bd570eb4... written outside of a step by node, seq 1
-    └─ report.json v0 blake3:cdbaa98b1380... by step polish, attempt 1, seq 4
-       ├─ plan.json v0 blake3:ff5da44ded00... written outside of a step by node, seq 2
-       └─ goal.json v0 blake3:37b6bd570eb4... written outside of a step by node, seq 1
+    ├─ plan.json v0 blake3:ff5da44ded00... written outside of a step by node, seq 2
+    └─ report.json v0 blake3:cdbaa98b1380... by step polish, attempt 1, seq 4 (see above: the first 2)
     ");
     insta::assert_snapshot!(ctx.lineage().unwrap().why(GOAL).unwrap(), @"
     goal.json v1 removed by step polish, attempt 1, seq 7
-    ├─ plan.json v0 blake3:ff5da44ded00... written outside of a step by node, seq 2
     ├─ goal.json v0 blake3:37b6bd570eb4... written outside of a step by node, seq 1
-    └─ report.json v0 blake3:cdbaa98b1380... by step polish, attempt 1, seq 4
-       ├─ plan.json v0 blake3:ff5da44ded00... written outside of a step by node, seq 2
-       └─ goal.json v0 blake3:37b6bd570eb4... written outside of a step by node, seq 1
+    ├─ plan.json v0 blake3:ff5da44ded00... written outside of a step by node, seq 2
+    └─ report.json v0 blake3:cdbaa98b1380... by step polish, attempt 1, seq 4 (see above: the first 2)
     ");
     ctx.step("use", |s| {
         s.read(PLAN)?;
@@ -288,7 +284,7 @@ fn what_an_attempt_put_at_once_is_made_from_what_it_had_read() {
 /// Journals that are forged record by record: turns of a loop, long chains, random ones, bad payloads.
 #[cfg(all(feature = "sqlite", unix))]
 mod forged {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::{BTreeMap, BTreeSet, HashMap};
     use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
@@ -484,10 +480,12 @@ mod forged {
             let Some(attempt) = word.by.map(|at| &self.attempts[at]) else { return Vec::new() };
             let before = word.seq.min(attempt.completed.unwrap_or(u64::MAX));
             let inputs = attempt.inputs.iter().map(|input| (input, self.made(input)));
-            inputs
+            let mut sources: Vec<_> = inputs
                 .filter(|(_, made)| made.is_none_or(|made| made.seq < before))
                 .map(|(i, made)| (i.0.clone(), i.1, i.2, made.map(|made| made.seq)))
-                .collect()
+                .collect();
+            sources.sort_by_key(|source| source.3);
+            sources
         }
 
         fn reach(&self, seq: u64, reached: &mut BTreeSet<u64>) {
@@ -589,9 +587,8 @@ mod forged {
                 self.reach(root, &mut wanted);
                 let found: Vec<_> = why.versions().map(|version| version.seq).collect();
                 assert_eq!(found, wanted.into_iter().rev().collect::<Vec<_>>());
-                let drawn = why.to_string();
+                check_drawing(&why);
                 for version in why.versions() {
-                    assert!(drawn.contains(&version.to_string()), "{version} is not in\n{drawn}");
                     let word = self.words.iter().find(|word| word.seq == version.seq).unwrap();
                     assert_eq!(
                         (version.path.as_str(), version.version, version.digest),
@@ -607,6 +604,83 @@ mod forged {
                 }
             }
         }
+    }
+
+    /// A line of a drawing: the version or the input, what is said behind it, and what stands below it.
+    struct Drawn {
+        line: String,
+        mark: String,
+        children: Vec<Drawn>,
+    }
+
+    /// Reads a tree back, from the line where it stands on.
+    fn parse(lines: &mut std::iter::Peekable<std::str::Lines<'_>>, depth: usize) -> Drawn {
+        let indent = |line: &str| line.chars().take_while(|c| " │├└─".contains(*c)).count() / 3;
+        let line = lines.next().unwrap().trim_start_matches([' ', '│', '├', '└', '─']);
+        let (line, mark) = line.split_once(" (see ").unwrap_or((line, ""));
+        let (line, mark) = (line.to_owned(), mark.trim_end_matches(')').to_owned());
+        let mut children = Vec::new();
+        while lines.peek().is_some_and(|next| indent(next) == depth + 1) {
+            children.push(parse(lines, depth + 1));
+        }
+        Drawn { line, mark, children }
+    }
+
+    /// A drawing shows all sources of all versions, each input of an attempt once, in lines that lead on.
+    fn check_drawing(why: &Why) {
+        let drawn = why.to_string();
+        let trees = drawn.split("\n\n").map(|tree| parse(&mut tree.lines().peekable(), 0));
+        let mut waiting: Vec<_> = trees.collect();
+        waiting.reverse();
+        let told: BTreeMap<_, _> = why.versions().map(|made| (made.to_string(), made)).collect();
+        let mut seen = BTreeSet::new();
+        // How far the inputs of each attempt have been shown, and are shown or promised.
+        let (mut above, mut promised) = (HashMap::new(), HashMap::new());
+        while let Some(Drawn { line, mark, children }) = waiting.pop() {
+            let Some(made) = told.get(&line) else {
+                assert!(line.starts_with("the first ") || line.ends_with(" not in the journal"));
+                continue;
+            };
+            seen.insert(made.seq);
+            let sources = why.sources(made.seq);
+            let Some(attempt) = made.by.attempt().filter(|_| !sources.is_empty()) else {
+                assert!(children.is_empty() && mark.is_empty(), "{drawn}");
+                continue;
+            };
+            let above: &mut usize = above.entry(attempt).or_default();
+            let promised: &mut usize = promised.entry(attempt).or_default();
+            let first = mark.split_once(": the first ").map(|(_, first)| first.parse().unwrap());
+            if !mark.is_empty() {
+                assert!(children.is_empty() && !sources.is_empty(), "{drawn}");
+                assert_eq!(first.unwrap_or(sources.len()), sources.len(), "{line}\n{drawn}");
+                if mark.starts_with("above") {
+                    assert!(sources.len() <= *above, "{line}\n{drawn}");
+                } else {
+                    assert_eq!(first.is_some(), sources.len() < *promised, "{line}\n{drawn}");
+                    *promised = sources.len().max(*promised);
+                }
+                continue;
+            }
+            let mut shown: Vec<_> = children.iter().map(|child| child.line.as_str()).collect();
+            let mut from = 0;
+            if let Some(first) = shown[0].strip_prefix("the first ") {
+                let (first, place) = first.split_once(": see ").unwrap();
+                from = first.parse().unwrap();
+                let there = if place == "above" { *above } else { *promised };
+                assert!(from > 0 && from <= there, "{line}\n{drawn}");
+                shown.remove(0);
+            }
+            let wanted = sources[from..].iter().map(|input| {
+                let made = input.seq.map(|seq| why.version(seq).unwrap().to_string());
+                made.unwrap_or_else(|| input.to_string())
+            });
+            assert_eq!(shown, wanted.collect::<Vec<_>>(), "{line}\n{drawn}");
+            *above = sources.len().max(*above);
+            *promised = sources.len().max(*promised);
+            waiting.extend(children.into_iter().rev());
+        }
+        assert_eq!(above, promised, "{drawn}");
+        assert_eq!(seen.len(), told.len(), "{drawn}");
     }
 
     fn event_id(seq: u64) -> String {
@@ -723,18 +797,18 @@ mod forged {
         insta::assert_snapshot!(story.lineage().why(ArtifactName::from_static("verdict")).unwrap(), @"
     verdict v2 blake3:61d9694691de... by step verify, turn 3, attempt 3, seq 28
     └─ state v2 blake3:c42e60a236d1... by step work, turn 3, attempt 3, seq 25
-       ├─ plan v2 blake3:cb0a92dc1310... by step plan, turn 3, attempt 3, seq 22
-       │  ├─ goal v0 blake3:71e0a9917356... written outside of a step by node, seq 1
-       │  └─ verdict v1 blake3:f33d0a140161... by step verify, turn 2, attempt 2, seq 19
-       │     └─ state v1 blake3:9c019e3e0c8e... by step work, turn 2, attempt 2, seq 16
-       │        ├─ plan v1 blake3:384ee28c1ed2... by step plan, turn 2, attempt 2, seq 13
-       │        │  ├─ goal v0 blake3:71e0a9917356... written outside of a step by node, seq 1
-       │        │  └─ verdict v0 blake3:f33d0a140161... by step verify, attempt 1, seq 10
-       │        │     └─ state v0 blake3:600e8b92b2eb... by step work, attempt 1, seq 7
-       │        │        └─ plan v0 blake3:659594faeee8... by step plan, attempt 1, seq 4
-       │        │           └─ goal v0 blake3:71e0a9917356... written outside of a step by node, seq 1
+       ├─ state v1 blake3:9c019e3e0c8e... by step work, turn 2, attempt 2, seq 16
+       │  ├─ state v0 blake3:600e8b92b2eb... by step work, attempt 1, seq 7
+       │  │  └─ plan v0 blake3:659594faeee8... by step plan, attempt 1, seq 4
+       │  │     └─ goal v0 blake3:71e0a9917356... written outside of a step by node, seq 1
+       │  └─ plan v1 blake3:384ee28c1ed2... by step plan, turn 2, attempt 2, seq 13
+       │     ├─ goal v0 blake3:71e0a9917356... written outside of a step by node, seq 1
+       │     └─ verdict v0 blake3:f33d0a140161... by step verify, attempt 1, seq 10
        │        └─ state v0 blake3:600e8b92b2eb... by step work, attempt 1, seq 7 (see above)
-       └─ state v1 blake3:9c019e3e0c8e... by step work, turn 2, attempt 2, seq 16 (see above)
+       └─ plan v2 blake3:cb0a92dc1310... by step plan, turn 3, attempt 3, seq 22
+          ├─ goal v0 blake3:71e0a9917356... written outside of a step by node, seq 1
+          └─ verdict v1 blake3:f33d0a140161... by step verify, turn 2, attempt 2, seq 19
+             └─ state v1 blake3:9c019e3e0c8e... by step work, turn 2, attempt 2, seq 16 (see above)
     ");
         // The last verdict is not the one that the last plan was made from.
         insta::assert_snapshot!(story.stale(), @"
@@ -878,5 +952,120 @@ mod forged {
         assert!(longer < time * 64, "{time:?}, {longer:?}");
         assert!(line < 300 && long_line < 300, "{long_line}");
         assert!(more_bytes < bytes * 20, "{bytes}, {more_bytes}");
+    }
+
+    /// When an attempt reads so many inputs, puts as many artifacts at once, and another reads these.
+    #[derive(Debug, Clone, Copy)]
+    enum Reads {
+        /// All of them, then it puts.
+        First,
+        /// Each just before it puts, and each is new.
+        Between,
+        /// Each is what it put before.
+        Back,
+    }
+
+    fn wide(many: u64, reads: Reads) -> Story {
+        let mut story = Story::new();
+        let input = |at| (format!("in{at}"), digest(at), Some(0));
+        let output = |at| (format!("out{at}"), digest(at), Some(0));
+        if matches!(reads, Reads::First) {
+            (0..many).for_each(|at| story.word(None, &input(at).0, Some(at)));
+        }
+        let work = story.start("work");
+        for at in 0..many {
+            if matches!(reads, Reads::Between) {
+                story.word(None, &input(at).0, Some(at));
+            }
+            story.word(Some(work), &output(at).0, Some(at));
+        }
+        let read = |at| if matches!(reads, Reads::Back) { output(at) } else { input(at) };
+        story.end(work, (0..many).map(read).collect());
+        let collect = story.start("collect");
+        story.end(collect, (0..many).map(output).collect());
+        story.word(Some(collect), "all", Some(0));
+        story.forger.write();
+        story
+    }
+
+    #[test]
+    fn many_artifacts_put_at_once_share_their_many_sources() {
+        const MANY: u64 = 4_000;
+        for reads in [Reads::First, Reads::Between, Reads::Back] {
+            check_drawing(&wide(9, reads).lineage().why(ArtifactName::from_static("all")).unwrap());
+            let story = wide(MANY, reads);
+            let start = Instant::now();
+            let lineage = story.ctx.lineage().unwrap();
+            let why = lineage.why(ArtifactName::from_static("all")).unwrap();
+            let drawn = why.to_string();
+            let took = start.elapsed();
+            assert!(took < Duration::from_secs(10), "{reads:?}: {took:?}");
+            // Each version and each input has its line, and a few say where others stand.
+            let lines = drawn.lines().count() as u64;
+            assert!(lines <= 3 * MANY + 1, "{reads:?}: {lines}");
+            // One list, however much of it is of a version.
+            let versions =
+                why.versions().filter(|version| version.path.as_str().starts_with("out"));
+            let sources: Vec<_> = versions.map(|version| why.sources(version.seq)).collect();
+            let lists: BTreeSet<_> = sources.iter().map(|sources| sources.as_ptr()).collect();
+            assert_eq!((sources.len() as u64, lists.len()), (MANY, 1), "{reads:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_attempt_read_stands_once_in_a_drawing() {
+        let all = ArtifactName::from_static("all");
+        insta::assert_snapshot!(wide(3, Reads::Between).lineage().why(all.clone()).unwrap(), @"
+    all v0 blake3:71e0a9917356... by step collect, attempt 1, seq 11
+    ├─ out0 v0 blake3:71e0a9917356... by step work, attempt 1, seq 3
+    │  └─ in0 v0 blake3:71e0a9917356... written outside of a step by node, seq 2
+    ├─ out1 v0 blake3:1a0d12016999... by step work, attempt 1, seq 5
+    │  ├─ the first 1: see above
+    │  └─ in1 v0 blake3:1a0d12016999... written outside of a step by node, seq 4
+    └─ out2 v0 blake3:ea21c7b3c885... by step work, attempt 1, seq 7
+       ├─ the first 2: see above
+       └─ in2 v0 blake3:ea21c7b3c885... written outside of a step by node, seq 6
+    ");
+        insta::assert_snapshot!(wide(3, Reads::Back).lineage().why(all).unwrap(), @"
+    all v0 blake3:71e0a9917356... by step collect, attempt 1, seq 8
+    ├─ out0 v0 blake3:71e0a9917356... by step work, attempt 1, seq 2
+    ├─ out1 v0 blake3:1a0d12016999... by step work, attempt 1, seq 3
+    │  └─ out0 v0 blake3:71e0a9917356... by step work, attempt 1, seq 2
+    └─ out2 v0 blake3:ea21c7b3c885... by step work, attempt 1, seq 4
+       ├─ the first 1: see above
+       └─ out1 v0 blake3:1a0d12016999... by step work, attempt 1, seq 3 (see above: the first 1)
+    ");
+    }
+
+    #[test]
+    fn what_stands_below_a_deep_tree_refers_to_what_stands_above_it() {
+        // A chain to the deepest line, where something is read of what one attempt put; then more of that.
+        let mut story = wide(21, Reads::Between);
+        let out = |at: u64| (format!("out{at}"), digest(at), Some(0));
+        let step = |story: &mut Story, name: &str, inputs| {
+            let at = story.start(name);
+            story.end(at, inputs);
+            story.word(Some(at), name, Some(0));
+        };
+        let made = |name: &str| (name.to_owned(), digest(0), Some(0));
+        step(&mut story, "link0", vec![out(5), out(9)]);
+        for at in 1..23 {
+            step(&mut story, &format!("link{at}"), vec![made(&format!("link{}", at - 1))]);
+        }
+        step(&mut story, "late", vec![out(3), out(20)]);
+        step(&mut story, "last", vec![made("link22"), made("late")]);
+        let why = story.lineage().why(ArtifactName::from_static("last")).unwrap();
+        check_drawing(&why);
+        let drawn = why.to_string();
+        let said: Vec<_> = drawn.lines().filter(|line| line.contains("see ")).collect();
+        let said: Vec<_> = said.iter().map(|line| line.trim_start_matches([' ', '│'])).collect();
+        insta::assert_snapshot!(said.join("\n"), @"
+    ├─ out5 v0 blake3:7670a5a683b5... by step work, attempt 1, seq 13 (see below)
+    └─ out9 v0 blake3:b8955078e2c8... by step work, attempt 1, seq 21 (see below)
+    ├─ out3 v0 blake3:e3d5003ead1a... by step work, attempt 1, seq 9 (see below: the first 4)
+    ├─ the first 10: see below
+    ├─ the first 6: see above
+    ");
+        assert_eq!(drawn.lines().filter(|line| line.contains("─ in")).count(), 21);
     }
 }
