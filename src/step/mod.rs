@@ -20,7 +20,6 @@ pub(crate) use begin::is_alive;
 pub(crate) use history::{Input, LastAttempt, Progress};
 pub(crate) use run::Done;
 pub(crate) use spec::Origin;
-pub(crate) use unrun::give_up;
 
 pub use cancel::Cancel;
 pub use error::{StepError, StepFailure};
