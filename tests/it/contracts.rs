@@ -257,7 +257,8 @@ fn a_plan_that_does_not_pass_signals_so_and_stands_to_be_read() {
         plan.status = ReportStatus::Failed;
         plan
     };
-    let whys: [(&str, fn(Plan) -> Plan, &[&str]); 3] = [
+    type Why = fn(Plan) -> Plan;
+    let whys: [(&str, Why, &[&str]); 3] = [
         ("by-error", |plan| plan.error("no page is named"), &["no page is named"]),
         ("by-hand", pushed, &["no page is named"]),
         ("by-status", refused, &[]),
@@ -295,16 +296,15 @@ fn a_report_that_is_made_by_hand_fails_by_its_checks_and_errors() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     run(&ctx, "plan", planner(crew()));
-    let executing: [(&str, fn(ExecutorReport) -> ExecutorReport); 2] =
-        [("execute-1", with_error), ("execute-2", with_check)];
+    type Made<A> = fn(Report<A>) -> Report<A>;
+    let executing: [(&str, Made<_>); 2] = [("execute-1", with_error), ("execute-2", with_check)];
     for (step, made) in executing {
         let node = executor(move |_: &StepContext, _: &Plan| Ok(made(ExecutorReport::new())));
         assert_eq!(run(&ctx, step, node), "failed");
         let read = ctx.artifacts().read(ExecutorReport::ARTIFACT).unwrap();
         assert_eq!(read.status, ReportStatus::Failed, "{step}");
     }
-    let verifying: [(&str, fn(VerifierReport) -> VerifierReport); 2] =
-        [("verify-1", with_error), ("verify-2", with_check)];
+    let verifying: [(&str, Made<_>); 2] = [("verify-1", with_error), ("verify-2", with_check)];
     for (step, made) in verifying {
         let made = move |_: &StepContext, _: &Plan, _: &ExecutorReport| Ok(made(Report::new()));
         assert_eq!(run(&ctx, step, verifier(made)), "verify_failed");
