@@ -18,7 +18,7 @@ use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
-use crate::io::ReadFile;
+use crate::io::{Dir, ReadFile};
 use crate::journal::{Appended, Durability, Event, JournalError, LockedLog, types};
 use crate::name::ArtifactName;
 
@@ -265,14 +265,17 @@ impl StepContext {
         file.finish()
     }
 
-    /// Stages the content of a file that is open, from its beginning where nothing was read of it.
+    /// Stages the content of a file that is open, from its beginning where nothing was read of it, and no more
+    /// than its first `most` bytes: somebody may still write to it. It ends with an error once the attempt is
+    /// cancelled.
     pub(crate) fn import_open(
         &self,
         name: &ArtifactName,
         mut source: ReadFile,
+        most: u64,
     ) -> Result<(), ArtifactError> {
         let mut file = self.create(name)?;
-        file.import_open(&mut source)?;
+        file.import_part(&mut source, most, &|| self.is_cancelled())?;
         file.finish()
     }
 
@@ -314,6 +317,11 @@ impl StepContext {
     /// # Errors
     /// Where it cannot be made.
     pub fn work_dir(&self) -> Result<Utf8PathBuf, IoError> {
+        Ok(self.attempt.work_dir()?.path().to_owned())
+    }
+
+    /// The same, held open.
+    pub(crate) fn open_work_dir(&self) -> Result<Dir, IoError> {
         self.attempt.work_dir()
     }
 
