@@ -380,6 +380,11 @@ fn a_turn_is_done_where_an_output_is_not_as_it_was_left() {
     work.ctx.artifacts().write(OUT, &10).unwrap();
     assert!(!work.next(as_it_is, copy));
     assert!(!work.next(as_it_is, copy));
+    // On the disk it is as it was left, and the journal's last word is another.
+    let left = std::fs::read(&path).unwrap();
+    work.ctx.artifacts().write(OUT, &5).unwrap();
+    std::fs::write(&path, left).unwrap();
+    assert!(work.next(as_it_is, copy), "the file was put back by hand");
 }
 
 #[test]
