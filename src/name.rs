@@ -23,9 +23,12 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct ArtifactName(Cow<'static, str>);
 
-/// A text that cannot name an artifact.
+/// The bytes of the longest name.
+pub(crate) const LONGEST: usize = 1024;
+
+/// A text that cannot name an artifact. A long one is cut in its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} cannot name an artifact: {reason}")]
+#[error("{:?} cannot name an artifact: {reason}", cut(.name))]
 pub struct NameError {
     /// The refused text.
     pub name: String,
@@ -118,6 +121,18 @@ impl From<ArtifactName> for String {
     }
 }
 
+/// A text as a message shows it: of a long one, the beginning.
+pub(crate) fn cut(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        None => Cow::Borrowed(text),
+        Some((at, _)) => {
+            let beginning = text.get(..at).unwrap_or_default();
+            Cow::Owned(format!("{beginning}... ({} bytes)", text.len()))
+        }
+    }
+}
+
 /// The rule that a name breaks, if it breaks one. `const`, so that constants are checked when built.
 #[expect(clippy::indexing_slicing, reason = "const fn; every index is below the length")]
 const fn fault(name: &str) -> Option<&'static str> {
@@ -125,7 +140,7 @@ const fn fault(name: &str) -> Option<&'static str> {
     if bytes.is_empty() {
         return Some("it is empty");
     }
-    if bytes.len() > 1024 {
+    if bytes.len() > LONGEST {
         return Some("it is longer than 1,024 bytes");
     }
     if bytes[0] == b'/' {

@@ -1,6 +1,6 @@
 //! A stage: content on its way into `.tmp/`, written and hashed at once.
 
-use std::io::{Read, Write};
+use std::io::{Read, Take, Write};
 
 use super::ArtifactError;
 use super::writer::HomeWriter;
@@ -118,19 +118,32 @@ impl Stage {
     /// Takes in a file: by sharing its blocks where this is all of the content and the disk can, by
     /// copying it otherwise. What is hashed is what this stage holds, not what the file held.
     pub(super) fn import(&mut self, source: &mut ReadFile) -> Result<u64, IoError> {
+        self.import_part(source, u64::MAX, &|| false)
+    }
+
+    /// The same of no more than the first `most` bytes of a file, which may grow meanwhile. `ends` is asked
+    /// before each piece: once it says so, this fails.
+    pub(super) fn import_part(
+        &mut self,
+        source: &mut ReadFile,
+        most: u64,
+        ends: &dyn Fn() -> bool,
+    ) -> Result<u64, IoError> {
         self.check()?;
         let empty = self.size == 0 && self.piece.is_empty();
-        if empty && self.remember(|stage| stage.file.share_blocks(source))? {
-            return self.remember(Self::hash_file);
+        if empty && self.remember(|stage| stage.file.share_blocks(source, most))? {
+            return self.remember(|stage| stage.hash_file(ends));
         }
         let path = source.path().to_owned();
-        self.read_from(source, |error| IoError::new("read", &path, error))
+        let mut part = Part { source: source.take(most), ends };
+        self.read_from(&mut part, |error| IoError::new("read", &path, error))
     }
 
     /// Hashes what the file was given in another way than through [`write`](Stage::write).
-    fn hash_file(&mut self) -> Result<u64, IoError> {
+    fn hash_file(&mut self, ends: &dyn Fn() -> bool) -> Result<u64, IoError> {
         let mut file = self.tmp.open_read(&layout::stage_name(self.event_id))?;
         loop {
+            go_on(ends).map_err(IoError::at("read", file.path()))?;
             let mut piece = std::mem::take(&mut self.piece);
             piece.reserve_exact(PIECE);
             file.read_at(self.size, PIECE as u64, &mut piece)?;
@@ -188,6 +201,24 @@ impl Stage {
         self.failed = Some(again(&error));
         Err(error)
     }
+}
+
+/// The beginning of a file, for as long as nobody wants its reading to end.
+struct Part<'a> {
+    source: Take<&'a mut ReadFile>,
+    ends: &'a dyn Fn() -> bool,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        go_on(self.ends)?;
+        self.source.read(buffer)
+    }
+}
+
+fn go_on(ends: &dyn Fn() -> bool) -> std::io::Result<()> {
+    // Not as `Interrupted`, which is tried again.
+    if ends() { Err(std::io::Error::other("it was cancelled")) } else { Ok(()) }
 }
 
 /// The same error; what the system said stays as its words.

@@ -122,9 +122,14 @@ impl<'a> StagedWriter<'a> {
         import(&mut self.stage, source.as_ref())
     }
 
-    /// The same of a file that is open.
-    pub(crate) fn import_open(&mut self, source: &mut ReadFile) -> Result<u64, ArtifactError> {
-        Ok(self.stage.import(source)?)
+    /// The same of the first bytes of a file that is open, for as long as nobody wants it to end.
+    pub(crate) fn import_part(
+        &mut self,
+        source: &mut ReadFile,
+        most: u64,
+        ends: &dyn Fn() -> bool,
+    ) -> Result<u64, ArtifactError> {
+        Ok(self.stage.import_part(source, most, ends)?)
     }
 
     /// Adds all that a reader still holds, and returns how much that was.

@@ -108,7 +108,7 @@ struct AttemptView<'a> {
 #[derive(Serialize)]
 struct InputView<'a> {
     path: &'a ArtifactName,
-    digest: Digest,
+    digest: Option<Digest>,
     version: Option<u64>,
     /// The version's, if the journal has it.
     seq: Option<u64>,

@@ -39,8 +39,8 @@ where
     }
 }
 
-/// An executor as a node: reads `plan.json`, writes `executor_report.json`, and signals `success` or `failed`
-/// by its status, in the phase `EXECUTING`.
+/// An executor as a node: reads `plan.json`, writes `executor_report.json`, and signals `success` if the
+/// report [passes](Report::passed) and `failed` otherwise, in the phase `EXECUTING`.
 pub fn executor(executor: impl Executor) -> impl Node {
     Executing(executor)
 }

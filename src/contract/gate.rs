@@ -1,9 +1,11 @@
 //! Whether the reports let the run pass.
 
-use super::read::{self, Contract};
+use super::ContractError;
+use super::executor::ByExecutor;
+use super::read;
 use super::report::sealed::Sealed;
-use super::report::{Author, Check, Report};
-use super::{ContractError, ExecutorReport, VerifierReport};
+use super::report::{Author, Check, Report, ReportStatus};
+use super::verifier::ByVerifier;
 use crate::artifact::ArtifactError;
 use crate::digest::Digest;
 use crate::name::ArtifactName;
@@ -25,9 +27,10 @@ impl Author for ByGate {
 }
 
 /// A gate: looks at `executor_report.json` and `verifier_report.json`, writes `gate_report.json`, and signals
-/// `passed` if both pass and `blocked` otherwise, in the phase `VERIFYING`. A report that is not there, or
-/// does not read as one, does not pass; the run that ends by
-/// [`require`](crate::Completion::require)`(GateReport::ARTIFACT)` succeeds only through an open gate.
+/// `passed` if both [pass](Report::passed) and `blocked` otherwise, in the phase `VERIFYING`. A report that
+/// is not there, does not read as one, or has a failed check or an error, whatever its status, does not
+/// pass. The run that ends by [`require`](crate::Completion::require)`(GateReport::ARTIFACT)` succeeds only
+/// through an open gate; `require` reads the status alone, which a gate writes as it found.
 ///
 /// It takes the reports as they stand. Where the executor may run again, have the verifier run behind it.
 pub fn gate() -> impl Node {
@@ -38,9 +41,10 @@ struct Gate;
 
 impl Node for Gate {
     fn run(&self, s: &StepContext) -> StepResult {
-        let report = GateReport::new()
-            .with_check(look_at::<ExecutorReport>(s, Report::passed)?)
-            .with_check(look_at::<VerifierReport>(s, Report::passed)?);
+        let report =
+            GateReport::new()
+                .with_check(look_at::<ByExecutor>(s)?)
+                .with_check(look_at::<ByVerifier>(s)?);
         let signal = Signal::new(if report.passed() { "passed" } else { "blocked" });
         read::write(s, report)?;
         Ok(signal)
@@ -51,16 +55,22 @@ impl Node for Gate {
     }
 }
 
-fn look_at<T: Contract>(s: &StepContext, passed: fn(&T) -> bool) -> Result<Check, StepError> {
-    let name = ArtifactName::from(T::artifact());
+fn look_at<A: Author>(s: &StepContext) -> Result<Check, StepError> {
+    let name = ArtifactName::from(Report::<A>::ARTIFACT);
+    // By the step also where it may not be there: what it did not find is a thing that it went by.
     let bytes = match s.read_bytes(&name) {
         Err(ArtifactError::NotFound { .. }) => {
             return Ok(Check::new(name.as_str(), false).note("it is not there"));
         }
         read => read?,
     };
-    let check = match read::parse(&s.context().artifact_path(&name), &bytes) {
-        Ok(report) => Check::new(name.as_str(), passed(&report)),
+    let parsed = read::parse::<Report<A>>(&s.context().artifact_path(&name), &bytes);
+    let check = match parsed {
+        Ok(report) if !report.passed() && report.status == ReportStatus::Passed => {
+            let why = "its status is passed, and a failed check or an error says otherwise";
+            Check::new(name.as_str(), false).note(why)
+        }
+        Ok(report) => Check::new(name.as_str(), report.passed()),
         Err(error) => Check::new(name.as_str(), false).note(why(error)),
     };
     Ok(check.digest(Digest::of(&bytes)))

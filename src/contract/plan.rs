@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ContractError;
 use super::read::{self, Contract, Metrics, Origin};
+use super::report::ReportStatus;
 use crate::artifact::Artifact;
 use crate::clock::Timestamp;
 use crate::id::{RunId, TaskId};
@@ -13,14 +14,16 @@ use crate::step::{Signal, StepContext, StepError, StepResult};
 
 /// What is to be done: `plan.json`.
 ///
-/// A [`planner`] gives goal and steps, and the node adds whose it is. A plan of another program needs no
-/// more than `{"goal": "..."}`; a step of it no more than `{"name": "..."}`. Members that are not known
-/// here are passed over, and stay in the file.
+/// A [`planner`] gives goal and steps, and the node adds whose it is. It passes until an error says
+/// otherwise. A plan of another program needs no more than `{"goal": "..."}`; a step of it no more than
+/// `{"name": "..."}`. Members that are not known here are passed over, and stay in the file.
 ///
 /// ```
 /// use runjournal::Plan;
 /// let plan = Plan::new("A page that loads").step("fetch", "Fetch the page").step("build", "Build it");
 /// # assert_eq!(plan.steps.len(), 2);
+/// assert!(plan.passed());
+/// assert!(!plan.error("nothing says where the page is").passed());
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -37,6 +40,10 @@ pub struct Plan {
     /// When that run was created, as `run.json` says. When the plan was made, the journal says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_created_at: Option<Timestamp>,
+    /// Whether it is a plan to go by: what its author made of it. [`passed`](Plan::passed) looks at the
+    /// errors, too.
+    #[serde(default = "passed")]
+    pub status: ReportStatus,
     /// What the steps are to reach.
     pub goal: String,
     /// What is to be done, in this order.
@@ -48,6 +55,14 @@ pub struct Plan {
     /// What people should know.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Why it is none to go by.
+    #[serde(default)]
+    pub errors: Vec<String>,
+}
+
+/// The status of a plan that does not say one.
+fn passed() -> ReportStatus {
+    ReportStatus::Passed
 }
 
 /// A step of a plan.
@@ -65,7 +80,7 @@ impl Plan {
     /// Where it stands: `artifacts/plan.json`.
     pub const ARTIFACT: Artifact<Self> = Artifact::json("plan.json");
 
-    /// A plan without steps.
+    /// A plan without steps, which passes.
     #[must_use]
     pub fn new(goal: impl Into<String>) -> Self {
         Self {
@@ -73,10 +88,12 @@ impl Plan {
             task_id: None,
             run_id: None,
             run_created_at: None,
+            status: ReportStatus::Passed,
             goal: goal.into(),
             steps: Vec::new(),
             metrics: Metrics::new(),
             warnings: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
@@ -101,6 +118,20 @@ impl Plan {
         self
     }
 
+    /// Adds why it is none to go by: the plan fails.
+    #[must_use]
+    pub fn error(mut self, text: impl Into<String>) -> Self {
+        self.status = ReportStatus::Failed;
+        self.errors.push(text.into());
+        self
+    }
+
+    /// True if it is a plan to go by: its status says so, and it has no errors.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.status == ReportStatus::Passed && self.errors.is_empty()
+    }
+
     /// Reads the run's plan, and records it as an input of the step. (`s.read(Plan::ARTIFACT)` does that
     /// too, and tells of a newer version only in words.)
     ///
@@ -118,6 +149,7 @@ impl Contract for Plan {
     }
 
     fn stamp(&mut self, origin: Origin) {
+        self.status = ReportStatus::of(self.passed());
         self.task_id = Some(origin.task_id);
         self.run_id = Some(origin.run_id);
         self.run_created_at = Some(origin.run_created_at);
@@ -151,7 +183,7 @@ impl Contract for Plan {
 /// # is_node(node);
 /// ```
 pub trait Planner: Send + Sync {
-    /// Makes the plan.
+    /// Makes the plan. What it writes by `s` is committed with it, also if the plan does not pass.
     ///
     /// # Errors
     /// Where there is none to be had: the attempt fails, and nothing that it staged is committed.
@@ -167,7 +199,9 @@ where
     }
 }
 
-/// A planner as a node: writes `plan.json` and signals `planned`, in the phase `PLANNING`.
+/// A planner as a node: writes `plan.json`, and signals `planned` if the plan [passes](Plan::passed) and
+/// `plan_failed` otherwise, in the phase `PLANNING`. A plan that does not pass is committed as well, to be
+/// read; an executor that is led to is handed it.
 pub fn planner(planner: impl Planner) -> impl Node {
     Planning(planner)
 }
@@ -177,8 +211,9 @@ struct Planning<P>(P);
 impl<P: Planner> Node for Planning<P> {
     fn run(&self, s: &StepContext) -> StepResult {
         let plan = self.0.plan(s)?;
+        let signal = Signal::new(if plan.passed() { "planned" } else { "plan_failed" });
         read::write(s, plan)?;
-        Ok(Signal::new("planned"))
+        Ok(signal)
     }
 
     fn phase(&self) -> RunStatus {

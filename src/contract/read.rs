@@ -20,6 +20,7 @@ pub(super) const SCHEMA_VERSION: u32 = 1;
 pub(super) trait Contract: Serialize + DeserializeOwned {
     /// Where it stands among the artifacts.
     fn artifact() -> Artifact<Self>;
+    /// Adds whose it is, and a status that its checks and errors agree with.
     fn stamp(&mut self, origin: Origin);
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Origin {
     pub(super) run_created_at: Timestamp,
 }
 
-/// Stages it as an output of the step, with whose it is.
+/// Stages it as an output of the step, stamped.
 pub(super) fn write<T: Contract>(s: &StepContext, mut value: T) -> Result<(), StepError> {
     let run = s.context().run()?;
     value.stamp(Origin {

@@ -28,9 +28,13 @@ pub(super) mod sealed {
 /// A report: an [`ExecutorReport`](super::ExecutorReport), a [`VerifierReport`](super::VerifierReport) or a
 /// [`GateReport`](super::GateReport), which differ in where they stand.
 ///
-/// It passes until a check or an error says otherwise. Whose it is, the node adds. A report of another
-/// program needs no more than `{"status": "passed"}`; members that are not known here are passed over, and
-/// stay in the file. A run may end only with reports that pass: [`Completion::require`](crate::Completion::require).
+/// It [passes](Report::passed) until a check or an error says otherwise. Whose it is, the node adds, and a
+/// status that agrees with the rest. A report of another program needs no more than `{"status": "passed"}`;
+/// members that are not known here are passed over, and stay in the file.
+///
+/// A run may end only with reports that pass: [`Completion::require`](crate::Completion::require), which
+/// takes any JSON and reads `status` alone. So require what a node wrote, such as the report of a
+/// [`gate`](super::gate): another program's report may say `passed` beside its errors.
 ///
 /// ```
 /// use runjournal::{ExecutorReport, ReportStatus};
@@ -54,7 +58,8 @@ pub struct Report<A: Author> {
     /// When that run was created, as `run.json` says. When the work began and ended, the journal says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_created_at: Option<Timestamp>,
-    /// Whether all is well.
+    /// Whether all is well: what its author made of it. [`passed`](Report::passed) looks at the checks and
+    /// the errors, too.
     pub status: ReportStatus,
     /// What was done or looked at, one by one.
     #[serde(default)]
@@ -91,7 +96,7 @@ impl From<String> for ReportStatus {
 }
 
 impl ReportStatus {
-    fn of(passed: bool) -> Self {
+    pub(super) fn of(passed: bool) -> Self {
         if passed { Self::Passed } else { Self::Failed }
     }
 }
@@ -193,10 +198,11 @@ impl<A: Author> Report<A> {
         self
     }
 
-    /// True if all is well.
+    /// True if all is well: the status says so, no check failed, and there are no errors.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.status == ReportStatus::Passed
+        let mut said = self.checks.iter().map(|check| check.status).chain([self.status]);
+        said.all(|status| status == ReportStatus::Passed) && self.errors.is_empty()
     }
 
     /// Reads the run's report, and records it as an input of the step. (`s.read(ExecutorReport::ARTIFACT)`
@@ -222,6 +228,7 @@ impl<A: Author> Contract for Report<A> {
     }
 
     fn stamp(&mut self, origin: Origin) {
+        self.status = ReportStatus::of(self.passed());
         self.task_id = Some(origin.task_id);
         self.run_id = Some(origin.run_id);
         self.run_created_at = Some(origin.run_created_at);

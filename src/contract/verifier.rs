@@ -51,7 +51,8 @@ where
 }
 
 /// A verifier as a node: reads `plan.json` and `executor_report.json`, writes `verifier_report.json`, and
-/// signals `verified` or `verify_failed` by its status, in the phase `VERIFYING`.
+/// signals `verified` if the report [passes](Report::passed) and `verify_failed` otherwise, in the phase
+/// `VERIFYING`.
 pub fn verifier(verifier: impl Verifier) -> impl Node {
     Verifying(verifier)
 }

@@ -7,6 +7,7 @@ use super::edge::{Edge, Goal, On};
 use super::{Flow, FlowDefect, FlowDefects, FlowDefinition, Retry, Target};
 use crate::id::StepName;
 use crate::node::{Node, program_of};
+use crate::status::RunStatus;
 use crate::step::{Signal, Step};
 
 /// A flow that is being put together: [`node`](FlowBuilder::node) adds a node, and what follows it, up to the
@@ -114,6 +115,7 @@ fn definition(step: &Step, node: &impl Node) -> Result<Definition, FlowDefect> {
         reason: std::error::Error::source(&error).unwrap_or(&error).to_string(),
     })?;
     Ok(Definition {
+        phase: Some(node.phase()).filter(|phase| *phase != RunStatus::Executing),
         run: program_of(node).cloned(),
         config,
         inputs: step.inputs().to_vec(),

@@ -1,144 +1,15 @@
 //! Whether a graph can be run: what is wrong with it is told before it is.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
+use super::defect::FlowDefect;
 use super::definition::Definition;
-use super::edge::{Goal, On};
-use crate::id::{IdError, StepName};
-use crate::step::Signal;
-
-/// What is wrong with a flow.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FlowDefect {
-    /// It has no nodes.
-    #[error("it has no nodes")]
-    Empty,
-    /// A text cannot name a flow or a node.
-    #[error(transparent)]
-    BadName(IdError),
-    /// An edge, or what else belongs to a node, came before any node.
-    #[error("{what} belongs to a node, and stands before the first one")]
-    NoNode {
-        /// What came.
-        what: &'static str,
-    },
-    /// A node's configuration cannot be written as JSON.
-    #[error("the configuration of node {node} is not JSON: {reason}")]
-    BadConfig {
-        /// The node.
-        node: String,
-        /// Why.
-        reason: String,
-    },
-    /// A step was given what is the flow's, or its runner's, to say.
-    #[error("node {node} was given {what}, which is the flow's to say")]
-    NotItsOwn {
-        /// The node.
-        node: String,
-        /// What it was given.
-        what: &'static str,
-    },
-    /// Two nodes have one name.
-    #[error("there are two nodes {node}")]
-    DuplicateNode {
-        /// The name.
-        node: StepName,
-    },
-    /// Two edges of a kind leave a node for one signal.
-    #[error(
-        "node {node} has two edges of a kind for {on}; give it one `on`, and at most one `again`"
-    )]
-    DuplicateEdge {
-        /// The node.
-        node: StepName,
-        /// The signal, or `failure`.
-        on: String,
-    },
-    /// An edge leads to a node that is not there.
-    #[error("the edge of node {node} for {on} leads to {to}, and there is no such node")]
-    UnknownNode {
-        /// Where it leaves.
-        node: StepName,
-        /// The signal, or `failure`.
-        on: String,
-        /// Where it leads.
-        to: String,
-    },
-    /// No way leads to a node.
-    #[error("no way leads from the first node to {node}")]
-    Unreachable {
-        /// The node.
-        node: StepName,
-    },
-    /// No way leads from a node to an end.
-    #[error("no way leads from {node} to an end; add an edge with an outcome")]
-    NoWayToEnd {
-        /// The node.
-        node: StepName,
-    },
-    /// A loop could go on for ever.
-    #[error("the loop through {} has no limit; let one of its edges be `again`, with a limit", nodes.iter().map(StepName::as_str).collect::<Vec<_>>().join(", "))]
-    EndlessLoop {
-        /// Its nodes, in their order.
-        nodes: Vec<StepName>,
-    },
-    /// A number of attempts, or a limit, that lets nothing happen.
-    #[error("node {node}: {what} must be 1 at least")]
-    Zero {
-        /// The node.
-        node: StepName,
-        /// What is 0.
-        what: &'static str,
-    },
-}
-
-/// A flow cannot be built: all that is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FlowDefects {
-    flow: String,
-    defects: Vec<FlowDefect>,
-}
-
-impl FlowDefects {
-    pub(super) fn new(flow: &str, defects: Vec<FlowDefect>) -> Self {
-        Self { flow: flow.to_owned(), defects }
-    }
-
-    /// What is wrong; one at least.
-    #[must_use]
-    pub fn defects(&self) -> &[FlowDefect] {
-        &self.defects
-    }
-}
-
-impl fmt::Display for FlowDefects {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the flow {} cannot be built", self.flow)?;
-        for (index, defect) in self.defects.iter().enumerate() {
-            write!(f, "{} {defect}", if index == 0 { ":" } else { ";" })?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for FlowDefects {}
-
-impl fmt::Display for On {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            On::Signal(signal) => write!(f, "{:?}", signal.as_str()),
-            On::Failure => f.write_str("failure"),
-        }
-    }
-}
+use super::edge::Goal;
 
 /// Where each node stands in the list, and which can be visited more than once.
 type Checked = (HashMap<String, usize>, Vec<bool>);
 
-/// Checks a graph. All passes take a time that grows with nodes and edges (the last one, with the edges that
-/// go back as well).
+/// Checks a graph, in a time that grows with nodes and edges.
 pub(super) fn check(nodes: &[Definition]) -> Result<Checked, Vec<FlowDefect>> {
     let mut defects = Vec::new();
     let mut places = HashMap::with_capacity(nodes.len());
@@ -194,19 +65,21 @@ fn check_node(node: &Definition, defects: &mut Vec<FlowDefect>) {
     if node.edges.iter().any(|edge| edge.limit() == Some(0)) {
         defects.push(zero("the limit of an edge"));
     }
+    if node.phase().is_final() {
+        let (node, phase) = (node.node.clone(), node.phase());
+        defects.push(FlowDefect::FinalPhase { node, phase });
+    }
+    if node.run.is_some() && node.config.is_some() {
+        let reason =
+            "a program is given arguments and an environment, and no configuration".to_owned();
+        defects.push(FlowDefect::BadConfig { node: node.node.to_string(), reason });
+    }
     let mut kinds = HashSet::new();
     for edge in &node.edges {
-        if !kinds.insert((on(&edge.on), matches!(edge.goal, Goal::Again(..)))) {
+        if !kinds.insert((&edge.on, matches!(edge.goal, Goal::Again(..)))) {
             let (node, on) = (node.node.clone(), edge.on.to_string());
             defects.push(FlowDefect::DuplicateEdge { node, on });
         }
-    }
-}
-
-fn on(on: &On) -> Option<&Signal> {
-    match on {
-        On::Signal(signal) => Some(signal),
-        On::Failure => None,
     }
 }
 
@@ -295,20 +168,51 @@ impl Graph {
         endless
     }
 
-    /// The nodes of loops. Every loop has an edge with a limit, so they lie between where one leads and where
-    /// it leaves.
+    /// The nodes of loops: those that lead to one another, or to themselves (Kosaraju's way, in a time that grows
+    /// with nodes and edges).
     fn looped(&self) -> Vec<bool> {
-        let mut looped = vec![false; self.onward.len()];
-        for &(from, to) in &self.limited {
-            let after = Self::seen(&self.onward, vec![to]);
-            let before = Self::seen(&self.back, vec![from]);
-            if !after.get(from).copied().unwrap_or_default() {
-                continue;
+        let mut component = vec![None; self.onward.len()];
+        let mut sizes = Vec::new();
+        for root in self.ended_last_first() {
+            let (mut size, mut open) = (0_usize, vec![root]);
+            while let Some(place) = open.pop() {
+                let Some(seen @ None) = component.get_mut(place) else { continue };
+                *seen = Some(sizes.len());
+                size += 1;
+                open.extend(self.back.get(place).into_iter().flatten());
             }
-            for ((looped, after), before) in looped.iter_mut().zip(after).zip(before) {
-                *looped |= after && before;
+            sizes.push(size);
+        }
+        let of_many = component.iter().map(|component| {
+            component.and_then(|component| sizes.get(component)).is_some_and(|size| *size > 1)
+        });
+        let mut looped: Vec<_> = of_many.collect();
+        for (_, to) in self.limited.iter().filter(|(from, to)| from == to) {
+            if let Some(looped) = looped.get_mut(*to) {
+                *looped = true;
             }
         }
         looped
+    }
+
+    /// The nodes by when a walk in depth has done with them, the last one first.
+    fn ended_last_first(&self) -> Vec<usize> {
+        let mut seen = vec![false; self.onward.len()];
+        let mut ended = Vec::with_capacity(seen.len());
+        for root in 0..seen.len() {
+            let mut open = vec![(root, 0)];
+            while let Some((place, next)) = open.pop() {
+                if next == 0 && seen.get_mut(place).is_none_or(|seen| std::mem::replace(seen, true))
+                {
+                    continue;
+                }
+                match self.onward.get(place).and_then(|onward| onward.get(next)) {
+                    Some(to) => open.extend([(place, next + 1), (*to, 0)]),
+                    None => ended.push(place),
+                }
+            }
+        }
+        ended.reverse();
+        ended
     }
 }

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::check::{self, FlowDefects};
+use super::Retry;
+use super::check;
+use super::defect::FlowDefects;
 use super::edge::{Edge, Goal, On};
-use super::{Retry, Target};
 use crate::id::StepName;
 use crate::name::ArtifactName;
 use crate::program::Program;
+use crate::status::RunStatus;
 use crate::step::{Signal, Step};
 use crate::workspace::Completion;
 
@@ -32,6 +34,9 @@ pub struct FlowDefinition {
 #[serde(deny_unknown_fields)]
 pub(super) struct Definition {
     pub(super) node: StepName,
+    /// The state that the run is in meanwhile: EXECUTING unless it says PLANNING or VERIFYING.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) phase: Option<RunStatus>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) run: Option<Program>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,11 +56,18 @@ impl Definition {
         self.retry.unwrap_or_default()
     }
 
+    pub(super) fn phase(&self) -> RunStatus {
+        self.phase.unwrap_or(RunStatus::Executing)
+    }
+
     /// The step that a visit is.
     pub(super) fn step(&self) -> Step {
         let mut step = Step::new(self.node.as_str());
-        if let Some(config) = &self.config {
-            step = step.config(config);
+        // What a program is to do is all that it is given.
+        match (&self.run, &self.config) {
+            (Some(program), _) => step = step.config(program),
+            (None, Some(config)) => step = step.config(config),
+            (None, None) => {}
         }
         if self.skip_if_unchanged {
             step = step.skip_if_unchanged();
@@ -167,11 +179,5 @@ impl FlowDefinition {
             On::Failure => None,
         });
         signals.collect()
-    }
-}
-
-impl Edge {
-    pub(super) fn new(on: On, target: Target) -> Self {
-        Self { on, goal: target.0 }
     }
 }

@@ -1,5 +1,7 @@
 //! Where a flow goes from a node.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::name::ArtifactName;
@@ -50,11 +52,20 @@ pub(super) enum Goal {
 }
 
 /// What takes an edge.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum On {
     Signal(Signal),
     /// The visit failed, and all attempts are used up.
     Failure,
+}
+
+impl fmt::Display for On {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            On::Signal(signal) => write!(f, "{:?}", signal.as_str()),
+            On::Failure => f.write_str("failure"),
+        }
+    }
 }
 
 /// An edge from a node.
@@ -66,6 +77,10 @@ pub(super) struct Edge {
 }
 
 impl Edge {
+    pub(super) fn new(on: On, target: Target) -> Self {
+        Self { on, goal: target.0 }
+    }
+
     /// The node that it leads to, if it is no end.
     pub(super) fn node(&self) -> Option<&str> {
         match &self.goal {

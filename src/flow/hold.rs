@@ -12,7 +12,7 @@ use crate::workspace::Task;
 
 /// The name under which flows claim their task. It is one for all, because the lock says who is alive: who
 /// has it takes over from a flow whose process died, without waiting for its lease to expire.
-const WORKER: &str = "flow";
+const WORKER: &str = "runjournal flow";
 
 /// Who only looks whether somebody has the lock, has it for a moment.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -29,8 +29,18 @@ struct Own {
     // In this order they are dropped: nobody may take the lock while the lease is renewed.
     heartbeat: Heartbeat,
     lease: Lease,
-    /// `None` where the one who holds it let its lease expire: it was stopped, or hangs.
-    _lock: Option<LockFile>,
+    /// `None` where the one who has it was stopped, or hangs, and has no lease that lasts.
+    _lock: Option<FlowLock>,
+}
+
+/// The lock that says that a runner is alive. Freed by word, and not only by closing: a child process that is
+/// being started may have the file open for a moment.
+struct FlowLock(LockFile);
+
+impl Drop for FlowLock {
+    fn drop(&mut self) {
+        self.0.unlock();
+    }
 }
 
 impl Hold {
@@ -50,10 +60,10 @@ impl Hold {
         let worker = if has_lock {
             WORKER.to_owned()
         } else {
-            if !has_expired(&task)? {
+            if !is_free(&task)? {
                 return Err(running(lock.holder()));
             }
-            // Of several that see it expired, one gets it.
+            // Of several that see it free, one gets it.
             format!("{WORKER} {}", ctx.runtime().next_event_id())
         };
         let lease = match task.claim(&worker, ttl) {
@@ -64,7 +74,10 @@ impl Hold {
         };
         let heartbeat = lease.heartbeat()?;
         let ctx = ctx.clone().with_lease(lease.lease_ref().clone());
-        Ok(Self { ctx, own: Some(Own { heartbeat, lease, _lock: has_lock.then_some(lock) }) })
+        Ok(Self {
+            ctx,
+            own: Some(Own { heartbeat, lease, _lock: has_lock.then_some(FlowLock(lock)) }),
+        })
     }
 
     /// Lets others claim the task of a run that ended, where the flow that ended it died before it could.
@@ -121,7 +134,8 @@ fn worker(name: &str, until: Timestamp) -> String {
     format!("worker {name:?}, whose lease ends at {until}")
 }
 
-/// True if the lease of whoever has the lock is over.
-fn has_expired(task: &Task) -> Result<bool, FlowError> {
-    Ok(task.lease()?.is_some_and(|lease| lease.expired && !lease.released))
+/// True if anybody may claim the task: who has the lock was stopped, before it had a lease or for longer than that
+/// lasts.
+fn is_free(task: &Task) -> Result<bool, FlowError> {
+    Ok(task.lease()?.is_none_or(|lease| lease.expired || lease.released))
 }

@@ -9,6 +9,7 @@
 
 mod builder;
 mod check;
+mod defect;
 mod definition;
 mod edge;
 mod error;
@@ -16,6 +17,7 @@ mod file;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod flow;
 mod hold;
+mod mark;
 mod mermaid;
 mod next;
 mod recorded;
@@ -26,7 +28,7 @@ mod state;
 mod walk;
 
 pub use builder::FlowBuilder;
-pub use check::{FlowDefect, FlowDefects};
+pub use defect::{FlowDefect, FlowDefects};
 pub use definition::FlowDefinition;
 pub use edge::Target;
 pub use error::FlowError;

@@ -22,8 +22,6 @@ pub(super) enum Next<'a> {
         turn: u64,
         pause: Duration,
     },
-    /// The process died in the last attempt that the visit had: the journal is to say that it failed.
-    GiveUp,
     /// The last visit failed for good in this call, and no edge is for that.
     Fail,
     End(&'a Completion),
@@ -43,7 +41,7 @@ impl FlowDefinition {
         let Some(visit) = &walk.visit else { return Ok(self.enter(walk, 0, None)) };
         let (place, node) = self.place_of(visit)?;
         let retry = node.retry();
-        let is_used_up = retry.is_used_up(visit.tries);
+        let is_used_up = retry.is_used_up(visit.failures);
         let again = |pause| Ok(Next::Again { place, turn: visit.turn, pause });
         let route = |on: &On| self.route(place, on, |to| walk.taken(&visit.node, on, to));
         let is_routed = !matches!(route(&On::Failure), Route::Nowhere);
@@ -52,12 +50,11 @@ impl FlowDefinition {
                 let on = On::Signal(signal.clone());
                 self.follow(walk, visit, place, on)
             }
-            Stand::Open if is_used_up && is_routed => Ok(Next::GiveUp),
             Stand::Failed { .. } if is_used_up && is_routed => {
                 self.follow(walk, visit, place, On::Failure)
             }
             Stand::Failed { .. } if is_used_up && failed => Ok(Next::Fail),
-            Stand::Failed { .. } if failed => again(retry.pause(visit.tries)),
+            Stand::Failed { .. } if failed => again(retry.pause(visit.failures)),
             Stand::Failed { .. } | Stand::Open => again(Duration::ZERO),
         }
     }

@@ -7,8 +7,10 @@ use super::running::Running;
 use super::walk::Walk;
 use super::{Flow, FlowError};
 use crate::context::RunContext;
-use crate::journal::JournalError;
-use crate::status::Outcome;
+use crate::io::Dir;
+use crate::journal::{JournalError, types};
+use crate::layout;
+use crate::status::{Completed, Outcome};
 use crate::step::{Cancel, StepFailure};
 use crate::workspace::WorkspaceError;
 
@@ -51,7 +53,7 @@ impl<'a> FlowRunner<'a> {
 
     /// How long its lease holds without a sign of life, if its process is stopped or its machine dies; 60
     /// seconds unless said otherwise. After a crash on this machine nobody has to wait for it.
-    pub fn lease(mut self, ttl: Duration) -> Self {
+    pub fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
@@ -65,24 +67,32 @@ impl<'a> FlowRunner<'a> {
     /// open, and the next call tries that node again; whoever wants to write to it by hand meanwhile claims the
     /// task first, since its runs stay bound to the last lease.
     ///
+    /// A process that is killed takes none of a node's attempts away; so a node that takes its process down each
+    /// time is tried for ever, by whoever calls again. Flows do not nest: a node that runs one in its own task is
+    /// told that it is running. What a node writes, it writes by its [`StepContext`](crate::StepContext): a
+    /// context from outside is without the lease, and refused.
+    ///
     /// # Errors
     /// [`FlowError::AlreadyRunning`] where somebody runs a flow in the task; [`FlowError::Stopped`] where it was
-    /// stopped;
-    /// [`FlowError::Unrouted`] and [`FlowError::LoopLimit`] where no edge says where to go;
-    /// [`FlowError::Step`] where a node failed and no edge is for that.
+    /// stopped; [`FlowError::LeaseLost`] where somebody took the task over, and may go on with the run;
+    /// [`FlowError::Unrouted`] and [`FlowError::LoopLimit`] where no edge says where to go, and
+    /// [`FlowError::NoSuchNode`] where the run stands at a node that this flow does not have;
+    /// [`FlowError::Step`] where a node failed and no edge is for that; [`FlowError::Workspace`] also where the
+    /// end's required reports do not pass. What was refused by the disk or the journal stands as that.
     pub fn run(self) -> Result<Outcome, FlowError> {
-        let definition = self.flow.definition();
-        let walk = Walk::read(definition, &self.ctx)?;
-        if let Some(ended) = walk.ended {
+        if let Some(outcome) = self.ended()? {
             // Where it cannot be said, the lease ends with its time.
             let _ = Hold::clear(&self.ctx);
-            return Ok(ended.status);
+            return Ok(outcome);
         }
-        let hold = Hold::take(definition, &self.ctx, self.ttl)?;
+        let hold = Hold::take(self.flow.definition(), &self.ctx, self.ttl)?;
         let ended = self.run_held(&hold);
         hold.release();
         match ended {
-            Err(error) => self.unless_ended(self.told(error)),
+            Err(error) => match self.of_others(error) {
+                (error, true) => self.ended()?.ok_or(error),
+                (error, false) => Err(error),
+            },
             ended => ended,
         }
     }
@@ -95,37 +105,38 @@ impl<'a> FlowRunner<'a> {
         Running::new(self.flow, &self.cancel, &self.stop, hold, walk).run()
     }
 
-    /// Whatever was refused since the lease is lost, that it is lost.
-    fn told(&self, error: FlowError) -> FlowError {
-        match &error {
-            FlowError::Journal(lost @ JournalError::LeaseLost { .. })
-            | FlowError::Step(StepFailure::Journal {
-                source: lost @ JournalError::LeaseLost { .. },
-                ..
-            })
-            | FlowError::Workspace(WorkspaceError::Journal(
-                lost @ JournalError::LeaseLost { .. },
-            )) => {
-                let flow = self.flow.definition().name().clone();
-                FlowError::LeaseLost { flow, reason: lost.to_string() }
-            }
-            _ => error,
+    /// How the run ended, if it did.
+    fn ended(&self) -> Result<Option<Outcome>, FlowError> {
+        let last = self.ctx.events()?.last(1)?.next().transpose()?;
+        let Some(last) = last.filter(|last| last.event_type() == types::EXECUTION_COMPLETE) else {
+            return Ok(None);
+        };
+        // Told of only once it is sure to stay: who ended it may have died before this. Who leaves a manifest has
+        // seen to that.
+        let dir = Dir::open(&self.ctx.run_path())?;
+        if dir.stat(layout::MANIFEST)?.is_none() {
+            dir.open_read(layout::JOURNAL)?.sync()?;
         }
+        Ok(Some(last.payload::<Completed>()?.status))
     }
 
-    /// The error, unless the run was ended by somebody else meanwhile.
-    fn unless_ended(&self, error: FlowError) -> Result<Outcome, FlowError> {
-        let closed = matches!(
-            &error,
-            FlowError::Journal(JournalError::Closed { .. })
-                | FlowError::Step(StepFailure::Journal { source: JournalError::Closed { .. }, .. })
-                | FlowError::Workspace(
-                    WorkspaceError::EndedOtherwise { .. }
-                        | WorkspaceError::Journal(JournalError::Closed { .. })
-                )
-        );
-        let ended =
-            if closed { Walk::read(self.flow.definition(), &self.ctx)?.ended } else { None };
-        ended.map(|ended| ended.status).ok_or(error)
+    /// The error, and whether it comes of what others did: they took the task over, or ended the run.
+    fn of_others(&self, error: FlowError) -> (FlowError, bool) {
+        let refused = match &error {
+            FlowError::LeaseLost { .. }
+            | FlowError::Workspace(WorkspaceError::EndedOtherwise { .. }) => return (error, true),
+            FlowError::Journal(refused)
+            | FlowError::Step(StepFailure::Journal { source: refused, .. })
+            | FlowError::Workspace(WorkspaceError::Journal(refused)) => refused,
+            _ => return (error, false),
+        };
+        match refused {
+            JournalError::Closed { .. } => (error, true),
+            JournalError::LeaseLost { .. } => {
+                let flow = self.flow.definition().name().clone();
+                (FlowError::LeaseLost { flow, reason: refused.to_string() }, true)
+            }
+            _ => (error, false),
+        }
     }
 }

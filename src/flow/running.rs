@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::hold::Hold;
+use super::mark::Mark;
 use super::next::{By, Next};
-use super::walk::{Mark, Stand, Walk};
+use super::walk::{Stand, Walk};
 use super::{Flow, FlowDefinition, FlowError};
 use crate::id::EventId;
 use crate::status::{Outcome, RunStatus};
-use crate::step::{Cancel, Done, StepFailure, give_up};
+use crate::step::{Cancel, Done, StepFailure};
 use crate::workspace::Completion;
 
 /// How often a pause looks for a wish to end.
@@ -67,7 +68,6 @@ impl<'a> Running<'a> {
                         self.attempt(&Try { place, turn, mark: self.mark(), causation })?;
                     }
                 }
-                Next::GiveUp => self.give_up()?,
                 Next::Fail => {
                     if let Some(failure) = self.failure.take() {
                         return Err(failure.into());
@@ -96,20 +96,13 @@ impl<'a> Running<'a> {
         self.attempt(&Try { place, turn, mark, causation })
     }
 
-    fn give_up(&mut self) -> Result<(), FlowError> {
-        let Some(visit) = &self.walk.visit else { return Ok(()) };
-        let record = give_up(&self.hold.ctx, &visit.node).map_err(|e| self.refused(e))?;
-        self.walk.ended(record, Stand::Failed { cancelled: false });
-        Ok(())
-    }
-
     fn attempt(&mut self, next: &Try) -> Result<(), FlowError> {
         let definition = self.definition();
         let (Some(at), Some(node)) = (definition.nodes.get(next.place), self.flow.node(next.place))
         else {
             return Ok(());
         };
-        self.move_to(node.phase())?;
+        self.move_to(at.phase())?;
         let mut step =
             at.step().cancelled_by(&self.either).led_to_by(next.mark.origin(next.causation));
         // A later turn also where the flow had a loop there when that was begun.
@@ -136,7 +129,6 @@ impl<'a> Running<'a> {
 
     /// Moves the run to the state that it is in while a node works.
     fn move_to(&mut self, phase: RunStatus) -> Result<(), FlowError> {
-        let phase = if phase.is_final() { RunStatus::Executing } else { phase };
         while self.walk.status != phase {
             let is_next = self.walk.status.next().contains(&phase);
             let to = if is_next { phase } else { RunStatus::Executing };

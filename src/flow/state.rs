@@ -198,7 +198,7 @@ impl Reading {
         let at = self.visit(ctx)?;
         let is_running = at.as_ref().is_some_and(|at| at.stand == FlowStand::Running);
         let is_over = self.walk.ended.is_some();
-        let next = (!is_running && !is_over).then(|| next(flow, &mut self.walk)).flatten();
+        let next = (!is_running && !is_over).then(|| next(flow, &self.walk)).flatten();
         let (outcome, reason) = self.walk.ended.take().map(|end| (end.status, end.reason)).unzip();
         let mut of = |node: &StepName| {
             self.nodes.remove(node.as_str()).unwrap_or_else(|| FlowNode::new(node.clone()))
@@ -230,16 +230,13 @@ impl Reading {
 }
 
 /// What a call would do now.
-fn next(flow: &FlowDefinition, walk: &mut Walk) -> Option<FlowNext> {
-    if let (Ok(Next::GiveUp), Some(visit)) = (flow.next(walk, false), &mut walk.visit) {
-        visit.stand = Stand::Failed { cancelled: false };
-    }
+fn next(flow: &FlowDefinition, walk: &Walk) -> Option<FlowNext> {
     Some(match flow.next(walk, false) {
         Ok(Next::Enter { place, turn, .. }) => {
             FlowNext::Node { node: flow.nodes.get(place)?.node.clone(), turn }
         }
-        // What is given up was just now, and only a call that made an attempt fails.
-        Ok(Next::Again { .. } | Next::GiveUp | Next::Fail) => {
+        // Only a call that made an attempt fails.
+        Ok(Next::Again { .. } | Next::Fail) => {
             let visit = walk.visit.as_ref()?;
             FlowNext::Node { node: visit.node.clone(), turn: visit.turn }
         }

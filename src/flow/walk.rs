@@ -2,42 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Serialize};
-
 use super::FlowDefinition;
 use super::edge::On;
+use super::mark::Mark;
 use crate::context::RunContext;
 use crate::id::{EventId, StepName};
 use crate::journal::{JournalError, Record, types};
-use crate::json;
 use crate::status::{Completed, Moved, RunStatus};
-use crate::step::{LastAttempt, Origin, Progress, Signal};
-
-/// Stands in the metadata of the records with which a flow's step begins.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Mark {
-    flow: StepName,
-    /// The node that led to this one, unless it is the first, or tried again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<StepName>,
-    /// Which turn of it, if not the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    turn: Option<u64>,
-    /// The signal that did; none where the node failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signal: Option<Signal>,
-    /// How often the edge was taken, if it is one that is counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    again: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    traceparent: Option<String>,
-}
-
-/// Metadata of an event that is perhaps somebody else's.
-#[derive(Deserialize)]
-struct Metadata {
-    flow: Option<StepName>,
-}
+use crate::step::{LastAttempt, Progress, Signal};
 
 /// How the last attempt of a visit went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +28,8 @@ pub(super) enum Stand {
 pub(super) struct Visit {
     pub(super) node: StepName,
     pub(super) turn: u64,
-    /// Attempts that were begun, without those that ended because the flow was told to.
-    pub(super) tries: u64,
+    /// Attempts that failed; not those whose process died, or that ended because the flow was told to.
+    pub(super) failures: u64,
     pub(super) stand: Stand,
     /// The record that says how it stands.
     pub(super) record: EventId,
@@ -109,12 +81,9 @@ impl Walk {
         match record.event_type() {
             types::RUN_STATUS_CHANGED => self.status = record.payload::<Moved>()?.to,
             types::EXECUTION_COMPLETE => self.ended = Some(record.payload()?),
-            types::LOOP_ITERATION => self.count_record(flow, record)?,
-            types::STEP_STARTED if is_of(flow, record)? => {
-                // Where a turn begins, its first record was counted.
-                if record.batch_index().is_none() {
-                    self.count_record(flow, record)?;
-                }
+            types::STEP_STARTED => {
+                let Some(mark) = Mark::of(flow, record) else { return Ok(None) };
+                self.count(&mark, record.stream_id());
                 let node = StepName::new(record.stream_id());
                 if let (Some(last), Ok(node)) = (LastAttempt::of(record)?, node) {
                     return Ok(Some(self.begun(node, last.turn, last.record)));
@@ -145,19 +114,11 @@ impl Walk {
     }
 
     /// Counts what led to a step.
-    fn count_record(&mut self, flow: &FlowDefinition, record: &Record) -> Result<(), JournalError> {
-        if is_of(flow, record)? {
-            self.count(&record.metadata::<Mark>()?, record.stream_id());
-        }
-        Ok(())
-    }
-
-    /// The same, for a step that this call began.
     pub(super) fn count(&mut self, mark: &Mark, to: &str) {
-        let (Some(from), Some(signal)) = (&mark.from, &mark.signal) else { return };
-        // It completed, also where somebody did it who is no flow, and left no mark.
-        let turn = self.turns.entry(from.as_str().to_owned()).or_default();
-        *turn = mark.turn.unwrap_or(1).max(*turn);
+        let Some((from, turn, signal)) = mark.completed() else { return };
+        // Also where somebody did it who is no flow, and left no mark.
+        let last = self.turns.entry(from.as_str().to_owned()).or_default();
+        *last = turn.max(*last);
         if let Some(times) = mark.again {
             let edge = (from.as_str().to_owned(), signal.clone(), to.to_owned());
             self.taken.insert(edge, times);
@@ -168,8 +129,8 @@ impl Walk {
     pub(super) fn begun(&mut self, node: StepName, turn: u64, record: EventId) -> Told {
         let before = self.visit.take().filter(|at| (&at.node, at.turn) == (&node, turn));
         let is_new = before.is_none();
-        let tries = before.map_or(1, |at| at.tries.saturating_add(1));
-        self.visit = Some(Visit { node, turn, tries, stand: Stand::Open, record });
+        let failures = before.map_or(0, |at| at.failures);
+        self.visit = Some(Visit { node, turn, failures, stand: Stand::Open, record });
         Told::Begun { is_new }
     }
 
@@ -178,8 +139,8 @@ impl Walk {
         if let Some(visit) = &mut self.visit {
             if let Stand::Completed(_) = stand {
                 self.turns.insert(visit.node.as_str().to_owned(), visit.turn);
-            } else if stand == (Stand::Failed { cancelled: true }) {
-                visit.tries = visit.tries.saturating_sub(1);
+            } else if stand == (Stand::Failed { cancelled: false }) {
+                visit.failures = visit.failures.saturating_add(1);
             }
             (visit.stand, visit.record) = (stand, record);
         }
@@ -195,42 +156,5 @@ impl Walk {
     /// The turn of the next visit.
     pub(super) fn next_turn(&self, node: &StepName) -> u64 {
         self.turns.get(node.as_str()).map_or(1, |turn| turn.saturating_add(1))
-    }
-}
-
-/// True for a record that this flow began a step with.
-fn is_of(flow: &FlowDefinition, record: &Record) -> Result<bool, JournalError> {
-    if record.metadata_json().is_none() {
-        return Ok(false);
-    }
-    // What is no flow's mark is somebody else's, whatever shape it has.
-    let metadata = record.metadata::<Metadata>().ok();
-    Ok(metadata.and_then(|metadata| metadata.flow).is_some_and(|name| name == *flow.name()))
-}
-
-impl Mark {
-    pub(super) fn new(flow: &FlowDefinition, ctx: &RunContext) -> Self {
-        let traceparent = ctx.traceparent().map(str::to_owned);
-        let flow = flow.name().clone();
-        Self { flow, from: None, turn: None, signal: None, again: None, traceparent }
-    }
-
-    /// That the end of this visit led to the step.
-    pub(super) fn behind(mut self, from: &Visit, on: &On, again: Option<u64>) -> Self {
-        self.from = Some(from.node.clone());
-        self.turn = Some(from.turn).filter(|turn| *turn > 1);
-        self.signal = match on {
-            On::Signal(signal) => Some(signal.clone()),
-            On::Failure => None,
-        };
-        self.again = again;
-        self
-    }
-
-    /// What stands in the records of a step that follows this one.
-    pub(super) fn origin(&self, causation: Option<EventId>) -> Origin {
-        // Texts and numbers are always JSON.
-        let metadata = json::on_one_line(self).unwrap_or_else(|_| "{}".to_owned());
-        Origin { causation, metadata }
     }
 }

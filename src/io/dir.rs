@@ -1,10 +1,11 @@
 //! A directory, held open: everything below it is reached without following a symbolic link.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{AppendFile, Entry, Kind, LockFile, NewFile, ReadFile};
@@ -13,11 +14,11 @@ use crate::error::IoError;
 /// A directory, held open. Paths given to its methods are relative to it and use `/`.
 #[derive(Debug)]
 pub(crate) struct Dir {
-    fd: OwnedFd,
+    pub(super) fd: OwnedFd,
     path: Utf8PathBuf,
 }
 
-const OPEN_DIR: OFlags =
+pub(super) const OPEN_DIR: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl Dir {
@@ -226,10 +227,7 @@ impl Dir {
             rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
         });
         match stat {
-            Ok(stat) => {
-                let kind = kind(FileType::from_raw_mode(stat.st_mode));
-                Ok(Some(Entry { kind, size: u64::try_from(stat.st_size).unwrap_or(0) }))
-            }
+            Ok(stat) => Ok(Some(entry(&stat))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -240,22 +238,10 @@ impl Dir {
     pub(crate) fn list(&self, relative: &str) -> Result<Vec<(String, Kind)>, IoError> {
         let relative = if relative.is_empty() { "." } else { relative };
         let fail = |errno: Errno| IoError::new("list", &self.full(relative), errno.into());
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::new(self.open_dir(relative)?.fd).map_err(fail)? {
-            let entry = entry.map_err(fail)?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            if name == "." || name == ".." {
-                continue;
-            }
-            let kind = match entry.file_type() {
-                FileType::Unknown => {
-                    let entry = self.stat(&format!("{relative}/{name}"))?;
-                    entry.map_or(Kind::Other, |entry| entry.kind)
-                }
-                known => kind(known),
-            };
-            names.push((name.to_owned(), kind));
-        }
+        let dir = rustix::fs::Dir::new(self.open_dir(relative)?.fd).map_err(fail)?;
+        let names = names(dir).map_err(fail)?.into_iter();
+        let mut names: Vec<_> =
+            names.filter_map(|(name, kind)| Some((name.into_string().ok()?, kind))).collect();
         names.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(names)
     }
@@ -267,6 +253,35 @@ const NO_ATIME: OFlags = OFlags::NOATIME;
 const NO_ATIME: OFlags = OFlags::empty();
 
 const NOT_REGULAR: &str = "a symbolic link or a special file stands there, and neither is followed";
+
+/// All names in a directory, as the system has them.
+pub(super) fn names(mut dir: rustix::fs::Dir) -> Result<Vec<(CString, Kind)>, Errno> {
+    let mut names = Vec::new();
+    while let Some(entry) = dir.read() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            FileType::Unknown => {
+                match rustix::fs::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => self::entry(&stat).kind,
+                    Err(Errno::NOENT) => Kind::Other,
+                    Err(errno) => return Err(errno),
+                }
+            }
+            known => kind(known),
+        };
+        names.push((name.to_owned(), kind));
+    }
+    Ok(names)
+}
+
+pub(super) fn entry(stat: &Stat) -> Entry {
+    let kind = kind(FileType::from_raw_mode(stat.st_mode));
+    Entry { kind, size: u64::try_from(stat.st_size).unwrap_or(0) }
+}
 
 fn kind(file_type: FileType) -> Kind {
     match file_type {

@@ -153,20 +153,23 @@ impl NewFile {
         self.file.write_all(bytes).map_err(IoError::at("write", &self.path))
     }
 
-    /// Makes this file, which must be empty, a copy of another that shares its blocks; false where
-    /// the disk cannot, and then it is still empty.
-    pub(crate) fn share_blocks(&mut self, source: &ReadFile) -> Result<bool, IoError> {
+    /// Makes this file, which must be empty, a copy of another that shares its blocks, of no more than its
+    /// first `most` bytes; false where the disk cannot, and then it is still empty.
+    pub(crate) fn share_blocks(&mut self, source: &ReadFile, most: u64) -> Result<bool, IoError> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
             let fail = IoError::at("write", &self.path);
             if rustix::fs::ioctl_ficlone(&self.file, &source.file).is_ok() {
-                self.file.seek(SeekFrom::End(0)).map_err(&fail)?;
+                if self.file.seek(SeekFrom::End(0)).map_err(&fail)? > most {
+                    self.file.set_len(most).map_err(&fail)?;
+                    self.file.seek(SeekFrom::End(0)).map_err(&fail)?;
+                }
                 return Ok(true);
             }
             // A copy that failed half way must not leave its part.
             self.file.set_len(0).map_err(&fail)?;
         }
-        let _ = source;
+        let _ = (source, most);
         Ok(false)
     }
 

@@ -21,6 +21,11 @@ mod lock;
 mod network;
 #[cfg(feature = "sqlite")]
 mod stamp;
+#[cfg(all(unix, not(runjournal_portable)))]
+mod tree;
+#[cfg(not(all(unix, not(runjournal_portable))))]
+#[path = "tree_portable.rs"]
+mod tree;
 mod walk;
 
 pub(crate) use dir::Dir;

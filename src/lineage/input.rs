@@ -12,8 +12,8 @@ use crate::name::ArtifactName;
 pub struct StepInput {
     /// Its name.
     pub path: ArtifactName,
-    /// The digest of what was read.
-    pub digest: Digest,
+    /// The digest of what was read; none where it was looked for and not there.
+    pub digest: Option<Digest>,
     /// Its version; `None` for content that was not the journal's word on this path when it was recorded.
     pub version: Option<u64>,
     /// The seq of the record that made this version; `None` where there is no version, or the journal does
@@ -28,6 +28,9 @@ impl fmt::Display for StepInput {
         if let Some(version) = self.version {
             write!(f, "v{version} ")?;
         }
-        write!(f, "{} not in the journal", Short(self.digest))
+        match self.digest {
+            Some(digest) => write!(f, "{} not in the journal", Short(digest)),
+            None => f.write_str("was not there"),
+        }
     }
 }

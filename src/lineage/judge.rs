@@ -12,7 +12,7 @@ use crate::step::Input;
 pub(super) fn now(ledger: &Ledger) -> Stale {
     let case = Case::of(ledger);
     case.spread(|input, word| {
-        let word = word.filter(|word| word.digest != Some(input.digest))?;
+        let word = word.filter(|word| word.digest != input.digest)?;
         Some(Because::Changed { input: ledger.input(input), now: ledger.version(word) })
     })
 }
@@ -93,7 +93,7 @@ impl<'a> Case<'a> {
     /// True for what an attempt read back of its own.
     fn is_own(&self, at: usize, input: &Input) -> bool {
         let by_another = |word: &Word| word.by != By::Attempt(at);
-        self.own.contains(&(at, &input.path, input.digest))
+        input.digest.is_some_and(|digest| self.own.contains(&(at, &input.path, digest)))
             && !self.ledger.made(input).is_some_and(by_another)
     }
 
@@ -109,7 +109,7 @@ impl<'a> Case<'a> {
                 continue;
             }
             for (input, word) in self.inputs(at) {
-                let Some(word) = word.filter(|word| word.digest == Some(input.digest)) else {
+                let Some(word) = word.filter(|word| word.digest == input.digest) else {
                     continue;
                 };
                 if let By::Attempt(writer) = word.by {

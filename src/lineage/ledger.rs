@@ -154,7 +154,7 @@ impl Ledger {
         // Versions rise along a path.
         let before = |at: &usize| self.words.get(*at).is_some_and(|word| word.version < version);
         let word = self.words.get(*places.get(places.partition_point(before))?)?;
-        (word.version == version && word.digest == Some(input.digest)).then_some(word)
+        (word.version == version && word.digest == input.digest).then_some(word)
     }
 
     /// An input as it is told.

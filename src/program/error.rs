@@ -6,7 +6,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use super::outputs::OUT;
-use crate::name::{ArtifactName, NameError};
+use crate::name::{ArtifactName, NameError, cut};
 
 /// A program did not do what its step needs, and nothing of it was committed. The end of its standard error
 /// is the source, where it was captured; both stand in the journal's `step_failed`.
@@ -75,16 +75,20 @@ pub enum ProgramError {
         /// Where it was.
         path: Utf8PathBuf,
     },
-    /// It left something else than files and folders.
+    /// It left something else than files and folders. A long path is cut in the message, here and below.
     #[error(
-        "{path} in {OUT} is neither a file nor a folder, and links are not followed; leave a copy"
+        "{} in {OUT} is neither a file nor a folder, and links are not followed; leave a copy",
+        cut(.path)
     )]
     NotRegular {
         /// The path in the folder.
         path: String,
     },
     /// It left a file whose path cannot name an artifact.
-    #[error("{path} in {OUT} cannot become an artifact; rename it, or leave it outside {OUT}")]
+    #[error(
+        "{} in {OUT} cannot become an artifact; rename it, or leave it outside {OUT}",
+        cut(.path)
+    )]
     BadName {
         /// The path in the folder.
         path: String,

@@ -19,7 +19,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn make(s: &StepContext) -> Result<Self, IoError> {
-        let dir = Dir::open(&s.work_dir()?)?;
+        let dir = s.open_work_dir()?;
         let mut number = 1;
         loop {
             // Others may run at the same time, from other threads of the same body.
@@ -42,9 +42,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = self.dir.remove_file(&self.stdout);
         let _ = self.dir.remove_file(&self.stderr);
-        // Last: whoever can make this folder may make the others. A program may have put a file there.
-        if self.dir.remove_tree(&self.out).is_err() {
-            let _ = self.dir.remove_file(&self.out);
-        }
+        // Last: whoever can make this folder may make the others.
+        let _ = self.dir.remove_tree(&self.out);
     }
 }

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::Program;
 use super::error::{ProgramError, StderrTail};
-use super::outputs::{self, OUT};
+use super::outputs::{self, Left, OUT};
 use super::place::Place;
 use super::streams::Captured;
 use crate::io::Group;
-use crate::name::ArtifactName;
-use crate::step::{Cancel, Signal, StepContext, StepResult};
+use crate::step::{Cancel, Signal, StepContext, StepError, StepResult};
 
 /// How often the step is asked whether it was cancelled.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -56,12 +55,20 @@ impl Program {
         let mut captured = Captured::attach(self, s, &place, shown, &mut command)?;
         let ended = self.wait(command, s.cancel());
         let signal = ended.and_then(|(stop, status)| self.judge(stop, status, captured.tail()))?;
-        // All names are checked before anything is staged.
+        // How long each output is, is asked now, and all names are checked before anything is staged.
+        let streams = captured.outputs(self)?;
         let left = outputs::checked(&place)?;
         self.check_streams(&left)?;
-        outputs::stage(&place, s, &left)?;
-        captured.stage(self, s)?;
-        Ok(signal)
+        let staged = outputs::stage(&place, s, &left).and_then(|()| {
+            streams.into_iter().try_for_each(|stream| stream.stage(s)).map_err(StepError::from)
+        });
+        match staged {
+            Err(_) if s.is_cancelled() => {
+                Err(ProgramError::Cancelled { program: self.name().to_owned(), source: None }
+                    .into())
+            }
+            other => other.map(|()| signal),
+        }
     }
 
     fn command(&self, s: &StepContext, place: &Place) -> Command {
@@ -144,9 +151,9 @@ impl Program {
     }
 
     /// No file that was left has the name of a stream's artifact: one of them would be lost.
-    fn check_streams(&self, left: &[ArtifactName]) -> Result<(), ProgramError> {
+    fn check_streams(&self, left: &[Left]) -> Result<(), ProgramError> {
         let mut streams = self.stdout.iter().chain(&self.stderr);
-        match streams.find(|name| left.contains(name)) {
+        match streams.find(|name| left.iter().any(|(left, _)| left == *name)) {
             Some(name) => Err(ProgramError::TwoOutputs { name: name.clone() }),
             None => Ok(()),
         }

@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 use super::Program;
 use super::error::StderrTail;
 use super::place::Place;
+use crate::artifact::ArtifactError;
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir, ReadFile};
+use crate::name::ArtifactName;
 use crate::step::{StepContext, StepError};
 
 /// The streams that are captured. The files are held open: whatever the program does to their names, this is
@@ -64,17 +66,30 @@ impl Captured {
         StderrTail::of(&bytes)
     }
 
-    /// Stages those that become artifacts.
-    pub(super) fn stage(self, program: &Program, s: &StepContext) -> Result<(), StepError> {
-        if let (Some(name), Some(file)) = (&program.stdout, self.stdout) {
-            s.import_open(name, file)?;
-        }
-        if let (Some(name), Some(file)) = (&program.stderr, self.stderr)
-            && program.stderr != program.stdout
-        {
-            s.import_open(name, file)?;
-        }
-        Ok(())
+    /// Those that become artifacts, and how much of each: what was written when the program had ended. One
+    /// that left its group may write on.
+    pub(super) fn outputs(self, program: &Program) -> Result<Vec<Output<'_>>, IoError> {
+        let stderr = program.stderr.as_ref().filter(|name| program.stdout.as_ref() != Some(name));
+        let streams = [program.stdout.as_ref().zip(self.stdout), stderr.zip(self.stderr)];
+        let outputs = streams.into_iter().flatten().map(|(name, file)| {
+            let len = file.len()?;
+            Ok(Output { name, file, len })
+        });
+        outputs.collect()
+    }
+}
+
+/// A stream that becomes an artifact.
+#[derive(Debug)]
+pub(super) struct Output<'a> {
+    name: &'a ArtifactName,
+    file: ReadFile,
+    len: u64,
+}
+
+impl Output<'_> {
+    pub(super) fn stage(self, s: &StepContext) -> Result<(), ArtifactError> {
+        s.import_open(self.name, self.file, self.len)
     }
 }
 

@@ -1,6 +1,5 @@
 //! An attempt of a step that is alive as long as its process is.
 
-use camino::Utf8PathBuf;
 use serde_json::value::RawValue;
 
 use super::history::Started;
@@ -33,11 +32,12 @@ impl Attempt {
         StepRef { name: self.step.clone(), started: self.started }
     }
 
-    /// A directory for this attempt alone, removed when the attempt ends.
-    pub(super) fn work_dir(&self) -> Result<Utf8PathBuf, IoError> {
+    /// A directory for this attempt alone, removed when the attempt ends. It is reached from the run's
+    /// directory, whatever that one's path leads to by now.
+    pub(super) fn work_dir(&self) -> Result<Dir, IoError> {
         let path = layout::work(self.started);
         self.dir.create_dir(&path)?;
-        Ok(self.dir.path().join(path))
+        self.dir.open_dir(&path)
     }
 }
 

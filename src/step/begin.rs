@@ -5,9 +5,9 @@ use serde_json::value::RawValue;
 use super::attempt::Attempt;
 use super::history::{Ended, Input, Iteration, LastAttempt, Progress, STREAM, Started, turn_key};
 use super::spec::Origin;
-use super::turn::Turn;
+use super::turn::{Turn, item_of};
 use super::{Step, StepFailure};
-use crate::artifact::{HomeLog, Last, digest_on_disk};
+use crate::artifact::{HomeLog, digest_on_disk};
 use crate::context::RunContext;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
@@ -27,14 +27,15 @@ pub(super) enum Begun {
 /// Begins an attempt, unless the turn is complete, or taken by somebody who is alive.
 pub(super) fn begin(ctx: &RunContext, step: &Step) -> Result<Begun, StepFailure> {
     let name = step.checked_name()?;
-    let (config, item) = (step.rendered_config(&name)?, step.rendered_item(&name)?);
+    let (config, mut item) = (step.rendered_config(&name)?, step.rendered_item(&name)?);
     let refused = |source| StepFailure::Journal { step: name.clone(), source };
     let mut log = HomeLog::open(&ctx.home()).map_err(refused)?;
     let mut locked = log.lock().map_err(refused)?;
     let dir = Dir::open(&ctx.run_path()).map_err(|error| refused(error.into()))?;
 
     let (turn, last, is_new) = match Turn::find(&mut locked, &name, step)? {
-        Turn::Complete(ended) => {
+        Turn::Complete(turn, ended) => {
+            item_of(&mut locked, &name, turn, item)?;
             // Told only once it is sure to stay: the one who ended it may have died before this.
             locked.sync().map_err(refused)?;
             return Ok(Begun::Complete(ended));
@@ -43,6 +44,7 @@ pub(super) fn begin(ctx: &RunContext, step: &Step) -> Result<Begun, StepFailure>
         Turn::UnlessUnchanged(last) => (last.turn.saturating_add(1), Some(last), true),
         Turn::Again(last) => {
             check_over(&mut locked, &dir, &name, &last)?;
+            item = item_of(&mut locked, &name, last.turn, item)?;
             (last.turn, Some(last), false)
         }
     };
@@ -82,7 +84,7 @@ pub(super) fn begin(ctx: &RunContext, step: &Step) -> Result<Begun, StepFailure>
 pub(super) struct NewAttempt<'a, 'log> {
     pub(super) locked: &'a mut LockedLog<'log>,
     pub(super) name: &'a StepName,
-    item: Option<Box<RawValue>>,
+    pub(super) item: Option<Box<RawValue>>,
     is_counted: bool,
     origin: Option<&'a Origin>,
 }
@@ -142,7 +144,7 @@ impl NewAttempt<'_, '_> {
 }
 
 /// Refuses to take over from an attempt that is alive.
-pub(super) fn check_over(
+fn check_over(
     locked: &mut LockedLog<'_>,
     dir: &Dir,
     name: &StepName,
@@ -190,9 +192,9 @@ fn resolve(
         let digest = digest_on_disk(locked.dir(), path)
             .map_err(|error| StepFailure::Journal { step: name.clone(), source: error.into() })?
             .ok_or_else(missing)?;
-        let version = Last::version(locked, path, digest)
-            .map_err(|source| StepFailure::Journal { step: name.clone(), source })?;
-        inputs.push(Input { path: path.clone(), digest, version });
+        let input = Input { path: path.clone(), digest: Some(digest), version: None };
+        let refused = |source| StepFailure::Journal { step: name.clone(), source };
+        inputs.push(input.versioned(locked).map_err(refused)?);
     }
     Ok(inputs)
 }

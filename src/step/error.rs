@@ -108,15 +108,13 @@ pub enum StepFailure {
     },
     /// The turn was begun for another item.
     #[error(
-        "turn {turn} of step {step} was begun for another item, at seq {seq}; ask with that one, or take the next turn"
+        "turn {turn} of step {step} was begun for another item, or for none; ask with that one, or take the next turn"
     )]
     OtherItem {
         /// The step.
         step: StepName,
         /// The turn.
         turn: u64,
-        /// The `loop_iteration` that names the item.
-        seq: u64,
     },
     /// The configuration, or the item of a turn, cannot be written as JSON.
     #[error("the {what} of step {step} is not JSON")]

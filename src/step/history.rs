@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Signal;
+use crate::artifact::Last;
 use crate::digest::Digest;
 use crate::id::{EventId, StepName};
 use crate::journal::{JournalError, LockedLog, Record, types};
@@ -13,14 +14,26 @@ use crate::name::ArtifactName;
 /// The kind of the streams of steps; their ids are the names.
 pub(crate) const STREAM: &str = "step";
 
-/// An artifact that a step read.
+/// An artifact that a step read or, without a digest, wanted to read and that was not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Input {
     pub(crate) path: ArtifactName,
-    pub(crate) digest: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<Digest>,
     /// Its version in the journal; `None` for a file that the journal does not know with this digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<u64>,
+}
+
+impl Input {
+    /// With the version that the journal has of it, if its last word has this digest.
+    pub(super) fn versioned(mut self, locked: &mut LockedLog<'_>) -> Result<Self, JournalError> {
+        self.version = match self.digest {
+            Some(digest) => Last::version(locked, &self.path, digest)?,
+            None => None,
+        };
+        Ok(self)
+    }
 }
 
 /// An artifact that a step wrote or, without a digest, removed.

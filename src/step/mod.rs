@@ -20,7 +20,6 @@ pub(crate) use begin::is_alive;
 pub(crate) use history::{Completed, Failed, Input, LastAttempt, Progress, Started};
 pub(crate) use run::Done;
 pub(crate) use spec::Origin;
-pub(crate) use unrun::give_up;
 
 pub use cancel::Cancel;
 pub use error::{StepError, StepFailure};

@@ -87,6 +87,7 @@ impl RunContext {
         let context = StepContext::new(self, attempt, step.cancel());
         let returned = catch_unwind(AssertUnwindSafe(|| body(&context)));
         let (attempt, ending) = context.finish();
+        let returned = returned.map(|returned| returned.and_then(Signal::checked));
         match returned {
             Ok(Ok(signal)) => match ending.complete(&attempt, &signal) {
                 Ok(record) => Ok(Done::Completed(Ended { signal, record })),

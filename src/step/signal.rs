@@ -9,7 +9,10 @@ use super::StepError;
 /// What the body of a step returns.
 pub type StepResult = Result<Signal, StepError>;
 
-/// A short string that routes: `planned`, `success`, `verify_failed`.
+/// How long a signal may be.
+const MAX_BYTES: usize = 1024;
+
+/// A short string that routes: `planned`, `success`, `verify_failed`. At most 1,024 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Signal(String);
@@ -19,6 +22,17 @@ impl Signal {
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Itself, if it is short: flows record it once more where it leads.
+    pub(super) fn checked(self) -> Result<Self, StepError> {
+        if self.0.len() <= MAX_BYTES {
+            return Ok(self);
+        }
+        let size = self.0.len();
+        Err(StepError::message(format!(
+            "its signal has {size} bytes, and the limit is {MAX_BYTES}; put what is long into an artifact"
+        )))
     }
 
     /// The signal as text.

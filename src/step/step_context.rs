@@ -12,13 +12,13 @@ use super::attempt::Attempt;
 use super::history::{Completed, Failed, Input, Output, STREAM, end_key};
 use super::{Cancel, Signal};
 use crate::artifact::{
-    Artifact, ArtifactError, ArtifactReader, HomeWriter, Last, StagedWriter, Transaction, to_json,
+    Artifact, ArtifactError, ArtifactReader, HomeWriter, StagedWriter, Transaction, to_json,
 };
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
-use crate::io::ReadFile;
+use crate::io::{Dir, ReadFile};
 use crate::journal::{Appended, Durability, Event, JournalError, LockedLog, types};
 use crate::name::ArtifactName;
 
@@ -140,7 +140,7 @@ impl StepContext {
         let mut file = self.opened(&name)?;
         let bytes = file.read_all()?;
         if file.known().is_none() {
-            self.record_input(name, Digest::of(&bytes))?;
+            self.record_input(name, Some(Digest::of(&bytes)))?;
         }
         Ok(bytes)
     }
@@ -154,7 +154,8 @@ impl StepContext {
         let name = name.into();
         let mut file = self.opened(&name)?;
         if file.known().is_none() {
-            self.record_input(name, file.learn()?)?;
+            let digest = file.learn()?;
+            self.record_input(name, Some(digest))?;
         }
         Ok(file)
     }
@@ -164,25 +165,32 @@ impl StepContext {
         let work = self.work();
         let declared = &self.attempt.payload.inputs;
         let pinned = declared.iter().any(|input| input.path == *name);
-        if work.transaction.staged(name).is_none() && !pinned && !declared.is_empty() {
+        let staged = work.transaction.staged(name).is_some();
+        if !staged && !pinned && !declared.is_empty() {
             return Err(ArtifactError::Undeclared {
                 name: name.clone(),
                 step: self.name().clone(),
             });
         }
-        work.transaction.open(name)
+        let opened = work.transaction.open(name);
+        drop(work);
+        if !staged && matches!(opened, Err(ArtifactError::NotFound { .. })) {
+            // What the body does without it, it would not do with it.
+            self.record_input(name.clone(), None)?;
+        }
+        opened
     }
 
-    /// Records that content with this digest was read, which must be what was declared.
-    fn record_input(&self, name: ArtifactName, found: Digest) -> Result<(), ArtifactError> {
+    /// Records that content with this digest was read, or that nothing was there; it must be what was declared.
+    fn record_input(&self, name: ArtifactName, found: Option<Digest>) -> Result<(), ArtifactError> {
         let mut declared = self.attempt.payload.inputs.iter();
-        match declared.find(|input| input.path == name).map(|input| input.digest) {
-            Some(expected) if expected != found => {
+        match (declared.find(|input| input.path == name).map(|input| input.digest), found) {
+            (Some(Some(expected)), Some(found)) if expected != found => {
                 let path = self.context.artifact_path(&name);
                 return Err(ArtifactError::Changed { path, expected, found });
             }
-            Some(_) => return Ok(()),
-            None => {}
+            (Some(_), _) => return Ok(()),
+            (None, _) => {}
         }
         let input = Input { path: name, digest: found, version: None };
         let mut work = self.work();
@@ -257,14 +265,17 @@ impl StepContext {
         file.finish()
     }
 
-    /// Stages the content of a file that is open, from its beginning where nothing was read of it.
+    /// Stages the content of a file that is open, from its beginning where nothing was read of it, and no more
+    /// than its first `most` bytes: somebody may still write to it. It ends with an error once the attempt is
+    /// cancelled.
     pub(crate) fn import_open(
         &self,
         name: &ArtifactName,
         mut source: ReadFile,
+        most: u64,
     ) -> Result<(), ArtifactError> {
         let mut file = self.create(name)?;
-        file.import_open(&mut source)?;
+        file.import_part(&mut source, most, &|| self.is_cancelled())?;
         file.finish()
     }
 
@@ -306,6 +317,11 @@ impl StepContext {
     /// # Errors
     /// Where it cannot be made.
     pub fn work_dir(&self) -> Result<Utf8PathBuf, IoError> {
+        Ok(self.attempt.work_dir()?.path().to_owned())
+    }
+
+    /// The same, held open.
+    pub(crate) fn open_work_dir(&self) -> Result<Dir, IoError> {
         self.attempt.work_dir()
     }
 
@@ -331,7 +347,7 @@ impl Ending {
         attempt: &Attempt,
         signal: &Signal,
     ) -> Result<EventId, ArtifactError> {
-        for input in &self.inputs {
+        for input in self.inputs.iter().filter(|input| input.digest.is_some()) {
             self.transaction.sync_also(input.path.clone());
         }
         let outputs = self.transaction.all_staged();
@@ -349,7 +365,7 @@ impl Ending {
         let id = self.context.runtime().next_event_id();
         let head = |locked: &mut LockedLog<'_>| {
             for input in completed.inputs.iter_mut().filter(|input| input.version.is_none()) {
-                input.version = Last::version(locked, &input.path, input.digest)?;
+                *input = input.clone().versioned(locked)?;
             }
             Ok(Some(end(attempt, types::STEP_COMPLETED, id).payload(&completed)))
         };

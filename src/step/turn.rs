@@ -2,6 +2,8 @@
 
 use super::history::{Ended, Iteration, LastAttempt, Progress, Started, end_key, turn_key};
 use super::{Step, StepFailure};
+use serde_json::value::RawValue;
+
 use crate::id::StepName;
 use crate::journal::JournalError;
 use crate::journal::LockedLog;
@@ -14,7 +16,7 @@ pub(super) enum Turn {
     /// Its last attempt failed, or did not end.
     Again(LastAttempt),
     /// It is complete.
-    Complete(Ended),
+    Complete(u64, Ended),
     /// The last one is complete; where something changed since, the next is to be begun.
     UnlessUnchanged(LastAttempt),
 }
@@ -40,7 +42,7 @@ impl Turn {
                 _ if wanted == 0 => Err(1),
                 _ if wanted < last.turn => {
                     let ended = earlier(locked, name, wanted).map_err(refused)?;
-                    ended.map(Self::Complete).ok_or(wanted)
+                    ended.map(|ended| Self::Complete(wanted, ended)).ok_or(wanted)
                 }
                 Progress::Open | Progress::Failed(_) if wanted == last.turn => {
                     Ok(Self::Again(last))
@@ -55,7 +57,10 @@ impl Turn {
                 {
                     Ok(Self::UnlessUnchanged(last))
                 }
-                Progress::Completed(_) => last.completed().map(Self::Complete).ok_or(wanted),
+                Progress::Completed(_) => {
+                    let ended = last.completed();
+                    ended.map(|ended| Self::Complete(wanted, ended)).ok_or(wanted)
+                }
             },
         };
         let found = found.map_err(|next| StepFailure::TurnOutOfOrder {
@@ -63,9 +68,6 @@ impl Turn {
             turn: wanted,
             next,
         })?;
-        if matches!(found, Self::Again(_) | Self::Complete(_)) {
-            check_item(locked, name, step, wanted)?;
-        }
         Ok(found)
     }
 }
@@ -86,23 +88,29 @@ fn earlier(
     Ok(LastAttempt::of(end)?.and_then(LastAttempt::completed))
 }
 
-/// A turn is for one item: whoever asks for it with another one is told so.
-fn check_item(
+/// The item of a turn that was begun: the one that the journal has, which must be the one that is given.
+pub(super) fn item_of(
     locked: &mut LockedLog<'_>,
     name: &StepName,
-    step: &Step,
     turn: u64,
-) -> Result<(), StepFailure> {
+    given: Option<Box<RawValue>>,
+) -> Result<Option<Box<RawValue>>, StepFailure> {
     let refused = |source| StepFailure::Journal { step: name.clone(), source };
-    let Some(item) = step.rendered_item(name)? else { return Ok(()) };
-    let key = turn_key(name, turn);
-    let begun = locked.keyed(&key).map_err(refused)?;
-    let Some(begun) = begun.as_deref().and_then(|records| records.first()) else {
-        return Ok(());
-    };
-    let recorded = begun.payload::<Iteration>().map_err(refused)?.item;
-    if json::same_value(recorded.as_deref().map(|item| item.get()), Some(item.get())) {
-        return Ok(());
+    let recorded = recorded_item(locked, name, turn).map_err(refused)?;
+    let text = |item: &Option<Box<RawValue>>| item.as_deref().map(|item| item.get().to_owned());
+    if given.is_some() && !json::same_value(text(&recorded).as_deref(), text(&given).as_deref()) {
+        return Err(StepFailure::OtherItem { step: name.clone(), turn });
     }
-    Err(StepFailure::OtherItem { step: name.clone(), turn, seq: begun.seq() })
+    Ok(recorded)
+}
+
+/// What the journal says that a turn is for.
+pub(super) fn recorded_item(
+    locked: &mut LockedLog<'_>,
+    name: &StepName,
+    turn: u64,
+) -> Result<Option<Box<RawValue>>, JournalError> {
+    let begun = locked.keyed(&turn_key(name, turn))?;
+    let begun = begun.as_deref().and_then(|records| records.first());
+    begun.map_or(Ok(None), |record| Ok(record.payload::<Iteration>()?.item))
 }

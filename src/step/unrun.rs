@@ -1,43 +1,18 @@
 //! Attempts that begin and end at once, without a body: nothing has changed, or an input is missing.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::StepFailure;
-use super::begin::{NewAttempt, check_over};
+use super::begin::NewAttempt;
 use super::history::{
     Completed, Ended, Failed, Input, LastAttempt, Progress, STREAM, Started, end_key,
 };
-use crate::artifact::{HomeLog, Last, digest_on_disk};
-use crate::context::RunContext;
+use super::turn::recorded_item;
+use crate::artifact::{Last, digest_on_disk};
 use crate::id::{EventId, StepName};
-use crate::io::Dir;
 use crate::journal::{Event, JournalError, types};
-use crate::layout;
-
-/// Records that the last attempt of a step did not end, and never will: its process is gone. Durable.
-pub(crate) fn give_up(ctx: &RunContext, step: &StepName) -> Result<EventId, StepFailure> {
-    let refused = |source| StepFailure::Journal { step: step.clone(), source };
-    let mut log = HomeLog::open(&ctx.home()).map_err(refused)?;
-    let mut locked = log.lock().map_err(refused)?;
-    let dir = Dir::open(&ctx.run_path()).map_err(|error| refused(error.into()))?;
-    let last = LastAttempt::read(&mut locked, step).map_err(refused)?;
-    let last = last.filter(|last| matches!(last.progress, Progress::Open));
-    let Some(last) = last else {
-        let event = Event::new(types::STEP_FAILED).stream(STREAM, step.as_str());
-        return Err(refused(event.bad("no attempt of it is open")));
-    };
-    check_over(&mut locked, &dir, step, &last)?;
-    let error = vec!["its process ended before the attempt did".to_owned()];
-    let (attempt, turn) = (last.number, last.turn);
-    let failed = Failed { attempt, turn, error, cancelled: false, duration_ms: 0 };
-    let id = ctx.runtime().next_event_id();
-    let event =
-        end_event(types::STEP_FAILED, step, last.number, &failed, id).causation(last.record);
-    locked.append(std::slice::from_ref(&event)).map_err(refused)?;
-    locked.sync().map_err(refused)?;
-    let _ = dir.remove_file(&layout::liveness(last.record));
-    Ok(id)
-}
+use crate::json;
 
 /// What an attempt would do that was done before.
 pub(super) struct Same {
@@ -68,13 +43,17 @@ impl NewAttempt<'_, '_> {
         {
             return Ok(None);
         }
+        let item = recorded_item(self.locked, self.name, completed.turn)?;
+        let text = |item: &Option<Box<RawValue>>| item.as_deref().map(|item| item.get().to_owned());
+        if !json::same_value(text(&item).as_deref(), text(&self.item).as_deref()) {
+            return Ok(None);
+        }
         let mut inputs = Vec::with_capacity(completed.inputs.len());
         for input in &completed.inputs {
-            if digest_on_disk(self.locked.dir(), &input.path)? != Some(input.digest) {
+            if digest_on_disk(self.locked.dir(), &input.path)? != input.digest {
                 return Ok(None);
             }
-            let version = Last::version(self.locked, &input.path, input.digest)?;
-            inputs.push(Input { version, ..input.clone() });
+            inputs.push(input.clone().versioned(self.locked)?);
         }
         for output in &completed.outputs {
             let journaled = Last::read(self.locked, &output.path)?.and_then(|last| last.digest);

@@ -49,8 +49,9 @@ impl Completion {
 
     /// Success requires this report, and that it passes: it is an artifact of the run whose file has the
     /// digest that the journal says, a JSON object of at most 4 MiB whose member `status` is `passed`,
-    /// `pass`, `ok`, `success` or `succeeded`, in any case of the letters. The run's last record names it
-    /// with its digest.
+    /// `pass`, `ok`, `success` or `succeeded`, in any case of the letters. Any program may have written it,
+    /// and nothing else of it is read: no checks, and no errors. The run's last record names it with its
+    /// digest.
     pub fn require(mut self, report: impl Into<ArtifactName>) -> Self {
         let report = report.into();
         if !self.required.contains(&report) {

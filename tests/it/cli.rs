@@ -221,6 +221,11 @@ fn help_tells_the_grammar_and_the_exit_codes() {
                                 is `success`, and a code without a signal fails the step
           --timeout <TIME>      How long the program may run, such as 90s or 10m; then it is ended, and
                                 the step fails
+          --turn <N>            Which turn of a loop this is, from 1: each is done once, one after the
+                                other
+          --item <JSON>         What the turn is for, as JSON: recorded when it begins
+          --if-changed          Run a complete step again, as its next turn, if its inputs, its program
+                                or its outputs changed
       -h, --help                Print help
 
     Global options:
@@ -234,7 +239,8 @@ fn help_tells_the_grammar_and_the_exit_codes() {
     The program runs in a folder of its own, which is its current folder and goes when the step ends;
     RUNJOURNAL_ROOT, RUNJOURNAL_RUN and RUNJOURNAL_STEP are set, so that `runjournal` inside it works on
     this run. When it exits with a code that has a signal, the files that it left in $RUNJOURNAL_OUT are
-    committed as artifacts together with the end of the step. A step that is complete is not run again.
+    committed as artifacts together with the end of the step. A step that is complete is not run again,
+    unless --if-changed or another --turn asks for it.
 
     What the program itself puts or appends by `runjournal` is committed at once: it stays even if the
     step fails, and is not among the step's inputs and outputs.

@@ -89,6 +89,7 @@ fn four_roles_hand_on_by_the_disk_and_the_run_ends_through_the_gate() {
 
     insta::assert_snapshot!(text(&ctx, Plan::ARTIFACT.name()), @r#"
     {
+      "errors": [],
       "goal": "A page that loads",
       "metrics": {
         "tokens": 1200
@@ -96,6 +97,7 @@ fn four_roles_hand_on_by_the_disk_and_the_run_ends_through_the_gate() {
       "run_created_at": "2026-01-01T00:00:00.004000Z",
       "run_id": "RUN-1",
       "schema_version": 1,
+      "status": "passed",
       "steps": [
         {
           "name": "fetch",
@@ -244,6 +246,76 @@ fn a_planner_that_fails_leaves_no_plan_and_is_asked_again() {
 }
 
 #[test]
+fn a_plan_that_does_not_pass_signals_so_and_stands_to_be_read() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let pushed = |mut plan: Plan| {
+        plan.errors.push("no page is named".to_owned());
+        plan
+    };
+    let refused = |mut plan: Plan| {
+        plan.status = ReportStatus::Failed;
+        plan
+    };
+    type Why = fn(Plan) -> Plan;
+    let whys: [(&str, Why, &[&str]); 3] = [
+        ("by-error", |plan| plan.error("no page is named"), &["no page is named"]),
+        ("by-hand", pushed, &["no page is named"]),
+        ("by-status", refused, &[]),
+    ];
+    for (step, why, errors) in whys {
+        let node = planner(move |_: &StepContext| Ok(why(Plan::new("a goal"))));
+        assert_eq!(run(&ctx, step, node), "plan_failed", "{step}");
+        let plan = ctx.artifacts().read(Plan::ARTIFACT).unwrap();
+        assert_eq!((plan.status, plan.passed()), (ReportStatus::Failed, false), "{step}");
+        assert_eq!(plan.errors, errors, "{step}");
+    }
+    // Another program's word is read by the same rule.
+    for (json, passes) in [
+        (r#"{"goal": "a goal"}"#, true),
+        (r#"{"goal": "a goal", "status": "OK", "errors": []}"#, true),
+        (r#"{"goal": "a goal", "status": "draft"}"#, false),
+        (r#"{"goal": "a goal", "status": "passed", "errors": ["the disk is full"]}"#, false),
+    ] {
+        ctx.artifacts().write_bytes(Plan::ARTIFACT, json.as_bytes()).unwrap();
+        assert_eq!(ctx.artifacts().read(Plan::ARTIFACT).unwrap().passed(), passes, "{json}");
+    }
+}
+
+/// The members are public: what is put there by hand counts like what the methods add.
+#[test]
+fn a_report_that_is_made_by_hand_fails_by_its_checks_and_errors() {
+    fn with_error<A: Author>(mut report: Report<A>) -> Report<A> {
+        report.errors.push("the disk is full".to_owned());
+        report
+    }
+    fn with_check<A: Author>(mut report: Report<A>) -> Report<A> {
+        report.checks.push(Check::new("x", false));
+        report
+    }
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    run(&ctx, "plan", planner(crew()));
+    type Made<A> = fn(Report<A>) -> Report<A>;
+    let executing: [(&str, Made<_>); 2] = [("execute-1", with_error), ("execute-2", with_check)];
+    for (step, made) in executing {
+        let node = executor(move |_: &StepContext, _: &Plan| Ok(made(ExecutorReport::new())));
+        assert_eq!(run(&ctx, step, node), "failed");
+        let read = ctx.artifacts().read(ExecutorReport::ARTIFACT).unwrap();
+        assert_eq!(read.status, ReportStatus::Failed, "{step}");
+    }
+    let verifying: [(&str, Made<_>); 2] = [("verify-1", with_error), ("verify-2", with_check)];
+    for (step, made) in verifying {
+        let made = move |_: &StepContext, _: &Plan, _: &ExecutorReport| Ok(made(Report::new()));
+        assert_eq!(run(&ctx, step, verifier(made)), "verify_failed");
+        // So the end of the run, which reads the status alone, is told the same.
+        let end = Completion::success().require(VerifierReport::ARTIFACT);
+        let ended = ctx.run().unwrap().complete_with(&end);
+        assert!(matches!(ended, Err(WorkspaceError::NotPassed { .. })), "{step}: {ended:?}");
+    }
+}
+
+#[test]
 fn what_fails_signals_so_and_keeps_the_gate_shut() {
     let test = TestWorkspace::new().unwrap();
     for (id, fails, accepts, signals) in [
@@ -268,7 +340,8 @@ fn a_gate_is_shut_by_what_is_missing_or_no_report() {
     let ctx = test.start_run("RUN-1").unwrap();
     let other = ArtifactName::from(ExecutorReport::ARTIFACT);
     ctx.artifacts().write_bytes(VerifierReport::ARTIFACT, br#"{"status": "OK"}"#).unwrap();
-    let cases: [(&[u8], &str); 5] = [
+    let denied = "its status is passed, and a failed check or an error says otherwise";
+    let cases: [(&[u8], &str); 9] = [
         (b"", "it is not there"),
         (br#"["passed"]"#, "it does not read as a report: it does not begin with a brace"),
         (b"{}", "it does not read as a report: missing field `status` at line 1 column 2"),
@@ -277,6 +350,13 @@ fn a_gate_is_shut_by_what_is_missing_or_no_report() {
             "it has schema version 2, and 1 is the newest that is read",
         ),
         (br#"{"status": "skipped"}"#, ""),
+        (
+            br#"{"status":"passed","checks":[{"name":"x","status":"failed"}],"errors":["the disk is full"]}"#,
+            denied,
+        ),
+        (br#"{"status": "passed", "checks": [{"name": "x", "status": "failed"}]}"#, denied),
+        (br#"{"status": "passed", "errors": ["the disk is full"]}"#, denied),
+        (br#"{"status": "failed", "errors": ["the disk is full"]}"#, ""),
     ];
     for (turn, (bytes, why)) in cases.into_iter().enumerate() {
         if !bytes.is_empty() {
@@ -284,6 +364,7 @@ fn a_gate_is_shut_by_what_is_missing_or_no_report() {
         }
         assert_eq!(run(&ctx, &format!("gate-{turn}"), gate()), "blocked", "{why}");
         let report = ctx.artifacts().read(GateReport::ARTIFACT).unwrap();
+        assert_eq!(report.status, ReportStatus::Failed);
         let [executor, verifier] = report.checks.as_slice() else { panic!("{report:?}") };
         assert_eq!(executor.note.as_deref().unwrap_or_default(), why);
         assert_eq!(executor.digest, (!bytes.is_empty()).then(|| Digest::of(bytes)));
@@ -364,15 +445,26 @@ prop_compose! {
         metrics in prop::collection::btree_map(".*", numbers(), 0..4),
         warnings in prop::collection::vec(".*", 0..3),
         errors in prop::collection::vec(".*", 0..3),
-    ) -> VerifierReport {
-        let mut report = VerifierReport::new();
-        for (name, passed, note) in checks {
+        status in prop_oneof![Just(ReportStatus::Passed), Just(ReportStatus::Failed)],
+        by_hand in any::<bool>(),
+    ) -> (VerifierReport, ReportStatus) {
+        let fails = !errors.is_empty() || checks.iter().any(|(_, passed, _)| !passed);
+        let checks = checks.into_iter().map(|(name, passed, note)| {
             let check = Check::new(&name, passed).digest(Digest::of(name.as_bytes()));
-            report = report.with_check(match note { Some(note) => check.note(note), None => check });
+            match note { Some(note) => check.note(note), None => check }
+        });
+        let mut report = VerifierReport::new();
+        report.status = status;
+        if by_hand {
+            (report.checks, report.errors) = (checks.collect(), errors);
+            (report.metrics, report.warnings) = (metrics, warnings);
+        } else {
+            report = checks.fold(report, VerifierReport::with_check);
+            report = metrics.into_iter().fold(report, |report, (name, value)| report.metric(name, value));
+            report = warnings.into_iter().fold(report, VerifierReport::warning);
+            report = errors.into_iter().fold(report, VerifierReport::error);
         }
-        report = metrics.into_iter().fold(report, |report, (name, value)| report.metric(name, value));
-        report = warnings.into_iter().fold(report, VerifierReport::warning);
-        errors.into_iter().fold(report, VerifierReport::error)
+        (report, if fails { ReportStatus::Failed } else { status })
     }
 }
 
@@ -384,18 +476,20 @@ fn numbers() -> impl Strategy<Value = f64> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
-    /// What is written is read back, but for whose it is, and equal reports are equal bytes.
+    /// What is written is read back, with whose it is and the status that follows from it, and equal
+    /// reports are equal bytes.
     #[test]
-    fn a_report_is_read_as_it_was_written(report in reports()) {
+    fn a_report_is_read_as_it_was_written((report, status) in reports()) {
         let test = TestWorkspace::new().unwrap();
         let ctx = test.start_run("RUN-1").unwrap();
         let mut expected = report.clone();
+        expected.status = status;
         expected.task_id = Some(ctx.task_id().clone());
         expected.run_id = Some(ctx.run_id().clone());
         expected.run_created_at = Some(ctx.run().unwrap().genesis().created_at);
         ctx.artifacts().write(Plan::ARTIFACT, &Plan::new("a goal")).unwrap();
         ctx.artifacts().write(ExecutorReport::ARTIFACT, &ExecutorReport::new()).unwrap();
-        let signal = if report.passed() { "verified" } else { "verify_failed" };
+        let signal = if status == ReportStatus::Passed { "verified" } else { "verify_failed" };
         let node = verifier(move |_: &StepContext, _: &Plan, _: &ExecutorReport| Ok(report.clone()));
         prop_assert_eq!(run(&ctx, "verify", node), signal);
         let written = text(&ctx, VerifierReport::ARTIFACT.name());

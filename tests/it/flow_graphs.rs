@@ -331,19 +331,19 @@ impl Graph {
             let completed: &mut u64 = turns.entry(at).or_default();
             let (turn, attempts) = (*completed + 1, self.nodes[at].0);
             let on_failure = self.leaves(at, None);
-            let mut tries = 0;
+            let mut failures = 0;
             let on = loop {
-                tries += 1;
                 let number: &mut u64 = numbers.entry(at).or_default();
                 *number += 1;
-                let used_up = tries % attempts == 0;
                 let died = deaths.contains(&log.len());
                 let ended = match act(seed, at, turn, *number) {
-                    _ if died && used_up && !on_failure.is_empty() => Ended::Failed,
                     _ if died => Ended::Open,
                     Some(signal) => Ended::Completed(signal),
                     None => Ended::Failed,
                 };
+                // A death is no failure.
+                failures += u64::from(ended == Ended::Failed);
+                let used_up = failures % attempts == 0;
                 log.push(Attempt { node: at, turn, number: *number, ended });
                 match ended {
                     Ended::Completed(signal) => {

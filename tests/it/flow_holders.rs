@@ -41,7 +41,7 @@ fn holding_worker() {
         Ok("x".into())
     });
     let ttl = Duration::from_millis(std::env::var(TTL).unwrap().parse().unwrap());
-    let ended = match held.runner(&ctx).lease(ttl).run() {
+    let ended = match held.runner(&ctx).lease_ttl(ttl).run() {
         Ok(outcome) => format!("{outcome:?}"),
         Err(FlowError::LeaseLost { .. }) => "LeaseLost".to_owned(),
         Err(error) => format!("{error:?}"),
@@ -166,7 +166,8 @@ fn a_runner_that_is_stopped_is_followed_once_its_lease_is_over_and_commits_nothi
     });
     assert_eq!(follower.run(&ctx).unwrap(), Outcome::Success);
     stopped.send(Signal::CONT);
-    assert_eq!(stopped.end(), "LeaseLost");
+    // The other ended the run meanwhile, and that is told.
+    assert_eq!(stopped.end(), "Success");
     assert_eq!((ctx.artifacts().read(OUT).unwrap(), completed(&ctx)), (2, 1));
     assert!(task.lease().unwrap().unwrap().released);
 }

@@ -287,7 +287,7 @@ fn a_pipeline_that_was_cut_off_is_another_story() {
     let expected = undisturbed(&test);
     let ctx = test.start_run("RUN-1").unwrap();
     ctx.artifacts().write(TURN, &9).unwrap();
-    let told = pipeline().runner(&ctx).lease(Duration::from_secs(5)).run();
+    let told = pipeline().runner(&ctx).lease_ttl(Duration::from_secs(5)).run();
     assert!(matches!(told, Ok::<_, FlowError>(Outcome::Success)));
     assert_eq!(story(&ctx).artifacts_root, expected.artifacts_root, "it was written over");
     let ctx = test.start_run("RUN-2").unwrap();

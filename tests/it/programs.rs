@@ -187,6 +187,112 @@ fn a_process_that_leaves_the_group_keeps_nobody_waiting() {
     std::process::Command::new("kill").args(["-9", pid.trim()]).status().unwrap();
 }
 
+/// What leaves the group is not found, and must not keep the step by writing faster than it is copied.
+#[test]
+fn only_what_was_there_when_the_program_ended_is_committed() {
+    const MOST: u64 = 1 << 30;
+    let (test, ctx) = run();
+    let pid = beside(&test, "pid");
+    let grows = ArtifactName::from_static("grows");
+    for (turn, to) in (1..).zip(["&1", "$RUNJOURNAL_OUT/grows"]) {
+        // The limit, in units of 512 bytes, is for the case that this does not hold.
+        let writes = format!("echo $$ > {pid}; ulimit -f {}; exec yes >{to}", MOST / 512);
+        let script = format!(
+            "echo first >{to}; setsid sh -c '{writes}' 2>&- & while [ ! -s {pid} ]; do :; done"
+        );
+        let program = sh(&script).stdout(LOG);
+        let signal = ctx.step(Step::new("work").turn(turn), |s| program.run(s));
+        let writer = read_when_there(&pid);
+        std::process::Command::new("kill").args(["-9", writer.trim()]).output().unwrap();
+        std::fs::remove_file(&pid).unwrap();
+        assert_eq!(signal.unwrap(), "success");
+        let name = if to == "&1" { &LOG } else { &grows };
+        let written = ctx.artifacts().list().unwrap().into_iter().find(|a| a.name == *name);
+        let size = written.and_then(|artifact| artifact.size).unwrap();
+        assert!((1..MOST).contains(&size), "{to}: {size}");
+    }
+}
+
+#[test]
+fn an_attempt_that_is_cancelled_while_it_stages_fails_as_cancelled() {
+    let (_test, ctx) = run();
+    let cancel = Cancel::new();
+    let program = sh("truncate -s 4G $RUNJOURNAL_OUT/a");
+    let tmp = ctx.run_path().join(".tmp");
+    let is_staging = || {
+        let entries = std::fs::read_dir(&tmp).into_iter().flatten().flatten();
+        let files = entries.filter_map(|entry| entry.metadata().ok()).filter(|m| m.is_file());
+        files.into_iter().any(|file| file.len() > 0)
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) && !is_staging() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            cancel.cancel();
+        });
+        let ended = ctx.step(Step::new("work").cancelled_by(&cancel), |s| program.run(s));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(matches!(ended, Err(StepFailure::Failed { .. })), "{ended:?}");
+    });
+    assert_eq!(told(&ctx), ["sh was cancelled"]);
+    assert_eq!(payloads(&ctx, "step_failed")[0]["cancelled"], true);
+    assert!(is_empty(&ctx));
+}
+
+/// What stands outside of a run stays as it is, whatever a program puts in the place of its folders.
+#[test]
+fn links_in_place_of_its_folders_lead_to_no_removal() {
+    let (test, ctx) = run();
+    let victim = beside(&test, "victim");
+    let precious = [format!("{victim}/out/precious"), format!("{victim}/precious")];
+    std::fs::create_dir_all(format!("{victim}/out")).unwrap();
+    for path in &precious {
+        std::fs::write(path, "precious").unwrap();
+    }
+    let intact = || precious.iter().all(|path| Path::new(path).is_file());
+    let swap = |script: &str| sh(&format!("W=$PWD; V={victim}; {script}"));
+
+    let link = swap("echo a > out/a; cd ..; mv $W $W.moved; ln -s $V $W");
+    assert_eq!(ctx.step("work", |s| link.run(s)).unwrap(), "success");
+    assert!(intact());
+    let a = ArtifactName::from_static("a");
+    assert_eq!(text(&ctx, &a), "a\n", "it is what stands in the folder that was held");
+    assert_eq!(ctx.artifacts().list().unwrap().len(), 1);
+
+    let out = swap("rm -r out; ln -s $V/out out");
+    ctx.step("out", |s| out.run(s)).unwrap_err();
+    assert!(intact());
+    let inside = swap("mkdir -p out/b; ln -s $V out/link; ln -s $V out/b/link; ln -s $V link");
+    ctx.step("inside", |s| inside.run(s)).unwrap_err();
+    assert!(intact());
+
+    // The attempt's own folder has a victim by the same path.
+    let above = swap(
+        "mkdir $V/other; mv $V/out $V/precious $V/other; mv $V/other $V/${W##*/}; \
+         cd ../..; mv .tmp .tmp.moved; ln -s $V .tmp",
+    );
+    let _ = ctx.step("above", |s| above.run(s));
+    let moved = std::fs::read_dir(&victim).unwrap().map(|e| e.unwrap().path());
+    let moved: Vec<_> = moved.filter(|path| path.join("out/precious").is_file()).collect();
+    assert!(moved.len() == 1 && moved[0].join("precious").is_file(), "{moved:?}");
+}
+
+#[test]
+fn folders_of_any_depth_are_refused_in_few_words_and_removed() {
+    let (_test, ctx) = run();
+    // A thousand folders, in a thousand others, in a thousand others.
+    let script = "cd $RUNJOURNAL_OUT; p=$(printf 'd/%.0s' $(seq 1000)); mkdir -p a/$p b/$p c/$p; \
+                  echo x > a/$p/file; mv a b/$p/a; mv b c/$p/b";
+    let error = refused(&ctx, &sh(script));
+    assert!(matches!(error, ProgramError::BadName { .. }), "{error:?}");
+    let told = told(&ctx);
+    assert!(told.len() == 2 && told.iter().all(|text| text.len() < 300), "{told:?}");
+    assert!(told[0].starts_with("c/d/d/d/") && told[0].contains("... ("), "{told:?}");
+    assert!(is_empty(&ctx), "they were left");
+}
+
 #[test]
 fn a_program_is_cancelled_while_it_runs_and_before() {
     let (test, ctx) = run();
@@ -230,6 +336,7 @@ fn only_good_files_are_taken() {
     assert!(is_bad_name(bad("echo b > .hidden")));
     assert!(is_bad_name(bad("mkdir below; echo b > 'below/a:b'")));
     assert!(is_bad_name(bad("echo b > \"$(printf 'a\\377')\"")));
+    assert!(is_bad_name(bad("D=\"$(printf 'a\\377')\"; mkdir $D; echo b > $D/b")));
     let is_no_folder = |error| matches!(error, ProgramError::NotAFolder { .. });
     assert!(is_no_folder(bad("rm -r $RUNJOURNAL_OUT")));
     assert!(is_no_folder(bad("rm -r $RUNJOURNAL_OUT; echo b > $RUNJOURNAL_OUT")));
@@ -306,6 +413,47 @@ fn what_cannot_be_started_says_why() {
         assert!(told[0].starts_with("cannot start ") && told.len() == 2, "{told:?}");
         assert!(is_empty(&ctx));
     }
+}
+
+/// Runs programs where it stands, in a process of its own.
+#[test]
+fn worker_that_stands_elsewhere() {
+    if std::env::var_os("RUNJOURNAL_TEST_PROGRAMS").is_none() {
+        return;
+    }
+    let ctx = crate::worker::context();
+    for (turn, path) in (1..).zip(["./tool.sh", "below/tool.sh"]) {
+        let program = Program::new(path);
+        ctx.step(Step::new("work").turn(turn), |s| program.run(s)).unwrap();
+    }
+    let error = ctx.step("none", |s| Program::new("tool.sh").run(s)).unwrap_err();
+    assert!(matches!(error, StepFailure::Failed { .. }), "it is not looked for there: {error:?}");
+}
+
+#[test]
+fn a_path_is_from_where_the_caller_stands_and_a_stream_without_a_name_goes_nowhere() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (test, ctx) = run();
+    let elsewhere = beside(&test, "elsewhere");
+    std::fs::create_dir_all(format!("{elsewhere}/below")).unwrap();
+    for name in ["tool.sh", "below/tool.sh"] {
+        let path = format!("{elsewhere}/{name}");
+        let said = "echo said to nobody; echo said to nobody >&2";
+        let script = format!("#!/bin/sh\n{said}\necho $0 >> $RUNJOURNAL_OUT/pids.txt\n");
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut worker = std::process::Command::new(std::env::current_exe().unwrap());
+    worker.args(["programs::worker_that_stands_elsewhere", "--exact", "--nocapture"]);
+    worker.current_dir(&elsewhere).envs(ctx.env()).env("RUNJOURNAL_TEST_PROGRAMS", "1");
+    let answer = worker.output().unwrap();
+    let said = [answer.stdout, answer.stderr].map(|s| String::from_utf8_lossy(&s).into_owned());
+    assert!(answer.status.success(), "{said:?}");
+    assert!(said[0].contains("1 passed"), "{said:?}");
+    assert!(said.iter().all(|said| !said.contains("nobody")), "{said:?}");
+    let last = text(&ctx, &PIDS);
+    assert!(last.ends_with("/elsewhere/below/tool.sh\n"), "{last}");
+    assert_eq!(ctx.artifacts().list().unwrap().len(), 1);
 }
 
 #[test]

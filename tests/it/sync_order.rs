@@ -6,7 +6,10 @@ use std::process::{Command, Stdio};
 
 use camino::Utf8Path;
 use runjournal::testing::TestWorkspace;
-use runjournal::{Artifact, ArtifactName, Durability, Event, Lease, RunContext, Task, Workspace};
+use runjournal::{
+    Artifact, ArtifactName, Durability, Event, Flow, Lease, RunContext, Step, StepContext,
+    StepResult, Task, Workspace,
+};
 
 const WORKER: &str = "RUNJOURNAL_TEST_SYNC_ORDER";
 const A: ArtifactName = ArtifactName::from_static("a.txt");
@@ -211,6 +214,82 @@ fn a_completed_step_is_told_of_only_once_it_is_sure_to_stay() {
     ctx.step("work", |_| Ok("done".into())).unwrap();
     let Some(calls) = traced(&ctx, "sync_order::complete_step_worker") else { return };
     assert_eq!(calls, ["fdatasync journal/events.jsonl"]);
+}
+
+#[test]
+fn unchanged_turn_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        let never = |_: &StepContext| -> StepResult { unreachable!("nothing changed") };
+        ctx.step(Step::new("work").turn(2).skip_if_unchanged(), never).unwrap();
+    }
+}
+
+#[test]
+fn unchanged_step_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        let never = |_: &StepContext| -> StepResult { unreachable!("nothing changed") };
+        ctx.step(Step::new("work").skip_if_unchanged(), never).unwrap();
+    }
+}
+
+#[test]
+fn what_is_not_done_since_nothing_changed_is_told_of_only_once_it_is_sure_to_stay() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.step("work", |_| Ok("done".into())).unwrap();
+    let (write, sync) = ("write journal/events.jsonl", "fdatasync journal/events.jsonl");
+    let Some(calls) = traced(&ctx, "sync_order::unchanged_step_worker") else { return };
+    assert_eq!(calls, [sync]);
+    // A turn begins and ends.
+    let Some(calls) = traced(&ctx, "sync_order::unchanged_turn_worker") else { return };
+    assert_eq!(calls, [write, write, sync]);
+}
+
+fn lacking() -> Flow {
+    let never = |_: &StepContext| -> StepResult { unreachable!("its input is not there") };
+    let flow = Flow::new("f").node(Step::new("work").input(INPUT), never);
+    flow.on("x", runjournal::Outcome::Success).build().unwrap()
+}
+
+#[test]
+fn lacking_flow_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        lacking().run(&ctx).unwrap_err();
+    }
+}
+
+#[test]
+fn an_attempt_that_cannot_run_is_on_the_disk_before_it_is_told_of() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::lacking_flow_worker") else { return };
+    let (write, sync) = ("write journal/events.jsonl", "fdatasync journal/events.jsonl");
+    let calls: Vec<_> = calls.iter().filter(|call| call.contains("events.jsonl")).collect();
+    assert_eq!(calls[calls.len() - 3..], [write, write, sync]);
+}
+
+#[test]
+fn ended_flow_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        assert_eq!(lacking().run(&ctx).unwrap(), runjournal::Outcome::Failed);
+    }
+}
+
+#[test]
+fn that_a_flow_ended_is_told_of_only_once_it_is_sure_to_stay() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.run().unwrap().complete(runjournal::Outcome::Failed, None).unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::ended_flow_worker") else { return };
+    // The manifest says that somebody has seen to it.
+    assert_eq!(calls, [""; 0]);
+    std::fs::remove_file(ctx.run_path().join("manifest.json")).unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::ended_flow_worker") else { return };
+    assert_eq!(calls, ["fsync journal/events.jsonl"]);
 }
 
 #[test]

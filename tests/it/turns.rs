@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    Artifact, Digest, Event, JournalError, Record, RunContext, Signal, Step, StepContext,
-    StepError, StepFailure, StepResult,
+    Artifact, Digest, Event, Record, RunContext, Signal, Step, StepContext, StepError, StepFailure,
+    StepResult,
 };
 use serde_json::{Value, json};
 
@@ -148,11 +148,8 @@ fn a_turn_is_for_one_item() {
     let (_test, ctx) = begin();
     let step = |turn, item: &Value| Step::new("fetch").turn(turn).item(item);
     let conflicts = |told: Result<Signal, StepFailure>| match told {
-        Err(StepFailure::Journal {
-            source: JournalError::KeyConflict { key, difference, .. },
-            ..
-        }) => {
-            assert_eq!((key.as_str(), difference), ("loop:fetch:1", "item"));
+        Err(StepFailure::OtherItem { step, turn }) => {
+            assert_eq!((step.as_str(), turn), ("fetch", 1));
         }
         other => panic!("{other:?}"),
     };
@@ -348,11 +345,15 @@ fn a_turn_is_done_for_another_configuration() {
     assert!(work.next(as_it_is, copy));
     assert!(work.next(with(json!({"n": 1})), copy));
     assert!(!work.next(with(json!({"n": 1})), copy));
-    assert_eq!(work.last()["config"], json!(Digest::of(br#"{"n":1}"#)));
+    // In the canonical form, so that equal values have one digest.
+    assert_eq!(work.last()["config"], json!(Digest::of(b"{\n  \"n\": 1\n}\n")));
     assert!(work.next(with(json!({"n": 2})), copy));
     assert!(work.next(as_it_is, copy));
-    // An item is none: the turns of a loop over items differ in nothing else.
+    // The turns of a loop over items differ in nothing but the item.
+    assert!(work.next(|step| step.item(&"x"), copy));
     assert!(!work.next(|step| step.item(&"x"), copy));
+    assert!(work.next(|step| step.item(&"y"), copy));
+    assert!(work.next(as_it_is, copy));
 }
 
 #[test]
@@ -379,6 +380,11 @@ fn a_turn_is_done_where_an_output_is_not_as_it_was_left() {
     work.ctx.artifacts().write(OUT, &10).unwrap();
     assert!(!work.next(as_it_is, copy));
     assert!(!work.next(as_it_is, copy));
+    // On the disk it is as it was left, and the journal's last word is another.
+    let left = std::fs::read(&path).unwrap();
+    work.ctx.artifacts().write(OUT, &5).unwrap();
+    std::fs::write(&path, left).unwrap();
+    assert!(work.next(as_it_is, copy), "the file was put back by hand");
 }
 
 #[test]
@@ -520,10 +526,7 @@ proptest! {
                 let told = ctx.step(Step::new("work").turn(turn).item("none"), |_| {
                     Err(StepError::message("killed"))
                 });
-                let is_refused = matches!(
-                    &told,
-                    Err(StepFailure::Journal { source: JournalError::KeyConflict { .. }, .. })
-                );
+                let is_refused = matches!(&told, Err(StepFailure::OtherItem { .. }));
                 prop_assert_eq!(is_refused, oracle.begun == turn, "{:?}", told);
                 if !is_refused {
                     // It never was: neither its beginning nor its end was written.
@@ -573,4 +576,87 @@ fn nobody_else_begins_a_turn() {
     assert!(refused.is_err(), "{refused:?}");
     let refused = ctx.append(Event::new("noted").key("loop:work:1"));
     assert!(refused.is_err(), "{refused:?}");
+}
+
+#[test]
+fn what_is_complete_is_done_again_only_if_something_changed() {
+    let (_test, ctx) = begin();
+    let done = std::cell::Cell::new(0);
+    let run = |step: Step| {
+        ctx.step(step.skip_if_unchanged(), |s| {
+            done.set(done.get() + 1);
+            let read = s.read(IN).unwrap_or_default();
+            s.write(OUT, &(read * 10))?;
+            Ok(Signal::new(read.to_string()))
+        })
+    };
+    let step = || Step::new("work");
+    // Without an input that is there, which is recorded as one that was not.
+    assert_eq!(run(step()).unwrap(), "0");
+    assert_eq!(payloads(&ctx, "step_completed")[0]["inputs"], json!([{"path": "in.json"}]));
+    assert_eq!(run(step()).unwrap(), "0");
+    assert_eq!((done.get(), types(&ctx).len()), (1, 3));
+    // It appears, changes, and stays.
+    for (turn, n) in [(2, 1), (3, 2)] {
+        ctx.artifacts().write(IN, &n).unwrap();
+        assert_eq!(run(step()).unwrap().as_str(), n.to_string());
+        assert_eq!(run(step()).unwrap().as_str(), n.to_string());
+        assert_eq!(done.get(), turn);
+        let begun = payloads(&ctx, "loop_iteration");
+        assert_eq!(begun.last().unwrap(), &json!({"index": turn}));
+    }
+    // What it wrote is gone, and is made again; its configuration is another.
+    std::fs::remove_file(ctx.artifact_path(&OUT.into())).unwrap();
+    assert_eq!(run(step()).unwrap(), "2");
+    assert_eq!((done.get(), ctx.artifacts().read(OUT).unwrap()), (4, 20));
+    assert_eq!(run(step().config(&1)).unwrap(), "2");
+    assert_eq!(run(step().config(&1)).unwrap(), "2");
+    assert_eq!(done.get(), 5);
+    // Who counts gets each turn, and who does neither, the first.
+    assert_eq!(ctx.step(step().turn(4), never).unwrap(), "2");
+    assert_eq!(ctx.step("work", never).unwrap(), "0");
+    // One that failed, or died, is done again whatever is unchanged.
+    ctx.artifacts().write(IN, &3).unwrap();
+    ctx.step(step().config(&1).skip_if_unchanged(), |_| Err(StepError::message("no"))).unwrap_err();
+    ctx.artifacts().write(IN, &2).unwrap();
+    assert_eq!(run(step().config(&1)).unwrap(), "2");
+    assert_eq!(done.get(), 6);
+    assert_eq!(payloads(&ctx, "step_completed").last().unwrap()["turn"], 6);
+}
+
+#[test]
+fn an_item_without_a_turn_is_for_the_first() {
+    let (_test, ctx) = begin();
+    let page = |item: &str| Step::new("fetch").item(item);
+    ctx.step(page("a"), |_| Err(StepError::message("no"))).unwrap_err();
+    assert_eq!(payloads(&ctx, "loop_iteration"), [json!({"index": 1, "item": "a"})]);
+    let other = ctx.step(page("b"), never);
+    assert!(matches!(other, Err(StepFailure::OtherItem { turn: 1, .. })), "{other:?}");
+    // Who names none is given the one that was recorded.
+    ctx.step(Step::new("fetch").turn(1), |s| Ok(Signal::new(s.item::<String>()?))).unwrap();
+    assert_eq!(ctx.step(page("a"), never).unwrap(), "a");
+    // A turn that was begun without one is for none.
+    ctx.step("plain", done("x")).unwrap();
+    let given = ctx.step(Step::new("plain").turn(1).item("a"), never);
+    assert!(matches!(given, Err(StepFailure::OtherItem { .. })), "{given:?}");
+}
+
+#[test]
+fn what_a_step_was_not_given_is_told_as_that() {
+    let (_test, ctx) = begin();
+    let failed = ctx.step("work", |s| Ok(Signal::new(s.item::<String>()?))).unwrap_err();
+    let told = std::error::Error::source(&failed).unwrap().to_string();
+    assert!(
+        told.starts_with("the item of step work does not read as what was asked for"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_signal_is_short() {
+    let (_test, ctx) = begin();
+    ctx.step("work", |_| Ok(Signal::new("x".repeat(1024)))).unwrap();
+    let long = ctx.step("more", |_| Ok(Signal::new("x".repeat(1025)))).unwrap_err();
+    let told = std::error::Error::source(&long).unwrap().to_string();
+    assert!(told.starts_with("its signal has 1025 bytes"), "{told}");
 }

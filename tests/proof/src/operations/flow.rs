@@ -20,29 +20,6 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
     Operation {
-        name: "flow_giving_up",
-        prepare: |place, _| {
-            giving_up()?.run(&place.ctx()?)?;
-            Ok(())
-        },
-        operate: |place, acks| {
-            let ctx = place.ctx()?;
-            place.begin();
-            let ended = giving_up()?.run(&ctx)?;
-            ensure(ended == Ended::Failed, || format!("it ended as {ended:?}"))?;
-            acks.tell("failed last")?;
-            acks.tell("closed")?;
-            place.end();
-            Ok(())
-        },
-        holds: |seen| ensure(seen.count("step_failed") <= 1, || "it was given up twice".into()),
-        done: |seen| {
-            let counts = (seen.count("step_started"), seen.count("step_failed"));
-            ensure(counts == (1, 1), || format!("attempts and failures: {counts:?}"))
-        },
-        ..plain()
-    },
-    Operation {
         name: "flow_cancelled",
         operate: |place, acks| {
             let (ctx, cancel) = (place.ctx()?, Cancel::new());
@@ -123,11 +100,4 @@ fn at_its_end(seen: &Seen<'_>) -> Outcome {
     let counts = (seen.count("loop_iteration"), seen.count("execution_complete"));
     ensure(counts == (4, 1), || format!("turns and ends: {counts:?}"))?;
     ensure(seen.count("flow_started") == 1, || "what it is was not recorded once".into())
-}
-
-/// A flow whose one node kills its process, in the one attempt that it has.
-fn giving_up() -> Outcome<Flow> {
-    let dies = |_: &StepContext| -> StepResult { std::process::exit(0) };
-    let flow = Flow::new("give-up").node("last", dies).on("on", Ended::Success);
-    Ok(flow.on_failure(Ended::Failed).build()?)
 }
