@@ -39,15 +39,21 @@ use crate::step::Signal;
 /// the attempt's work folder, unless another one is set. It inherits no open file of the library's but its
 /// three streams.
 ///
+/// **What is recorded of what it reads.** What it is given as [`stdin`](Program::stdin), and what the step
+/// declares ([`Step::input`](crate::Step::input)). What it opens by a path of its own, in the run or elsewhere,
+/// and its own executable, are no recorded inputs: nobody sees that they changed. So a step with
+/// [`skip_if_unchanged`](crate::Step::skip_if_unchanged) has to declare all that its program reads.
+///
 /// **What it leaves.** When it has ended with an exit code that has a signal, the files in `RUNJOURNAL_OUT`
-/// are staged, each under its path there, and so are the streams that were named; they are committed with
-/// the step, whole or not at all. On any other end nothing is. A file there whose path cannot name an
+/// are staged, each under its path there, and so are the streams that were named, each as long as it was then;
+/// they are committed with the step, whole or not at all. On any other end nothing is. A file there whose path cannot name an
 /// artifact, a link or a special file fails the step before anything is staged.
 ///
 /// **How it ends.** It leads a process group of its own. After its timeout, or once the step is cancelled, the
 /// whole group gets SIGTERM, and SIGKILL when the program has ended or 2 s later. When it ends by itself, what
 /// it left running in its group is killed before its outputs are looked at. A process that leaves the group
-/// (`setsid`) is not found; it cannot keep the step waiting, because no stream is a pipe. A program that asks
+/// (`setsid`) is not found; it cannot keep the step waiting, because no stream is a pipe, and what it writes
+/// after that end is not taken. A step that is cancelled while outputs are staged fails as cancelled. A program that asks
 /// at the terminal is stopped there, as in the background of a shell: give it what it needs by other means.
 /// (Where the system has no process groups, the program alone is killed.)
 ///
@@ -152,8 +158,10 @@ impl Program {
         self
     }
 
-    /// What the step signals when the program ends with this code. `0` is `success` unless it is mapped; a
-    /// code without a signal fails the step.
+    /// What the step signals when the program exits with this code. `0` is `success` unless it is mapped; a
+    /// code without a signal fails the step. A program that a signal of the system ended has no code: 137 is
+    /// that of a program that exits with it, as a shell does of which a child was killed; one that is killed
+    /// itself fails the step with [`ProgramError::Killed`](super::ProgramError::Killed), whatever is mapped.
     pub fn exit(mut self, code: i32, signal: impl Into<Signal>) -> Self {
         self.exits.insert(code, signal.into());
         self

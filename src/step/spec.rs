@@ -118,6 +118,9 @@ impl Step {
     /// one; without a turn, nothing is recorded, and otherwise the next turn is done. For work that is a function
     /// of its artifacts and its configuration alone.
     ///
+    /// What a [`Program`](crate::Program) reads by a path is no recorded input: it has to be declared
+    /// ([`input`](Step::input), [`Program::stdin`](crate::Program::stdin)), or its change is not seen.
+    ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let dir = tempfile::tempdir()?;
