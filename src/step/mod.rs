@@ -7,6 +7,7 @@
 mod attempt;
 mod begin;
 mod cancel;
+mod ending;
 mod error;
 mod history;
 mod run;

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::attempt::Attempt;
 use super::begin::{Begun, begin};
+use super::ending::record_failure;
 use super::history::{Ended, LastAttempt, STREAM};
-use super::step_context::record_failure;
 use super::{Signal, Step, StepContext, StepFailure, StepResult};
 use crate::artifact::ArtifactError;
 use crate::context::RunContext;

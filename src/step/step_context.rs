@@ -8,18 +8,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::Cancel;
 use super::attempt::Attempt;
-use super::history::{Completed, Failed, Input, Output, STREAM, end_key};
-use super::{Cancel, Signal};
+use super::ending::Ending;
+use super::history::Input;
 use crate::artifact::{
     Artifact, ArtifactError, ArtifactReader, HomeWriter, StagedWriter, Transaction, to_json,
 };
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::id::{EventId, StepName};
+use crate::id::StepName;
 use crate::io::{Dir, ReadFile};
-use crate::journal::{Appended, Durability, Event, JournalError, LockedLog, types};
+use crate::journal::{Appended, Event, JournalError};
 use crate::name::ArtifactName;
 
 /// What the body of a step is handed: it reads artifacts, which are recorded as its inputs, and
@@ -329,73 +330,6 @@ impl StepContext {
     pub(super) fn finish(self) -> (Attempt, Ending) {
         let Work { transaction, inputs } =
             self.work.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (self.attempt, Ending { context: self.context, transaction, inputs })
+        (self.attempt, Ending::new(self.context, transaction, inputs))
     }
-}
-
-/// What the body of a step left to be committed, or dropped.
-pub(super) struct Ending {
-    context: RunContext,
-    transaction: Transaction,
-    inputs: Vec<Input>,
-}
-
-impl Ending {
-    /// Commits what was staged together with `step_completed`.
-    pub(super) fn complete(
-        mut self,
-        attempt: &Attempt,
-        signal: &Signal,
-    ) -> Result<EventId, ArtifactError> {
-        for input in self.inputs.iter().filter(|input| input.digest.is_some()) {
-            self.transaction.sync_also(input.path.clone());
-        }
-        let outputs = self.transaction.all_staged();
-        let outputs = outputs.map(|(path, digest)| Output { path: path.clone(), digest });
-        let mut completed = Completed {
-            attempt: attempt.number(),
-            turn: attempt.payload.turn,
-            signal: signal.clone(),
-            outputs: outputs.collect(),
-            duration_ms: duration_ms(&self.context, attempt),
-            inputs: self.inputs,
-            config: attempt.payload.config_digest(),
-            same_as: None,
-        };
-        let id = self.context.runtime().next_event_id();
-        let head = |locked: &mut LockedLog<'_>| {
-            for input in completed.inputs.iter_mut().filter(|input| input.version.is_none()) {
-                *input = input.clone().versioned(locked)?;
-            }
-            Ok(Some(end(attempt, types::STEP_COMPLETED, id).payload(&completed)))
-        };
-        self.transaction.commit_with(head).map(|_| id)
-    }
-}
-
-/// Records that an attempt failed, durably.
-pub(super) fn record_failure(
-    context: &RunContext,
-    attempt: &Attempt,
-    error: Vec<String>,
-    cancelled: bool,
-) -> Result<EventId, JournalError> {
-    let context = context.clone().with_step(attempt.step_ref());
-    let duration_ms = duration_ms(&context, attempt);
-    let (number, turn) = (attempt.number(), attempt.payload.turn);
-    let failed = Failed { attempt: number, turn, error, cancelled, duration_ms };
-    let id = context.runtime().next_event_id();
-    let event = end(attempt, types::STEP_FAILED, id).payload(&failed);
-    context.writer().append(std::slice::from_ref(&event), Durability::Durable).map(|_| id)
-}
-
-fn end(attempt: &Attempt, event_type: &str, id: EventId) -> Event {
-    let event = Event::new(event_type).stream(STREAM, attempt.step.as_str()).id(id);
-    event.key(end_key(&attempt.step, attempt.number()))
-}
-
-fn duration_ms(context: &RunContext, attempt: &Attempt) -> u64 {
-    let now = context.runtime().clock.now().as_microseconds();
-    let elapsed = now.saturating_sub(attempt.started_at.as_microseconds());
-    u64::try_from(elapsed / 1000).unwrap_or(0)
 }

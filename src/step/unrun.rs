@@ -5,13 +5,12 @@ use serde_json::value::RawValue;
 
 use super::StepFailure;
 use super::begin::NewAttempt;
-use super::history::{
-    Completed, Ended, Failed, Input, LastAttempt, Progress, STREAM, Started, end_key,
-};
+use super::ending::end_event;
+use super::history::{Completed, Ended, Failed, Input, LastAttempt, Progress, Started};
 use super::turn::recorded_item;
 use crate::artifact::{Last, digest_on_disk};
-use crate::id::{EventId, StepName};
-use crate::journal::{Event, JournalError, types};
+use crate::id::EventId;
+use crate::journal::{JournalError, types};
 use crate::json;
 
 /// What an attempt would do that was done before.
@@ -106,16 +105,4 @@ impl NewAttempt<'_, '_> {
         self.locked.sync()?;
         Ok(id)
     }
-}
-
-/// The end of an attempt.
-pub(super) fn end_event(
-    event_type: &str,
-    step: &StepName,
-    attempt: u64,
-    payload: &impl Serialize,
-    id: EventId,
-) -> Event {
-    let event = Event::new(event_type).stream(STREAM, step.as_str()).payload(payload);
-    event.key(end_key(step, attempt)).id(id)
 }

@@ -193,7 +193,7 @@ mod tests {
             CASE WHEN m.i % 5 = 0 THEN 'command-' || n.i END, CASE WHEN m.i % 7 = 0 THEN randomblob(16) END,
             m.i % 11 <> 0, CASE WHEN m.i % 11 = 0 THEN 'joined-' || n.i END, NULL, NULL, NULL, m.i * 100, 100
             FROM n, m;
-        INSERT INTO t_steps SELECT n.i, 'step-' || m.i, 1, CASE WHEN n.i % 60 = 0 THEN 'failed' ELSE 'completed' END,
+        INSERT INTO t_steps SELECT n.i, 'step-' || m.i, 1, 1, CASE WHEN n.i % 60 = 0 THEN 'failed' ELSE 'completed' END,
             NULL, NULL, 1, NULL, 2, NULL, 3, 1, 1 FROM n, m WHERE n.i > 20 AND m.i <= 3;
         INSERT INTO t_artifacts SELECT n.i, 'file-' || m.i, m.i, 0, CAST(printf('%032d', n.i * m.i) AS BLOB),
             m.i, NULL, NULL, randomblob(16) FROM n, m WHERE n.i > 20 AND m.i <= 8;
