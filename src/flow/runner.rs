@@ -52,7 +52,8 @@ impl<'a> FlowRunner<'a> {
     }
 
     /// How long its lease holds without a sign of life, if its process is stopped or its machine dies; 60
-    /// seconds unless said otherwise. After a crash on this machine nobody has to wait for it.
+    /// seconds unless said otherwise. After a crash on this machine nobody has to wait for it, unless the one that
+    /// crashed had taken over from one that was stopped.
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -101,6 +102,11 @@ impl<'a> FlowRunner<'a> {
         let definition = self.flow.definition();
         // Bound before it is read: what stands now, nobody else changes.
         let walk = Walk::read(definition, &hold.ctx)?;
+        if walk.ended.is_some()
+            && let Some(outcome) = self.ended()?
+        {
+            return Ok(outcome);
+        }
         definition.record(&hold.ctx)?;
         Running::new(self.flow, &self.cancel, &self.stop, hold, walk).run()
     }
@@ -111,12 +117,8 @@ impl<'a> FlowRunner<'a> {
         let Some(last) = last.filter(|last| last.event_type() == types::EXECUTION_COMPLETE) else {
             return Ok(None);
         };
-        // Told of only once it is sure to stay: who ended it may have died before this. Who leaves a manifest has
-        // seen to that.
-        let dir = Dir::open(&self.ctx.run_path())?;
-        if dir.stat(layout::MANIFEST)?.is_none() {
-            dir.open_read(layout::JOURNAL)?.sync()?;
-        }
+        // Told of only once it is sure to stay: who ended it may have died before this.
+        Dir::open(&self.ctx.run_path())?.open_read(layout::JOURNAL)?.sync()?;
         Ok(Some(last.payload::<Completed>()?.status))
     }
 
@@ -124,7 +126,9 @@ impl<'a> FlowRunner<'a> {
     fn of_others(&self, error: FlowError) -> (FlowError, bool) {
         let refused = match &error {
             FlowError::LeaseLost { .. }
-            | FlowError::Workspace(WorkspaceError::EndedOtherwise { .. }) => return (error, true),
+            | FlowError::Workspace(
+                WorkspaceError::EndedOtherwise { .. } | WorkspaceError::IllegalRunMove { .. },
+            ) => return (error, true),
             FlowError::Journal(refused)
             | FlowError::Step(StepFailure::Journal { source: refused, .. })
             | FlowError::Workspace(WorkspaceError::Journal(refused)) => refused,

@@ -117,9 +117,8 @@ impl<'a> Running<'a> {
                 self.walk.begun(at.node.clone(), next.turn, ended.record);
                 self.walk.ended(ended.record, Stand::Completed(ended.signal));
             }
-            Done::Failed(failure, record) => {
+            Done::Failed { failure, record, cancelled } => {
                 self.walk.begun(at.node.clone(), next.turn, record);
-                let cancelled = self.either.is_cancelled();
                 self.walk.ended(record, Stand::Failed { cancelled });
                 self.failure = Some(failure);
             }

@@ -92,7 +92,9 @@ impl Walk {
             types::STEP_COMPLETED | types::STEP_FAILED
                 if self.visit.as_ref().is_some_and(|at| at.node.as_str() == record.stream_id()) =>
             {
-                return Ok(LastAttempt::of(record)?.and_then(|last| self.end_of(last)));
+                let turn = self.visit.as_ref().map(|at| at.turn);
+                let last = LastAttempt::of(record)?.filter(|last| Some(last.turn) == turn);
+                return Ok(last.and_then(|last| self.end_of(last)));
             }
             _ => {}
         }

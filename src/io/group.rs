@@ -1,7 +1,7 @@
 //! A child process at the head of a group of its own, so that it ends together with what it started.
 
 use std::io;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -80,6 +80,12 @@ impl Group {
         }
         status
     }
+}
+
+/// True if it was ended by a signal with which a program is asked to end.
+pub(crate) fn was_asked_to_end(status: ExitStatus) -> bool {
+    let asks = [Signal::HUP, Signal::INT, Signal::TERM].map(Signal::as_raw);
+    status.signal().is_some_and(|signal| asks.contains(&signal))
 }
 
 impl Drop for Group {

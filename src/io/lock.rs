@@ -116,15 +116,19 @@ impl LockFile {
     #[cfg(unix)]
     fn holder_pid(&self) -> Option<u32> {
         let inode = std::os::unix::fs::MetadataExt::ino(&self.file.metadata().ok()?).to_string();
-        let locks = std::fs::read_to_string("/proc/locks").ok()?;
-        locks.lines().find_map(|line| {
-            let mut words = line.split_ascii_whitespace().skip(1);
-            if words.next()? != "FLOCK" {
-                return None;
-            }
-            let pid = words.nth(2)?;
-            (words.next()?.rsplit(':').next()? == inode).then(|| pid.parse().ok())?
-        })
+        let look = || {
+            let locks = std::fs::read_to_string("/proc/locks").ok()?;
+            locks.lines().find_map(|line| {
+                let mut words = line.split_ascii_whitespace().skip(1);
+                if words.next()? != "FLOCK" {
+                    return None;
+                }
+                let pid = words.nth(2)?;
+                (words.next()?.rsplit(':').next()? == inode).then(|| pid.parse().ok())?
+            })
+        };
+        // What is read is not the list of one moment: while others lock and unlock, a line can be missing.
+        (0..3).find_map(|_| look())
     }
 
     #[cfg(not(unix))]

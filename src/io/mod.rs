@@ -30,7 +30,7 @@ mod walk;
 
 pub(crate) use dir::Dir;
 pub(crate) use file::{AppendFile, Entry, Kind, NewFile, ReadFile};
-pub(crate) use group::Group;
+pub(crate) use group::{Group, was_asked_to_end};
 pub(crate) use lock::LockFile;
 #[cfg(feature = "sqlite")]
 pub(crate) use network::is_on_network;

@@ -211,11 +211,8 @@ fn bind_run(run: &Home, held: &Held<'_>) -> Result<Option<BoundRun>, JournalErro
     let bound = match last {
         Ok(Some(last)) if last.event_type() == types::EXECUTION_COMPLETE => {
             let dir = Dir::open(run.dir())?;
-            // Its end must stay, or a power cut would open it to whom it was bound to. Who leaves a manifest
-            // has seen to that.
-            if dir.stat(layout::MANIFEST)?.is_none() {
-                dir.open_read(layout::JOURNAL)?.sync()?;
-            }
+            // Its end must stay, or a power cut would open it to whom it was bound to.
+            dir.open_read(layout::JOURNAL)?.sync()?;
             return Ok(None);
         }
         Ok(_) => bind(run, held).map(Some),

@@ -9,7 +9,7 @@ use super::error::{ProgramError, StderrTail};
 use super::outputs::{self, Left, OUT};
 use super::place::Place;
 use super::streams::Captured;
-use crate::io::Group;
+use crate::io::{Group, was_asked_to_end};
 use crate::step::{Cancel, Signal, StepContext, StepError, StepResult};
 
 /// How often the step is asked whether it was cancelled.
@@ -104,6 +104,7 @@ impl Program {
         }
         let status =
             group.finish().map_err(|source| ProgramError::Lost { program: program(), source })?;
+        let stop = stop.or_else(|| asked_with_us(status, cancel).then_some(Stop::Cancelled));
         Ok((stop, status))
     }
 
@@ -158,6 +159,16 @@ impl Program {
             None => Ok(()),
         }
     }
+}
+
+/// True if the program was asked to end, and so were we: who ends a whole session sends everybody the signal, and
+/// ours may take a moment longer.
+fn asked_with_us(status: ExitStatus, cancel: &Cancel) -> bool {
+    if !was_asked_to_end(status) {
+        return false;
+    }
+    std::thread::sleep(ASK_EVERY);
+    cancel.is_cancelled()
 }
 
 /// A program that is given by a path is meant from where the caller stands, not from its current folder; one

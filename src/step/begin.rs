@@ -65,7 +65,7 @@ pub(super) fn begin(ctx: &RunContext, step: &Step) -> Result<Begun, StepFailure>
     if let (true, true, Some(before)) = (is_new, step.skips_unchanged(), &last)
         && let Some(same) = new.unchanged(&payload, before).map_err(refused)?
     {
-        if counted.is_none() {
+        if step.asked_turn().is_none() {
             // Nobody asked for another turn. The last one is told of only once it is sure to stay.
             new.locked.sync().map_err(refused)?;
             return Ok(Begun::Complete(same.ended(before.record)));

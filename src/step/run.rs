@@ -17,8 +17,12 @@ use crate::journal::JournalError;
 /// What became of a step, as far as the journal says it.
 pub(crate) enum Done {
     Completed(Ended),
-    /// It failed, and this record says so.
-    Failed(StepFailure, EventId),
+    /// It failed, and this record says so, and whether the body had been told to end.
+    Failed {
+        failure: StepFailure,
+        record: EventId,
+        cancelled: bool,
+    },
 }
 
 impl RunContext {
@@ -69,7 +73,7 @@ impl RunContext {
     ) -> Result<Signal, StepFailure> {
         match self.run_step(&step.into(), body)? {
             Done::Completed(ended) => Ok(ended.signal),
-            Done::Failed(failure, _) => Err(failure),
+            Done::Failed { failure, .. } => Err(failure),
         }
     }
 
@@ -81,7 +85,9 @@ impl RunContext {
     ) -> Result<Done, StepFailure> {
         let attempt = match begin(self, step)? {
             Begun::Complete(ended) => return Ok(Done::Completed(ended)),
-            Begun::Failed(failure, record) => return Ok(Done::Failed(failure, record)),
+            Begun::Failed(failure, record) => {
+                return Ok(Done::Failed { failure, record, cancelled: false });
+            }
             Begun::Attempt(attempt) => *attempt,
         };
         let context = StepContext::new(self, attempt, step.cancel());
@@ -101,9 +107,11 @@ impl RunContext {
                 drop(ending);
                 let message = panic_message(panic.as_ref());
                 let error = vec![format!("panicked: {message}")];
-                let record = self.record(&attempt, error, step.cancel().is_cancelled())?;
+                let cancelled = step.cancel().is_cancelled();
+                let record = self.record(&attempt, error, cancelled)?;
                 let (step, attempt) = (attempt.step.clone(), attempt.number());
-                Ok(Done::Failed(StepFailure::Panicked { step, attempt, message }, record))
+                let failure = StepFailure::Panicked { step, attempt, message };
+                Ok(Done::Failed { failure, record, cancelled })
             }
         }
     }
@@ -148,7 +156,8 @@ impl RunContext {
     ) -> Result<Done, StepFailure> {
         let record = self.record(attempt, chain(error.as_ref()), cancelled)?;
         let (step, attempt) = (attempt.step.clone(), attempt.number());
-        Ok(Done::Failed(StepFailure::Failed { step, attempt, source: error }, record))
+        let failure = StepFailure::Failed { step, attempt, source: error };
+        Ok(Done::Failed { failure, record, cancelled })
     }
 
     fn record(

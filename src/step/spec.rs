@@ -193,7 +193,12 @@ impl Step {
         &self.inputs
     }
 
-    /// The turn, where somebody counts them.
+    /// The turn that was asked for.
+    pub(super) fn asked_turn(&self) -> Option<u64> {
+        self.turn
+    }
+
+    /// The turn, where somebody counts them: an item is for one.
     pub(super) fn counted_turn(&self) -> Option<u64> {
         self.turn.or(self.item.as_ref().map(|_| 1))
     }

@@ -29,7 +29,8 @@ impl Turn {
     ) -> Result<Self, StepFailure> {
         let refused = |source| StepFailure::Journal { step: name.clone(), source };
         let last = LastAttempt::read(locked, name).map_err(refused)?;
-        let wanted = match (step.counted_turn(), &last) {
+        let asked = step.asked_turn();
+        let wanted = match (asked, &last) {
             (Some(turn), _) => turn,
             // Who does not count asks for the last turn, if it may be followed by another.
             (None, Some(last)) if step.skips_unchanged() => last.turn,
@@ -39,7 +40,8 @@ impl Turn {
             None if wanted == 1 => Ok(Self::New(1, None)),
             None => Err(1),
             Some(last) => match &last.progress {
-                _ if wanted == 0 => Err(1),
+                Progress::Completed(_) if wanted == 0 => Err(last.turn.saturating_add(1)),
+                _ if wanted == 0 => Err(last.turn),
                 _ if wanted < last.turn => {
                     let ended = earlier(locked, name, wanted).map_err(refused)?;
                     ended.map(|ended| Self::Complete(wanted, ended)).ok_or(wanted)
@@ -52,9 +54,7 @@ impl Turn {
                     Some(next) if wanted == next => Ok(Self::New(next, Some(last))),
                     next => Err(next.unwrap_or(last.turn)),
                 },
-                Progress::Completed(_)
-                    if step.skips_unchanged() && step.counted_turn().is_none() =>
-                {
+                Progress::Completed(_) if step.skips_unchanged() && asked.is_none() => {
                     Ok(Self::UnlessUnchanged(last))
                 }
                 Progress::Completed(_) => {

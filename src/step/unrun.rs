@@ -35,25 +35,12 @@ impl NewAttempt<'_, '_> {
         before: &LastAttempt,
     ) -> Result<Option<Same>, JournalError> {
         let Progress::Completed(completed) = &before.progress else { return Ok(None) };
-        let declared = payload.inputs.iter().map(|input| &input.path);
-        let read = completed.inputs.iter().map(|input| &input.path);
-        if completed.config != payload.config_digest()
-            || (!payload.inputs.is_empty() && !declared.eq(read))
-        {
+        if completed.config != payload.config_digest() || !self.is_for_the_same(completed.turn)? {
             return Ok(None);
         }
-        let item = recorded_item(self.locked, self.name, completed.turn)?;
-        let text = |item: &Option<Box<RawValue>>| item.as_deref().map(|item| item.get().to_owned());
-        if !json::same_value(text(&item).as_deref(), text(&self.item).as_deref()) {
+        let Some(inputs) = self.read_again(&payload.inputs, &completed.inputs)? else {
             return Ok(None);
-        }
-        let mut inputs = Vec::with_capacity(completed.inputs.len());
-        for input in &completed.inputs {
-            if digest_on_disk(self.locked.dir(), &input.path)? != input.digest {
-                return Ok(None);
-            }
-            inputs.push(input.clone().versioned(self.locked)?);
-        }
+        };
         for output in &completed.outputs {
             let journaled = Last::read(self.locked, &output.path)?.and_then(|last| last.digest);
             let there = digest_on_disk(self.locked.dir(), &output.path)?;
@@ -62,6 +49,34 @@ impl NewAttempt<'_, '_> {
             }
         }
         Ok(Some(Same { completed: completed.clone(), inputs }))
+    }
+
+    fn is_for_the_same(&mut self, turn: u64) -> Result<bool, JournalError> {
+        let item = recorded_item(self.locked, self.name, turn)?;
+        let text = |item: &Option<Box<RawValue>>| item.as_deref().map(|item| item.get().to_owned());
+        Ok(json::same_value(text(&item).as_deref(), text(&self.item).as_deref()))
+    }
+
+    /// What was read before, with the versions of today, if it would be read again: what was declared has been
+    /// looked at by now.
+    fn read_again(
+        &mut self,
+        declared: &[Input],
+        read: &[Input],
+    ) -> Result<Option<Vec<Input>>, JournalError> {
+        if !declared.is_empty() {
+            let is_same = |(a, b): (&Input, &Input)| (&a.path, a.digest) == (&b.path, b.digest);
+            let are_same = declared.len() == read.len() && declared.iter().zip(read).all(is_same);
+            return Ok(are_same.then(|| declared.to_vec()));
+        }
+        let mut inputs = Vec::with_capacity(read.len());
+        for input in read {
+            if digest_on_disk(self.locked.dir(), &input.path)? != input.digest {
+                return Ok(None);
+            }
+            inputs.push(input.clone().versioned(self.locked)?);
+        }
+        Ok(Some(inputs))
     }
 
     /// Records that the turn is complete, as the one before; durable. A crash between its two records leaves

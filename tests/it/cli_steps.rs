@@ -68,10 +68,21 @@ fn exit_codes_are_mapped_and_a_time_is_kept() {
     "#);
 }
 
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
+    u64::from_str_radix(mask.trim(), 16).unwrap() & 1 != 0
+}
+
 #[test]
 fn a_signal_to_the_tool_ends_the_program_and_is_told_the_journal() {
     let shell = Shell::in_run();
-    for (signal, name) in [("-INT", "a"), ("-TERM", "b"), ("-HUP", "c")] {
+    let mut signals = vec![("-INT", "a"), ("-TERM", "b"), ("-HUP", "c")];
+    if ignores_hangups() {
+        println!("skipped for SIGHUP: it is ignored here, as `nohup` has it");
+        signals.pop();
+    }
+    for (signal, name) in &signals {
         let script = format!("echo $$ > '{}'; sleep 60", shell.path(name).display());
         let mut command = shell.command(&["step", "run", name, "--", "sh", "-c", &script]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -80,7 +91,7 @@ fn a_signal_to_the_tool_ends_the_program_and_is_told_the_journal() {
         let pid = || std::fs::read_to_string(shell.path(name)).unwrap_or_default();
         wait_for(|| pid().ends_with('\n'));
         let id = tool.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([*signal, &id]).status().unwrap().success());
         let answer = Answer::of(tool.wait_with_output().unwrap());
         assert!(from.elapsed() < Duration::from_secs(15), "{:?}", from.elapsed());
         let wanted =
@@ -90,7 +101,7 @@ fn a_signal_to_the_tool_ends_the_program_and_is_told_the_journal() {
         assert!(!gone.status.success(), "the program lives on");
     }
     let failed = shell.jsonl(&["event", "log", "--type", "step_failed"]);
-    assert_eq!(failed.len(), 3);
+    assert_eq!(failed.len(), signals.len());
     assert!(failed.iter().all(|record| record["payload"]["error"] == json!(["sh was cancelled"])));
     assert_eq!(shell.json(&["run", "show"])["steps_open"], json!([]));
 }

@@ -830,3 +830,105 @@ fn a_node_that_goes_around_is_skipped_where_nothing_is_new() {
     assert_eq!(same, [json!(null), json!(1), json!(null), json!(3)]);
     assert_eq!(ctx.artifacts().read(OUT).unwrap(), 2);
 }
+
+struct Phased(RunStatus);
+
+impl Node for Phased {
+    fn run(&self, _: &StepContext) -> StepResult {
+        Ok("y".into())
+    }
+
+    fn phase(&self) -> RunStatus {
+        self.0
+    }
+}
+
+#[test]
+fn who_waits_while_another_ends_the_run_is_told_how() {
+    let (_test, ctx) = begin();
+    let gate = Arc::new(AtomicU64::new(0));
+    let cancel = Cancel::new();
+    let (g, c) = (gate.clone(), cancel.clone());
+    let flow = Flow::new("f")
+        .node("a", move |_: &StepContext| {
+            g.store(1, Ordering::SeqCst);
+            while g.load(Ordering::SeqCst) < 2 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(60));
+            c.cancel();
+            Ok("x".into())
+        })
+        .on("x", "b")
+        .node("b", Phased(RunStatus::Verifying))
+        .on("y", Outcome::Success)
+        .build()
+        .unwrap();
+    std::thread::scope(|s| {
+        let one = s.spawn(|| flow.runner(&ctx).cancelled_by(&cancel).run());
+        while gate.load(Ordering::SeqCst) < 1 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        gate.store(2, Ordering::SeqCst);
+        let two = flow.run(&ctx);
+        let one = one.join().unwrap();
+        assert_eq!(one.unwrap(), Outcome::Failed);
+        assert_eq!(two.unwrap(), Outcome::Failed);
+    });
+}
+
+#[test]
+fn a_later_turn_that_fails_by_hand_is_not_the_flow_s() {
+    let (_test, ctx) = begin();
+    let stop = Cancel::new();
+    let s1 = stop.clone();
+    let flow = Flow::new("f")
+        .node("a", move |_: &StepContext| {
+            s1.cancel();
+            Ok("ok".into())
+        })
+        .on("ok", "b")
+        .on_failure(Completion::failure().because("a failed"))
+        .node("b", |_: &StepContext| Ok("y".into()))
+        .on("y", Outcome::Success)
+        .build()
+        .unwrap();
+    assert!(matches!(flow.runner(&ctx).stopped_by(&stop).run(), Err(FlowError::Stopped { .. })));
+    let lease = ctx.task().unwrap().claim("me", Duration::from_secs(60)).unwrap();
+    let mine = lease.task().open_or_start_run("RUN-1").unwrap();
+    assert!(mine.step(Step::new("a").turn(2), |_| Err(StepError::message("by hand"))).is_err());
+    lease.release().unwrap();
+    let ended = flow.run(&ctx);
+    assert_eq!(ended.unwrap(), Outcome::Success, "{:?}", reason(&ctx));
+}
+
+#[test]
+fn a_later_turn_by_hand_does_not_route_the_one_before() {
+    let (_test, ctx) = begin();
+    let stop = Cancel::new();
+    let s1 = stop.clone();
+    let n = Arc::new(AtomicU64::new(0));
+    let n2 = n.clone();
+    let flow = Flow::new("f")
+        .node("a", move |s: &StepContext| {
+            s1.cancel();
+            Ok(if s.turn() == 1 { "weak" } else { "good" }.into())
+        })
+        .on("weak", "b")
+        .on("good", Outcome::Success)
+        .node("b", move |_: &StepContext| {
+            n2.fetch_add(1, Ordering::SeqCst);
+            Ok("y".into())
+        })
+        .again("y", "a", 3)
+        .on("y", Outcome::Failed)
+        .build()
+        .unwrap();
+    assert!(matches!(flow.runner(&ctx).stopped_by(&stop).run(), Err(FlowError::Stopped { .. })));
+    let lease = ctx.task().unwrap().claim("me", Duration::from_secs(60)).unwrap();
+    let mine = lease.task().open_or_start_run("RUN-1").unwrap();
+    mine.step(Step::new("a").turn(2), |_| Ok("good".into())).unwrap();
+    lease.release().unwrap();
+    flow.run(&ctx).unwrap();
+    assert_eq!(n.load(Ordering::SeqCst), 1, "b was skipped");
+}

@@ -109,7 +109,7 @@ fn a_page_says_what_the_run_is() {
     "journal":{"records":10,
     "bytes":5065,
     "last_seq":10,
-    "hash":"blake3:61770450f45afa9d97ef1da775574f38380ba70814e69712a2fc3a74c47e626c"},
+    "hash":"blake3:4cc8d1e4dceba03227860a19af4156aca2b83ffadd68d5dfc18ac68f247deda2"},
     "artifacts":[{"path":"a.txt",
     "digest":"blake3:cd85637651ec7a557bddd61c5ddd1df21ad8bbbaf6c3c098482b3ed1c1014964",
     "size":6,
@@ -128,8 +128,8 @@ fn a_page_says_what_the_run_is() {
     "version":0,
     "seq":2}],
     "artifacts_root":"blake3:3ba56e861979db36a47292cedbd0711148d257952b95ab2c9a9f6a37777dd813",
-    "root":"blake3:79c4b9ef334b73087853d70d2664121683ec35ee69eb6e2efcb316dd49aa9968",
-    "hash":"d6dba62bdf77fe4119dd4982435dc3c122c7bcb75344c986586c0577ed82cef8"}
+    "root":"blake3:306c7e78df1f1ba261c99ff9029d1d33ebf19b449e4541b9692e26ff21559ff9",
+    "hash":"60adf70f6c3d90e6487b8ba3175aac27af2e806ba83959187312d9ba03c74986"}
     "#);
 
     let manifest = Manifest::read(&ctx).unwrap().unwrap();
