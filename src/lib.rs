@@ -44,6 +44,7 @@
 //! | --- | --- |
 //! | make or find a workspace, a task, a run | [`Workspace`], [`Task`]; in a child process [`RunContext::from_env`] |
 //! | do a piece of work once | [`RunContext::step`], [`Step`], [`StepContext`] |
+//! | count the turns of a loop; do again only what changed | [`Step::turn`], [`Step::item`]; [`Step::skip_if_unchanged`] |
 //! | do it by a program that is there already | [`Program`], [`Node`] |
 //! | plan, execute and verify with code that exists | [`Planner`], [`Executor`], [`Verifier`], [`gate`] |
 //! | run a graph of nodes, and go on after a crash | [`Flow`], [`FlowRunner`] |
