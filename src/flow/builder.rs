@@ -36,7 +36,8 @@ impl FlowBuilder {
     }
 
     /// Adds a node, by its name or as a [`Step`] with configuration and inputs. The first one is where the
-    /// flow starts.
+    /// flow starts. The steps of a flow are the flow's: one that somebody else completed before the flow comes
+    /// to it is not run again, its signal counts, and the edge that led there is not counted.
     pub fn node(mut self, step: impl Into<Step>, node: impl Node + 'static) -> Self {
         self.last = Last::Bad;
         match definition(&step.into(), &node) {

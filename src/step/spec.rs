@@ -111,10 +111,9 @@ impl Step {
         self
     }
 
-    /// Does what is complete again only if something changed: where the turn before completed with the same
-    /// configuration and for the same item, each artifact that it read has the same digest still, and what it staged
-    /// is in place,
-    /// it is not. A [`turn`](Step::turn) that was asked for is then recorded as complete, with the signal of that
+    /// Does what is complete again only if something changed. Nothing did where the turn before completed with the
+    /// same configuration and for the same item, each artifact that it read has the same digest still, and what it
+    /// staged is in place. A [`turn`](Step::turn) that was asked for is then recorded as complete, with the signal of that
     /// one; without a turn, nothing is recorded, and otherwise the next turn is done. For work that is a function
     /// of its artifacts and its configuration alone.
     ///
