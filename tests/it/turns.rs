@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    Artifact, Digest, Event, Record, RunContext, Signal, Step, StepContext, StepError, StepFailure,
-    StepResult,
+    Artifact, ArtifactName, Digest, Event, Record, RunContext, Signal, Step, StepContext,
+    StepError, StepFailure, StepResult,
 };
 use serde_json::{Value, json};
 
@@ -678,4 +678,24 @@ fn an_item_is_done_again_only_if_something_changed() {
     ctx.artifacts().write(IN, &2).unwrap();
     assert_eq!((run("a"), run("b"), run("b")), ("a 2".into(), "b 2".into(), "b 2".into()));
     assert_eq!(done.get(), 3);
+}
+
+#[test]
+fn an_end_that_is_too_large_for_a_line_reads_as_any() {
+    let (_test, ctx) = begin();
+    let long = ["a", "b", "c", "d"].map(|letter| letter.repeat(240)).join("/");
+    ctx.step("work", |s| {
+        // What it looks for and does not find is an input as well.
+        for number in 0..80 {
+            assert!(s.read_bytes(ArtifactName::new(format!("{long}/{number}"))?).is_err());
+        }
+        s.write(OUT, &1)?;
+        Ok("done".into())
+    })
+    .unwrap();
+    let end = records(&ctx).into_iter().find(|r| r.event_type() == "step_completed").unwrap();
+    assert!(end.payload_ref().is_some_and(|object| object.size > 64 << 10));
+    assert_eq!(ctx.step("work", never).unwrap(), "done");
+    assert_eq!(ctx.step(Step::new("work").turn(2).skip_if_unchanged(), never).unwrap(), "done");
+    assert_eq!(ctx.signal("work").unwrap().unwrap(), "done");
 }

@@ -1,6 +1,8 @@
 //! Steps.
 
-use runjournal::{ArtifactName, Event, Signal, StepContext, StepError, StepFailure, StepResult};
+use runjournal::{
+    ArtifactName, Event, Signal, Step, StepContext, StepError, StepFailure, StepResult,
+};
 
 use super::{Operation, Seen, plain};
 use crate::{Acks, Outcome, Place, Violation, ensure};
@@ -57,18 +59,18 @@ fn step(place: &Place, acks: &mut Acks) -> Outcome {
     Ok(())
 }
 
-/// A step whose end has a payload that is too large for a line.
+/// A step whose start has a payload that is too large for a line.
 fn saying_much(place: &Place, acks: &mut Acks) -> Outcome {
     let ctx = place.ctx()?;
-    let much = "much ".repeat(20_000);
+    let much = Step::new("work").config(&"much ".repeat(20_000));
     place.begin();
-    let signal = ctx.step("work", |step| -> StepResult {
+    let signal = ctx.step(much, |step| -> StepResult {
         step.write_bytes(ArtifactName::new("out/one.txt")?, b"by attempt")?;
         step.write_bytes(ArtifactName::new("two.txt")?, b"by attempt")?;
         step.append(Event::new("noted"))?;
-        Ok(Signal::new(much.as_str()))
+        Ok(Signal::new("done"))
     })?;
-    ensure(signal == much.as_str(), || "the step signalled something else".into())?;
+    ensure(signal == "done", || format!("the step signalled {signal}"))?;
     acks.tell("step work")?;
     place.end();
     Ok(())

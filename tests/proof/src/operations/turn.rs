@@ -31,8 +31,8 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "step_turn_unchanged",
-        prepare: |place, acks| turn(place, acks, 1),
-        operate: unchanged,
+        prepare: |place, acks| unchanged(place, acks, 1),
+        operate: |place, acks| unchanged(place, acks, 2),
         holds: whole_turns,
         done: |seen| complete(seen, 2),
         ..plain()
@@ -58,18 +58,20 @@ fn turn(place: &Place, acks: &mut Acks, turn: u64) -> Outcome {
     Ok(())
 }
 
-fn unchanged(place: &Place, acks: &mut Acks) -> Outcome {
+/// A turn that has something new only if it is the first.
+fn unchanged(place: &Place, acks: &mut Acks, turn: u64) -> Outcome {
     let ctx = place.ctx()?;
     place.begin();
-    let step = Step::new("work").turn(2).item(&2).skip_if_unchanged();
+    let step = Step::new("work").turn(turn).skip_if_unchanged();
     let mut ran = false;
     let signal = ctx.step(step, |step| {
         ran = true;
         stage(step)
     })?;
     ensure(signal == "done", || format!("the turn signalled {signal}"))?;
-    ensure(!ran || place.again(), || "it was done though nothing is new".into())?;
-    acks.tell("turn 2 work")?;
+    let is_new = turn == 1 || place.again();
+    ensure(!ran || is_new, || "it was done though nothing is new".into())?;
+    acks.tell(&format!("turn {turn} work"))?;
     place.end();
     Ok(())
 }
