@@ -1,12 +1,11 @@
 //! Which turn of a step is to be done: each is done once, one after the other.
 
-use super::history::{Ended, Iteration, LastAttempt, Progress, Started, end_key, turn_key};
-use super::{Step, StepFailure};
 use serde_json::value::RawValue;
 
+use super::history::{Ended, Iteration, LastAttempt, Progress, Started, end_key, turn_key};
+use super::{Step, StepFailure};
 use crate::id::StepName;
-use crate::journal::JournalError;
-use crate::journal::LockedLog;
+use crate::journal::{JournalError, LockedLog};
 use crate::json;
 
 /// What stands of the turn that is asked for.
@@ -63,12 +62,7 @@ impl Turn {
                 }
             },
         };
-        let found = found.map_err(|next| StepFailure::TurnOutOfOrder {
-            step: name.clone(),
-            turn: wanted,
-            next,
-        })?;
-        Ok(found)
+        found.map_err(|next| StepFailure::TurnOutOfOrder { step: name.clone(), turn: wanted, next })
     }
 }
 
@@ -97,11 +91,15 @@ pub(super) fn item_of(
 ) -> Result<Option<Box<RawValue>>, StepFailure> {
     let refused = |source| StepFailure::Journal { step: name.clone(), source };
     let recorded = recorded_item(locked, name, turn).map_err(refused)?;
-    let text = |item: &Option<Box<RawValue>>| item.as_deref().map(|item| item.get().to_owned());
-    if given.is_some() && !json::same_value(text(&recorded).as_deref(), text(&given).as_deref()) {
+    if given.is_some() && !is_same(recorded.as_deref(), given.as_deref()) {
         return Err(StepFailure::OtherItem { step: name.clone(), turn });
     }
     Ok(recorded)
+}
+
+/// True if both items are the same value, or none.
+pub(super) fn is_same(a: Option<&RawValue>, b: Option<&RawValue>) -> bool {
+    json::same_value(a.map(RawValue::get), b.map(RawValue::get))
 }
 
 /// What the journal says that a turn is for.

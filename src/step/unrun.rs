@@ -1,17 +1,15 @@
 //! Attempts that begin and end at once, without a body: nothing has changed, or an input is missing.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::StepFailure;
 use super::begin::NewAttempt;
 use super::ending::end_event;
 use super::history::{Completed, Ended, Failed, Input, LastAttempt, Progress, Started};
-use super::turn::recorded_item;
+use super::turn::{is_same, recorded_item};
 use crate::artifact::{Last, digest_on_disk};
 use crate::id::EventId;
 use crate::journal::{JournalError, types};
-use crate::json;
 
 /// What an attempt would do that was done before.
 pub(super) struct Same {
@@ -35,7 +33,10 @@ impl NewAttempt<'_, '_> {
         before: &LastAttempt,
     ) -> Result<Option<Same>, JournalError> {
         let Progress::Completed(completed) = &before.progress else { return Ok(None) };
-        if completed.config != payload.config_digest() || !self.is_for_the_same(completed.turn)? {
+        let item = recorded_item(self.locked, self.name, completed.turn)?;
+        if completed.config != payload.config_digest()
+            || !is_same(item.as_deref(), self.item.as_deref())
+        {
             return Ok(None);
         }
         let Some(inputs) = self.read_again(&payload.inputs, &completed.inputs)? else {
@@ -51,12 +52,6 @@ impl NewAttempt<'_, '_> {
         Ok(Some(Same { completed: completed.clone(), inputs }))
     }
 
-    fn is_for_the_same(&mut self, turn: u64) -> Result<bool, JournalError> {
-        let item = recorded_item(self.locked, self.name, turn)?;
-        let text = |item: &Option<Box<RawValue>>| item.as_deref().map(|item| item.get().to_owned());
-        Ok(json::same_value(text(&item).as_deref(), text(&self.item).as_deref()))
-    }
-
     /// What was read before, with the versions of today, if it would be read again: what was declared has been
     /// looked at by now.
     fn read_again(
@@ -65,8 +60,8 @@ impl NewAttempt<'_, '_> {
         read: &[Input],
     ) -> Result<Option<Vec<Input>>, JournalError> {
         if !declared.is_empty() {
-            let is_same = |(a, b): (&Input, &Input)| (&a.path, a.digest) == (&b.path, b.digest);
-            let are_same = declared.len() == read.len() && declared.iter().zip(read).all(is_same);
+            let what = |input: &'_ Input| (input.path.clone(), input.digest);
+            let are_same = declared.iter().map(what).eq(read.iter().map(what));
             return Ok(are_same.then(|| declared.to_vec()));
         }
         let mut inputs = Vec::with_capacity(read.len());

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use runjournal::testing::TestWorkspace;
 use runjournal::{
     Artifact, Cancel, Completion, Event, Flow, FlowDefinition, FlowError, Node, Outcome, Record,
     Retry, RunContext, RunStatus, Signal, Step, StepContext, StepError, StepFailure, StepResult,
@@ -13,24 +12,12 @@ use runjournal::{
 };
 use serde_json::{Value, json};
 
-use crate::turns::cut;
+use crate::turns::{begin, cut, records};
 
 const IN: Artifact<u32> = Artifact::json("in.json");
 const OUT: Artifact<u32> = Artifact::json("out.json");
 const REPORT: Artifact<Value> = Artifact::json("report.json");
 const DAY: i64 = 86_400_000_000;
-
-fn begin() -> (TestWorkspace, RunContext) {
-    let test = TestWorkspace::new().unwrap();
-    let ctx = test.start_run("RUN-1").unwrap();
-    (test, ctx)
-}
-
-fn records(ctx: &RunContext) -> Vec<Record> {
-    let (records, findings) = ctx.events().unwrap().read_all().unwrap();
-    assert_eq!(findings, []);
-    records
-}
 
 fn of_type(ctx: &RunContext, event_type: &str) -> Vec<Record> {
     records(ctx).into_iter().filter(|record| record.event_type() == event_type).collect()

@@ -16,13 +16,13 @@ const IN: Artifact<u32> = Artifact::json("in.json");
 const OTHER: Artifact<u32> = Artifact::json("other.json");
 const OUT: Artifact<u32> = Artifact::json("out.json");
 
-fn begin() -> (TestWorkspace, RunContext) {
+pub(crate) fn begin() -> (TestWorkspace, RunContext) {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     (test, ctx)
 }
 
-fn records(ctx: &RunContext) -> Vec<Record> {
+pub(crate) fn records(ctx: &RunContext) -> Vec<Record> {
     let (records, findings) = ctx.events().unwrap().read_all().unwrap();
     assert_eq!(findings, []);
     records
