@@ -28,8 +28,15 @@ pub enum Code {
     Garbage,
     /// Bytes of a journal that do not count and that no killed writer can have left.
     JournalDamaged,
+    /// A record of a journal that does not follow the one before it: something between them was changed,
+    /// removed, added or moved.
+    BrokenChain,
     /// The journal ends in a record, or a batch, that was not written to its end.
     TornTail,
+    /// Records are missing between two that count.
+    SequenceGap,
+    /// Within a stream, versions are missing or come twice.
+    VersionGap,
     /// A committed artifact was not put in place, because the file there is not the one it replaces.
     CommitNotApplied,
     /// A staged file no longer has the digest that its record names.
@@ -40,14 +47,35 @@ pub enum Code {
     ArtifactChanged,
     /// Under `artifacts/` something stands that no record put there.
     ArtifactUnjournaled,
-    /// A journal does not reach the record that a manifest knows, or has another in its place.
+    /// An object that a record or a checkpoint names is not there.
+    ObjectMissing,
+    /// An object does not have the digest that is its name, or not the size that its record says.
+    ObjectChanged,
+    /// A checkpoint that its record names is not there.
+    CheckpointMissing,
+    /// A checkpoint is not what its record names.
+    CheckpointDamaged,
+    /// A checkpoint that no record names: a crash left it.
+    CheckpointUnrecorded,
+    /// A manifest is not what was written, or does not say what the journal says.
+    ManifestDamaged,
+    /// A journal does not reach the record that a manifest, a checkpoint or a backup knows, or has another in
+    /// its place.
     JournalShorter,
+    /// The cache beside a journal knows more of it than is there.
+    HeadAhead,
     /// A genesis file is not what was written.
     GenesisDamaged,
     /// A task or a run stands, and its journal does not.
     JournalMissing,
     /// Something could not be read.
     Unreadable,
+    /// Newer code wrote it: it is read as far as this code understands it.
+    NewerFormat,
+    /// Names that differ by the case of letters alone: a file system that ignores case keeps one of them.
+    CaseCollision,
+    /// A symbolic link, a pipe or a device stands where only files and directories belong.
+    SymbolicLink,
     /// The ids in a genesis file are not those of its place.
     IdentityDiffers,
     /// The name of a directory that holds a task or a run breaks the rule of ids.
@@ -60,6 +88,12 @@ pub enum Code {
     OrphanedRun,
     /// A run that its task's journal knows, and that is not there.
     UnbornRun,
+    /// A run that ended more than once, or went on after its end.
+    TerminalTwice,
+    /// An event that says it was caused by one that no journal of the workspace has.
+    CausationNowhere,
+    /// Turns of checkpoints, or of a step, that do not come in the order 1, 2, 3.
+    TurnOutOfSequence,
     /// An attempt of a step that ended and was never started.
     StepWithoutStart,
     /// An attempt of a step that started more than once.
@@ -68,6 +102,8 @@ pub enum Code {
     DuplicateTurn,
     /// An event stopped a projector of the index.
     ProjectionStopped,
+    /// The index does not say what the tree says.
+    IndexDrift,
 }
 
 impl Code {
@@ -75,14 +111,30 @@ impl Code {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Code::Garbage | Code::UnbornRun => Severity::Note,
+            Code::Garbage | Code::UnbornRun | Code::CheckpointUnrecorded => Severity::Note,
             Code::TornTail
+            | Code::ManifestDamaged
+            | Code::HeadAhead
+            | Code::NewerFormat
+            | Code::CaseCollision
+            | Code::SymbolicLink
+            | Code::CausationNowhere
+            | Code::IndexDrift
             | Code::ArtifactUnjournaled
             | Code::IdentityDiffers
             | Code::BadId
             | Code::DoneWithoutSuccess
             | Code::OrphanedRun => Severity::Warning,
             Code::JournalDamaged
+            | Code::BrokenChain
+            | Code::SequenceGap
+            | Code::VersionGap
+            | Code::ObjectMissing
+            | Code::ObjectChanged
+            | Code::CheckpointMissing
+            | Code::CheckpointDamaged
+            | Code::TerminalTwice
+            | Code::TurnOutOfSequence
             | Code::CommitNotApplied
             | Code::StageDamaged
             | Code::ArtifactMissing
@@ -103,7 +155,7 @@ impl Code {
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
-            Code::JournalDamaged => {
+            Code::JournalDamaged | Code::BrokenChain => {
                 "restore these bytes from a backup; where nothing that counts follows them and the run is \
                  not complete, `runjournal repair --apply` closes them off so that appends go on"
             }
@@ -123,10 +175,37 @@ impl Code {
                 "move it out of `artifacts/`; or, if it is a file and the run is not complete, keep it with \
                  `runjournal artifact adopt`"
             }
+            Code::SequenceGap | Code::VersionGap => {
+                "restore the run from a backup that has the missing records"
+            }
+            Code::ObjectMissing | Code::ObjectChanged => {
+                "`runjournal repair` brings it back from a file with the same content, or from a backup"
+            }
+            Code::CheckpointMissing | Code::CheckpointDamaged => {
+                "`runjournal repair --apply` makes it again from the journal"
+            }
+            Code::CheckpointUnrecorded => "nothing: the next checkpoint of that turn replaces it",
+            Code::ManifestDamaged => "`runjournal repair --apply` makes it again from the journal",
             Code::JournalShorter => "restore the journal from a backup that reaches as far",
+            Code::HeadAhead => {
+                "nothing, after a power cut that took what was not durable: the next append makes the cache \
+                 again; otherwise compare the run with a backup"
+            }
             Code::GenesisDamaged => "restore it from a backup: it never changes, so any is good",
             Code::JournalMissing => "restore the journal from a backup",
             Code::Unreadable => "look at the disk, and at who may read it",
+            Code::NewerFormat => "use a newer runjournal",
+            Code::CaseCollision => {
+                "rename one of them before the tree goes to a disk that ignores case"
+            }
+            Code::SymbolicLink => "move it away: it is never followed",
+            Code::TerminalTwice => "look at the journal: no version of this library writes this",
+            Code::CausationNowhere => {
+                "nothing, if what caused it was pruned or lies elsewhere; otherwise restore what is missing"
+            }
+            Code::TurnOutOfSequence => {
+                "restore the journal from a backup: a record of it is missing"
+            }
             Code::IdentityDiffers => "nothing, if it was moved or copied there: the place holds",
             Code::BadId => "rename it: nothing finds it as it is",
             Code::StatusWithoutArtifacts => {
@@ -147,6 +226,7 @@ impl Code {
             Code::ProjectionStopped => {
                 "look at the event; a projector that takes it goes on from there at the next refresh"
             }
+            Code::IndexDrift => "`runjournal index rebuild`: the index is derived",
         }
     }
 }
@@ -156,16 +236,32 @@ impl fmt::Display for Code {
         f.pad(match self {
             Code::Garbage => "garbage",
             Code::JournalDamaged => "journal_damaged",
+            Code::BrokenChain => "broken_chain",
+            Code::SequenceGap => "sequence_gap",
+            Code::VersionGap => "version_gap",
             Code::TornTail => "torn_tail",
             Code::CommitNotApplied => "commit_not_applied",
             Code::StageDamaged => "stage_damaged",
             Code::ArtifactMissing => "artifact_missing",
             Code::ArtifactChanged => "artifact_changed",
             Code::ArtifactUnjournaled => "artifact_unjournaled",
+            Code::ObjectMissing => "object_missing",
+            Code::ObjectChanged => "object_changed",
+            Code::CheckpointMissing => "checkpoint_missing",
+            Code::CheckpointDamaged => "checkpoint_damaged",
+            Code::CheckpointUnrecorded => "checkpoint_unrecorded",
+            Code::ManifestDamaged => "manifest_damaged",
             Code::JournalShorter => "journal_shorter",
+            Code::HeadAhead => "head_ahead",
             Code::GenesisDamaged => "genesis_damaged",
             Code::JournalMissing => "journal_missing",
             Code::Unreadable => "unreadable",
+            Code::NewerFormat => "newer_format",
+            Code::CaseCollision => "case_collision",
+            Code::SymbolicLink => "symbolic_link",
+            Code::TerminalTwice => "terminal_twice",
+            Code::CausationNowhere => "causation_nowhere",
+            Code::TurnOutOfSequence => "turn_out_of_sequence",
             Code::IdentityDiffers => "identity_differs",
             Code::BadId => "bad_id",
             Code::StatusWithoutArtifacts => "status_without_artifacts",
@@ -176,6 +272,7 @@ impl fmt::Display for Code {
             Code::DuplicateStep => "duplicate_step",
             Code::DuplicateTurn => "duplicate_turn",
             Code::ProjectionStopped => "projection_stopped",
+            Code::IndexDrift => "index_drift",
         })
     }
 }

@@ -34,6 +34,15 @@ pub(crate) const FLOW: &str = ".flow";
 pub(crate) const INDEX: &str = ".index";
 pub(crate) const TMP: &str = ".tmp";
 pub(crate) const OBJECTS: &str = "objects";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// What a repair set aside, in a run, in a task or in the root.
+pub(crate) const QUARANTINE: &str = ".quarantine";
+/// Runs on their way out, in the root.
+pub(crate) const TRASH: &str = ".trash";
+/// Directories that a restore has not put in place yet, in the root.
+pub(crate) const RESTORING: &str = ".restoring";
+/// What the last verify of the whole workspace found, in the root; derived.
+pub(crate) const LAST_VERIFY: &str = ".last-verify.json";
 
 pub(crate) fn task_dir(root: &Utf8Path, task: &TaskId) -> Utf8PathBuf {
     root.join(task.as_str())
@@ -67,6 +76,11 @@ pub(crate) fn object_dir(digest: Digest) -> String {
 pub(crate) fn object(digest: Digest) -> String {
     let hex = digest.to_hex();
     format!("{OBJECTS}/{hex:.2}/{}", hex.get(2..).unwrap_or_default())
+}
+
+/// The checkpoint of a turn, relative to the run.
+pub(crate) fn checkpoint(turn: u64) -> String {
+    format!("{CHECKPOINTS}/{turn}.json")
 }
 
 /// A table of the head, within `journal/`.

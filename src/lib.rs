@@ -78,6 +78,7 @@
 //! | --- | --- |
 //! | `error` `clock` `id` `digest` `name` `finding` `layout` `json` `line` `status` | values, without I/O |
 //! | `io` | the only code that touches the file system |
+//! | `object` | content by its digest, in `objects/` |
 //! | `genesis` | `workspace.json`, `task.json`, `run.json` |
 //! | `journal` | records, the chain, and the one function that decides what counts |
 //! | `artifact` | files, with the journal as their write-ahead log |
@@ -88,6 +89,7 @@
 //! | `receipt` | [`RunContext::dispatch`]: commands that are decided once |
 //! | `work` | [`Queue`]: work that is put in once, claimed by one worker, completed once |
 //! | `session` `approval` | [`Session`]s with providers; [`Approval`]s: questions to people |
+//! | `checkpoint` | the artifacts of a run as they were at a turn |
 //! | `index` | the workspace's index: rebuild, refresh, verify, query (feature `sqlite`) |
 //! | `step` | [`RunContext::step`]: work that is done once |
 //! | `program` | [`Program`]: somebody else's executable as a node |
@@ -95,7 +97,12 @@
 //! | `contract` | [`Plan`] and reports; [`planner`], [`executor`], [`verifier`], [`gate`] as nodes |
 //! | `flow` | [`Flow`]: nodes and edges, run from where they stand |
 //! | `lineage` | [`Lineage`]: which step made what, from what |
-//! | `repair` | [`RepairPlan`]: what closes damage off |
+//! | `diff` | two turns, or two runs, held against each other |
+//! | `verify` | everything held against everything: findings |
+//! | `backup` | copies elsewhere, and what is put back from them |
+//! | `repair` | [`RepairPlan`]: what findings ask for; nothing is deleted |
+//! | `prune` | runs that are old enough to go, holds that keep them |
+//! | `health` | one page on the state of a workspace |
 //! | `testing` | a workspace for tests (feature `testing`) |
 //!
 //! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`, how to call
@@ -117,6 +124,8 @@ mod status;
 
 mod io;
 
+mod object;
+
 mod genesis;
 
 mod journal;
@@ -137,6 +146,8 @@ mod session;
 
 mod approval;
 
+mod checkpoint;
+
 #[cfg(feature = "sqlite")]
 pub mod index;
 
@@ -152,7 +163,17 @@ mod flow;
 
 mod lineage;
 
+mod diff;
+
+mod verify;
+
+mod backup;
+
 mod repair;
+
+mod prune;
+
+mod health;
 
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -5,6 +5,10 @@ pub(crate) const TASK_CHANGED: &str = "task_changed";
 pub(crate) const TASK_STATUS_CHANGED: &str = "task_status_changed";
 pub(crate) const TASK_REPAIRED: &str = "task_repaired";
 pub(crate) const RUN_STARTED: &str = "run_started";
+pub(crate) const HOLD_PLACED: &str = "hold_placed";
+pub(crate) const HOLD_LIFTED: &str = "hold_lifted";
+pub(crate) const RUN_PRUNED: &str = "run_pruned";
+pub(crate) const RUN_RESTORED: &str = "run_restored";
 pub(crate) const LEASE_CLAIMED: &str = "lease_claimed";
 pub(crate) const LEASE_RENEWED: &str = "lease_renewed";
 pub(crate) const LEASE_RELEASED: &str = "lease_released";
@@ -20,6 +24,7 @@ pub(crate) const STEP_FAILED: &str = "step_failed";
 pub(crate) const ARTIFACT_WRITTEN: &str = "artifact_written";
 pub(crate) const ARTIFACT_REMOVED: &str = "artifact_removed";
 pub(crate) const ARTIFACT_ADOPTED: &str = "artifact_adopted";
+pub(crate) const CHECKPOINT_CREATED: &str = "checkpoint_created";
 pub(crate) const COMMAND_REJECTED: &str = "command_rejected";
 pub(crate) const WORK_ENQUEUED: &str = "work_enqueued";
 pub(crate) const WORK_CLAIMED: &str = "work_claimed";
@@ -44,10 +49,10 @@ pub(crate) fn is_reserved(event_type: &str) -> bool {
             | LEASE_CLAIMED
             | LEASE_RENEWED
             | LEASE_RELEASED
-            | "hold_placed"
-            | "hold_lifted"
-            | "run_pruned"
-            | "run_restored"
+            | HOLD_PLACED
+            | HOLD_LIFTED
+            | RUN_PRUNED
+            | RUN_RESTORED
             | RUN_REPAIRED
             | LEASE_BOUND
             | RUN_STATUS_CHANGED
@@ -60,7 +65,7 @@ pub(crate) fn is_reserved(event_type: &str) -> bool {
             | ARTIFACT_WRITTEN
             | ARTIFACT_REMOVED
             | ARTIFACT_ADOPTED
-            | "checkpoint_created"
+            | CHECKPOINT_CREATED
             | COMMAND_REJECTED
             | WORK_ENQUEUED
             | WORK_CLAIMED

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::digest::Digest;
 use crate::index::{IndexedEvent, ProjectionError, Projector, Rows};
+use crate::journal::types;
 
 pub(super) struct Checkpoints;
 
@@ -25,7 +26,7 @@ impl Projector for Checkpoints {
 
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
-        if record.event_type() != "checkpoint_created" {
+        if record.event_type() != types::CHECKPOINT_CREATED {
             return Ok(());
         }
         let created: Created = event.payload()?;

@@ -1,0 +1,1 @@
+//! Backups: copies elsewhere, and what is put back from them.

@@ -1,0 +1,1 @@
+//! Checkpoints: the artifacts of a run as they were at a turn.

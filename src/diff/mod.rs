@@ -1,0 +1,1 @@
+//! Two turns, or two runs, held against each other.

@@ -1,0 +1,1 @@
+//! Health: one page on the state of a workspace.

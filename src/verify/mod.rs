@@ -1,0 +1,1 @@
+//! Verify: everything held against everything, by reading alone.
