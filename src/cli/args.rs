@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use runjournal::{ArtifactName, Digest, TaskId};
+use runjournal::TaskId;
 
 use super::approval::ApprovalVerb;
+use super::artifact::ArtifactVerb;
 use super::duration::duration;
 use super::flow::FlowVerb;
 use super::index_args::{IndexVerb, Query};
@@ -168,65 +169,6 @@ pub(crate) struct InJournal {
     /// The task's own journal instead of a run's
     #[arg(short, long, value_name = "TASK", conflicts_with = "run")]
     pub(crate) task: Option<TaskId>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ArtifactVerb {
-    /// Write an artifact, byte for byte
-    Put {
-        #[command(flatten)]
-        run: InRun,
-        /// Its name, such as reports/plan.json
-        name: ArtifactName,
-        /// Where its content is; `-`, or nothing: standard input
-        #[arg(default_value = "-", hide_default_value = true)]
-        file: Utf8PathBuf,
-        /// Only if there is no such artifact
-        #[arg(long)]
-        if_absent: bool,
-        /// Only if it has this digest now, as `blake3:HEX`
-        #[arg(long, value_name = "DIGEST", conflicts_with = "if_absent")]
-        if_digest: Option<Digest>,
-    },
-    /// Copy an artifact to a file, or to standard output
-    Get {
-        #[command(flatten)]
-        run: InRun,
-        /// Its name
-        name: ArtifactName,
-        /// Where to copy it; `-`, or nothing: standard output
-        #[arg(default_value = "-", hide_default_value = true)]
-        file: Utf8PathBuf,
-        /// Replace FILE where it exists
-        #[arg(long)]
-        force: bool,
-    },
-    /// Print an artifact to standard output
-    Cat {
-        #[command(flatten)]
-        run: InRun,
-        /// Its name
-        name: ArtifactName,
-    },
-    /// List the artifacts: on disk, and in the journal
-    List {
-        #[command(flatten)]
-        run: InRun,
-    },
-    /// Remove an artifact
-    Remove {
-        #[command(flatten)]
-        run: InRun,
-        /// Its name
-        name: ArtifactName,
-    },
-    /// Journal a file that something else put under artifacts/, as it is
-    Adopt {
-        #[command(flatten)]
-        run: InRun,
-        /// Its name
-        name: ArtifactName,
-    },
 }
 
 #[derive(Debug, Subcommand)]

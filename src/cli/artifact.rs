@@ -3,15 +3,75 @@
 use std::io::{self, Seek as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::Subcommand;
 use runjournal::{ArtifactEntry, ArtifactName, Digest, Expect, RunContext, Stored};
 use serde::Serialize;
 
-use super::args::ArtifactVerb;
+use super::args::InRun;
 use super::error::CliError;
 use super::exit::Exit;
 use super::file;
 use super::locate::{Locator, in_full};
 use super::output::{Output, hint};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArtifactVerb {
+    /// Write an artifact, byte for byte
+    Put {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name, such as reports/plan.json
+        name: ArtifactName,
+        /// Where its content is; `-`, or nothing: standard input
+        #[arg(default_value = "-", hide_default_value = true)]
+        file: Utf8PathBuf,
+        /// Only if there is no such artifact
+        #[arg(long)]
+        if_absent: bool,
+        /// Only if it has this digest now, as `blake3:HEX`
+        #[arg(long, value_name = "DIGEST", conflicts_with = "if_absent")]
+        if_digest: Option<Digest>,
+    },
+    /// Copy an artifact to a file, or to standard output
+    Get {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name
+        name: ArtifactName,
+        /// Where to copy it; `-`, or nothing: standard output
+        #[arg(default_value = "-", hide_default_value = true)]
+        file: Utf8PathBuf,
+        /// Replace FILE where it exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print an artifact to standard output
+    Cat {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name
+        name: ArtifactName,
+    },
+    /// List the artifacts: on disk, and in the journal
+    List {
+        #[command(flatten)]
+        run: InRun,
+    },
+    /// Remove an artifact
+    Remove {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name
+        name: ArtifactName,
+    },
+    /// Journal a file that something else put under artifacts/, as it is
+    Adopt {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name
+        name: ArtifactName,
+    },
+}
 
 pub(crate) fn artifact(
     at: &Locator,
