@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use runjournal::TaskId;
+use runjournal::{ArtifactName, TaskId};
 
 use super::approval::ApprovalVerb;
 use super::artifact::ArtifactVerb;
