@@ -222,10 +222,11 @@ pub use name::{ArtifactName, NameError};
 pub use node::Node;
 pub use program::{Program, ProgramError, StderrTail};
 pub use receipt::{Command, CommandError, CommandOutcome, Commands, Receipt, Rejection};
-pub use repair::RepairPlan;
+pub use repair::{Left, Means, Mend, NotMended, Origin, Repair, RepairError, RepairPlan, Repaired};
 pub use session::{Session, SessionError, SessionState, SessionStatus};
 pub use status::{Outcome, RunStatus, TaskStatus};
 pub use step::{Cancel, Signal, Step, StepContext, StepError, StepFailure, StepResult};
+pub use verify::{ReadData, Verified, Verify, VerifyError};
 pub use work::{Claim, ClaimRef, Queue, Work, WorkError, WorkItem, WorkState};
 pub use workspace::{
     Completion, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport, Workspace,

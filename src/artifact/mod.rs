@@ -13,6 +13,7 @@ mod checks;
 mod commit;
 mod error;
 mod handle;
+mod mend;
 mod reader;
 mod stage;
 mod store;

@@ -15,6 +15,7 @@ use super::lease::LeaseVerb;
 use super::lineage::LineageVerb;
 use super::queue::QueueVerb;
 use super::receipt::ReceiptVerb;
+use super::repair::RepairArgs;
 use super::run::RunVerb;
 use super::session::SessionVerb;
 
@@ -119,12 +120,8 @@ pub(crate) enum Verb {
     Index(IndexVerb),
     /// Ask the index: runs, artifacts, events, findings, SQL
     Query(Query),
-    /// Show the damaged ends of journals, which stop appends, and close them off
-    Repair {
-        /// Do it; otherwise the plan is shown and nothing is changed
-        #[arg(long)]
-        apply: bool,
-    },
+    /// Show what is damaged and can be mended, and mend it: nothing is deleted
+    Repair(RepairArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -54,6 +54,6 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Lineage(verb) => lineage::lineage(&at, verb, output),
         Verb::Index(verb) => index::index(&at, verb, output),
         Verb::Query(asked) => query::query(&at, asked, output),
-        Verb::Repair { apply } => repair::repair(&at, apply, output),
+        Verb::Repair(args) => repair::repair(&at, args, output),
     }
 }

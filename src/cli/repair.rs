@@ -1,183 +1,127 @@
-//! `repair`: closes damage at the end of journals off, so that appends go on.
+//! `repair`: shows what verify's findings ask for, and does it.
 
-use runjournal::{Code, Finding, RepairPlan, Run, Task, Workspace};
+use camino::Utf8PathBuf;
+use clap::Args;
+use runjournal::{Finding, Left, Means, Mend, NotMended, Repair, RepairPlan, Severity};
 use serde::Serialize;
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::locate::Locator;
+use super::locate::{Locator, Scope};
 use super::output::{Output, count};
 
-/// A journal with a damaged end, and what was done about it.
-#[derive(Serialize)]
-struct Mended {
-    journal: String,
-    damage: Vec<Finding>,
-    /// The record that closes the damage off, if the plan was applied.
-    repaired_by_seq: Option<u64>,
-}
-
-/// A journal with damage that cannot be closed off.
-#[derive(Serialize)]
-struct Left {
-    journal: String,
-    damage: Vec<Finding>,
-    why: Why,
-}
-
-/// Why damage cannot be closed off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Why {
-    RecordsFollow,
-    RunComplete,
-}
-
-impl Why {
-    fn in_words(self) -> &'static str {
-        match self {
-            Why::RecordsFollow => "damage that records follow needs a backup",
-            Why::RunComplete => "the run is complete, so its journal does not grow any more",
-        }
-    }
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// A task, or a run as TASK/RUN or a unique prefix of its id; left out: the workspace
+    #[arg(value_name = "TASK|RUN")]
+    scope: Option<String>,
+    /// Do it; otherwise the plan is shown and nothing is changed
+    #[arg(long)]
+    apply: bool,
+    /// Also journal files under artifacts/ that no record names, in runs that are not complete
+    #[arg(long)]
+    adopt: bool,
+    /// A backup, for bytes that the run has no more
+    #[arg(long, value_name = "DIR")]
+    from: Option<Utf8PathBuf>,
 }
 
 #[derive(Serialize)]
-struct Page {
+struct Page<'a> {
     applied: bool,
-    journals: Vec<Mended>,
-    /// What only a backup can mend.
-    left: Vec<Left>,
-    /// Why other journals could not be looked at or mended.
-    errors: Vec<String>,
+    /// What is planned, or was done.
+    mends: &'a [Mend],
+    failed: Vec<Failed<'a>>,
+    left: &'a [Left],
 }
 
-/// A journal that was looked at: what closes its damage off, and the damage beyond that.
-struct Looked {
-    plan: RepairPlan,
-    left: Option<Left>,
+#[derive(Serialize)]
+struct Failed<'a> {
+    #[serde(flatten)]
+    mend: &'a Mend,
+    error: String,
 }
 
-pub(crate) fn repair(at: &Locator, apply: bool, output: &mut Output) -> Result<Exit, CliError> {
-    let mut page =
-        Page { applied: apply, journals: Vec::new(), left: Vec::new(), errors: Vec::new() };
-    let mut exit = Exit::Fine;
-    for looked in look(&at.workspace()?)? {
-        // One journal that is past mending must not keep the others from it.
-        let mended = looked.and_then(|Looked { plan, left }| {
-            page.left.extend(left);
-            carry_out(plan, apply)
-        });
-        match mended {
-            Ok(mended) => page.journals.extend(mended),
-            Err(error) => {
-                exit = error.exit();
-                page.errors.push(error.in_one_line());
+pub(crate) fn repair(
+    at: &Locator,
+    args: RepairArgs,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let repair = match at.scope(args.scope.as_deref())? {
+        Scope::Workspace(workspace) => Repair::workspace(&workspace),
+        Scope::Task(task) => Repair::task(&task),
+        Scope::Run(ctx) => Repair::run(&ctx),
+    };
+    let plan = repair.adopting(args.adopt).plan()?;
+    if args.apply { apply(plan, output) } else { show(&plan, output) }
+}
+
+fn show(plan: &RepairPlan, output: &mut Output) -> Result<Exit, CliError> {
+    let page = Page { applied: false, mends: plan.mends(), failed: Vec::new(), left: plan.left() };
+    output.one(&page, |output| {
+        for mend in plan.mends() {
+            tell(&mend.finding, &format!("would {}", mend.means), output)?;
+        }
+        leave(plan.left(), output)?;
+        output.line(&match plan.mends().len() {
+            0 => nothing(plan.left()),
+            several => {
+                format!("{} to mend; `runjournal repair --apply` does it", count(several, "thing"))
             }
+        })
+    })?;
+    Ok(if plan.is_empty() { exit(&[], plan.left()) } else { Exit::Findings })
+}
+
+fn apply(plan: RepairPlan, output: &mut Output) -> Result<Exit, CliError> {
+    let repaired = plan.apply();
+    let failed: Vec<_> = repaired.failed.iter().map(failed).collect();
+    let page = Page { applied: true, mends: &repaired.done, failed, left: &repaired.left };
+    output.one(&page, |output| {
+        for Mend { finding, means, .. } in &repaired.done {
+            tell(finding, &done(means), output)?;
         }
-    }
-    output.one(&page, |output| show(&page, output))?;
-    let is_mended = page.left.is_empty() && (apply || page.journals.is_empty());
-    if exit == Exit::Fine && !is_mended {
-        exit = Exit::Findings;
-    }
-    Ok(exit)
-}
-
-/// Looks at the journal of each task and each run.
-fn look(workspace: &Workspace) -> Result<Vec<Result<Looked, CliError>>, CliError> {
-    let mut looked = Vec::new();
-    for id in workspace.tasks()? {
-        match workspace.task(id).map_err(CliError::from) {
-            Ok(task) => {
-                looked.push(look_at_task(&task));
-                let runs = task.runs()?.into_iter();
-                looked.extend(runs.map(|run| look_at_run(&task.run(run)?)));
-            }
-            Err(error) => looked.push(Err(error)),
+        for failed in &page.failed {
+            tell(&failed.mend.finding, &format!("failed: {}", failed.error), output)?;
         }
-    }
-    Ok(looked)
+        leave(&repaired.left, output)?;
+        output.line(&match repaired.done.len() {
+            0 => nothing(&repaired.left),
+            several => format!("{} mended", count(several, "thing")),
+        })
+    })?;
+    Ok(exit(&repaired.failed, &repaired.left))
 }
 
-fn look_at_task(task: &Task) -> Result<Looked, CliError> {
-    let plan = task.plan_repair()?;
-    let findings = task.events()?.read_all()?.1;
-    Ok(Looked::of(plan, findings, Why::RecordsFollow))
+fn failed(not: &NotMended) -> Failed<'_> {
+    let mut error = not.error.to_string();
+    let mut source = std::error::Error::source(&not.error);
+    while let Some(cause) = source {
+        error = format!("{error}: {cause}");
+        source = cause.source();
+    }
+    Failed { mend: &not.mend, error }
 }
 
-fn look_at_run(run: &Run) -> Result<Looked, CliError> {
-    let plan = run.context().plan_repair()?;
-    let state = run.state()?;
-    let why = if state.status.is_final() { Why::RunComplete } else { Why::RecordsFollow };
-    Ok(Looked::of(plan, state.findings, why))
+fn done(means: &Means) -> String {
+    format!("done: {means}")
 }
 
-impl Looked {
-    fn of(plan: RepairPlan, mut findings: Vec<Finding>, why: Why) -> Self {
-        findings.retain(|finding| {
-            finding.code == Code::JournalDamaged && !plan.damage().contains(finding)
-        });
-        let journal = plan.journal().into_string();
-        let left = (!findings.is_empty()).then_some(Left { journal, damage: findings, why });
-        Self { plan, left }
-    }
+fn tell(finding: &Finding, what: &str, output: &mut Output) -> Result<(), CliError> {
+    output.line(&finding.to_string())?;
+    output.line(&format!("  {what}"))
 }
 
-/// `None` where there is nothing to mend.
-fn carry_out(plan: RepairPlan, apply: bool) -> Result<Option<Mended>, CliError> {
-    if plan.damage().is_empty() {
-        return Ok(None);
-    }
-    let (journal, damage) = (plan.journal().into_string(), plan.damage().to_vec());
-    let repaired_by_seq = if apply { plan.apply()? } else { None };
-    Ok(Some(Mended { journal, damage, repaired_by_seq }))
+fn leave(left: &[Left], output: &mut Output) -> Result<(), CliError> {
+    left.iter().try_for_each(|left| tell(&left.finding, &format!("left: {}", left.why), output))
 }
 
-fn show(page: &Page, output: &mut Output) -> Result<(), CliError> {
-    for mended in &page.journals {
-        show_damage(&mended.journal, &mended.damage, output)?;
-        if let Some(seq) = mended.repaired_by_seq {
-            output.line(&format!("  closed off by seq {seq}; the bytes are kept as they are"))?;
-        }
-    }
-    for left in &page.left {
-        show_damage(&left.journal, &left.damage, output)?;
-        output.line(&format!("  cannot be closed off: {}", left.why.in_words()))?;
-    }
-    for error in &page.errors {
-        output.line(&format!("error: {error}"))?;
-    }
-    output.line(&conclusion(page))
+fn nothing(left: &[Left]) -> String {
+    if left.is_empty() { "nothing to repair".into() } else { "nothing that repair can mend".into() }
 }
 
-fn show_damage(journal: &str, damage: &[Finding], output: &mut Output) -> Result<(), CliError> {
-    output.line(journal)?;
-    for finding in damage {
-        let place = finding.place.offset.zip(finding.place.length);
-        let bytes = place.map(|(at, length)| format!("{length} bytes at {at}: "));
-        output.line(&format!("  {}{}", bytes.unwrap_or_default(), finding.reason))?;
-    }
-    Ok(())
-}
-
-fn conclusion(page: &Page) -> String {
-    let journals = count(page.journals.len(), "journal");
-    match (page.journals.is_empty(), page.applied) {
-        (false, false) => format!(
-            "{journals} to repair; `runjournal repair --apply` does it (restoring from a backup keeps more)"
-        ),
-        (false, true) => format!("{journals} repaired"),
-        (true, _) if !page.left.is_empty() => {
-            let mut whys = page.left.iter().map(|left| left.why);
-            let all_complete = whys.all(|why| why == Why::RunComplete);
-            let why = if all_complete { Why::RunComplete } else { Why::RecordsFollow };
-            format!(
-                "nothing that repair can close off: {} (see `runjournal status`)",
-                why.in_words()
-            )
-        }
-        (true, _) if page.errors.is_empty() => "nothing to repair".to_owned(),
-        (true, _) => "nothing else to repair".to_owned(),
-    }
+/// Fine where all is well, or where what is left is no more than a warning.
+fn exit(failed: &[NotMended], left: &[Left]) -> Exit {
+    let serious = left.iter().any(|left| left.finding.code.severity() >= Severity::Error);
+    if serious || !failed.is_empty() { Exit::Findings } else { Exit::Fine }
 }

@@ -221,7 +221,7 @@ const FIXTURES: &[Fixture] = &[
     fixture("damaged/tail", damaged_tail).append("damaged tail"),
     fixture("damaged/tail_repaired", |lab| {
         damaged_tail(lab);
-        lab.ctx.plan_repair().unwrap().apply().unwrap();
+        lab.repair();
         note(lab, "on it goes");
     }),
     fixture("damaged/run_json", |lab| {

@@ -120,7 +120,7 @@ fn what_does_not_count_is_waited_out() {
     file.write_all(b"hello\n").unwrap();
     expect_nothing(&mut tail);
     assert_eq!(tail.findings().last().unwrap().code, Code::JournalDamaged);
-    lab.ctx.plan_repair().unwrap().apply().unwrap();
+    lab.repair();
     note(&lab.ctx, 10);
     assert!(matches!(
         tail.next_within(SOON).unwrap(),
@@ -238,7 +238,7 @@ fn a_history_that_goes_on_elsewhere_starts_over() {
     bytes[records[2].offset() as usize..records[3].offset() as usize - 1].fill(b'x');
     lab.put(&bytes);
     expect_nothing(&mut tail);
-    lab.ctx.plan_repair().unwrap().apply().unwrap();
+    lab.repair();
     expect(&mut tail, &[-1, 1, 2]);
     assert!(matches!(
         tail.next_within(SOON).unwrap(),

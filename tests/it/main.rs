@@ -120,6 +120,7 @@ mod random_damage;
 mod reading;
 #[cfg(test)]
 mod receipts;
+mod repair;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -131,7 +131,7 @@ fn a_cursor_whose_record_counts_no_more_is_refused_when_damage_shows_it() {
     let (from, to) = (records[2].offset() as usize, records[3].offset() as usize);
     bytes[from..to - 1].fill(b'x');
     lab.put(&bytes);
-    lab.ctx.plan_repair().unwrap().apply().unwrap();
+    lab.repair();
     lab.ctx.append(Event::new("after")).unwrap();
     assert_eq!(all(&lab.ctx).len(), 4);
     let mut events = lab.ctx.events().unwrap().from(cursor).unwrap();
@@ -293,7 +293,7 @@ fn take(lab: &Lab, step: &Step) {
     };
     let pick = |of: usize, fraction: u16| of * usize::from(fraction) / 65_536;
     let writer = || lab.ctx.journal().unwrap();
-    let stopped = || lab.ctx.plan_repair().is_ok_and(|plan| !plan.damage().is_empty());
+    let stopped = || runjournal::Repair::run(&lab.ctx).plan().is_ok_and(|plan| !plan.is_empty());
     match *step {
         Step::Append(size) => {
             let _ = writer().append(event(["a", "b"][size % 2], size));
@@ -308,7 +308,7 @@ fn take(lab: &Lab, step: &Step) {
         Step::KilledBetween(count) if !stopped() => lab.killed_between(&notes(count)),
         Step::Killed(..) | Step::KilledBetween(_) => {}
         Step::Repair => {
-            lab.ctx.plan_repair().unwrap().apply().unwrap();
+            lab.repair();
         }
         Step::Flip(at, bit) => hurt(&|bytes| {
             let at = pick(bytes.len(), at);
@@ -395,7 +395,7 @@ fn a_search_does_not_begin_among_copies_that_were_closed_off() {
     let bytes = lab.bytes();
     let copied = &lines(&bytes)[8..];
     lab.put(&[&bytes[..], &copied.concat()].concat());
-    lab.ctx.plan_repair().unwrap().apply().unwrap();
+    lab.repair();
     lab.batch(&notes(1));
     check_last(&lab.ctx);
 }

@@ -136,8 +136,11 @@ fn damage(place: &Place, acks: &mut Acks) -> Outcome {
 fn repair(place: &Place, acks: &mut Acks) -> Outcome {
     let ctx = place.ctx()?;
     place.begin();
-    let plan = ctx.plan_repair()?;
-    if plan.apply()?.is_some() {
+    let repaired = Repair::run(&ctx).plan()?.apply();
+    if let Some(failed) = repaired.failed.into_iter().next() {
+        return Err(failed.error.into());
+    }
+    if !repaired.done.is_empty() {
         acks.tell("repaired")?;
     }
     place.end();

@@ -1,0 +1,130 @@
+//! What a repair mends, by which means; and what it leaves.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::finding::{Code, Finding};
+use crate::name::ArtifactName;
+
+/// A finding, and what mends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Mend {
+    /// What is wrong.
+    pub finding: Finding,
+    /// What mends it.
+    #[serde(flatten)]
+    pub means: Means,
+}
+
+/// How something is mended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "means")]
+#[non_exhaustive]
+pub enum Means {
+    /// One record is appended that vouches for the damaged bytes as they are, so that appends go on.
+    CloseOff,
+    /// The bytes with this digest are put in place; what stands there is set aside.
+    PutBack {
+        /// Their digest.
+        digest: Digest,
+        /// Where they are.
+        from: Origin,
+    },
+    /// The committed content that waits in `.tmp/` is put in place; what is in its way is set aside.
+    PutInPlace,
+    /// The file is journaled as it is.
+    Adopt,
+    /// It is made again from the journal; what stands there is set aside.
+    MakeAgain,
+}
+
+/// Where bytes with the right digest are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// In the run's, or the task's, objects.
+    Object,
+    /// In another artifact of the run.
+    Artifact(ArtifactName),
+    /// In the backup that was given.
+    Backup,
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CloseOff => {
+                f.write_str("close it off with a record; the bytes are kept as they are")
+            }
+            Self::PutBack { from: Origin::Object, .. } => {
+                f.write_str("put it back from the objects")
+            }
+            Self::PutBack { from: Origin::Artifact(name), .. } => {
+                write!(f, "put it back from {name}, which has the same content")
+            }
+            Self::PutBack { from: Origin::Backup, .. } => {
+                f.write_str("put it back from the backup")
+            }
+            Self::PutInPlace => {
+                f.write_str("put the committed content in place, and set aside what is in its way")
+            }
+            Self::Adopt => f.write_str("adopt it: journal the file as it is"),
+            Self::MakeAgain => f.write_str("make it again from the journal"),
+        }
+    }
+}
+
+/// A finding that is not mended, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Left {
+    /// What is wrong.
+    pub finding: Finding,
+    /// Why nothing is done about it.
+    pub why: &'static str,
+}
+
+impl Left {
+    pub(super) fn new(finding: Finding, has_backup: bool) -> Self {
+        let why = why(finding.code, has_backup);
+        Self { finding, why }
+    }
+}
+
+const NO_BYTES: &str = "no content with its digest is in the run: name a backup that has it";
+const NOT_IN_BACKUP: &str = "no content with its digest is in the run or in the backup";
+
+fn why(code: Code, has_backup: bool) -> &'static str {
+    match code {
+        Code::ArtifactMissing
+        | Code::ArtifactChanged
+        | Code::StageDamaged
+        | Code::ObjectMissing
+        | Code::ObjectChanged
+        | Code::GenesisDamaged => {
+            if has_backup {
+                NOT_IN_BACKUP
+            } else {
+                NO_BYTES
+            }
+        }
+        Code::JournalDamaged | Code::BrokenChain | Code::SequenceGap | Code::VersionGap => {
+            "a journal is never edited: what counts is read all the same; restore the run from a backup to \
+             have the rest"
+        }
+        Code::JournalMissing
+        | Code::JournalShorter
+        | Code::TurnOutOfSequence
+        | Code::StepWithoutStart => "records are gone: restore the run from a backup that has them",
+        Code::ArtifactUnjournaled => {
+            "it may be wanted: adopt it on request, in a run that is not complete, or move it away"
+        }
+        Code::TornTail | Code::HeadAhead => "nothing is to be done: the next append deals with it",
+        Code::IndexDrift | Code::ProjectionStopped => "the index is derived: rebuild it",
+        _ => "it is for a person to decide: see the advice",
+    }
+}

@@ -1,0 +1,223 @@
+//! The plan, and its application.
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+use serde_json::json;
+
+use super::close_off::close_off;
+use super::mend::{Left, Means, Mend};
+use super::quarantine::Quarantine;
+use super::spot::Spot;
+use super::{RepairError, put_back};
+use crate::artifact::HomeWriter;
+use crate::context::RunContext;
+use crate::id::EventId;
+use crate::io::Dir;
+use crate::journal::{Durability, Event, Home, LeaseRef, Runtime, types};
+
+/// Where a repair works, and in whose name.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) root: Utf8PathBuf,
+    pub(super) runtime: Runtime,
+    pub(super) lease: Option<LeaseRef>,
+}
+
+impl Place {
+    /// The run, or the task, that a spot is in.
+    pub(super) fn home(&self, spot: &Spot) -> Home {
+        match &spot.run {
+            Some(run) => Home::of_run(&self.root, &spot.task, run, &self.runtime),
+            None => self.task(spot),
+        }
+    }
+
+    fn task(&self, spot: &Spot) -> Home {
+        Home::of_task(&self.root, &spot.task, &self.runtime)
+    }
+
+    /// The run that a spot is in.
+    pub(super) fn context(&self, spot: &Spot) -> Option<RunContext> {
+        let context = RunContext::new(&self.root, &spot.task, spot.run.as_ref()?, &self.runtime);
+        Some(match &self.lease {
+            Some(lease) => context.with_lease(lease.clone()),
+            None => context,
+        })
+    }
+}
+
+/// What a repair would do, and what it would leave. It changes nothing until it is applied.
+#[derive(Debug, Clone)]
+#[must_use = "a plan changes nothing until it is applied"]
+pub struct RepairPlan {
+    pub(super) place: Place,
+    pub(super) mends: Vec<Mend>,
+    pub(super) left: Vec<Left>,
+}
+
+/// What a repair did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// What was mended.
+    pub done: Vec<Mend>,
+    /// What was not, though it was planned.
+    pub failed: Vec<NotMended>,
+    /// What was left from the start.
+    pub left: Vec<Left>,
+}
+
+/// Something that was planned and not mended. Nothing is lost: what was set aside is in `.quarantine/`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NotMended {
+    /// What was to be mended.
+    pub mend: Mend,
+    /// Why it was not.
+    pub error: RepairError,
+}
+
+impl RepairPlan {
+    /// What would be mended, sorted by path.
+    #[must_use]
+    pub fn mends(&self) -> &[Mend] {
+        &self.mends
+    }
+
+    /// What would be left, sorted by path.
+    #[must_use]
+    pub fn left(&self) -> &[Left] {
+        &self.left
+    }
+
+    /// True if nothing is to be mended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.mends.is_empty()
+    }
+
+    /// Does it: run by run, each thing looked at again under the run's lock, so what was put right meanwhile
+    /// is left alone. Durable. What fails does not keep the rest from being mended.
+    ///
+    /// Before anything of a run or a task is moved, its task's journal tells of the repair (`run_repaired`,
+    /// `task_repaired`). A crash leaves each thing as it was, set aside, or mended; the same repair planned
+    /// again goes on from there. Applied twice, it changes nothing the second time.
+    #[must_use = "what failed is told here"]
+    pub fn apply(self) -> Repaired {
+        let mut repaired = Repaired { done: Vec::new(), failed: Vec::new(), left: self.left };
+        let mut mends = self.mends.into_iter().peekable();
+        while let Some(first) = mends.next() {
+            let Some(spot) = Spot::of(&self.place.root, &first.finding.place.path) else {
+                continue;
+            };
+            let mut group = vec![first];
+            let same = |mend: &Mend| {
+                Spot::of(&self.place.root, &mend.finding.place.path)
+                    .is_some_and(|other| (&other.task, &other.run) == (&spot.task, &spot.run))
+            };
+            while let Some(next) = mends.next_if(same) {
+                group.push(next);
+            }
+            self.place.apply(&spot, group, &mut repaired);
+        }
+        repaired
+    }
+}
+
+impl Place {
+    /// Mends what is wrong with one run, or with what is a task's own.
+    fn apply(&self, spot: &Spot, group: Vec<Mend>, repaired: &mut Repaired) {
+        let (ends, files): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|mend| mend.means == Means::CloseOff);
+        // First, so that the journal takes what the others append.
+        for mend in ends {
+            let done = close_off(&self.home(spot)).map(drop).map_err(RepairError::from);
+            repaired.took(mend, done);
+        }
+        if files.is_empty() {
+            return;
+        }
+        match self.begin(spot, &files) {
+            Ok(dir_and_id) => {
+                let (dir, id) = &dir_and_id;
+                let aside = Quarantine::new(dir, *id);
+                for mend in files {
+                    let done = self.mend(&mend, &aside);
+                    repaired.took(mend, done);
+                }
+            }
+            Err(error) => repaired.none_of(files, error),
+        }
+    }
+
+    /// Tells the task's journal what is done, and leaves the note beside what will be set aside.
+    fn begin(&self, spot: &Spot, mends: &[Mend]) -> Result<(Dir, EventId), RepairError> {
+        let id = self.runtime.next_event_id();
+        let told: Vec<_> = mends.iter().map(|mend| told(&self.home(spot), mend)).collect();
+        let payload = json!({ "repair": id, "mends": told });
+        let event = match &spot.run {
+            Some(run) => Event::new(types::RUN_REPAIRED).stream("run", run.as_str()),
+            None => Event::new(types::TASK_REPAIRED),
+        };
+        let event = event.payload(&payload).id(id);
+        HomeWriter::new(self.task(spot)).decide(Durability::Durable, |locked| {
+            locked.append_unfenced(std::slice::from_ref(&event))
+        })?;
+        let dir = Dir::open(self.home(spot).dir())?;
+        if mends.iter().any(|mend| mend.means != Means::Adopt) {
+            Quarantine::new(&dir, id).note(mends)?;
+        }
+        Ok((dir, id))
+    }
+
+    fn mend(&self, mend: &Mend, aside: &Quarantine<'_>) -> Result<(), RepairError> {
+        let spot = Spot::of(&self.root, &mend.finding.place.path);
+        let moved_on = || RepairError::MovedOn {
+            path: mend.finding.place.path.clone(),
+            reason: "it is not in a run or a task any more".to_owned(),
+        };
+        let spot = spot.ok_or_else(moved_on)?;
+        put_back::mend(self, &spot, mend, aside)
+    }
+}
+
+/// What the journal is told: the path relative to the run or the task.
+#[derive(Serialize)]
+struct Told<'a> {
+    code: String,
+    path: &'a str,
+    reason: &'a str,
+    #[serde(flatten)]
+    means: &'a Means,
+}
+
+fn told<'a>(home: &Home, mend: &'a Mend) -> Told<'a> {
+    let path = &mend.finding.place.path;
+    Told {
+        code: mend.finding.code.to_string(),
+        path: path.strip_prefix(home.dir()).map_or(path.as_str(), |below| below.as_str()),
+        reason: &mend.finding.reason,
+        means: &mend.means,
+    }
+}
+
+impl Repaired {
+    fn took(&mut self, mend: Mend, done: Result<(), RepairError>) {
+        match done {
+            Ok(()) => self.done.push(mend),
+            Err(error) => self.failed.push(NotMended { mend, error }),
+        }
+    }
+
+    /// What kept one thing from being mended kept the others of the group from it as well.
+    fn none_of(&mut self, mends: Vec<Mend>, error: RepairError) {
+        let words = error.to_string();
+        let mut error = Some(error);
+        for mend in mends {
+            let path = mend.finding.place.path.clone();
+            let again = || RepairError::NotBegun { path, reason: words.clone() };
+            let error = error.take().unwrap_or_else(again);
+            self.failed.push(NotMended { mend, error });
+        }
+    }
+}

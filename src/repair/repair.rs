@@ -1,0 +1,99 @@
+//! What is to be repaired, and with what.
+
+use camino::Utf8PathBuf;
+
+use super::mend::Left;
+use super::plan::{Place, RepairPlan};
+use super::spot::Spot;
+use super::{Mend, RepairError, sources};
+use crate::context::RunContext;
+use crate::finding::Severity;
+use crate::verify::{ReadData, Verify};
+use crate::workspace::{Task, Workspace};
+
+/// A repair of a workspace, a task or a run. [`plan`](Repair::plan) changes nothing.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+/// # let workspace = runjournal::Workspace::open_or_create(&root)?;
+/// # let task = workspace.open_or_create_task("TASK-1", runjournal::TaskOptions::default())?;
+/// # let ctx = task.open_or_start_run("RUN-1")?;
+/// # std::fs::create_dir_all(ctx.run_path().join("artifacts"))?;
+/// std::fs::write(ctx.run_path().join("artifacts/notes.txt"), "by hand")?; // past the library
+///
+/// let plan = runjournal::Repair::run(&ctx).adopting(true).plan()?;
+/// for mend in plan.mends() {
+///     println!("{}: {}", mend.finding, mend.means);
+/// }
+/// let repaired = plan.apply()?;
+/// assert_eq!((repaired.done.len(), repaired.failed.len()), (1, 0));
+/// assert!(runjournal::Repair::run(&ctx).plan()?.is_empty()); // twice changes nothing
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is looked at before `plan`"]
+pub struct Repair {
+    place: Place,
+    verify: Verify,
+    adopt: bool,
+}
+
+impl Repair {
+    /// Of a whole workspace.
+    pub fn workspace(workspace: &Workspace) -> Self {
+        let place = Place {
+            root: workspace.root().to_owned(),
+            runtime: workspace.runtime().clone(),
+            lease: None,
+        };
+        Self { place, verify: Verify::workspace(workspace), adopt: false }
+    }
+
+    /// Of a task and its runs; what it adopts is written under the task's lease.
+    pub fn task(task: &Task) -> Self {
+        let root = task.path().parent().map(Utf8PathBuf::from).unwrap_or_default();
+        let lease = task.lease_ref().cloned();
+        let place = Place { root, runtime: task.runtime().clone(), lease };
+        Self { place, verify: Verify::task(task), adopt: false }
+    }
+
+    /// Of a run; what it adopts is written under the context's lease.
+    pub fn run(ctx: &RunContext) -> Self {
+        let (root, lease) = (ctx.root().to_owned(), ctx.lease_ref().cloned());
+        let place = Place { root, runtime: ctx.runtime().clone(), lease };
+        Self { place, verify: Verify::run(ctx), adopt: false }
+    }
+
+    /// Also adopts files under `artifacts/` that no record names, in runs that are not complete. They are left
+    /// unless this is said.
+    pub fn adopting(mut self, adopt: bool) -> Self {
+        self.adopt = adopt;
+        self
+    }
+
+    /// Looks at everything, contents included, and says what would be done. Takes no exclusive lock, and
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// Where nothing could be looked at. What a part of the tree keeps from being looked at is a finding.
+    pub fn plan(&self) -> Result<RepairPlan, RepairError> {
+        let findings = self.verify.clone().read_data(ReadData::All).go()?.findings;
+        let (mut mends, mut left) = (Vec::new(), Vec::new());
+        let mut means = sources::Finder::new(&self.place, self.adopt);
+        for finding in findings {
+            if finding.code.severity() == Severity::Note {
+                continue;
+            }
+            let spot = Spot::of(&self.place.root, &finding.place.path);
+            let found = spot.and_then(|spot| means.of(&finding, &spot));
+            match found {
+                Some(means) => mends.push(Mend { finding, means }),
+                None => left.push(Left::new(finding, false)),
+            }
+        }
+        Ok(RepairPlan { place: self.place.clone(), mends, left })
+    }
+}

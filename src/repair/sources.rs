@@ -1,0 +1,137 @@
+//! What mends a finding, and where the bytes for it are.
+
+use super::close_off::damage_at_end;
+use super::mend::{Means, Origin};
+use super::plan::Place;
+use super::spot::Spot;
+use crate::artifact::{Catalog, digest_on_disk};
+use crate::digest::Digest;
+use crate::error::IoError;
+use crate::finding::{Code, Finding};
+use crate::id::{EventId, RunId, TaskId};
+use crate::io::{Dir, ReadFile};
+use crate::journal::Home;
+use crate::layout;
+use crate::name::ArtifactName;
+
+/// Finds means. Findings come run by run, so what one run's journal says is kept for the next finding.
+pub(super) struct Finder<'a> {
+    place: &'a Place,
+    adopt: bool,
+    last: Option<(TaskId, Option<RunId>, Sources)>,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(place: &'a Place, adopt: bool) -> Self {
+        Self { place, adopt, last: None }
+    }
+
+    /// What mends a finding; `None` where nothing does.
+    pub(super) fn of(&mut self, finding: &Finding, spot: &Spot) -> Option<Means> {
+        let adopt = self.adopt;
+        let sources = self.sources(spot)?;
+        match finding.code {
+            code if code.is_journal_damage() => {
+                let closable = !sources.closed && sources.damage_at_end.contains(finding);
+                closable.then_some(Means::CloseOff)
+            }
+            Code::ArtifactMissing | Code::ArtifactChanged => {
+                let name = spot.artifact()?;
+                sources.put_back(sources.catalog.digest(&name)?, Some(&name))
+            }
+            Code::StageDamaged => {
+                let (name, digest) = sources.staged(&spot.path)?;
+                sources.put_back(digest, Some(&name))
+            }
+            Code::ObjectMissing | Code::ObjectChanged => {
+                sources.put_back(object_of(&spot.path)?, None)
+            }
+            Code::CommitNotApplied => spot.artifact().map(|_| Means::PutInPlace),
+            Code::ArtifactUnjournaled if adopt && !sources.closed => {
+                let on_disk = digest_on_disk(&sources.dir, &spot.artifact()?);
+                on_disk.ok().flatten().map(|_| Means::Adopt)
+            }
+            Code::ManifestDamaged | Code::CheckpointMissing | Code::CheckpointDamaged => {
+                Some(Means::MakeAgain)
+            }
+            _ => None,
+        }
+    }
+
+    fn sources(&mut self, spot: &Spot) -> Option<&Sources> {
+        let known = self
+            .last
+            .as_ref()
+            .is_some_and(|(task, run, _)| (task, run.as_ref()) == (&spot.task, spot.run.as_ref()));
+        if !known {
+            let sources = Sources::open(&self.place.home(spot));
+            self.last = sources.map(|sources| (spot.task.clone(), spot.run.clone(), sources));
+        }
+        self.last.as_ref().map(|(_, _, sources)| sources)
+    }
+}
+
+/// What a run, or a task, has to mend itself with.
+pub(super) struct Sources {
+    dir: Dir,
+    catalog: Catalog,
+    closed: bool,
+    damage_at_end: Vec<Finding>,
+}
+
+impl Sources {
+    /// `None` where its journal cannot be read: then nothing says what its files should be.
+    pub(super) fn open(home: &Home) -> Option<Self> {
+        let (damage_at_end, closed) = damage_at_end(home).ok()?;
+        let (dir, catalog) = (Dir::open(home.dir()).ok()?, Catalog::read(home).ok()?);
+        Some(Self { dir, catalog, closed, damage_at_end })
+    }
+
+    /// The artifact whose last record waits for this stage, and the digest that it is to have.
+    fn staged(&self, path: &str) -> Option<(ArtifactName, Digest)> {
+        let id: EventId = path.strip_prefix(layout::TMP)?.strip_prefix('/')?.parse().ok()?;
+        let mut all = self.catalog.iter();
+        let (name, last) = all.find(|(_, last)| last.event_id == id)?;
+        Some((name.clone(), last.digest?))
+    }
+
+    /// The artifact that a spot is about, if its last record names this digest.
+    pub(super) fn name_of(&self, spot: &Spot, digest: Digest) -> Option<ArtifactName> {
+        let name = spot.artifact().or_else(|| self.staged(&spot.path).map(|(name, _)| name))?;
+        (self.catalog.digest(&name) == Some(digest)).then_some(name)
+    }
+
+    fn put_back(&self, digest: Digest, wrong: Option<&ArtifactName>) -> Option<Means> {
+        let from = self.find(digest, wrong)?;
+        Some(Means::PutBack { digest, from })
+    }
+
+    /// Where bytes with this digest are, read and hashed. An object that is to be put back is not looked for
+    /// among the objects.
+    fn find(&self, digest: Digest, wrong: Option<&ArtifactName>) -> Option<Origin> {
+        let has_it = |mut file: ReadFile| file.digest().is_ok_and(|(found, _)| found == digest);
+        if wrong.is_some() && self.dir.open_read(&layout::object(digest)).is_ok_and(has_it) {
+            return Some(Origin::Object);
+        }
+        let mut same = self.catalog.iter().filter(|(_, last)| last.digest == Some(digest));
+        let good = same.find(|(name, _)| {
+            Some(*name) != wrong
+                && digest_on_disk(&self.dir, name).is_ok_and(|it| it == Some(digest))
+        });
+        good.map(|(name, _)| Origin::Artifact(name.clone()))
+    }
+
+    /// The content with a digest, where it was found to be.
+    pub(super) fn open_origin(&self, digest: Digest, from: &Origin) -> Result<ReadFile, IoError> {
+        match from {
+            Origin::Artifact(name) => self.dir.open_read(&layout::artifact(name.as_str())),
+            _ => self.dir.open_read(&layout::object(digest)),
+        }
+    }
+}
+
+/// The digest that an object's path says.
+pub(super) fn object_of(path: &str) -> Option<Digest> {
+    let (two, rest) = path.strip_prefix(layout::OBJECTS)?.strip_prefix('/')?.split_once('/')?;
+    format!("blake3:{two}{rest}").parse().ok()
+}

@@ -1,0 +1,227 @@
+//! Repair: what is damaged comes back, what stood there is kept, and the second time changes nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::testing::TestWorkspace;
+use runjournal::{
+    Code, Durability, Event, LeaseRef, Means, Origin, Outcome, ReadData, Repair, RepairPlan,
+    RunContext, Verify,
+};
+
+/// A run with two artifacts of the same content, one of its own, and a large payload.
+fn run() -> (TestWorkspace, RunContext) {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.run("RUN-1").unwrap();
+    let artifacts = ctx.artifacts().durability(Durability::Buffered);
+    artifacts.write_bytes(name("plan.json"), b"the plan\n").unwrap();
+    artifacts.write_bytes(name("copies/plan.json"), b"the plan\n").unwrap();
+    artifacts.write_bytes(name("only.txt"), b"there is one of it\n").unwrap();
+    (test, ctx)
+}
+
+fn name(name: &str) -> runjournal::ArtifactName {
+    name.parse().unwrap()
+}
+
+/// Every file below a directory, by its path.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(dir) {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            let path = entry.path().strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+            files.insert(path, fs::read(entry.path()).unwrap());
+        }
+    }
+    files
+}
+
+/// All that stood anywhere stands somewhere.
+#[track_caller]
+fn assert_kept(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) {
+    for (path, content) in before {
+        let grew = path.ends_with("events.jsonl");
+        let kept =
+            |found: &Vec<u8>| if grew { found.starts_with(content) } else { found == content };
+        let derived = path.contains("journal/.") || path.contains("manifest.json");
+        assert!(derived || after.values().any(kept), "{path} is lost");
+    }
+}
+
+fn means(plan: &RepairPlan) -> Vec<(Code, Means)> {
+    plan.mends().iter().map(|mend| (mend.finding.code, mend.means.clone())).collect()
+}
+
+/// Plans, applies, and looks that nothing was lost, all is well, and a second time changes nothing.
+#[track_caller]
+fn repair(test: &TestWorkspace, ctx: &RunContext) -> RepairPlan {
+    let root = test.workspace().root().as_std_path();
+    let before = files(root);
+    let plan = Repair::run(ctx).plan().unwrap();
+    assert_eq!(files(root), before, "a plan changed something");
+    let repaired = plan.clone().apply();
+    assert!(repaired.failed.is_empty(), "{repaired:?}");
+    let after = files(root);
+    assert_kept(&before, &after);
+    assert!(Repair::run(ctx).plan().unwrap().is_empty());
+    let again = Repair::run(ctx).plan().unwrap().apply();
+    assert!(again.done.is_empty());
+    assert_eq!(files(root), after, "a second repair changed something");
+    plan
+}
+
+#[track_caller]
+fn assert_well(ctx: &RunContext) {
+    let verified = Verify::run(ctx).read_data(ReadData::All).run().unwrap();
+    assert!(verified.is_clean(), "{:#?}", verified.findings);
+}
+
+fn artifact(ctx: &RunContext, path: &str) -> Utf8PathBuf {
+    ctx.run_path().join("artifacts").join(path)
+}
+
+#[test]
+fn a_lost_or_changed_artifact_comes_back_from_one_with_the_same_content() {
+    let harm: [(&str, fn(&Utf8Path)); 5] = [
+        ("removed", |path| fs::remove_file(path).unwrap()),
+        ("changed", |path| fs::write(path, "somebody's").unwrap()),
+        ("emptied", |path| fs::write(path, "").unwrap()),
+        ("a directory", |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("inside"), "kept").unwrap();
+        }),
+        ("a link", |path| {
+            fs::remove_file(path).unwrap();
+            std::os::unix::fs::symlink("/etc/hostname", path).unwrap();
+        }),
+    ];
+    for (what, harm) in harm {
+        let (test, ctx) = run();
+        harm(&artifact(&ctx, "plan.json"));
+        let plan = repair(&test, &ctx);
+        let digest = runjournal::Digest::of(b"the plan\n");
+        let from = Origin::Artifact(name("copies/plan.json"));
+        let first = plan.mends().iter().find(|mend| mend.means != Means::CloseOff).unwrap();
+        assert_eq!(first.means, Means::PutBack { digest, from }, "{what}");
+        assert_eq!(fs::read(artifact(&ctx, "plan.json")).unwrap(), b"the plan\n", "{what}");
+        assert_well(&ctx);
+        ctx.append(Event::new("went_on")).unwrap();
+    }
+}
+
+#[test]
+fn what_no_bytes_are_left_of_is_told_and_left() {
+    let (test, ctx) = run();
+    fs::write(artifact(&ctx, "only.txt"), "somebody's").unwrap();
+    let plan = repair(&test, &ctx);
+    assert_eq!((plan.mends().len(), plan.left().len()), (0, 1));
+    assert_eq!(plan.left()[0].finding.code, Code::ArtifactChanged);
+    assert!(plan.left()[0].why.contains("backup"), "{}", plan.left()[0].why);
+    assert_eq!(fs::read(artifact(&ctx, "only.txt")).unwrap(), b"somebody's");
+}
+
+#[test]
+fn a_closed_run_is_mended_and_its_journal_does_not_grow() {
+    let (test, ctx) = run();
+    ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
+    let journal = fs::read(ctx.journal_path()).unwrap();
+    fs::remove_file(artifact(&ctx, "copies/plan.json")).unwrap();
+    fs::write(ctx.run_path().join("manifest.json"), "{}\n").unwrap();
+    let plan = repair(&test, &ctx);
+    let codes: Vec<_> = means(&plan).into_iter().map(|(code, _)| code).collect();
+    assert_eq!(codes, [Code::ArtifactMissing, Code::ManifestDamaged]);
+    assert_well(&ctx);
+    assert_eq!(fs::read(ctx.journal_path()).unwrap(), journal);
+
+    let told = ctx.task().unwrap().events().unwrap().of_type("run_repaired");
+    let told: Vec<_> = told.map(Result::unwrap).collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].stream_id(), "RUN-1");
+    let payload: serde_json::Value = told[0].payload().unwrap();
+    assert_eq!(payload["mends"][0]["path"], "artifacts/copies/plan.json");
+    assert_eq!(payload["mends"][0]["means"], "put_back");
+    let aside = ctx.run_path().join(".quarantine").join(told[0].event_id().to_string());
+    assert_eq!(fs::read_to_string(aside.join("manifest.json")).unwrap(), "{}\n");
+    assert!(aside.join("note.json").exists());
+}
+
+#[test]
+fn a_commit_that_a_strange_file_stands_in_the_way_of_is_put_in_place() {
+    let (test, ctx) = run();
+    // As a crash between record and rename, and then somebody's editor, would leave it.
+    let record = ctx.events().unwrap().in_stream("artifact", "only.txt").next().unwrap().unwrap();
+    let stage = ctx.run_path().join(".tmp").join(record.event_id().to_string());
+    fs::copy(artifact(&ctx, "only.txt"), stage).unwrap();
+    fs::write(artifact(&ctx, "only.txt"), "an editor's").unwrap();
+    let plan = repair(&test, &ctx);
+    assert_eq!(means(&plan), [(Code::CommitNotApplied, Means::PutInPlace)]);
+    assert_eq!(fs::read(artifact(&ctx, "only.txt")).unwrap(), b"there is one of it\n");
+    assert_well(&ctx);
+}
+
+#[test]
+fn a_file_where_a_directory_belongs_is_set_aside() {
+    let (test, ctx) = run();
+    fs::remove_dir_all(artifact(&ctx, "copies")).unwrap();
+    fs::write(artifact(&ctx, "copies"), "no directory").unwrap();
+    repair(&test, &ctx);
+    assert_eq!(fs::read(artifact(&ctx, "copies/plan.json")).unwrap(), b"the plan\n");
+    assert_well(&ctx);
+}
+
+#[test]
+fn a_damaged_stage_is_replaced_where_the_bytes_are_elsewhere() {
+    let (test, ctx) = run();
+    let record = ctx.events().unwrap().in_stream("artifact", "plan.json").next().unwrap().unwrap();
+    let stage = ctx.run_path().join(".tmp").join(record.event_id().to_string());
+    fs::write(&stage, "half of it").unwrap();
+    fs::remove_file(artifact(&ctx, "plan.json")).unwrap();
+    repair(&test, &ctx);
+    assert_eq!(fs::read(artifact(&ctx, "plan.json")).unwrap(), b"the plan\n");
+    assert!(!stage.exists());
+    assert_well(&ctx);
+}
+
+#[test]
+fn files_are_adopted_on_request_alone() {
+    let (test, ctx) = run();
+    fs::write(artifact(&ctx, "by-hand.txt"), "mine").unwrap();
+    let plan = repair(&test, &ctx);
+    assert_eq!((plan.mends().len(), plan.left().len()), (0, 1));
+    let plan = Repair::run(&ctx).adopting(true).plan().unwrap();
+    assert_eq!(means(&plan), [(Code::ArtifactUnjournaled, Means::Adopt)]);
+    assert!(plan.apply().failed.is_empty());
+    assert_well(&ctx);
+    assert!(!ctx.run_path().join(".quarantine").exists());
+}
+
+#[test]
+fn a_task_that_somebody_holds_is_repaired_all_the_same() {
+    let (test, ctx) = run();
+    let task = ctx.task().unwrap();
+    let lease = task.claim("worker-7", std::time::Duration::from_secs(60)).unwrap();
+    fs::remove_file(artifact(&ctx, "plan.json")).unwrap();
+    repair(&test, &ctx);
+    assert_well(&ctx);
+    // Adoption is a write, and the holder's alone.
+    fs::write(artifact(&ctx, "by-hand.txt"), "mine").unwrap();
+    let refused = Repair::run(&ctx).adopting(true).plan().unwrap().apply();
+    assert_eq!((refused.done.len(), refused.failed.len()), (0, 1));
+    let holder = Repair::run(&ctx.with_lease(LeaseRef::clone(lease.lease_ref())));
+    assert_eq!(holder.adopting(true).plan().unwrap().apply().done.len(), 1);
+}
+
+#[test]
+fn what_was_put_right_meanwhile_is_left_alone() {
+    let (_test, ctx) = run();
+    fs::remove_file(artifact(&ctx, "plan.json")).unwrap();
+    let plan = Repair::run(&ctx).plan().unwrap();
+    ctx.artifacts().write_bytes(name("plan.json"), b"a newer plan\n").unwrap();
+    let _ = plan.apply();
+    assert_eq!(fs::read(artifact(&ctx, "plan.json")).unwrap(), b"a newer plan\n");
+    assert_well(&ctx);
+}
