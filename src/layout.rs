@@ -35,6 +35,8 @@ pub(crate) const INDEX: &str = ".index";
 pub(crate) const TMP: &str = ".tmp";
 pub(crate) const OBJECTS: &str = "objects";
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// A checkpoint on its way into its place; whoever holds the journal's lock may write it.
+pub(crate) const NEW_CHECKPOINT: &str = ".tmp/checkpoint.new";
 /// What a repair set aside, in a run, in a task or in the root.
 pub(crate) const QUARANTINE: &str = ".quarantine";
 /// Runs on their way out, in the root.

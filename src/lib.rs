@@ -64,6 +64,7 @@
 //! | go on with a provider's session after a crash | [`RunContext::session`], [`Session`] |
 //! | ask people, and wait for the answer | [`RunContext::request_approval`], [`RunContext::wait_for_approval`], [`Approval`] |
 //! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
+//! | keep the artifacts of a turn, read and restore them, and see what changed | [`RunContext::checkpoint`], [`Checkpoint`], [`ArtifactSet`], [`Diff`] |
 //! | see which step made an artifact, from what, and what a change makes stale | [`RunContext::lineage`], [`Lineage`], [`Why`], [`Stale`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
@@ -192,12 +193,14 @@ pub use artifact::{
     Artifact, ArtifactEntry, ArtifactError, ArtifactReader, ArtifactWriter, Artifacts, Committed,
     Expect, StagedWriter, Stored, Transaction,
 };
+pub use checkpoint::{ArtifactSet, Checkpoint, CheckpointError};
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
 pub use context::{ContextError, JournalWriter, RunContext};
 pub use contract::{
     Author, Check, ContractError, Executor, ExecutorReport, GateReport, Plan, PlanStep, Planner,
     Report, ReportStatus, Verifier, VerifierReport, executor, gate, planner, verifier,
 };
+pub use diff::{ArtifactChange, ChangeKind, Diff, DiffSide};
 pub use digest::{Digest, DigestError};
 pub use error::IoError;
 pub use finding::{Code, Finding, Place, Severity};

@@ -180,7 +180,11 @@ impl Transaction {
     /// All records of this commit, in order.
     fn batch(&self, catalog: &Catalog) -> Vec<Event> {
         let step = self.writer.home().step.as_ref().map(|step| &step.name);
-        let artifacts = self.staged.iter().map(|staged| staged.event(catalog, step));
+        let cause = self.cause();
+        let artifacts = self.staged.iter().map(|staged| {
+            let event = staged.event(catalog, step);
+            if let Some(cause) = cause { event.causation(cause) } else { event }
+        });
         let first = self.first.iter().cloned();
         let mut batch: Vec<Event> =
             first.chain(artifacts).chain(self.events.iter().cloned()).collect();
@@ -190,13 +194,18 @@ impl Transaction {
         batch
     }
 
+    /// What the records of artifacts name as their cause.
+    fn cause(&self) -> Option<EventId> {
+        self.writer.home().step.as_ref().map(|step| step.started).or(self.cause)
+    }
+
     /// Writes that need no record: the path's last record has this digest, for the same cause. With
     /// a key none is left out, so that a retry has as many records.
     fn unchanged(&self, catalog: &Catalog) -> Vec<(EventId, Last)> {
         if self.key.is_some() || self.first.iter().any(|event| event.key.is_some()) {
             return Vec::new();
         }
-        let causation = self.writer.home().step.as_ref().map(|step| step.started);
+        let causation = self.cause();
         let same = self.staged.iter().filter_map(|staged| {
             let last = catalog.last(&staged.name)?;
             let same = last.digest == staged.digest && last.causation == causation;

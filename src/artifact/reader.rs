@@ -38,7 +38,7 @@ pub struct ArtifactReader {
 }
 
 impl ArtifactReader {
-    pub(super) fn new(
+    pub(crate) fn new(
         home: &Home,
         name: ArtifactName,
         file: ReadFile,

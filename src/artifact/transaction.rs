@@ -91,6 +91,8 @@ pub struct Transaction {
     pub(super) first: Option<Event>,
     /// Artifacts that must be durable along with this commit, whoever wrote them.
     pub(super) also_sync: Vec<ArtifactName>,
+    /// What led to it, where it is no step.
+    pub(super) cause: Option<EventId>,
 }
 
 impl Transaction {
@@ -104,6 +106,7 @@ impl Transaction {
             events: Vec::new(),
             first: None,
             also_sync: Vec::new(),
+            cause: None,
         }
     }
 
@@ -319,6 +322,21 @@ impl Transaction {
     /// Makes an artifact that somebody else wrote durable along with this commit.
     pub(crate) fn sync_also(&mut self, name: ArtifactName) {
         self.also_sync.push(name);
+    }
+
+    /// Says which event led to the records of artifacts, unless they are written in a step.
+    pub(crate) fn caused_by(&mut self, event: EventId) {
+        self.cause = Some(event);
+    }
+
+    /// Stages a removal of what the journal says is there, be there a file or not.
+    pub(crate) fn remove_journaled(
+        &mut self,
+        name: ArtifactName,
+        expect: Expect,
+    ) -> Result<(), ArtifactError> {
+        let content = Stage::of_removal(&self.writer)?;
+        self.add(name, content, expect)
     }
 
     /// Takes in finished content. The last write of a path wins.

@@ -8,6 +8,8 @@ use runjournal::{ArtifactName, TaskId};
 
 use super::approval::ApprovalVerb;
 use super::artifact::ArtifactVerb;
+use super::checkpoint::CheckpointVerb;
+use super::diff::DiffVerb;
 use super::duration::duration;
 use super::flow::FlowVerb;
 use super::index_args::{IndexVerb, Query};
@@ -115,6 +117,11 @@ pub(crate) enum Verb {
     /// Show which step made an artifact, from what, and which steps a change makes stale
     #[command(subcommand)]
     Lineage(LineageVerb),
+    /// Keep the artifacts of a turn, list the turns, print and restore what they hold
+    #[command(subcommand)]
+    Checkpoint(CheckpointVerb),
+    /// Show what differs between two turns, or two runs
+    Diff(DiffVerb),
     /// Make, refresh, verify and find the index, which `query` asks
     #[command(subcommand)]
     Index(IndexVerb),

@@ -10,8 +10,8 @@ use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
 use super::{
-    approval, artifact, event, flow, index, init, lease, lineage, query, queue, receipt, repair,
-    run, session, status, step, task,
+    approval, artifact, checkpoint, diff, event, flow, index, init, lease, lineage, query, queue,
+    receipt, repair, run, session, status, step, task,
 };
 
 /// Runs the tool.
@@ -52,6 +52,8 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Step(verb) => step::step(&at, verb, output),
         Verb::Flow(verb) => flow::flow(&at, verb, output),
         Verb::Lineage(verb) => lineage::lineage(&at, verb, output),
+        Verb::Checkpoint(verb) => checkpoint::checkpoint(&at, verb, output),
+        Verb::Diff(asked) => diff::diff(&at, &asked, output),
         Verb::Index(verb) => index::index(&at, verb, output),
         Verb::Query(asked) => query::query(&at, asked, output),
         Verb::Repair(args) => repair::repair(&at, args, output),

@@ -16,6 +16,8 @@ mod output;
 
 mod approval;
 mod artifact;
+mod checkpoint;
+mod diff;
 mod event;
 mod flow;
 mod flow_page;

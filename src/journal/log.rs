@@ -215,6 +215,11 @@ impl LockedLog<'_> {
         &self.log.home
     }
 
+    /// The seq of the last counted record; 0 where there is none.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.log.cursor.seq
+    }
+
     /// What lies behind the last counted record and does not count.
     pub(crate) fn rest(&self) -> &Rest {
         &self.rest

@@ -82,7 +82,7 @@ pub(crate) fn is_reserved(event_type: &str) -> bool {
 
 /// Types of which a journal is asked for the last record.
 pub(crate) const LAST_IS_ASKED: &[&str] =
-    &[TASK_STATUS_CHANGED, RUN_STATUS_CHANGED, EXECUTION_COMPLETE, LEASE_BOUND];
+    &[TASK_STATUS_CHANGED, RUN_STATUS_CHANGED, EXECUTION_COMPLETE, LEASE_BOUND, CHECKPOINT_CREATED];
 
 /// Kinds of streams whose versions mean something to the library.
 pub(crate) const RESERVED_KINDS: &[&str] =

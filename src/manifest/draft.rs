@@ -77,7 +77,8 @@ impl Draft {
         }
         let at = self.cursor.unwrap_or_else(|| Cursor::start(run.digest));
         let artifacts: Vec<_> = self.artifacts.into_values().collect();
-        let artifacts_root = artifacts_root(&artifacts);
+        let artifacts_root =
+            artifacts_root(artifacts.iter().map(|known| (&known.path, known.digest)));
         Ok(Manifest {
             format_version: run.value.format_version,
             task_id: ctx.task_id().clone(),

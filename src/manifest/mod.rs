@@ -11,4 +11,5 @@ mod page;
 
 pub(crate) use draft::Draft;
 pub use error::ManifestError;
+pub(crate) use page::artifacts_root;
 pub use page::{Manifest, ManifestArtifact, ManifestJournal};

@@ -118,9 +118,11 @@ impl Manifest {
     }
 }
 
-/// The digest of what `b3sum` prints for the artifacts.
-pub(super) fn artifacts_root(artifacts: &[ManifestArtifact]) -> Digest {
-    sums(artifacts.iter().map(|artifact| (artifact.digest, artifact.path.as_str())))
+/// The digest of what `b3sum` prints for artifacts, which are given sorted by path: it names them all.
+pub(crate) fn artifacts_root<'a>(
+    artifacts: impl Iterator<Item = (&'a ArtifactName, Digest)>,
+) -> Digest {
+    sums(artifacts.map(|(name, digest)| (digest, name.as_str())))
 }
 
 /// The digest of the whole run.

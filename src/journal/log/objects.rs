@@ -2,16 +2,15 @@
 //! the record that names it is written, however durable that is to be.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use camino::Utf8Path;
 
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::io::{Dir, Kind};
+use crate::io::Dir;
 use crate::journal::log::append;
 use crate::journal::{Event, JournalError, LockedLog, PayloadRef, Runtime};
-use crate::{json, layout};
+use crate::{json, layout, object};
 
 /// Bytes of a payload that stands in its line.
 const MAX_IN_LINE: usize = 64 << 10;
@@ -41,9 +40,8 @@ impl LockedLog<'_> {
 
 /// The content of an object, if it is what the record of this seq says.
 pub(crate) fn read(dir: &Utf8Path, seq: u64, named: PayloadRef) -> Result<Vec<u8>, JournalError> {
-    let object = layout::object(named.digest);
-    let path = dir.join(&object);
-    let mut file = match Dir::open(dir).and_then(|dir| dir.open_read(&object)) {
+    let path = dir.join(layout::object(named.digest));
+    let mut file = match Dir::open(dir).and_then(|dir| object::open(&dir, named.digest)) {
         Err(error) if error.is_not_found() => {
             return Err(JournalError::ObjectMissing { path, seq, expected: named.digest });
         }
@@ -75,28 +73,25 @@ fn keep_large<'a>(
     events: &'a [Event],
 ) -> Result<Cow<'a, [Event]>, JournalError> {
     let mut kept = Cow::Borrowed(events);
-    let mut unsynced = BTreeSet::new();
+    let mut unsynced = Vec::new();
     for (at, event) in events.iter().enumerate() {
         let Some(json) = event.payload.as_deref().filter(|_| is_large(event)) else { continue };
         if is_there(dir, event.payload_ref)? {
             continue;
         }
         let reference = keep(dir, runtime, json)?;
-        unsynced.extend([String::new(), layout::OBJECTS.to_owned()]);
-        unsynced.insert(layout::object_dir(reference.digest));
+        unsynced.push(reference.digest);
         if let Some(event) = kept.to_mut().get_mut(at) {
             event.payload_ref = Some(reference);
         }
     }
-    // Also where all was there before: who made it may have died before this.
-    unsynced.iter().rev().try_for_each(|names| dir.sync(names))?;
+    object::sync_names(dir, unsynced)?;
     Ok(kept)
 }
 
 fn is_there(dir: &Dir, object: Option<PayloadRef>) -> Result<bool, IoError> {
     let Some(PayloadRef { digest, size }) = object else { return Ok(false) };
-    let entry = dir.stat(&layout::object(digest))?;
-    Ok(entry.is_some_and(|entry| entry.kind == Kind::File && entry.size == size))
+    Ok(object::look_at(dir, digest)?.is_some_and(|entry| entry.size == size))
 }
 
 /// Makes sure that a payload's object stands in its place and its content is on the disk; its name is
@@ -104,34 +99,6 @@ fn is_there(dir: &Dir, object: Option<PayloadRef>) -> Result<bool, IoError> {
 fn keep(dir: &Dir, runtime: &Runtime, payload: &str) -> Result<PayloadRef, IoError> {
     let mut content = Vec::with_capacity(payload.len());
     json::write_on_line(&mut content, payload);
-    let (digest, size) = (Digest::of(&content), content.len() as u64);
-    let object = layout::object(digest);
-    let there = match dir.open_read(&object) {
-        // A copy of a run may never have been synced. What cannot be read or synced is made anew.
-        Ok(mut file) => {
-            file.digest().is_ok_and(|found| found == (digest, size)) && file.sync().is_ok()
-        }
-        Err(error) if error.is_not_found() => false,
-        Err(error) => return Err(error),
-    };
-    if !there {
-        for parent in [layout::TMP, layout::OBJECTS, &layout::object_dir(digest)] {
-            dir.create_dir(parent)?;
-        }
-        let temporary = layout::new_object(runtime.next_event_id());
-        let put = put(dir, &temporary, &content, &object);
-        if put.is_err() {
-            // The caller hears of the failure; a half object is nobody's, and prune takes it.
-            let _ = dir.remove_file(&temporary);
-        }
-        put?;
-    }
-    Ok(PayloadRef { digest, size })
-}
-
-fn put(dir: &Dir, temporary: &str, content: &[u8], object: &str) -> Result<(), IoError> {
-    let mut file = dir.create_new(temporary)?;
-    file.write(content)?;
-    file.sync()?;
-    dir.rename(temporary, dir, object)
+    let digest = object::keep_bytes(dir, &|| runtime.next_event_id(), &content)?;
+    Ok(PayloadRef { digest, size: content.len() as u64 })
 }
