@@ -85,6 +85,11 @@ pub(crate) fn checkpoint(turn: u64) -> String {
     format!("{CHECKPOINTS}/{turn}.json")
 }
 
+/// The turn whose checkpoint this path, relative to the run, is of.
+pub(crate) fn turn_of(path: &str) -> Option<u64> {
+    path.strip_prefix(CHECKPOINTS)?.strip_prefix('/')?.strip_suffix(".json")?.parse().ok()
+}
+
 /// A table of the head, within `journal/`.
 pub(crate) fn head_table(id: Uuid) -> String {
     format!("{HEAD}.{id}")

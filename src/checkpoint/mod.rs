@@ -6,6 +6,7 @@
 //! back (`restore`).
 
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
+mod again;
 mod checkpoint;
 mod create;
 mod draft;
@@ -14,6 +15,7 @@ mod page;
 mod restore;
 mod set;
 
+pub(crate) use again::make_again;
 pub use checkpoint::Checkpoint;
 pub use error::CheckpointError;
 pub use set::ArtifactSet;

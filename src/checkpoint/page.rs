@@ -72,16 +72,25 @@ impl Page {
         line::read(&bytes).map_err(&damaged)
     }
 
+    /// The digest that the file has.
+    pub(super) fn digest(&self) -> Result<Digest, CheckpointError> {
+        Ok(Digest::of(&self.bytes()?))
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, CheckpointError> {
+        let json = serde_json::to_string(self).map_err(|error| CheckpointError::Damaged {
+            path: layout::checkpoint(self.turn).into(),
+            reason: error.to_string(),
+        })?;
+        Ok(line::seal(&json, Digest::of).0)
+    }
+
     /// Writes the file, durably, and returns its digest. What a crash left in its place is replaced. The
     /// journal's lock keeps others from the one temporary name.
     pub(super) fn write(&self, dir: &Dir) -> Result<Digest, CheckpointError> {
         let name = layout::checkpoint(self.turn);
         let path = || dir.path().join(&name);
-        let json = serde_json::to_string(self).map_err(|error| CheckpointError::Damaged {
-            path: path(),
-            reason: error.to_string(),
-        })?;
-        let (bytes, _) = line::seal(&json, Digest::of);
+        let bytes = self.bytes()?;
         let length = bytes.len() as u64;
         if length > MAX_BYTES {
             return Err(CheckpointError::TooLong { path: path(), length, most: MAX_BYTES });

@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 
 use crate::artifact::ArtifactError;
+use crate::checkpoint::CheckpointError;
 use crate::error::IoError;
 use crate::journal::JournalError;
 use crate::manifest::ManifestError;
@@ -25,6 +26,9 @@ pub enum RepairError {
     /// An artifact could not be put in place or adopted.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// The checkpoint could not be made again.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The manifest could not be made again.
     #[error(transparent)]
     Manifest(#[from] ManifestError),

@@ -8,8 +8,8 @@ use super::sources::{Sources, object_of};
 use super::spot::Spot;
 use crate::context::RunContext;
 use crate::digest::Digest;
-use crate::finding::Code;
 use crate::name::ArtifactName;
+use crate::{checkpoint, layout, object};
 
 /// Mends one thing, which is looked at again first.
 pub(super) fn mend(
@@ -30,7 +30,7 @@ pub(super) fn mend(
             let sources = Sources::open(&place.home(spot));
             let sources = sources.ok_or_else(|| moved_on("its journal cannot be read"))?;
             if object_of(&spot.path) == Some(*digest) {
-                return put_back_object(&sources, *digest, from, aside);
+                return put_back_object(place, &sources, *digest, from, aside);
             }
             let context = context.ok_or_else(|| moved_on("only runs have artifacts"))?;
             let name = sources.name_of(spot, *digest);
@@ -49,7 +49,7 @@ pub(super) fn mend(
             context.artifacts().adopt(name)?;
             Ok(())
         }
-        (Means::MakeAgain, Some(context)) => make_again(&context, spot, mend.finding.code, aside),
+        (Means::MakeAgain, Some(context)) => make_again(&context, spot, aside),
         (_, None) => Err(moved_on("it is in no run")),
     }
 }
@@ -74,21 +74,32 @@ fn put_in_place(
 fn make_again(
     context: &RunContext,
     spot: &Spot,
-    code: Code,
     aside: &Quarantine<'_>,
 ) -> Result<(), RepairError> {
+    if let Some(turn) = layout::turn_of(&spot.path) {
+        let mut take = |path: &str| aside.take(path).map(drop);
+        return Ok(checkpoint::make_again(context, turn, &mut take)?);
+    }
     let manifest = context.manifest()?;
     aside.take(&spot.path)?;
-    let _ = code;
     Ok(manifest.write(context)?)
 }
 
 fn put_back_object(
+    place: &Place,
     sources: &Sources,
     digest: Digest,
     from: &Origin,
     aside: &Quarantine<'_>,
 ) -> Result<(), RepairError> {
-    let _ = (sources, digest, from, aside);
-    Ok(())
+    let mut source = sources.open_origin(digest, from)?;
+    let path = layout::object(digest);
+    aside.take(&path)?;
+    let new_id = || place.runtime.next_event_id();
+    let found = object::keep_file(sources.dir(), &new_id, &mut source, digest)?;
+    if found != digest {
+        let (path, reason) = (source.path().to_owned(), format!("it has the digest {found} now"));
+        return Err(RepairError::MovedOn { path, reason });
+    }
+    Ok(object::sync_names(sources.dir(), [digest])?)
 }

@@ -80,6 +80,10 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    pub(super) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
     /// `None` where its journal cannot be read: then nothing says what its files should be.
     pub(super) fn open(home: &Home) -> Option<Self> {
         let (damage_at_end, closed) = damage_at_end(home).ok()?;

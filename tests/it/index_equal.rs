@@ -12,8 +12,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::{Index, IndexedEvent, ProjectionError, Projector, Rows};
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    Actor, ArtifactName, Durability, Event, JournalWriter, Outcome, RunContext, RunStatus, Signal,
-    StepError, TaskOptions, TaskStatus, Workspace,
+    Actor, ArtifactName, Durability, Event, JournalWriter, Outcome, Repair, RunContext, RunStatus,
+    Signal, StepError, TaskOptions, TaskStatus, Workspace,
 };
 
 use crate::index_lab::{

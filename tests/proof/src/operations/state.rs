@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use runjournal::{
-    ArtifactName, Completion, Manifest, Outcome as Ending, RunStatus, TaskStatus, WorkspaceError,
+    ArtifactName, Completion, Manifest, Outcome as Ending, Repair, RunStatus, TaskStatus,
+    WorkspaceError,
 };
 
 use super::{Operation, Seen, plain};
