@@ -1,6 +1,6 @@
 //! `repair`: closes damage at the end of journals off, so that appends go on.
 
-use runjournal::{Code, Finding, RepairPlan, Run, Task, Workspace};
+use runjournal::{Finding, RepairPlan, Run, Task, Workspace};
 use serde::Serialize;
 
 use super::error::CliError;
@@ -115,9 +115,8 @@ fn look_at_run(run: &Run) -> Result<Looked, CliError> {
 
 impl Looked {
     fn of(plan: RepairPlan, mut findings: Vec<Finding>, why: Why) -> Self {
-        findings.retain(|finding| {
-            finding.code == Code::JournalDamaged && !plan.damage().contains(finding)
-        });
+        findings
+            .retain(|finding| finding.code.is_journal_damage() && !plan.damage().contains(finding));
         let journal = plan.journal().into_string();
         let left = (!findings.is_empty()).then_some(Left { journal, damage: findings, why });
         Self { plan, left }
