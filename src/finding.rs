@@ -107,6 +107,55 @@ pub enum Code {
 }
 
 impl Code {
+    /// All codes, in the order of the enum.
+    pub const ALL: &[Code] = &[
+        Code::Garbage,
+        Code::JournalDamaged,
+        Code::BrokenChain,
+        Code::TornTail,
+        Code::SequenceGap,
+        Code::VersionGap,
+        Code::CommitNotApplied,
+        Code::StageDamaged,
+        Code::ArtifactMissing,
+        Code::ArtifactChanged,
+        Code::ArtifactUnjournaled,
+        Code::ObjectMissing,
+        Code::ObjectChanged,
+        Code::CheckpointMissing,
+        Code::CheckpointDamaged,
+        Code::CheckpointUnrecorded,
+        Code::ManifestDamaged,
+        Code::JournalShorter,
+        Code::HeadAhead,
+        Code::GenesisDamaged,
+        Code::JournalMissing,
+        Code::Unreadable,
+        Code::NewerFormat,
+        Code::CaseCollision,
+        Code::SymbolicLink,
+        Code::IdentityDiffers,
+        Code::BadId,
+        Code::StatusWithoutArtifacts,
+        Code::DoneWithoutSuccess,
+        Code::OrphanedRun,
+        Code::UnbornRun,
+        Code::TerminalTwice,
+        Code::CausationNowhere,
+        Code::TurnOutOfSequence,
+        Code::StepWithoutStart,
+        Code::DuplicateStep,
+        Code::DuplicateTurn,
+        Code::ProjectionStopped,
+        Code::IndexDrift,
+    ];
+
+    /// True for damage of a journal: bytes of it do not count, and no killed writer left them.
+    #[must_use]
+    pub fn is_journal_damage(self) -> bool {
+        matches!(self, Code::JournalDamaged | Code::BrokenChain)
+    }
+
     /// How much findings of this code matter.
     #[must_use]
     pub fn severity(self) -> Severity {

@@ -66,6 +66,7 @@
 //! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
 //! | keep the artifacts of a turn, read and restore them, and see what changed | [`RunContext::checkpoint`], [`Checkpoint`], [`ArtifactSet`], [`Diff`] |
 //! | see which step made an artifact, from what, and what a change makes stale | [`RunContext::lineage`], [`Lineage`], [`Why`], [`Stale`] |
+//! | find what is damaged, missing or does not agree, in a run, a task or a whole workspace | [`Verify`], [`Verified`], [`LastVerify`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
 //! | see a run as it stands, then its events | [`index::IndexReader::snapshot`] (feature `sqlite`) |
@@ -99,7 +100,7 @@
 //! | `flow` | [`Flow`]: nodes and edges, run from where they stand |
 //! | `lineage` | [`Lineage`]: which step made what, from what |
 //! | `diff` | two turns, or two runs, held against each other |
-//! | `verify` | everything held against everything: findings |
+//! | `verify` | [`Verify`]: everything held against everything: findings |
 //! | `backup` | copies elsewhere, and what is put back from them |
 //! | `repair` | [`RepairPlan`]: what findings ask for; nothing is deleted |
 //! | `prune` | runs that are old enough to go, holds that keep them |
@@ -229,7 +230,9 @@ pub use repair::{Left, Means, Mend, NotMended, Origin, Repair, RepairError, Repa
 pub use session::{Session, SessionError, SessionState, SessionStatus};
 pub use status::{Outcome, RunStatus, TaskStatus};
 pub use step::{Cancel, Signal, Step, StepContext, StepError, StepFailure, StepResult};
-pub use verify::{ReadData, Verified, Verify, VerifyError};
+pub use verify::{
+    LastVerify, ReadData, ReadDataError, Verified, Verify, VerifyError, VerifyProgress,
+};
 pub use work::{Claim, ClaimRef, Queue, Work, WorkError, WorkItem, WorkState};
 pub use workspace::{
     Completion, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport, Workspace,

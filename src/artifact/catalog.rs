@@ -53,6 +53,8 @@ pub(crate) struct Last {
     pub(crate) version: u64,
     /// `None` if it was a removal.
     pub(crate) digest: Option<Digest>,
+    /// Bytes, as the record says.
+    pub(crate) size: Option<u64>,
     /// The digest of the path's record before.
     pub(crate) previous: Option<Digest>,
     pub(crate) causation: Option<EventId>,
@@ -67,6 +69,7 @@ impl Last {
             seq: record.seq(),
             version: record.stream_version(),
             digest: payload.digest,
+            size: payload.size,
             previous: payload.previous,
             causation: record.causation_event_id(),
         };
@@ -128,10 +131,24 @@ impl Catalog {
             events = events.from(cursor)?;
         }
         for record in events.by_ref() {
-            self.last.extend(Last::of(&record?)?);
+            self.take_in(&record?)?;
         }
         self.read = Some(events.cursor());
         Ok(())
+    }
+
+    /// Takes in the next counted record, for who reads a journal for more than this.
+    pub(crate) fn take_in(&mut self, record: &Record) -> Result<(), JournalError> {
+        self.read = Some(record.cursor());
+        self.last.extend(Last::of(record)?);
+        Ok(())
+    }
+
+    /// What was said since, alone.
+    pub(crate) fn since(&self, home: &Home) -> Result<Self, JournalError> {
+        let mut since = Self { last: BTreeMap::new(), read: self.read };
+        since.read_on(home)?;
+        Ok(since)
     }
 
     /// About some paths.

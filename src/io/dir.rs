@@ -39,6 +39,14 @@ impl Dir {
         &self.path
     }
 
+    /// True if it is known to stand at its path still.
+    pub(crate) fn is_at_path(&self) -> bool {
+        let this = rustix::fs::fstat(&self.fd);
+        let at_path = rustix::fs::statat(CWD, self.path.as_std_path(), AtFlags::SYMLINK_NOFOLLOW);
+        matches!((this, at_path), (Ok(this), Ok(at_path))
+            if (this.st_dev, this.st_ino) == (at_path.st_dev, at_path.st_ino))
+    }
+
     fn full(&self, relative: &str) -> Utf8PathBuf {
         let mut full = Utf8PathBuf::with_capacity(self.path.as_str().len() + 1 + relative.len());
         full.push(&self.path);

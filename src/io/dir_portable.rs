@@ -36,6 +36,11 @@ impl Dir {
         &self.path
     }
 
+    /// True if it is known to stand at its path still.
+    pub(crate) fn is_at_path(&self) -> bool {
+        std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.is_dir())
+    }
+
     /// The full path, once no component of it was found to be a link.
     fn checked(&self, relative: &str, action: &'static str) -> Result<Utf8PathBuf, IoError> {
         let mut path = self.path.clone();

@@ -95,6 +95,19 @@ impl Head {
         })
     }
 
+    /// Where the heads of this journal say that a record ends, whether it does or not.
+    pub(crate) fn claims(dir: &Dir, genesis: Digest) -> Result<Vec<Cursor>, IoError> {
+        let mut bytes = Vec::new();
+        match dir.open_read(layout::HEAD) {
+            Ok(mut file) => file.read_at(0, 2 * HALF as u64, &mut bytes)?,
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+        let heads = bytes.chunks(HALF).filter_map(Self::parse);
+        let own = heads.filter(|head| head.genesis == genesis && head.cursor.seq > 0);
+        Ok(own.map(|head| head.cursor).collect())
+    }
+
     fn parse(half: &[u8]) -> Option<Self> {
         let end = memchr::memchr(b'\n', half)?;
         let (line, behind) = half.split_at_checked(end + 1)?;

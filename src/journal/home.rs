@@ -154,6 +154,14 @@ impl Home {
         }
     }
 
+    /// The run whose journal this is.
+    pub(crate) fn run_id(&self) -> Option<&RunId> {
+        match &self.owner {
+            Owner::Task(_) => None,
+            Owner::Run(_, id) => Some(id),
+        }
+    }
+
     /// True for a run's journal.
     pub(crate) fn is_run(&self) -> bool {
         matches!(self.owner, Owner::Run(..))

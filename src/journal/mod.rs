@@ -20,6 +20,7 @@ pub(crate) mod types;
 pub use error::{JournalError, TooLarge};
 pub(crate) use event::check_user_key;
 pub use event::{Actor, Event, ExpectedVersion};
+pub(crate) use head::Head;
 pub(crate) use head::ledger::HeadPolicy;
 pub use home::StepRef;
 pub(crate) use home::{Home, Opened, Runtime};

@@ -38,8 +38,8 @@ impl Rest {
 }
 
 const NOT_A_RECORD: &str = "not a record";
-const BROKEN_CHAIN: &str = "a record that does not follow the one before it";
-const BROKEN_BATCH: &str = "part of a batch that is not whole";
+pub(crate) const BROKEN_CHAIN: &str = "a record that does not follow the one before it";
+pub(crate) const BROKEN_BATCH: &str = "part of a batch that is not whole";
 const TOO_LONG: &str = "a line of more than 1 MiB";
 const GARBAGE_CHANGED: &str = "bytes that the next record does not vouch for";
 

@@ -8,6 +8,7 @@ use crate::artifact::ArtifactPayload;
 use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::genesis::{self, Read, RunGenesis};
+use crate::id::{RunId, TaskId};
 use crate::io::Dir;
 use crate::journal::{Cursor, JournalError, LockedLog, Record, types};
 use crate::name::ArtifactName;
@@ -71,7 +72,11 @@ impl Draft {
     }
 
     /// The page, once all records were taken in.
-    fn finish(self, ctx: &RunContext, run: &Read<RunGenesis>) -> Result<Manifest, ManifestError> {
+    pub(crate) fn finish(
+        self,
+        (task, id): (&TaskId, &RunId),
+        run: &Read<RunGenesis>,
+    ) -> Result<Manifest, ManifestError> {
         if let Some(error) = self.failed {
             return Err(error.into());
         }
@@ -81,8 +86,8 @@ impl Draft {
             artifacts_root(artifacts.iter().map(|known| (&known.path, known.digest)));
         Ok(Manifest {
             format_version: run.value.format_version,
-            task_id: ctx.task_id().clone(),
-            run_id: ctx.run_id().clone(),
+            task_id: task.clone(),
+            run_id: id.clone(),
             status: self.status,
             created_at: run.value.created_at,
             completed_at: self.completed_at,
@@ -110,7 +115,7 @@ impl Draft {
             Ok(())
         })?;
         let run = genesis::read::<RunGenesis>(locked.dir())?;
-        file::write(&self.finish(ctx, &run)?, ctx, locked)
+        file::write(&self.finish((ctx.task_id(), ctx.run_id()), &run)?, ctx, locked)
     }
 }
 
@@ -126,6 +131,6 @@ impl RunContext {
         for record in self.events()? {
             draft.apply(&record?);
         }
-        draft.finish(self, &run)
+        draft.finish((self.task_id(), self.run_id()), &run)
     }
 }

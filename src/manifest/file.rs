@@ -42,7 +42,8 @@ impl Manifest {
     }
 }
 
-fn read(dir: &Dir) -> Result<Option<Manifest>, ManifestError> {
+/// The page in a run's directory.
+pub(crate) fn read(dir: &Dir) -> Result<Option<Manifest>, ManifestError> {
     let mut file = match dir.open_read(layout::MANIFEST) {
         Err(error) if error.is_not_found() => return Ok(None),
         other => other?,

@@ -126,14 +126,14 @@ pub(crate) fn artifacts_root<'a>(
 }
 
 /// The digest of the whole run.
-pub(super) fn root(genesis: Digest, last_hash: Digest, artifacts_root: Digest) -> Digest {
+pub(crate) fn root(genesis: Digest, last_hash: Digest, artifacts_root: Digest) -> Digest {
     let parts =
         [(genesis, layout::RUN), (last_hash, layout::JOURNAL), (artifacts_root, layout::ARTIFACTS)];
     sums(parts.into_iter())
 }
 
 /// The digest of lines as `b3sum` prints them.
-fn sums<'a>(lines: impl Iterator<Item = (Digest, &'a str)>) -> Digest {
+pub(crate) fn sums<'a>(lines: impl Iterator<Item = (Digest, &'a str)>) -> Digest {
     let mut hasher = blake3::Hasher::new();
     for (digest, path) in lines {
         hasher.update(format!("{}  {path}\n", digest.to_hex()).as_bytes());

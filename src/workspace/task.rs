@@ -128,6 +128,10 @@ impl Task {
         HomeWriter::new(self.home())
     }
 
+    pub(crate) fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }

@@ -222,7 +222,7 @@ pub(crate) fn read(ctx: &RunContext) -> (Vec<Record>, Vec<Report>) {
         length: finding.place.length.unwrap(),
         kind: match finding.code {
             Code::Garbage => Kind::Garbage,
-            Code::JournalDamaged => Kind::Damage,
+            code if code.is_journal_damage() => Kind::Damage,
             Code::TornTail => Kind::Torn,
             other => panic!("{other}"),
         },

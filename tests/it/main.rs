@@ -136,6 +136,8 @@ mod transactions;
 #[cfg(test)]
 mod turns;
 #[cfg(test)]
+mod verify;
+#[cfg(test)]
 mod work;
 #[cfg(test)]
 mod worker;

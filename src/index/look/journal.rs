@@ -109,7 +109,7 @@ impl Look<'_> {
                 Err(JournalError::CursorMismatch { .. }) if !whole => return Ok(None),
                 other => other?,
             };
-            if !whole && events.findings().iter().any(|found| found.code == Code::JournalDamaged) {
+            if !whole && events.findings().iter().any(|found| found.code.is_journal_damage()) {
                 return Ok(None);
             }
             let all = 0..self.looker.projectors.len();
@@ -144,7 +144,7 @@ impl Look<'_> {
             }
         }
         let (lasting, tail) = events.all_findings();
-        if !whole && lasting.iter().any(|found| found.code == Code::JournalDamaged) {
+        if !whole && lasting.iter().any(|found| found.code.is_journal_damage()) {
             return Ok(None);
         }
         chunk.lasting.extend(lasting.iter().skip(told).cloned());

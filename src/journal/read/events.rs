@@ -227,7 +227,6 @@ impl Events {
     }
 
     /// The end of what was read.
-    #[cfg(feature = "sqlite")]
     pub(crate) fn reached(&self) -> u64 {
         self.reader.reached()
     }

@@ -3,6 +3,7 @@
 use camino::Utf8Path;
 
 use crate::finding::{Code, Finding, Place};
+use crate::journal::scan::{BROKEN_BATCH, BROKEN_CHAIN};
 
 /// Why bytes do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,7 @@ impl Skip {
             SkipKind::Garbage => (Code::Garbage, "left by a killed writer and sealed off"),
             SkipKind::Repaired => (Code::Garbage, "damage that a repair closed off"),
             SkipKind::Torn => (Code::TornTail, "a write that was not finished"),
+            SkipKind::Damage(reason @ (BROKEN_CHAIN | BROKEN_BATCH)) => (Code::BrokenChain, reason),
             SkipKind::Damage(reason) => (Code::JournalDamaged, reason),
         };
         let place = Place {

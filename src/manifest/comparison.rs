@@ -1,0 +1,295 @@
+//! What should be under `artifacts/` held against what is there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Witness;
+use crate::artifact::{Catalog, Last};
+use crate::digest::Digest;
+use crate::error::IoError;
+use crate::finding::{Code, Finding, Place};
+use crate::id::EventId;
+use crate::io::{Dir, Entry, Kind, ReadFile};
+use crate::journal::{Home, JournalError, lock_shared};
+use crate::layout;
+use crate::name::ArtifactName;
+
+/// What a journal says of its run's artifacts, alone or with what a witness knows.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    home: Home,
+    dir: Arc<Dir>,
+    catalog: Catalog,
+    witness: Option<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    witness: Witness,
+    /// True if the journal has the witness's last record where that says.
+    reaches: bool,
+}
+
+/// What is to be looked at under `artifacts/`.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// Every path that somebody names or that stands there, with what stands there.
+    pub(crate) names: BTreeMap<ArtifactName, Option<Entry>>,
+    /// By its path, what stands there under a name that no artifact can have.
+    pub(crate) odd: BTreeMap<String, Difference>,
+}
+
+/// What is not as it should be.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    pub(crate) finding: Finding,
+    pub(crate) standing: Standing,
+}
+
+/// What stands there, and beside it.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// A file, a directory, or nothing.
+    Usual,
+    /// A link, a pipe, a device.
+    Special,
+    /// The committed content waits in its stage; whoever comes next puts it in place, or may not.
+    Waits { will_be_put: bool },
+    /// What waits is not what was committed: the stage, and why.
+    Damaged(Finding),
+}
+
+/// What should be at a path: the digest, `None` for nothing.
+struct Word {
+    digest: Option<Digest>,
+    /// The record that says so.
+    last: Option<Last>,
+}
+
+/// What is at a path.
+enum Found {
+    Nothing,
+    Dir,
+    Special,
+    File(ReadFile),
+    Unreadable(IoError),
+    /// Something on the way there is no directory.
+    Unreachable(IoError),
+}
+
+/// What is at a path and in the stage of its last record.
+struct Opened {
+    found: Found,
+    stage: Option<(EventId, ReadFile)>,
+}
+
+impl Comparison {
+    /// With a witness, and whether the journal has its last record.
+    pub(crate) fn new(
+        home: Home,
+        dir: Arc<Dir>,
+        catalog: Catalog,
+        witness: Option<(Witness, bool)>,
+    ) -> Self {
+        let witness = witness.map(|(witness, reaches)| Known { witness, reaches });
+        Self { home, dir, catalog, witness }
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Everything to look at, as one listing of the directory shows it.
+    pub(crate) fn names(&self) -> Result<Listed, IoError> {
+        let witnessed = self.witness.iter().flat_map(|known| known.witness.artifacts.keys());
+        let journaled = self.catalog.iter().map(|(name, _)| name);
+        let names = witnessed.chain(journaled);
+        let mut names: BTreeMap<_, _> = names.map(|name| (name.clone(), None)).collect();
+        let mut odd = BTreeMap::new();
+        if let Some(entry) = self.dir.stat(layout::ARTIFACTS)?
+            && entry.kind != Kind::Dir
+        {
+            let reason = "it is no directory, and is not looked into".to_owned();
+            odd.insert(String::new(), self.odd("", entry.kind, reason));
+        }
+        for (path, entry) in self.dir.entries_below(layout::ARTIFACTS)? {
+            match ArtifactName::new(path) {
+                Ok(name) => {
+                    names.insert(name, Some(entry));
+                }
+                Err(error) => {
+                    let reason = format!("no artifact can have this name: {}", error.reason);
+                    let difference = self.odd(&error.name, entry.kind, reason);
+                    odd.insert(error.name, difference);
+                }
+            }
+        }
+        Ok(Listed { names, odd })
+    }
+
+    fn odd(&self, path: &str, kind: Kind, reason: String) -> Difference {
+        let standing = if kind == Kind::Other { Standing::Special } else { Standing::Usual };
+        Difference { finding: self.finding(Code::ArtifactUnjournaled, path, reason), standing }
+    }
+
+    /// True if, as far as can be told without reading it, what stands there is what should: nothing, or a
+    /// file of that length.
+    pub(crate) fn fits(&self, name: &ArtifactName, entry: Option<Entry>) -> bool {
+        let word = self.word(name, None);
+        match (word.digest, entry) {
+            (None, None) => true,
+            (Some(digest), Some(Entry { kind: Kind::File, size })) => {
+                let last = word.last.filter(|last| last.digest == Some(digest));
+                last.and_then(|last| last.size).is_none_or(|said| said == size)
+            }
+            _ => false,
+        }
+    }
+
+    /// What should be at a path. A witness has the word about what it knows, as it outlives damage to the
+    /// journal; the journal about what came later, and where it is another one, about all else.
+    fn word(&self, name: &ArtifactName, since: Option<&Catalog>) -> Word {
+        let since = since.and_then(|since| since.last(name));
+        let last = since.or_else(|| self.catalog.last(name));
+        let said = last.and_then(|last| last.digest);
+        let digest = match &self.witness {
+            None => said,
+            Some(Known { witness, reaches }) => {
+                let is_later = last.is_some_and(|last| last.seq > witness.cursor.seq());
+                match witness.artifacts.get(name) {
+                    Some(known) if !(*reaches && is_later) => Some(*known),
+                    None if *reaches && !is_later => None,
+                    _ => said,
+                }
+            }
+        };
+        Word { digest, last: last.filter(|last| last.digest == digest).cloned() }
+    }
+
+    /// What differs at a path. It is looked at twice: for the second time with nothing in flight while files
+    /// are opened.
+    pub(crate) fn look(&self, name: &ArtifactName) -> Result<Option<Difference>, JournalError> {
+        let word = self.word(name, None);
+        if self.judge(name, &word, self.opened(name, &word)).is_none() {
+            return Ok(None);
+        }
+        // What is open is not changed by writers, who replace, so that they need not wait while it is
+        // hashed.
+        let lock = lock_shared(&self.home, &self.dir)?;
+        let since = self.catalog.since(&self.home)?;
+        let word = self.word(name, Some(&since));
+        let opened = self.opened(name, &word);
+        drop(lock);
+        Ok(self.judge(name, &word, opened))
+    }
+
+    fn opened(&self, name: &ArtifactName, word: &Word) -> Opened {
+        let found = found(&self.dir, &layout::artifact(name.as_str()));
+        let event_id = word.last.as_ref().map(|last| last.event_id);
+        let stage = event_id.and_then(|id| match self::found(&self.dir, &layout::stage(id)) {
+            Found::File(stage) => Some((id, stage)),
+            _ => None,
+        });
+        Opened { found, stage }
+    }
+
+    fn judge(&self, name: &ArtifactName, word: &Word, opened: Opened) -> Option<Difference> {
+        let different = difference(word, opened.found)?;
+        let mut standing = if different.is_special { Standing::Special } else { Standing::Usual };
+        if let Some((id, mut stage)) = opened.stage {
+            // A removal's stage is empty.
+            let staged = word.digest.unwrap_or_else(|| Digest::of(b""));
+            standing = match stage.digest() {
+                Ok((digest, _)) if digest == staged => {
+                    let previous = word.last.as_ref().and_then(|last| last.previous);
+                    let is_previous = previous.is_some() && previous == different.on_disk;
+                    let will_be_put = different.is_nothing || is_previous;
+                    Standing::Waits { will_be_put }
+                }
+                Ok((digest, _)) => {
+                    let reason = format!("it has the digest {digest}, and {staged} was journaled");
+                    let path = self.dir.path().join(layout::stage(id));
+                    let place = Place { path, offset: None, length: None };
+                    Standing::Damaged(Finding { code: Code::StageDamaged, place, reason })
+                }
+                Err(_) => standing,
+            };
+        }
+        let finding = self.finding(different.code, name.as_str(), different.reason);
+        Some(Difference { finding, standing })
+    }
+
+    fn finding(&self, code: Code, path: &str, reason: String) -> Finding {
+        let path = self.dir.path().join(layout::artifact(path));
+        Finding { code, place: Place { path, offset: None, length: None }, reason }
+    }
+}
+
+/// How what is there differs from what should be.
+struct Different {
+    code: Code,
+    reason: String,
+    is_special: bool,
+    is_nothing: bool,
+    on_disk: Option<Digest>,
+}
+
+fn difference(word: &Word, found: Found) -> Option<Different> {
+    const SPECIAL: &str = "a link or a special file stands there, and neither is followed";
+    let known = word.digest.is_some();
+    let code = if known { Code::ArtifactChanged } else { Code::ArtifactUnjournaled };
+    let is_special = matches!(found, Found::Special);
+    let is_nothing = matches!(found, Found::Nothing);
+    let mut different =
+        Different { code, reason: String::new(), is_special, is_nothing, on_disk: None };
+    different.reason = match (word.digest, found) {
+        (None, Found::Nothing | Found::Dir | Found::Unreachable(_)) => return None,
+        (Some(_), Found::Nothing) => {
+            different.code = Code::ArtifactMissing;
+            "nothing stands there".to_owned()
+        }
+        (Some(expected), Found::File(mut file)) => match file.digest() {
+            Ok((digest, _)) if digest == expected => return None,
+            Ok((digest, _)) => {
+                different.on_disk = Some(digest);
+                format!("it has the digest {digest}, and {expected} was journaled")
+            }
+            Err(error) => unreadable(&error),
+        },
+        (Some(_), Found::Dir) => "a directory stands there".to_owned(),
+        (None, Found::File(mut file)) if word.last.is_some() => {
+            different.on_disk = file.digest().ok().map(|(digest, _)| digest);
+            "the artifact was removed".to_owned()
+        }
+        (None, Found::File(_)) => "no record names it".to_owned(),
+        (_, Found::Special) => SPECIAL.to_owned(),
+        (_, Found::Unreadable(error) | Found::Unreachable(error)) => unreadable(&error),
+    };
+    Some(different)
+}
+
+fn unreadable(error: &IoError) -> String {
+    format!("it cannot be read ({}: {})", error.action, error.source)
+}
+
+/// Only a regular file is opened: to open a pipe or a device may be more than to look at it.
+fn found(dir: &Dir, path: &str) -> Found {
+    let file = match dir.stat(path) {
+        Ok(None) => return Found::Nothing,
+        Ok(Some(entry)) => match entry.kind {
+            Kind::Dir => return Found::Dir,
+            Kind::Other => return Found::Special,
+            Kind::File => dir.open_read(path),
+        },
+        Err(error) => return Found::Unreachable(error),
+    };
+    match file {
+        Ok(file) => Found::File(file),
+        Err(error) if error.is_not_found() => Found::Nothing,
+        Err(error) => Found::Unreadable(error),
+    }
+}

@@ -1,0 +1,131 @@
+//! One pass over a journal: what its records add up to, and what is wrong with them.
+
+use std::collections::BTreeSet;
+
+use camino::Utf8PathBuf;
+
+use super::causes::Cause;
+use super::fold::{self, Checkpoints, Ending, Runs, Steps, Streams};
+use crate::artifact::Catalog;
+use crate::digest::Digest;
+use crate::finding::{Code, Finding};
+use crate::id::EventId;
+use crate::journal::{Cursor, Events, Home, JournalError, Opened, PayloadRef, Record};
+use crate::manifest::{Draft, Manifest};
+
+/// What a journal adds up to.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    journal: Utf8PathBuf,
+    pub(super) findings: Vec<Finding>,
+    pub(super) records: u64,
+    /// Behind the last record that counts.
+    pub(super) cursor: Option<Cursor>,
+    /// Bytes that were read.
+    pub(super) bytes: u64,
+    pub(super) ending: Ending,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) runs: Runs,
+    pub(super) catalog: Catalog,
+    /// Objects that payloads are in.
+    pub(super) objects: BTreeSet<(Digest, u64)>,
+    /// Places behind records that others know of: those that no record was found to end at.
+    pub(super) unmet: Vec<Cursor>,
+    /// What a page that stands beside the journal should say.
+    draft: Option<(Cursor, Draft)>,
+    streams: Streams,
+    steps: Steps,
+    ids: Vec<EventId>,
+    causes: Vec<(EventId, Finding)>,
+}
+
+impl Pass {
+    /// Reads a journal. Records are looked for at the ends that `known` names; what `page` says is made anew.
+    pub(super) fn read(
+        home: &Home,
+        opened: Opened,
+        known: Vec<Cursor>,
+        page: Option<&Manifest>,
+    ) -> Result<Self, JournalError> {
+        let mut events = Events::open_in(home, opened)?;
+        let start = events.cursor();
+        let mut pass = Self {
+            journal: home.dir().join(crate::layout::JOURNAL),
+            unmet: known.into_iter().filter(|known| *known != start).collect(),
+            draft: page.map(|page| (page.cursor(), Draft::default())),
+            ..Self::default()
+        };
+        for record in events.by_ref() {
+            pass.take_in(&record?, home.is_run());
+        }
+        pass.findings.extend_from_slice(events.findings());
+        pass.cursor = Some(events.cursor());
+        pass.bytes = events.reached();
+        Ok(pass)
+    }
+
+    fn take_in(&mut self, record: &Record, of_run: bool) {
+        self.records += 1;
+        let cursor = record.cursor();
+        self.unmet.retain(|known| *known != cursor);
+        if let Some(named) = record.payload_ref() {
+            self.objects.insert((named.digest, named.size));
+        }
+        if let Some((until, draft)) = &mut self.draft
+            && cursor.seq() <= until.seq()
+        {
+            draft.apply(record);
+        }
+        self.ids.push(record.event_id());
+        let (journal, findings) = (&self.journal, &mut self.findings);
+        let mut tell = |code, reason| findings.push(fold::at(journal, record, code, reason));
+        if let Some(cause) = record.causation_event_id() {
+            let reason = format!("no journal has the event {cause}, by which it was caused");
+            let finding = fold::at(journal, record, Code::CausationNowhere, reason);
+            self.causes.push((cause, finding));
+        }
+        self.streams.take_in(record, &mut tell);
+        let mut understood = self.ending.take_in(record, &mut tell);
+        if of_run {
+            understood = understood
+                .and_then(|()| self.steps.take_in(record, &mut tell))
+                .and_then(|()| self.checkpoints.take_in(record, &mut tell))
+                .and_then(|()| self.catalog.take_in(record));
+        } else {
+            understood = understood.and_then(|()| self.runs.take_in(record));
+        }
+        match understood {
+            // Its object is looked at as such.
+            Ok(())
+            | Err(JournalError::ObjectMissing { .. } | JournalError::ObjectChanged { .. }) => {}
+            Err(error) => tell(Code::Unreadable, error.to_string()),
+        }
+    }
+
+    /// What the page should say, if it is known: `None` where records are missing, or do not read.
+    pub(super) fn drafted(&mut self) -> Option<Draft> {
+        let (_, draft) = self.draft.take()?;
+        Some(draft)
+    }
+
+    /// True if a record was found to end there.
+    pub(super) fn reaches(&self, known: Cursor) -> bool {
+        !self.unmet.contains(&known)
+    }
+
+    /// The causes that are not in this journal.
+    pub(super) fn causes(&mut self) -> Vec<Cause> {
+        let causes = std::mem::take(&mut self.causes);
+        if causes.is_empty() {
+            return Vec::new();
+        }
+        self.ids.sort_unstable();
+        let elsewhere = causes.into_iter().filter(|(id, _)| self.ids.binary_search(id).is_err());
+        elsewhere.map(|(id, finding)| Cause { id, finding }).collect()
+    }
+
+    /// The objects that payloads are in, as records name them.
+    pub(super) fn objects(&self) -> impl Iterator<Item = PayloadRef> {
+        self.objects.iter().map(|(digest, size)| PayloadRef { digest: *digest, size: *size })
+    }
+}

@@ -1,0 +1,82 @@
+//! The genesis file of a task or a run.
+
+use super::checkpoint::newer;
+use super::home::Look;
+use super::places::{unreadable, whole};
+use crate::digest::Digest;
+use crate::finding::{Code, Finding};
+use crate::genesis::{self, Genesis, GenesisError, Read, RunGenesis, TaskGenesis};
+use crate::io::{Entry, Kind};
+use crate::layout::{self, FORMAT_VERSION};
+
+/// What a genesis file says.
+pub(super) enum Start {
+    Task(Read<TaskGenesis>),
+    Run(Read<RunGenesis>),
+}
+
+impl Start {
+    pub(super) fn digest(&self) -> Digest {
+        match self {
+            Start::Task(read) => read.digest,
+            Start::Run(read) => read.digest,
+        }
+    }
+}
+
+impl Look<'_> {
+    /// What the genesis file says; `None` where there is none, and should be none.
+    pub(super) fn start(&mut self) -> Result<Option<Start>, Finding> {
+        let is_run = self.home.is_run();
+        let name = if is_run { layout::RUN } else { layout::TASK };
+        let path = self.dir.path().join(name);
+        let damaged = |reason: &str| whole(&path, Code::GenesisDamaged, reason);
+        match self.dir.stat(name).map_err(|error| unreadable(&error))? {
+            Some(Entry { kind: Kind::File, .. }) => {}
+            Some(_) => return Err(damaged("it is no file")),
+            None => {
+                let journal = self.dir.stat(layout::JOURNAL).unwrap_or_default();
+                let has_records = journal.is_some_and(|journal| journal.size > 0);
+                // It may have come just now.
+                if !has_records || self.dir.stat(name).is_ok_and(|entry| entry.is_some()) {
+                    return Ok(None);
+                }
+                return Err(damaged("it is missing though its journal holds records"));
+            }
+        }
+        let read = if is_run {
+            genesis::read::<RunGenesis>(&self.dir).map(|read| {
+                self.judge_version(&path, &read);
+                let (task, run) = (&read.value.task_id, &read.value.run_id);
+                let is_own = task == self.home.task_id() && Some(run) == self.home.run_id();
+                (Start::Run(read), is_own)
+            })
+        } else {
+            genesis::read::<TaskGenesis>(&self.dir).map(|read| {
+                self.judge_version(&path, &read);
+                let is_own = read.value.task_id == *self.home.task_id();
+                (Start::Task(read), is_own)
+            })
+        };
+        match read {
+            Ok((start, is_own)) => {
+                if !is_own {
+                    let reason = "its ids are not those of its place: it was moved or copied";
+                    self.tell(whole(&path, Code::IdentityDiffers, reason));
+                }
+                Ok(Some(start))
+            }
+            Err(GenesisError::Io(error)) if error.is_not_found() => Ok(None),
+            Err(GenesisError::Io(error)) => Err(unreadable(&error)),
+            Err(GenesisError::Damaged { reason, .. }) => Err(damaged(&reason)),
+            Err(error) => Err(damaged(&error.to_string())),
+        }
+    }
+
+    fn judge_version<G: Genesis>(&mut self, path: &camino::Utf8Path, read: &Read<G>) {
+        let found = read.value.version();
+        if found > FORMAT_VERSION {
+            self.tell(newer(path, found));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What is asked of a verify, and how it goes over a workspace.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+
+use super::last::LastVerify;
+use super::survey::Survey;
+use super::{ReadData, Verified, VerifyError, VerifyProgress};
+use crate::context::RunContext;
+use crate::id::{RunId, TaskId};
+use crate::io::Dir;
+use crate::journal::Runtime;
+use crate::manifest::{Manifest, Witness};
+use crate::workspace::{Task, Workspace};
+
+/// Holds everything against everything: records against their chain, files against the journal, journals
+/// against each other and against what others know of them.
+///
+/// It is a function of what is on the disk, and only reads: nothing is changed, no link is followed, no pipe
+/// is opened, and no lock is taken that keeps readers out. Others may write meanwhile: what differs is looked
+/// at again with nothing in flight before it is told, so what they do is no finding. A run that is removed
+/// meanwhile is none either.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+/// use runjournal::{ArtifactName, Code, ReadData, TaskOptions, Verify, Workspace};
+///
+/// let workspace = Workspace::create(&root)?;
+/// let ctx = workspace.create_task("TASK-1", TaskOptions::default())?.start_run()?;
+/// let plan = ArtifactName::new("plan.md")?;
+/// ctx.artifacts().write_bytes(&plan, b"fetch, then build")?;
+/// assert!(Verify::workspace(&workspace).run()?.is_clean());
+///
+/// std::fs::write(ctx.artifact_path(&plan), b"fetch, then break")?;
+/// // As long as it was, so that only its content tells.
+/// assert!(Verify::workspace(&workspace).run()?.is_clean());
+/// let verified = Verify::workspace(&workspace).read_data(ReadData::All).run()?;
+/// assert_eq!(verified.findings[0].code, Code::ArtifactChanged);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is looked at until it is run"]
+pub struct Verify {
+    root: Utf8PathBuf,
+    runtime: Runtime,
+    scope: Scope,
+    read_data: ReadData,
+    witnesses: BTreeMap<(TaskId, Option<RunId>), Vec<Witness>>,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone)]
+pub(super) enum Scope {
+    Workspace,
+    Task(TaskId),
+    Run(TaskId, RunId),
+}
+
+impl Verify {
+    /// A whole workspace.
+    pub fn workspace(workspace: &Workspace) -> Self {
+        Self::new(workspace.root().to_owned(), workspace.runtime(), Scope::Workspace)
+    }
+
+    /// A task and its runs.
+    pub fn task(task: &Task) -> Self {
+        Self::new(task.root().to_owned(), task.runtime(), Scope::Task(task.id().clone()))
+    }
+
+    /// A run alone: whether its task knows it is not asked.
+    pub fn run_of(ctx: &RunContext) -> Self {
+        let scope = Scope::Run(ctx.task_id().clone(), ctx.run_id().clone());
+        Self::new(ctx.root().to_owned(), ctx.runtime(), scope)
+    }
+
+    fn new(root: Utf8PathBuf, runtime: &Runtime, scope: Scope) -> Self {
+        Self {
+            root,
+            runtime: runtime.clone(),
+            scope,
+            read_data: ReadData::default(),
+            witnesses: BTreeMap::new(),
+        }
+    }
+
+    /// Of which artifacts and objects the content is read; of none unless said otherwise.
+    pub fn read_data(mut self, read_data: ReadData) -> Self {
+        self.read_data = read_data;
+        self
+    }
+
+    /// Holds the run that a page names against it as well: a copy of a manifest that was kept elsewhere tells
+    /// of records that were lost from a journal's end, and of files that were changed together with their
+    /// records.
+    pub fn witness(self, page: &Manifest) -> Self {
+        self.witnessed(page.task_id.clone(), Some(page.run_id.clone()), page.into())
+    }
+
+    /// The same with what somebody else knows of a task or a run.
+    pub(crate) fn witnessed(mut self, task: TaskId, run: Option<RunId>, known: Witness) -> Self {
+        self.witnesses.entry((task, run)).or_default().push(known);
+        self
+    }
+
+    /// Looks.
+    ///
+    /// # Errors
+    /// [`VerifyError`] where it could not look at all. What is there and cannot be read is a finding.
+    pub fn run(self) -> Result<Verified, VerifyError> {
+        self.run_with(&mut |_| {})
+    }
+
+    /// The same, and tells how far it is about ten times a second.
+    ///
+    /// # Errors
+    /// As [`run`](Verify::run).
+    pub fn run_with(
+        self,
+        progress: &mut dyn FnMut(&VerifyProgress),
+    ) -> Result<Verified, VerifyError> {
+        self.read_data.check()?;
+        let root = Dir::open_root(&self.root).map_err(|error| self.not_there(error))?;
+        let mut seed = [0; 16];
+        seed.copy_from_slice(self.runtime.ids.next_id(self.runtime.clock.now()).as_bytes());
+        let survey = Survey::new(&self.root, &self.runtime, self.read_data, seed, &self.witnesses);
+        let mut verified = match &self.scope {
+            Scope::Workspace => survey.workspace(&root, progress)?,
+            Scope::Task(task) => survey.task(task, progress)?,
+            Scope::Run(task, run) => survey.run(task, run, progress)?,
+        };
+        verified.sort();
+        if matches!(self.scope, Scope::Workspace) {
+            let now = self.runtime.clock.now();
+            let unique = self.runtime.ids.next_id(now);
+            // It is derived, and the tree may be read-only.
+            let _ = LastVerify::new(now, self.read_data, &verified).leave(&root, unique);
+        }
+        Ok(verified)
+    }
+
+    fn not_there(&self, error: crate::error::IoError) -> VerifyError {
+        if error.is_not_found() {
+            return VerifyError::NotThere { path: self.root.clone() };
+        }
+        error.into()
+    }
+}
