@@ -46,6 +46,12 @@ pub(crate) const RESTORING: &str = ".restoring";
 /// What the last verify of the whole workspace found, in the root; derived.
 pub(crate) const LAST_VERIFY: &str = ".last-verify.json";
 
+/// In a backup.
+pub(crate) const BACKUP: &str = "backup.json";
+pub(crate) const SNAPSHOTS: &str = "snapshots";
+/// In a backup, shared by who reads it or adds to it; in the place of a restore, held by the one who restores.
+pub(crate) const LOCK_OF_WHOLE: &str = ".lock";
+
 pub(crate) fn task_dir(root: &Utf8Path, task: &TaskId) -> Utf8PathBuf {
     root.join(task.as_str())
 }
@@ -108,4 +114,14 @@ pub(crate) fn work(started: EventId) -> String {
 /// An artifact's path, relative to the run.
 pub(crate) fn artifact(name: &str) -> String {
     format!("{ARTIFACTS}/{name}")
+}
+
+/// A snapshot, within `snapshots/`.
+pub(crate) fn snapshot(id: Uuid) -> String {
+    format!("{id}.json")
+}
+
+/// What keeps a snapshot, within `snapshots/`.
+pub(crate) fn hold(id: Uuid) -> String {
+    format!("{id}.hold")
 }

@@ -68,6 +68,7 @@
 //! | see which step made an artifact, from what, and what a change makes stale | [`RunContext::lineage`], [`Lineage`], [`Why`], [`Stale`] |
 //! | find what is damaged, missing or does not agree, in a run, a task or a whole workspace | [`Verify`], [`Verified`], [`LastVerify`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
+//! | keep copies of it elsewhere, taken while others write, and put them back | [`Backup::take`], [`Snapshot::restore_to`], [`Backup::prune`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
 //! | see a run as it stands, then its events | [`index::IndexReader::snapshot`] (feature `sqlite`) |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |
@@ -193,6 +194,11 @@ pub use approval::{Approval, ApprovalError, Resolution};
 pub use artifact::{
     Artifact, ArtifactEntry, ArtifactError, ArtifactReader, ArtifactWriter, Artifacts, Committed,
     Expect, StagedWriter, Stored, Transaction,
+};
+pub use backup::{
+    Backup, BackupError, BackupGenesis, BackupObject, BackupPrune, BackupPruned, BackupScope,
+    BackupSource, BackupVerified, Kept, Restore, RestoreAction, RestoreItem, RestorePlan, Restored,
+    Retention, Snapshot, SnapshotHome, SnapshotTotals,
 };
 pub use checkpoint::{ArtifactSet, Checkpoint, CheckpointError};
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};

@@ -1,1 +1,35 @@
-//! Backups: copies elsewhere, and what is put back from them.
+//! Backup: snapshots of workspaces, tasks and runs in a directory elsewhere, taken while others write, and what
+//! is put back from them.
+//!
+//! In reading order: the directory ([`Backup`]), what a snapshot is of (`scope`) and what it says
+//! ([`Snapshot`], with a `page` for each home); taking one: where content goes (`keep`), what a journal says
+//! (`word`), a home while others write (`look`, `artifacts`), all of them (`take`); whether all of it is there
+//! (`check`); putting back: what would be put where (`restore`), and doing it (`put`); and which snapshots are
+//! kept (`retention`).
+
+mod artifacts;
+mod check;
+mod error;
+mod keep;
+mod look;
+mod page;
+mod put;
+mod restore;
+mod retention;
+mod scope;
+mod snapshot;
+mod stage;
+mod store;
+mod take;
+mod threads;
+mod word;
+
+pub use check::BackupVerified;
+pub use error::BackupError;
+use keep::Known;
+pub use put::Restored;
+pub use restore::{Restore, RestoreAction, RestoreItem, RestorePlan};
+pub use retention::{BackupPrune, BackupPruned, Kept, Retention};
+pub use scope::{BackupScope, BackupSource};
+pub use snapshot::{Snapshot, SnapshotHome, SnapshotTotals};
+pub use store::{Backup, BackupGenesis, BackupObject};

@@ -153,6 +153,11 @@ impl NewFile {
         self.file.write_all(bytes).map_err(IoError::at("write", &self.path))
     }
 
+    /// Its name within its directory.
+    pub(crate) fn name(&self) -> &str {
+        self.path.file_name().unwrap_or_default()
+    }
+
     /// Makes this file, which must be empty, a copy of another that shares its blocks, of no more than its
     /// first `most` bytes; false where the disk cannot, and then it is still empty.
     pub(crate) fn share_blocks(&mut self, source: &ReadFile, most: u64) -> Result<bool, IoError> {
@@ -256,6 +261,11 @@ impl ReadFile {
         let back = self.file.seek(SeekFrom::Start(position));
         back.map_err(IoError::at("read", &self.path))?;
         done
+    }
+
+    /// Goes back to its first byte.
+    pub(crate) fn rewind(&mut self) -> Result<(), IoError> {
+        self.file.rewind().map_err(IoError::at("read", &self.path))
     }
 
     /// Bytes in it now.

@@ -12,7 +12,7 @@ use crate::error::IoError;
 /// is removed and made again would grant the lock twice.
 #[derive(Debug)]
 pub(crate) struct LockFile {
-    file: File,
+    pub(super) file: File,
     path: Utf8PathBuf,
 }
 

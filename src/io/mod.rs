@@ -27,6 +27,7 @@ mod tree;
 #[path = "tree_portable.rs"]
 mod tree;
 mod walk;
+mod whole;
 
 pub(crate) use dir::Dir;
 pub(crate) use file::{AppendFile, Entry, Kind, NewFile, ReadFile};
@@ -37,3 +38,4 @@ pub(crate) use network::is_on_network;
 #[cfg(feature = "sqlite")]
 pub(crate) use stamp::Stamp;
 pub(crate) use walk::make_dirs;
+pub(crate) use whole::{SYNCS_FILE_SYSTEM, real_path};

@@ -1,5 +1,7 @@
 //! The page on the disk: a sealed line, replaced whole.
 
+use camino::Utf8Path;
+
 use super::page::root;
 use super::{Manifest, ManifestError};
 use crate::artifact::HomeLog;
@@ -39,6 +41,21 @@ impl Manifest {
         let locked = log.lock()?;
         locked.sync()?;
         write(self, ctx, &locked)
+    }
+
+    /// The page as it stands in a run's directory.
+    pub(crate) fn to_bytes(&self, dir: &Utf8Path) -> Result<Vec<u8>, ManifestError> {
+        let path = dir.join(layout::MANIFEST);
+        let json = match serde_json::to_string(self) {
+            Ok(json) => json,
+            Err(error) => return Err(ManifestError::Damaged { path, reason: error.to_string() }),
+        };
+        let (bytes, _) = line::seal(&json, Digest::of);
+        let length = bytes.len() as u64;
+        if length > MAX_BYTES {
+            return Err(ManifestError::TooLong { path, length, most: MAX_BYTES });
+        }
+        Ok(bytes)
     }
 }
 
@@ -91,15 +108,7 @@ pub(super) fn write(
     {
         return Ok(());
     }
-    let json = serde_json::to_string(manifest).map_err(|error| ManifestError::Damaged {
-        path: dir.path().join(layout::MANIFEST),
-        reason: error.to_string(),
-    })?;
-    let (bytes, _) = line::seal(&json, Digest::of);
-    if bytes.len() as u64 > MAX_BYTES {
-        let (path, length) = (dir.path().join(layout::MANIFEST), bytes.len() as u64);
-        return Err(ManifestError::TooLong { path, length, most: MAX_BYTES });
-    }
+    let bytes = manifest.to_bytes(dir.path())?;
     let replaced = replace(dir, &bytes);
     if replaced.is_err() {
         // The page before it stands. What cannot be removed now, the next writer removes.

@@ -9,8 +9,17 @@ mod artifacts;
 #[cfg(test)]
 mod awaits;
 #[cfg(test)]
+mod backup_live;
+#[cfg(test)]
+mod backup_retention;
+#[cfg(test)]
+mod backups;
+#[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(test)]
+#[cfg(feature = "cli")]
+mod cli_backup;
 #[cfg(test)]
 #[cfg(all(feature = "cli", unix))]
 mod cli_flow;
@@ -121,6 +130,9 @@ mod reading;
 #[cfg(test)]
 mod receipts;
 mod repair;
+#[cfg(test)]
+#[cfg(unix)]
+mod restore_drills;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

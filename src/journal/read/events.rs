@@ -231,6 +231,11 @@ impl Events {
         self.reader.reached()
     }
 
+    /// True once the end of the run was read.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// Reads to the end: all records, and all findings.
     ///
     /// # Errors

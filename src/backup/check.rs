@@ -1,0 +1,152 @@
+//! Whether a backup holds what its snapshots name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8PathBuf;
+
+use super::snapshot::{Snapshot, SnapshotPage};
+use super::store::open_object;
+use super::{Backup, BackupError, threads};
+use crate::digest::Digest;
+use crate::finding::{Code, Finding, Place};
+use crate::io::{Dir, Kind};
+use crate::layout;
+
+/// What a look at a backup found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct BackupVerified {
+    /// What is missing, changed or cannot be read, sorted by path.
+    pub findings: Vec<Finding>,
+    /// Snapshots that were looked at.
+    pub snapshots: u64,
+    /// Objects that they name.
+    pub objects: u64,
+    /// The bytes of these.
+    pub bytes: u64,
+}
+
+impl Backup {
+    /// Looks whether every object that the snapshots name is there, in its length; with `read_data`, whether it
+    /// has its digest. Each is looked at once, however many snapshots name it. Nothing is changed.
+    ///
+    /// An object that is missing, the next [`take`](Backup::take) brings again if the workspace still has its
+    /// content. One that is changed is to be removed first: what the last snapshot names is trusted.
+    ///
+    /// # Errors
+    /// Where the backup cannot be read at all.
+    pub fn verify(&self, read_data: bool) -> Result<BackupVerified, BackupError> {
+        let _lock = self.lock_shared()?;
+        let (mut snapshots, mut findings) = (Vec::new(), Vec::new());
+        for listed in self.list()? {
+            match listed {
+                Ok(snapshot) => snapshots.push(snapshot),
+                Err(error) => findings.push(told(error)?),
+            }
+        }
+        verify(self, &snapshots, findings, read_data)
+    }
+}
+
+impl Snapshot {
+    /// The same for what this snapshot names.
+    ///
+    /// # Errors
+    /// As [`Backup::verify`].
+    pub fn verify(&self, read_data: bool) -> Result<BackupVerified, BackupError> {
+        let _lock = self.backup().lock_shared()?;
+        verify(self.backup(), std::slice::from_ref(self), Vec::new(), read_data)
+    }
+}
+
+fn verify(
+    backup: &Backup,
+    snapshots: &[Snapshot],
+    mut findings: Vec<Finding>,
+    read_data: bool,
+) -> Result<BackupVerified, BackupError> {
+    let dir = backup.dir()?;
+    let pages = pages(snapshots);
+    let mut named: BTreeMap<Digest, u64> = BTreeMap::new();
+    for read in threads::each(threads::count(), &pages, |page| {
+        Ok::<_, BackupError>(backup.page(&dir, page))
+    })? {
+        match read {
+            Ok(page) => named.extend(page.objects()),
+            Err(error) => findings.push(told(error)?),
+        }
+    }
+    // Of these nothing but the digest is known.
+    let workspaces: BTreeSet<_> =
+        snapshots.iter().map(|snapshot| snapshot.file.workspace).collect();
+    let sized = named.iter().map(|(digest, size)| (*digest, Some(*size)));
+    let objects: Vec<_> =
+        sized.chain(workspaces.into_iter().map(|digest| (digest, None))).collect();
+    let looked = threads::each(threads::count(), &objects, |(digest, size)| {
+        Ok::<_, BackupError>(look(&dir, *digest, *size, read_data))
+    })?;
+    findings.extend(looked.into_iter().flatten());
+    findings.sort_by(|a, b| a.place.path.cmp(&b.place.path));
+    Ok(BackupVerified {
+        findings,
+        snapshots: snapshots.len() as u64,
+        objects: (objects.len() + pages.len()) as u64,
+        bytes: named.values().sum(),
+    })
+}
+
+/// Every page of some snapshots, once.
+pub(super) fn pages(snapshots: &[Snapshot]) -> Vec<SnapshotPage> {
+    let homes = snapshots.iter().flat_map(|snapshot| &snapshot.file.homes);
+    let pages: BTreeMap<_, _> = homes.map(|home| (home.page, home)).collect();
+    pages.into_values().cloned().collect()
+}
+
+/// What is wrong with an object.
+pub(super) fn look(dir: &Dir, digest: Digest, size: Option<u64>, read: bool) -> Option<Finding> {
+    let path = layout::object(digest);
+    let (code, reason) = match dir.stat(&path) {
+        Ok(None) => (Code::ObjectMissing, "nothing stands there".to_owned()),
+        Ok(Some(entry)) if entry.kind != Kind::File => {
+            (Code::ObjectChanged, "it is no file any more".to_owned())
+        }
+        Ok(Some(entry)) if size.is_some_and(|size| size != entry.size) => {
+            (Code::ObjectChanged, format!("it has {} bytes", entry.size))
+        }
+        Ok(Some(_)) if !read => return None,
+        Ok(Some(_)) => {
+            match open_object(dir, digest).map(|file| file.map(|mut file| file.digest())) {
+                Ok(Some(Ok((found, _)))) if found == digest => return None,
+                Ok(Some(Ok((found, _)))) => {
+                    (Code::ObjectChanged, format!("it has the digest {found}"))
+                }
+                Ok(None) => (Code::ObjectMissing, "nothing stands there".to_owned()),
+                Ok(Some(Err(error))) | Err(error) => {
+                    (Code::Unreadable, format!("cannot {}: {}", error.action, error.source))
+                }
+            }
+        }
+        Err(error) => (Code::Unreadable, format!("cannot {}: {}", error.action, error.source)),
+    };
+    Some(finding(code, dir.path().join(path), reason))
+}
+
+/// What cannot be read of the backup, as a finding; an error that is of something else stays one.
+fn told(error: BackupError) -> Result<Finding, BackupError> {
+    match error {
+        BackupError::Damaged { path, reason } => Ok(finding(Code::Unreadable, path, reason)),
+        BackupError::NewerFormat { path, found, supported } => {
+            let reason = format!("it has format version {found}, and {supported} is read");
+            Ok(finding(Code::NewerFormat, path, reason))
+        }
+        BackupError::Io(error) => {
+            let reason = format!("cannot {}: {}", error.action, error.source);
+            Ok(finding(Code::Unreadable, error.path, reason))
+        }
+        other => Err(other),
+    }
+}
+
+fn finding(code: Code, path: Utf8PathBuf, reason: String) -> Finding {
+    Finding { code, place: Place { path, offset: None, length: None }, reason }
+}

@@ -1,0 +1,126 @@
+//! What can go wrong with backups.
+
+use camino::Utf8PathBuf;
+
+use crate::error::IoError;
+use crate::genesis::GenesisError;
+use crate::journal::JournalError;
+use crate::manifest::ManifestError;
+use crate::workspace::WorkspaceError;
+
+/// A backup cannot be made, read, put back or pruned. What was there before is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A genesis file, or that of the backup, is damaged, or newer than this code.
+    #[error(transparent)]
+    Genesis(GenesisError),
+    /// A journal cannot be read, or refused.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The workspace, or the task, cannot be opened.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The page of a run that was put back cannot be made.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// There is no backup.
+    #[error("there is no backup at {path}; `Backup::create_at` makes one, or choose another path")]
+    NotABackup {
+        /// Where it was looked for.
+        path: Utf8PathBuf,
+    },
+    /// A new backup was to be made among other things.
+    #[error("{path} is no backup, and not empty; choose a directory that is empty or not there")]
+    NotEmpty {
+        /// The directory.
+        path: Utf8PathBuf,
+    },
+    /// One of them would hold the other.
+    #[error(
+        "{backup} and {workspace} lie in one another; put the backup elsewhere, best on another disk"
+    )]
+    Inside {
+        /// The backup.
+        backup: Utf8PathBuf,
+        /// The workspace.
+        workspace: Utf8PathBuf,
+    },
+    /// The backup is being pruned, or others use what is to be pruned, or the place is being restored to.
+    #[error("{path} is in use, and was for {waited:?}; wait until that is over")]
+    Busy {
+        /// The lock.
+        path: Utf8PathBuf,
+        /// How long it was waited for.
+        waited: std::time::Duration,
+    },
+    /// Something in the backup is not what was written.
+    #[error("{path} is damaged: {reason}; use another snapshot, or another copy of the backup")]
+    Damaged {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Newer code wrote it.
+    #[error(
+        "{path} has format version {found}, and this runjournal reads version {supported}; use a newer runjournal"
+    )]
+    NewerFormat {
+        /// The file that says so.
+        path: Utf8PathBuf,
+        /// The version that it has.
+        found: u32,
+        /// The newest version that this code reads.
+        supported: u32,
+    },
+    /// There is no such snapshot.
+    #[error("there is no snapshot {id} in {path}; `runjournal backup list` shows those there are")]
+    NoSnapshot {
+        /// The backup.
+        path: Utf8PathBuf,
+        /// What was asked for: an id, its beginning, or `of TASK-1`.
+        id: String,
+    },
+    /// The text fits several snapshots.
+    #[error("{id} fits {count} snapshots of {path}; give more of the id")]
+    AmbiguousSnapshot {
+        /// The backup.
+        path: Utf8PathBuf,
+        /// The text.
+        id: String,
+        /// How many.
+        count: usize,
+    },
+    /// The snapshot does not hold it.
+    #[error("snapshot {snapshot} does not hold {what}; choose one that does")]
+    NotInSnapshot {
+        /// The snapshot.
+        snapshot: String,
+        /// The task, or `TASK/RUN`.
+        what: String,
+    },
+    /// Something stands where something else was to be put. Nothing was put in place.
+    #[error("nothing was restored, for {path} {reason}; move it away, or restore to another root")]
+    Refused {
+        /// What stands there.
+        path: Utf8PathBuf,
+        /// Why it is in the way.
+        reason: String,
+    },
+    /// A value cannot be written as JSON.
+    #[error("cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl From<GenesisError> for BackupError {
+    fn from(error: GenesisError) -> Self {
+        match error {
+            GenesisError::Io(error) => Self::Io(error),
+            other => Self::Genesis(other),
+        }
+    }
+}

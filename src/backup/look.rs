@@ -1,0 +1,294 @@
+//! Copying one home while others write to it: its journal up to a counted record, and each file as that
+//! record and those before it say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::BackupError;
+use super::keep::{Keep, Known};
+use super::page::{self, Page, PageFile, PageJournal};
+use super::scope::HomeId;
+use super::word::Word;
+use crate::digest::Digest;
+use crate::error::IoError;
+use crate::finding::{Code, Finding, Place};
+use crate::genesis::GenesisError;
+use crate::io::{Dir, Kind};
+use crate::journal::{Cursor, Home, JournalError, Opened, Runtime, lock_shared};
+use crate::{layout, line};
+
+/// A copy of one home.
+pub(super) struct Taken {
+    pub(super) page: Page,
+    pub(super) findings: Vec<Finding>,
+    /// Of a task: the runs that it says were pruned.
+    pub(super) pruned: BTreeSet<String>,
+}
+
+/// One home, and where its content goes.
+pub(super) struct Look<'a> {
+    pub(super) keep: &'a dyn Keep,
+    pub(super) known: &'a Known,
+    pub(super) threads: usize,
+    pub(super) id: &'a HomeId,
+    pub(super) home: Home,
+    pub(super) dir: Dir,
+    pub(super) findings: Vec<Finding>,
+    pub(super) files: BTreeMap<String, PageFile>,
+}
+
+/// Copies a home; `None` where there is none, be it that it was removed meanwhile.
+pub(super) fn take(
+    root: &Utf8Path,
+    runtime: &Runtime,
+    id: &HomeId,
+    keep: &dyn Keep,
+    known: &Known,
+    threads: usize,
+) -> Result<Option<Taken>, BackupError> {
+    let home = id.home(root, runtime);
+    let is_gone = || match Dir::open(home.dir()).and_then(|dir| dir.stat(id.genesis())) {
+        Ok(found) => found.is_none(),
+        Err(error) => error.is_not_found(),
+    };
+    let dir = match Dir::open(home.dir()) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        other => other?,
+    };
+    let home = home.clone();
+    let (findings, files) = (Vec::new(), BTreeMap::new());
+    let look = Look { keep, known, threads, id, home, dir, findings, files };
+    match look.take() {
+        Err(_) if is_gone() => Ok(None),
+        other => other,
+    }
+}
+
+impl Look<'_> {
+    fn take(mut self) -> Result<Option<Taken>, BackupError> {
+        let genesis = self.id.genesis();
+        let opened = match self.home.open() {
+            Ok(opened) => opened,
+            Err(GenesisError::Damaged { reason, .. }) => {
+                return self.as_it_is(Code::GenesisDamaged, genesis, &reason);
+            }
+            Err(GenesisError::Io(error)) if error.is_not_found() => {
+                let journal = self.dir.stat(layout::JOURNAL)?;
+                if journal.is_none_or(|journal| journal.size == 0) {
+                    // Somebody is making it, or died over that.
+                    return Ok(None);
+                }
+                let reason = "it is not there, and its journal has records";
+                return self.as_it_is(Code::GenesisDamaged, genesis, reason);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if self.dir.stat(layout::JOURNAL)?.is_none() {
+            let reason = "it is not there, and the genesis file is";
+            return self.as_it_is(Code::JournalMissing, layout::JOURNAL, reason);
+        }
+        self.file(genesis, None)?;
+        let mut word = Word::default();
+        word.read_on(&self.home, &opened)?;
+        if self.home.is_run() {
+            self.artifacts(&mut word, &opened)?;
+        }
+        self.beside(&word)?;
+        let damage: Vec<_> = word.damage().cloned().collect();
+        self.findings.extend(damage);
+        let journal = self.journal(word.bytes(), word.cursor)?;
+        let pruned = word.runs.into_iter().filter(|(_, pruned)| *pruned);
+        let pruned = pruned.map(|(run, _)| run).collect();
+        Ok(Some(self.finish(Some(journal), pruned)))
+    }
+
+    fn finish(mut self, journal: Option<PageJournal>, pruned: BTreeSet<String>) -> Taken {
+        // Only something else than the library has a file where a directory is to be.
+        let is_below_a_file = |path: &String| {
+            path.match_indices('/')
+                .any(|(at, _)| path.get(..at).is_some_and(|p| self.files.contains_key(p)))
+        };
+        let odd: Vec<_> = self.files.keys().filter(|path| is_below_a_file(path)).cloned().collect();
+        for path in odd {
+            self.files.remove(&path);
+            self.tell(
+                Code::CommitNotApplied,
+                &path,
+                "a file stands where its directory is to be".into(),
+            );
+        }
+        let page = Page::new(journal, self.files.into_values().collect());
+        Taken { page, findings: self.findings, pruned }
+    }
+
+    /// A home whose journal nobody can read: every file as it is, held against nothing.
+    fn as_it_is(
+        mut self,
+        code: Code,
+        path: &str,
+        reason: &str,
+    ) -> Result<Option<Taken>, BackupError> {
+        self.tell(code, path, reason.to_owned());
+        let lock = lock_shared(&self.home, &self.dir)?;
+        self.file(self.id.genesis(), None)?;
+        self.below(layout::ARTIFACTS)?;
+        for file in self.files.values_mut() {
+            file.differs = file.path.starts_with(layout::ARTIFACTS);
+        }
+        for beside in [layout::CHECKPOINTS, layout::OBJECTS, layout::QUARANTINE] {
+            self.below(beside)?;
+        }
+        let journal = match self.dir.stat(layout::JOURNAL)? {
+            Some(entry) if entry.kind == Kind::File => Some(self.journal(entry.size, None)?),
+            _ => None,
+        };
+        drop(lock);
+        Ok(Some(self.finish(journal, BTreeSet::new())))
+    }
+
+    /// Copies what is beside journal and artifacts. What a record names was there before the record was.
+    fn beside(&mut self, word: &Word) -> Result<(), BackupError> {
+        for beside in [layout::CHECKPOINTS, layout::OBJECTS, layout::QUARANTINE] {
+            self.below(beside)?;
+        }
+        let digest = |files: &BTreeMap<String, PageFile>, path: &str| {
+            files.get(path).map(|file| file.digest)
+        };
+        for (turn, expected) in &word.checkpoints {
+            let path = layout::checkpoint(*turn);
+            match digest(&self.files, &path) {
+                None => self.tell(Code::CheckpointMissing, &path, NOTHING.to_owned()),
+                Some(found) if found != *expected => {
+                    self.tell(Code::CheckpointDamaged, &path, differs(found, *expected));
+                }
+                Some(_) => {}
+            }
+        }
+        for named in &word.objects {
+            let path = layout::object(*named);
+            if digest(&self.files, &path).is_none() {
+                self.tell(Code::ObjectMissing, &path, NOTHING.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies every file below a directory, as it is.
+    fn below(&mut self, dir: &str) -> Result<(), BackupError> {
+        for (path, entry) in self.dir.entries_below(dir)? {
+            let path = format!("{dir}/{path}");
+            if entry.kind != Kind::File {
+                self.tell(Code::SymbolicLink, &path, SPECIAL.to_owned());
+                continue;
+            }
+            let object = object_at(&path);
+            let found = self.file(&path, object)?;
+            if let (Some(found), Some(expected)) = (found, object)
+                && found != expected
+            {
+                self.tell(Code::ObjectChanged, &path, differs(found, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a file; `None` if it is gone, or cannot be read.
+    fn file(
+        &mut self,
+        path: &str,
+        probably: Option<Digest>,
+    ) -> Result<Option<Digest>, BackupError> {
+        if !page::is_place(path) {
+            self.tell(Code::Unreadable, path, ODD.to_owned());
+            return Ok(None);
+        }
+        let opened = self.dir.open_read(path);
+        match opened.and_then(|mut file| self.keep.file(&mut file, probably, self.known)) {
+            Ok((digest, size)) => {
+                self.put(PageFile { path: path.to_owned(), digest, size, differs: false });
+                Ok(Some(digest))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if is_of(&error, &self.dir) => {
+                self.tell(Code::Unreadable, path, unreadable(&error));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn put(&mut self, file: PageFile) {
+        self.files.insert(file.path.clone(), file);
+    }
+
+    /// Copies the journal's first bytes. They never change, so no lock is needed.
+    fn journal(&self, bytes: u64, cursor: Option<Cursor>) -> Result<PageJournal, BackupError> {
+        let mut file = self.dir.open_read(layout::JOURNAL)?;
+        let (mut at, mut pieces, mut piece) = (0, Vec::new(), Vec::new());
+        while at < bytes {
+            piece.clear();
+            let wanted = page::PIECE.min(bytes - at);
+            file.read_at(at, wanted, &mut piece)?;
+            if piece.len() as u64 != wanted {
+                return Err(self.changed());
+            }
+            pieces.push(self.keep.bytes(&piece, self.known)?);
+            at += wanted;
+        }
+        if let Some(cursor) = cursor.filter(|cursor| cursor.seq > 0) {
+            let mut end = Vec::new();
+            let from = cursor.offset.saturating_sub(line::END as u64);
+            file.read_at(from, line::END as u64, &mut end)?;
+            if line::open(&end).is_none_or(|end| end.hash != cursor.hash) {
+                return Err(self.changed());
+            }
+        }
+        Ok(PageJournal { bytes, cursor, pieces })
+    }
+
+    fn changed(&self) -> BackupError {
+        let path = self.home.dir().join(layout::JOURNAL);
+        let reason = "it became another one while it was copied".to_owned();
+        BackupError::Damaged { path, reason }
+    }
+
+    /// Notes what is not as it should be. The place is told from the root, as the copy has none of its own.
+    pub(super) fn tell(&mut self, code: Code, path: &str, reason: String) {
+        let path = Utf8PathBuf::from(self.id.to_string()).join(path);
+        let place = Place { path, offset: None, length: None };
+        self.findings.push(Finding { code, place, reason });
+    }
+
+    pub(super) fn lock(&self) -> Result<Option<crate::io::LockFile>, JournalError> {
+        lock_shared(&self.home, &self.dir)
+    }
+
+    pub(super) fn read_on(&self, word: &mut Word, opened: &Opened) -> Result<bool, JournalError> {
+        word.read_on(&self.home, opened)
+    }
+}
+
+pub(super) const NOTHING: &str = "nothing stands there";
+pub(super) const SPECIAL: &str =
+    "a link or a special file stands there; it is neither followed nor copied";
+pub(super) const ODD: &str = "no file of a task or a run has such a name; it is not copied";
+
+pub(super) fn differs(found: Digest, expected: Digest) -> String {
+    format!("it has the digest {found}, and {expected} was journaled; it is copied as it is")
+}
+
+pub(super) fn unreadable(error: &IoError) -> String {
+    format!("it cannot be read ({}: {}), and is not copied", error.action, error.source)
+}
+
+/// True if an error is about a file of the home, and not of the backup.
+pub(super) fn is_of(error: &IoError, dir: &Dir) -> bool {
+    error.path.starts_with(dir.path())
+}
+
+/// The digest that is the name of an object at this path.
+fn object_at(path: &str) -> Option<Digest> {
+    let hex: String = path.strip_prefix(layout::OBJECTS)?.split('/').collect();
+    Digest::from_hex(hex.as_bytes().try_into().ok()?)
+}

@@ -1,0 +1,188 @@
+//! Putting back what a plan says: all of it is made and checked aside, then one rename for each directory.
+
+use std::io::ErrorKind;
+
+use camino::Utf8PathBuf;
+use serde_json::json;
+
+use super::restore::{RestoreAction, RestoreItem, RestorePlan};
+use super::scope::HomeId;
+use super::{BackupError, stage, threads};
+use crate::error::IoError;
+use crate::io::{Dir, LockFile, make_dirs};
+use crate::journal::{Event, JournalError, LockedLog, Log, types};
+use crate::layout;
+
+/// What a restore did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[non_exhaustive]
+pub struct Restored {
+    /// Tasks and runs that were put in place, by their paths from the root.
+    pub put: Vec<Utf8PathBuf>,
+    /// Those that stood there as the snapshot has them.
+    pub same: Vec<Utf8PathBuf>,
+    /// Bytes of those that were put in place.
+    pub bytes: u64,
+}
+
+impl RestorePlan {
+    /// Makes and checks all of it below `.restoring/` of the root, syncs it, and puts it in place: a task that is
+    /// not there whole, by one rename, and so each run of a task that is. Nothing is replaced. That a run was
+    /// put back is a record of its task's journal, durable before the run is there.
+    ///
+    /// Durable. Killed at any moment, it leaves each task and run whole or not there, and the same restore
+    /// again ends as if it had not been killed.
+    ///
+    /// # Errors
+    /// [`BackupError::Refused`] where the plan is, and [`BackupError::Damaged`] where content is not what was
+    /// written: then nothing was put in place.
+    pub fn apply(self) -> Result<Restored, BackupError> {
+        for item in &self.items {
+            if let RestoreAction::Refused(reason) = &item.action {
+                let (path, reason) = (self.root.join(&item.path), reason.clone());
+                return Err(BackupError::Refused { path, reason });
+            }
+        }
+        make_dirs(&self.root)?;
+        let root = Dir::open_root(&self.root)?;
+        let restoring = Restoring::begin(&root, &self)?;
+        let (put, same): (Vec<_>, Vec<_>) =
+            self.items.iter().partition(|item| item.action == RestoreAction::Put);
+        self.stage(&restoring.staging, &put)?;
+        self.workspace(&root, &restoring.staging)?;
+        for item in &put {
+            match (&item.id.run, item.joins) {
+                (None, _) => {
+                    let task = item.id.task.as_str();
+                    restoring.staging.rename_new(task, &root, task)?;
+                    root.sync("")?;
+                }
+                (Some(_), true) => self.join(&root, &restoring.staging, item)?,
+                // It came with its task.
+                (Some(_), false) => {}
+            }
+        }
+        restoring.end(&root)?;
+        let paths = |items: &[&RestoreItem]| items.iter().map(|item| item.path.clone()).collect();
+        let bytes = put.iter().map(|item| item.bytes).sum();
+        Ok(Restored { put: paths(&put), same: paths(&same), bytes })
+    }
+
+    fn stage(&self, staging: &Dir, put: &[&RestoreItem]) -> Result<(), BackupError> {
+        let backup = self.snapshot.backup().dir()?;
+        threads::each(threads::count(), put, |item| {
+            stage::stage(&backup, staging, &item.id, &item.page, &self.runtime)
+        })?;
+        let mut file = staging.create_new(layout::WORKSPACE)?;
+        stage::object(&backup, self.snapshot.file.workspace, &mut file)?;
+        file.sync()?;
+        Ok(staging.sync_file_system()?)
+    }
+
+    /// Makes the root a workspace, if it is none: the one that the snapshot is of.
+    fn workspace(&self, root: &Dir, staging: &Dir) -> Result<(), BackupError> {
+        match staging.rename_new(layout::WORKSPACE, root, layout::WORKSPACE) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            other => other?,
+        }
+        Ok(root.sync("")?)
+    }
+
+    /// Puts a run into a task that stands. The task says so first: a run that it says was pruned would be
+    /// taken away again.
+    fn join(&self, root: &Dir, staging: &Dir, item: &RestoreItem) -> Result<(), BackupError> {
+        let Some(run) = &item.id.run else { return Ok(()) };
+        let mut home = HomeId::task(item.id.task.clone()).home(root.path(), &self.runtime);
+        home.lease.clone_from(&self.lease);
+        let mut log = Log::open(&home)?;
+        let mut locked = log.lock()?;
+        self.note(&mut locked, item)?;
+        let below = format!("{}/{}", item.id.task, layout::RUNS);
+        if root.create_dir(&below)? {
+            root.sync(item.id.task.as_str())?;
+        }
+        let (from, into) = (staging.open_dir(&below)?, root.open_dir(&below)?);
+        from.rename_new(run.as_str(), &into, run.as_str())?;
+        Ok(into.sync("")?)
+    }
+
+    /// Appends `run_restored`, unless that is the last thing that the task says of where the run is.
+    fn note(&self, locked: &mut LockedLog<'_>, item: &RestoreItem) -> Result<(), JournalError> {
+        let Some(run) = &item.id.run else { return Ok(()) };
+        let journal = item.page.journal.as_ref().and_then(|journal| journal.cursor);
+        let payload = json!({
+            "run_id": run,
+            "snapshot_id": self.snapshot.id(),
+            "journal": journal.map(|at| json!({"bytes": at.offset, "last_seq": at.seq, "hash": at.hash})),
+        });
+        let mut said = false;
+        locked.replay(None, &mut |record| {
+            let is_of_run = (record.aggregate_kind(), record.stream_id()) == ("run", run.as_str());
+            let places = [types::RUN_STARTED, types::RUN_PRUNED, types::RUN_RESTORED];
+            if is_of_run && places.contains(&record.event_type()) {
+                said = record.event_type() == types::RUN_RESTORED
+                    && record.payload::<serde_json::Value>()? == payload;
+            }
+            Ok(())
+        })?;
+        if !said {
+            let event =
+                Event::new(types::RUN_RESTORED).stream("run", run.as_str()).payload(&payload);
+            locked.append(std::slice::from_ref(&event))?;
+        }
+        // Also what a killed restore appended.
+        locked.sync()
+    }
+}
+
+/// The place where a restore makes what it is to put, held by its lock. All of it goes in the end.
+struct Restoring {
+    staging: Dir,
+    name: String,
+    _lock: LockFile,
+}
+
+impl Restoring {
+    fn begin(root: &Dir, plan: &RestorePlan) -> Result<Self, BackupError> {
+        let lock = Self::lock(root, plan)?;
+        let name = format!("{}/{}", layout::RESTORING, plan.snapshot.id());
+        if root.stat(&name)?.is_some() {
+            root.remove_tree(&name)?;
+        }
+        root.create_dir(&name)?;
+        Ok(Self { staging: root.open_dir(&name)?, name, _lock: lock })
+    }
+
+    /// The lock goes when the restore is over, so who waited for it may hold one that nobody else sees.
+    fn lock(root: &Dir, plan: &RestorePlan) -> Result<LockFile, BackupError> {
+        let waited = plan.runtime.lock_timeout;
+        loop {
+            root.create_dir(layout::RESTORING)?;
+            let path = format!("{}/{}", layout::RESTORING, layout::LOCK_OF_WHOLE);
+            let lock = match root.open_lock(&path) {
+                Err(error) if error.is_not_found() => continue,
+                other => other?,
+            };
+            if !lock.wait(waited, LockFile::try_exclusive)? {
+                return Err(BackupError::Busy { path: lock.path().to_owned(), waited });
+            }
+            if lock.is_at_path()? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    fn end(self, root: &Dir) -> Result<(), IoError> {
+        root.remove_tree(&self.name)?;
+        root.remove_file(&format!("{}/{}", layout::RESTORING, layout::LOCK_OF_WHOLE))?;
+        match root.remove_dir(layout::RESTORING) {
+            // Another one waits, or a third was killed.
+            Err(error) if !error.is_not_found() && !is_not_empty(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_not_empty(error: &IoError) -> bool {
+    error.kind() == ErrorKind::DirectoryNotEmpty
+}

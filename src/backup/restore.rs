@@ -1,0 +1,289 @@
+//! What a restore would put where: decided before anything is changed.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::keep::HashOnly;
+use super::page::Page;
+use super::scope::HomeId;
+use super::snapshot::{Snapshot, SnapshotPage};
+use super::{BackupError, BackupScope, Known, check, look, threads};
+use crate::context::absolute;
+use crate::genesis::{self, GenesisError, WorkspaceGenesis};
+use crate::id::TaskId;
+use crate::io::{Dir, LockFile, real_path};
+use crate::journal::{Events, JournalError, LeaseRef, Leased, Runtime};
+use crate::layout;
+
+/// A restore that is being described.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is restored before the plan is applied"]
+pub struct Restore {
+    snapshot: Snapshot,
+    scope: BackupScope,
+    root: Utf8PathBuf,
+    lease: Option<LeaseRef>,
+    reads_data: bool,
+}
+
+/// What is to be done about a task or a run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RestoreAction {
+    /// It is put in its place, where nothing stands.
+    Put,
+    /// It stands there as the snapshot has it; a task may have gone on since.
+    Same,
+    /// Something else stands there, or stands in the way, and why.
+    Refused(String),
+}
+
+/// A task or a run, and what is to be done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RestoreItem {
+    /// Its path from the root.
+    pub path: Utf8PathBuf,
+    /// What is to be done.
+    pub action: RestoreAction,
+    /// Bytes of its files.
+    pub bytes: u64,
+    pub(super) id: HomeId,
+    pub(super) page: Page,
+    /// The task's directory stands.
+    pub(super) joins: bool,
+}
+
+/// What a restore would put where. It keeps the backup from being pruned as long as it lives.
+#[derive(Debug)]
+#[must_use = "a plan changes nothing until it is applied"]
+pub struct RestorePlan {
+    pub(super) snapshot: Snapshot,
+    pub(super) root: Utf8PathBuf,
+    pub(super) lease: Option<LeaseRef>,
+    pub(super) runtime: Runtime,
+    pub(super) items: Vec<RestoreItem>,
+    _lock: Option<LockFile>,
+}
+
+impl Snapshot {
+    /// Describes a restore into a workspace's root: an empty directory, one that is not there, or a workspace,
+    /// be it the one that the snapshot is of. Unless [`scope`](Restore::scope) says otherwise, of all that
+    /// the snapshot holds.
+    pub fn restore_to(&self, root: impl AsRef<Utf8Path>) -> Restore {
+        let (snapshot, scope) = (self.clone(), self.scope().clone());
+        let root = absolute(root.as_ref());
+        Restore { snapshot, scope, root, lease: None, reads_data: false }
+    }
+}
+
+impl Restore {
+    /// Only a task, or a run. With a run whose task is not there, the task comes along, without its other runs.
+    pub fn scope(self, scope: BackupScope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// In the name of a lease on the task: for a run that is put into a task that is held.
+    pub fn with_lease(self, lease: LeaseRef) -> Self {
+        Self { lease: Some(lease), ..self }
+    }
+
+    /// Has the plan read all content and check its digest, for who wants to know without restoring: applying it
+    /// checks all content in any case, before anything is put in its place.
+    pub fn reading_data(self) -> Self {
+        Self { reads_data: true, ..self }
+    }
+
+    /// Looks what stands where, and whether the backup has what is needed. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`BackupError::NotInSnapshot`]; [`BackupError::Damaged`] where something needed is missing or not
+    /// what was written; [`BackupError::Refused`] where the root is neither a workspace nor empty;
+    /// [`BackupError::Inside`] where it and the backup lie in one another. What stands in the way of a
+    /// task or a run is among the [`items`](RestorePlan::items).
+    pub fn plan(self) -> Result<RestorePlan, BackupError> {
+        let lock = self.snapshot.backup().lock_shared()?;
+        self.check_root()?;
+        let homes = self.homes()?;
+        let dir = self.snapshot.backup().dir()?;
+        self.check_objects(&dir)?;
+        let runtime = self.snapshot.backup().runtime.clone();
+        let target = match Dir::open_root(&self.root) {
+            Err(error) if error.is_not_found() => None,
+            other => Some(other?),
+        };
+        let mut joins: BTreeMap<&TaskId, bool> = BTreeMap::new();
+        for home in &homes {
+            let stands = match &target {
+                Some(target) => target.stat(home.path.task.as_str())?.is_some(),
+                None => false,
+            };
+            joins.insert(&home.path.task, stands);
+        }
+        let look = Look { restore: &self, dir: &dir, runtime: &runtime, joins: &joins };
+        let items = threads::each(threads::count(), &homes, |home| look.item(home))?;
+        drop(target);
+        let Self { snapshot, root, lease, .. } = self;
+        Ok(RestorePlan { snapshot, root, lease, runtime, items, _lock: lock })
+    }
+
+    fn check_root(&self) -> Result<(), BackupError> {
+        let (backup, workspace) =
+            (real_path(self.snapshot.backup().path())?, real_path(&self.root)?);
+        if backup.starts_with(&workspace) || workspace.starts_with(&backup) {
+            return Err(BackupError::Inside { backup, workspace });
+        }
+        let dir = match Dir::open_root(&self.root) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        match genesis::read::<WorkspaceGenesis>(&dir) {
+            Ok(found) => Ok(found.writable(&self.root)?),
+            Err(GenesisError::Io(error)) if error.is_not_found() => {
+                // What a killed restore left is no hindrance.
+                if dir.list("")?.iter().all(|(name, _)| name == layout::RESTORING) {
+                    return Ok(());
+                }
+                let reason = "is not empty, and no workspace".to_owned();
+                Err(BackupError::Refused { path: self.root.clone(), reason })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is to be restored, tasks before their runs.
+    fn homes(&self) -> Result<Vec<SnapshotPage>, BackupError> {
+        let homes = self.snapshot.file.homes.iter().filter(|home| self.scope.has(&home.path));
+        let homes: Vec<_> = homes.cloned().collect();
+        let has = |wanted: &dyn Fn(&HomeId) -> bool| homes.iter().any(|home| wanted(&home.path));
+        let whole = match (&self.scope.task, &self.scope.run) {
+            (None, _) => true,
+            (Some(_), None) => has(&|id| id.run.is_none()),
+            (Some(_), Some(run)) => has(&|id| id.run.as_ref() == Some(run)),
+        };
+        if whole {
+            return Ok(homes);
+        }
+        let (snapshot, what) = (self.snapshot.id().to_string(), self.scope.to_string());
+        Err(BackupError::NotInSnapshot { snapshot, what })
+    }
+
+    /// Looks for every object that is needed.
+    fn check_objects(&self, dir: &Dir) -> Result<(), BackupError> {
+        let backup = self.snapshot.backup();
+        threads::each(threads::count(), &self.homes()?, |home| {
+            let objects: BTreeMap<_, _> = backup.page(dir, home)?.objects().collect();
+            let look = |(digest, size)| check::look(dir, digest, Some(size), self.reads_data);
+            match objects.into_iter().find_map(look) {
+                Some(finding) => {
+                    let (path, reason) = (finding.place.path, finding.reason);
+                    Err(BackupError::Damaged { path, reason })
+                }
+                None => Ok(()),
+            }
+        })?;
+        Ok(())
+    }
+}
+
+impl RestorePlan {
+    /// Each task and run, and what is to be done about it, sorted by path.
+    #[must_use]
+    pub fn items(&self) -> &[RestoreItem] {
+        &self.items
+    }
+
+    /// True if something stands in the way: then nothing is put in place.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.items.iter().any(|item| matches!(item.action, RestoreAction::Refused(_)))
+    }
+}
+
+/// What stands where something is to be put.
+struct Look<'a> {
+    restore: &'a Restore,
+    dir: &'a Dir,
+    runtime: &'a Runtime,
+    /// True for the tasks whose directory stands.
+    joins: &'a BTreeMap<&'a TaskId, bool>,
+}
+
+impl Look<'_> {
+    fn item(&self, home: &SnapshotPage) -> Result<RestoreItem, BackupError> {
+        let page = self.restore.snapshot.backup().page(self.dir, home)?;
+        let id = home.path.clone();
+        let joins = self.joins.get(&id.task).copied().unwrap_or_default();
+        let action = match joins {
+            true => self.action(&id, &page)?,
+            false if self.has_task(&id.task) => RestoreAction::Put,
+            false => refused("its task is neither there nor in the snapshot"),
+        };
+        let (path, bytes) = (Utf8PathBuf::from(id.to_string()), page.size());
+        Ok(RestoreItem { path, action, bytes, id, page, joins })
+    }
+
+    fn has_task(&self, task: &TaskId) -> bool {
+        let homes = &self.restore.snapshot.file.homes;
+        homes.iter().any(|home| home.path.run.is_none() && home.path.task == *task)
+    }
+
+    /// What is to be done about something whose task stands.
+    fn action(&self, id: &HomeId, page: &Page) -> Result<RestoreAction, BackupError> {
+        let root = &self.restore.root;
+        let stands = Dir::open_root(root)?.stat(&id.to_string())?.is_some();
+        if !stands {
+            return self.free(id);
+        }
+        if id.run.is_none() && self.restore.scope.run.is_some() {
+            // The run alone is restored, whatever became of its task.
+            return Ok(match Dir::open_root(root)?.stat(&format!("{id}/{}", layout::TASK))? {
+                Some(_) => RestoreAction::Same,
+                None => refused("a directory without task.json stands there"),
+            });
+        }
+        let known = Known::default();
+        let taken = look::take(root, self.runtime, id, &HashOnly, &known, 1)?;
+        let Some(taken) = taken else {
+            return Ok(refused("a directory without its genesis file stands there"));
+        };
+        if taken.page == *page || (id.run.is_none() && self.goes_on(id, page, &taken.page)?) {
+            return Ok(RestoreAction::Same);
+        }
+        Ok(refused("it stands there, and is not what the snapshot has"))
+    }
+
+    /// Whether a run may be put into a task that stands.
+    fn free(&self, id: &HomeId) -> Result<RestoreAction, BackupError> {
+        let task = HomeId::task(id.task.clone()).home(&self.restore.root, self.runtime);
+        let mut last = Events::open(&task)?.in_stream("lease", id.task.as_str()).last(1)?;
+        let Some(record) = last.next().transpose()? else { return Ok(RestoreAction::Put) };
+        let leased = Leased::of(&record)?;
+        let own = self.restore.lease.as_ref().is_some_and(|own| own.token == leased.token);
+        if leased.held && !own {
+            let worker = &leased.claimed.worker_id;
+            return Ok(refused(&format!("its task is held by {worker:?}; have it released first")));
+        }
+        Ok(RestoreAction::Put)
+    }
+
+    /// True if a task is the one of the snapshot, some records later.
+    fn goes_on(&self, id: &HomeId, was: &Page, is: &Page) -> Result<bool, BackupError> {
+        let genesis = |page: &Page| {
+            page.files.iter().find(|file| file.path == layout::TASK).map(|file| file.digest)
+        };
+        let cursor = was.journal.as_ref().and_then(|journal| journal.cursor);
+        let Some(cursor) = cursor.filter(|_| genesis(was) == genesis(is)) else { return Ok(false) };
+        match Events::open(&id.home(&self.restore.root, self.runtime))?.from(cursor) {
+            Ok(_) => Ok(true),
+            Err(JournalError::CursorMismatch { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn refused(reason: &str) -> RestoreAction {
+    RestoreAction::Refused(reason.to_owned())
+}

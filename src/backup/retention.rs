@@ -1,0 +1,234 @@
+//! Which snapshots are kept, and what goes with the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::snapshot::Snapshot;
+use super::{Backup, BackupError, BackupScope, check, threads};
+use crate::clock::Timestamp;
+use crate::digest::Digest;
+use crate::io::{Dir, Kind};
+use crate::layout;
+
+/// Which snapshots are kept: those that one of these keeps, those with a hold, and the newest of each workspace
+/// and scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Retention {
+    /// How many of the newest, of each workspace and scope.
+    pub keep_last: Option<usize>,
+    /// Those that are not older.
+    pub keep_within: Option<Duration>,
+}
+
+impl Retention {
+    /// Keeps so many of the newest.
+    #[must_use]
+    pub fn keep_last(self, count: usize) -> Self {
+        Self { keep_last: Some(count), ..self }
+    }
+
+    /// Keeps those that are not older.
+    #[must_use]
+    pub fn keep_within(self, age: Duration) -> Self {
+        Self { keep_within: Some(age), ..self }
+    }
+}
+
+/// Why a snapshot is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Kept {
+    /// Somebody holds it.
+    Held,
+    /// It is among the newest.
+    Newest,
+    /// It is not old enough.
+    Recent,
+}
+
+/// What a prune would remove.
+#[derive(Debug, Clone)]
+#[must_use = "a plan changes nothing until it is applied"]
+pub struct BackupPrune {
+    backup: Backup,
+    keep: Vec<(Snapshot, Kept)>,
+    remove: Vec<Snapshot>,
+    objects: u64,
+    bytes: u64,
+}
+
+/// What a prune removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[non_exhaustive]
+pub struct BackupPruned {
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Objects that no snapshot names any more, and what killed backups left.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Backup {
+    /// Plans which snapshots go. Retention is decided for each workspace and scope by itself.
+    ///
+    /// # Errors
+    /// Where a snapshot, or a page of one, cannot be read: what it names is not known then, and nothing may be
+    /// removed.
+    pub fn prune(&self, retention: Retention) -> Result<BackupPrune, BackupError> {
+        let _lock = self.lock_shared()?;
+        let now = self.runtime.clock.now();
+        let mut groups: BTreeMap<(Uuid, BackupScope), Vec<Snapshot>> = BTreeMap::new();
+        for snapshot in self.list()? {
+            let snapshot = snapshot?;
+            let group = (snapshot.workspace_id(), snapshot.scope().clone());
+            groups.entry(group).or_default().push(snapshot);
+        }
+        let (mut keep, mut remove) = (Vec::new(), Vec::new());
+        for snapshot in groups.into_values() {
+            for (newer, snapshot) in snapshot.into_iter().rev().enumerate() {
+                match kept(&snapshot, newer, retention, now) {
+                    Some(why) => keep.push((snapshot, why)),
+                    None => remove.push(snapshot),
+                }
+            }
+        }
+        keep.sort_by_key(|(snapshot, _)| (snapshot.created_at(), snapshot.id()));
+        remove.sort_by_key(|snapshot| (snapshot.created_at(), snapshot.id()));
+        let kept: Vec<_> = keep.iter().map(|(snapshot, _)| snapshot.clone()).collect();
+        let named = self.named(&kept)?;
+        let (mut objects, mut bytes) = (0, 0);
+        self.unnamed(&named, |_, size| {
+            objects += 1;
+            bytes += size;
+            Ok(())
+        })?;
+        Ok(BackupPrune { backup: self.clone(), keep, remove, objects, bytes })
+    }
+
+    /// Every object that some snapshots name.
+    fn named(&self, snapshots: &[Snapshot]) -> Result<BTreeSet<Digest>, BackupError> {
+        let dir = self.dir()?;
+        let pages = check::pages(snapshots);
+        let objects = threads::each(threads::count(), &pages, |named| {
+            let page = self.page(&dir, named)?;
+            Ok::<_, BackupError>(page.objects().map(|(digest, _)| digest).collect::<BTreeSet<_>>())
+        })?;
+        let mut named: BTreeSet<_> = objects.into_iter().flatten().collect();
+        named.extend(pages.iter().map(|named| named.page));
+        named.extend(snapshots.iter().map(|snapshot| snapshot.file.workspace));
+        Ok(named)
+    }
+
+    /// Tells of every object that is not named, with its size. What has no digest for a name is not ours.
+    fn unnamed(
+        &self,
+        named: &BTreeSet<Digest>,
+        mut tell: impl FnMut(&str, u64) -> Result<(), BackupError>,
+    ) -> Result<(), BackupError> {
+        let dir = self.dir()?;
+        for (fan, kind) in list(&dir, layout::OBJECTS)? {
+            if kind != Kind::Dir {
+                continue;
+            }
+            let below = format!("{}/{fan}", layout::OBJECTS);
+            for (name, _) in list(&dir, &below)? {
+                let hex = format!("{fan}{name}");
+                let digest = hex.as_bytes().try_into().ok().and_then(Digest::from_hex);
+                if digest.is_some_and(|digest| !named.contains(&digest)) {
+                    let path = format!("{below}/{name}");
+                    let size = dir.stat(&path)?.map_or(0, |entry| entry.size);
+                    tell(&path, size)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BackupPrune {
+    /// The snapshots that stay, oldest first, and why.
+    #[must_use]
+    pub fn keep(&self) -> &[(Snapshot, Kept)] {
+        &self.keep
+    }
+
+    /// The snapshots that go, oldest first.
+    #[must_use]
+    pub fn remove(&self) -> &[Snapshot] {
+        &self.remove
+    }
+
+    /// How many objects no snapshot would name any more; killed backups left some of them, perhaps.
+    #[must_use]
+    pub fn objects(&self) -> u64 {
+        self.objects
+    }
+
+    /// Their bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Removes the snapshots, and then what none of those that are left names. Nobody else uses the backup
+    /// meanwhile. A snapshot that was held since the plan stays. Killed, it leaves content that no snapshot
+    /// names, which the next prune removes.
+    ///
+    /// # Errors
+    /// [`BackupError::Busy`] where the backup stays in use; where a snapshot that stays cannot be read. Then
+    /// nothing is removed.
+    pub fn apply(self) -> Result<BackupPruned, BackupError> {
+        let backup = &self.backup;
+        let _lock = backup.lock_alone()?;
+        let planned: BTreeSet<_> = self.remove.iter().map(Snapshot::id).collect();
+        let all = backup.list()?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let goes = |snapshot: &Snapshot| {
+            planned.contains(&snapshot.id()) && snapshot.hold_reason().is_none()
+        };
+        let (gone, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(goes);
+        let named = backup.named(&kept)?;
+        let dir = backup.dir()?;
+        let mut pruned = BackupPruned { snapshots: gone.len() as u64, ..BackupPruned::default() };
+        for snapshot in &gone {
+            dir.remove_file(&format!("{}/{}", layout::SNAPSHOTS, layout::snapshot(snapshot.id())))?;
+        }
+        if !gone.is_empty() {
+            // No snapshot may come back after a power cut and miss what it names.
+            dir.sync(layout::SNAPSHOTS)?;
+        }
+        backup.unnamed(&named, |path, size| {
+            dir.remove_file(path)?;
+            pruned.objects += 1;
+            pruned.bytes += size;
+            Ok(())
+        })?;
+        for (name, _) in list(&dir, layout::TMP)? {
+            dir.remove_file(&format!("{}/{name}", layout::TMP))?;
+        }
+        Ok(pruned)
+    }
+}
+
+fn kept(snapshot: &Snapshot, newer: usize, retention: Retention, now: Timestamp) -> Option<Kept> {
+    if snapshot.hold_reason().is_some() {
+        return Some(Kept::Held);
+    }
+    if newer < retention.keep_last.unwrap_or(1).max(1) {
+        return Some(Kept::Newest);
+    }
+    let within = i64::try_from(retention.keep_within?.as_micros()).unwrap_or(i64::MAX);
+    let age = now.as_microseconds().saturating_sub(snapshot.created_at().as_microseconds());
+    (age <= within).then_some(Kept::Recent)
+}
+
+fn list(dir: &Dir, below: &str) -> Result<Vec<(String, Kind)>, BackupError> {
+    match dir.list(below) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,228 @@
+//! Taking a snapshot, while others write.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use camino::Utf8PathBuf;
+
+use super::keep::{Keep as _, Pool};
+use super::look::{self, Taken};
+use super::scope::{BackupSource, HomeId};
+use super::snapshot::{self, Snapshot, SnapshotFile, SnapshotPage, SnapshotTotals};
+use super::{Backup, BackupError, Known, threads};
+use crate::finding::{Code, Finding, Place};
+use crate::genesis::{self, WorkspaceGenesis};
+use crate::id::TaskId;
+use crate::io::{Dir, Kind, real_path};
+use crate::layout::{self, FORMAT_VERSION};
+
+impl Backup {
+    /// Takes a snapshot of a workspace, a task or a run (with the task's own journal). Others may go on writing:
+    /// each journal is copied up to a record that counts, each artifact as the journal says there. A run that is
+    /// removed meanwhile is left out, and so is one that is started meanwhile.
+    ///
+    /// What is not as the journal says, with nobody at work on it, is copied as it is and is among
+    /// [`Snapshot::findings`]; so is a journal with damage. Links and special files are told, and neither followed
+    /// nor copied. Content that the backup has already is read, and not written again; a workspace that
+    /// did not change costs a line for each run. Modes and times of files are not kept.
+    ///
+    /// Durable: once it returned, a power cut does not lose it. A crash leaves content that no snapshot
+    /// names, which the next one uses, and no snapshot.
+    ///
+    /// # Errors
+    /// [`BackupError::Inside`] where backup and workspace lie in one another; where the workspace is newer
+    /// than this code; where a journal stays locked. Then there is no snapshot.
+    pub fn take(&self, source: impl Into<BackupSource>) -> Result<Snapshot, BackupError> {
+        let source = source.into();
+        self.check_apart(&source)?;
+        let root = Dir::open_root(&source.root)?;
+        let workspace = genesis::read::<WorkspaceGenesis>(&root)?;
+        workspace.writable(&source.root)?;
+        let _lock = self.lock_shared()?;
+        let dir = self.dir()?;
+        let created_at = self.runtime.clock.now();
+        let pool = Pool::open(&dir, &self.runtime)?;
+        let parent = self.parent(workspace.value.workspace_id, &source)?;
+        let taking = Taking::new(self, &source, &dir, &pool, parent.as_ref());
+        let (homes, mut findings, mut totals) = taking.all(&root)?;
+        let bytes = root.open_read(layout::WORKSPACE)?.read_all()?;
+        let workspace_file = pool.bytes(&bytes, &Known::default())?;
+        pool.sync()?;
+        findings
+            .sort_by(|a, b| (&a.place.path, a.place.offset).cmp(&(&b.place.path, b.place.offset)));
+        totals.new_bytes = pool.written();
+        let file = SnapshotFile {
+            format_version: FORMAT_VERSION,
+            snapshot_id: self.runtime.ids.next_id(created_at),
+            created_at,
+            workspace_id: workspace.value.workspace_id,
+            scope: source.scope.clone(),
+            parent: parent.map(|parent| parent.id()),
+            workspace: workspace_file,
+            homes,
+            findings,
+            totals,
+        };
+        snapshot::put(self, &layout::snapshot(file.snapshot_id), &file)?;
+        Ok(Snapshot::new(self.clone(), file))
+    }
+
+    /// Refuses a backup that would be a part of what it is of, or the other way round.
+    fn check_apart(&self, source: &BackupSource) -> Result<(), BackupError> {
+        let (backup, workspace) = (real_path(self.path())?, real_path(&source.root)?);
+        if backup.starts_with(&workspace) || workspace.starts_with(&backup) {
+            return Err(BackupError::Inside { backup, workspace });
+        }
+        Ok(())
+    }
+
+    /// The newest snapshot of the same workspace, best with the same scope.
+    fn parent(
+        &self,
+        workspace: uuid::Uuid,
+        source: &BackupSource,
+    ) -> Result<Option<Snapshot>, BackupError> {
+        let mut same = self.snapshots()?;
+        same.retain(|snapshot| snapshot.workspace_id() == workspace);
+        let newest = same.iter().rposition(|snapshot| *snapshot.scope() == source.scope);
+        let newest = newest.or(same.len().checked_sub(1));
+        Ok(newest.map(|newest| same.swap_remove(newest)))
+    }
+}
+
+/// The findings that a copy has, the homes that it is of.
+type Copied = (Vec<SnapshotPage>, Vec<Finding>, SnapshotTotals);
+
+struct Taking<'a> {
+    backup: &'a Backup,
+    source: &'a BackupSource,
+    dir: &'a Dir,
+    pool: &'a Pool,
+    before: BTreeMap<&'a HomeId, &'a SnapshotPage>,
+    findings: Mutex<Vec<Finding>>,
+}
+
+/// A home that was copied.
+struct CopiedHome {
+    page: SnapshotPage,
+    files: u64,
+    bytes: u64,
+    pruned: BTreeSet<String>,
+}
+
+impl<'a> Taking<'a> {
+    fn new(
+        backup: &'a Backup,
+        source: &'a BackupSource,
+        dir: &'a Dir,
+        pool: &'a Pool,
+        parent: Option<&'a Snapshot>,
+    ) -> Self {
+        let before = parent.iter().flat_map(|parent| &parent.file.homes);
+        let before = before.map(|named| (&named.path, named)).collect();
+        Self { backup, source, dir, pool, before, findings: Mutex::default() }
+    }
+
+    /// Runs first, then the journals of their tasks: so these know every lease that a run is bound to.
+    fn all(self, root: &Dir) -> Result<Copied, BackupError> {
+        let (tasks, runs) = self.homes(root)?;
+        let mut copied: BTreeMap<HomeId, CopiedHome> = BTreeMap::new();
+        let mut pruned = BTreeSet::new();
+        for homes in [runs, tasks] {
+            // A single large run is copied by several threads, many small ones by one each.
+            let inner = if homes.len() < threads::count() { threads::count() } else { 1 };
+            let done = threads::each(threads::count(), &homes, |id| self.home(id, inner))?;
+            for home in done.into_iter().flatten() {
+                let task = &home.page.path.task;
+                pruned
+                    .extend(home.pruned.iter().map(|run| format!("{task}/{}/{run}", layout::RUNS)));
+                copied.insert(home.page.path.clone(), home);
+            }
+        }
+        // One that was pruned after it was copied: its task says that it is gone.
+        copied.retain(|id, _| !pruned.contains(&id.to_string()));
+        let mut totals = SnapshotTotals::default();
+        for (id, home) in &copied {
+            let counted = if id.run.is_some() { &mut totals.runs } else { &mut totals.tasks };
+            *counted += 1;
+            totals.files += home.files;
+            totals.bytes += home.bytes;
+        }
+        let homes = copied.into_values().map(|home| home.page).collect();
+        let findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok((homes, findings, totals))
+    }
+
+    /// The tasks and the runs that belong to the source.
+    fn homes(&self, root: &Dir) -> Result<(Vec<HomeId>, Vec<HomeId>), BackupError> {
+        let scope = &self.source.scope;
+        let tasks = match &scope.task {
+            Some(task) => vec![task.clone()],
+            None => {
+                let dirs = list(root, "")?.into_iter().filter(|(_, kind)| *kind == Kind::Dir);
+                dirs.filter_map(|(name, _)| name.parse().ok()).collect()
+            }
+        };
+        let mut runs = Vec::new();
+        for task in &tasks {
+            match &scope.run {
+                Some(run) => runs.push(HomeId::run(task.clone(), run.clone())),
+                None => runs.extend(self.runs(root, task)?),
+            }
+        }
+        Ok((tasks.into_iter().map(HomeId::task).collect(), runs))
+    }
+
+    /// The runs of a task. What else stands among them is told.
+    fn runs(&self, root: &Dir, task: &TaskId) -> Result<Vec<HomeId>, BackupError> {
+        let below = format!("{task}/{}", layout::RUNS);
+        let mut runs = Vec::new();
+        for (name, kind) in list(root, &below)? {
+            let path = format!("{below}/{name}");
+            match (name.parse(), kind) {
+                (Ok(run), Kind::Dir) => runs.push(HomeId::run(task.clone(), run)),
+                (_, Kind::Other) => self.tell(Code::SymbolicLink, path, look::SPECIAL),
+                (Err(_), Kind::Dir) if !name.starts_with('.') => {
+                    self.tell(Code::BadId, path, "no run can have this name; it is not copied");
+                }
+                _ => {}
+            }
+        }
+        Ok(runs)
+    }
+
+    fn tell(&self, code: Code, path: impl Into<Utf8PathBuf>, reason: &str) {
+        let place = Place { path: path.into(), offset: None, length: None };
+        let finding = Finding { code, place, reason: reason.to_owned() };
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+    }
+
+    fn home(&self, id: &HomeId, threads: usize) -> Result<Option<CopiedHome>, BackupError> {
+        let known = self.backup.known(self.dir, self.before.get(id).copied());
+        let BackupSource { root, runtime, .. } = self.source;
+        let taken = look::take(root, runtime, id, self.pool, &known, threads)?;
+        let Some(Taken { page, mut findings, pruned }) = taken else { return Ok(None) };
+        for finding in &mut findings {
+            let relative = finding.place.path.strip_prefix(root).map(Utf8PathBuf::from);
+            finding.place.path = relative.unwrap_or_else(|_| finding.place.path.clone());
+        }
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).extend(findings);
+        let digest = self.pool.bytes(&page.to_bytes()?, &Known::default())?;
+        let (files, bytes) =
+            (page.files.len() as u64 + u64::from(page.journal.is_some()), page.size());
+        Ok(Some(CopiedHome {
+            page: SnapshotPage { path: id.clone(), page: digest },
+            files,
+            bytes,
+            pruned,
+        }))
+    }
+}
+
+/// What stands in a directory; nothing where that is not there.
+fn list(root: &Dir, below: &str) -> Result<Vec<(String, Kind)>, BackupError> {
+    match root.list(below) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        other => Ok(other?),
+    }
+}

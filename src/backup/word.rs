@@ -1,0 +1,97 @@
+//! What a journal says that a copy of its home is held against.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::artifact::Last;
+use crate::digest::Digest;
+use crate::finding::{Finding, Severity};
+use crate::journal::{Cursor, Events, Home, JournalError, Opened, PayloadRef, Record, types};
+
+/// What the counted records up to a cursor add up to.
+#[derive(Debug, Default)]
+pub(super) struct Word {
+    /// The last record of each artifact, by its path.
+    pub(super) artifacts: BTreeMap<String, Last>,
+    /// Objects that hold payloads.
+    pub(super) objects: BTreeSet<Digest>,
+    /// The digest of each checkpoint, by its turn.
+    pub(super) checkpoints: BTreeMap<u64, Digest>,
+    /// Of a task: its runs, and whether the last that was said of them is that they were pruned.
+    pub(super) runs: BTreeMap<String, bool>,
+    pub(super) cursor: Option<Cursor>,
+    findings: Vec<Finding>,
+}
+
+/// The payload of `checkpoint_created`, as far as it matters here.
+#[derive(serde::Deserialize)]
+struct Checkpoint {
+    turn: u64,
+    digest: Digest,
+}
+
+impl Word {
+    /// Takes in what was appended since; false if that is nothing.
+    pub(super) fn read_on(&mut self, home: &Home, opened: &Opened) -> Result<bool, JournalError> {
+        let mut events = Events::open_in(home, opened.clone())?;
+        let before = self.cursor.unwrap_or(events.cursor());
+        if let Some(cursor) = self.cursor {
+            events = events.from(cursor)?;
+        }
+        for record in events.by_ref() {
+            self.take_in(&record?)?;
+        }
+        let cursor = events.cursor();
+        self.cursor = Some(cursor);
+        let since = |finding: &Finding| finding.place.offset >= Some(before.offset);
+        self.findings.retain(|finding| !since(finding));
+        self.findings.extend(events.findings().iter().cloned());
+        Ok(cursor != before)
+    }
+
+    fn take_in(&mut self, record: &Record) -> Result<(), JournalError> {
+        self.objects.extend(record.payload_ref().map(|PayloadRef { digest, .. }| digest));
+        match record.event_type() {
+            types::RUN_STARTED | types::RUN_RESTORED => {
+                self.runs.insert(record.stream_id().to_owned(), false);
+            }
+            types::RUN_PRUNED => {
+                self.runs.insert(record.stream_id().to_owned(), true);
+            }
+            types::CHECKPOINT_CREATED => {
+                let Checkpoint { turn, digest } = record.payload()?;
+                self.checkpoints.insert(turn, digest);
+            }
+            _ => {
+                let said = Last::of(record)?;
+                self.artifacts.extend(said.map(|(name, last)| (name.as_str().to_owned(), last)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Damage of the journal: what no killed writer leaves.
+    pub(super) fn damage(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.code.severity() == Severity::Error)
+    }
+
+    /// How much of the journal belongs into a copy: up to the last counted record, and damage behind that,
+    /// so that what refuses appends here refuses them there.
+    pub(super) fn bytes(&self) -> u64 {
+        let counted = self.cursor.map_or(0, |cursor| cursor.offset);
+        let ends = self.damage().filter_map(|finding| {
+            finding.place.offset?.checked_add(finding.place.length.unwrap_or_default())
+        });
+        ends.fold(counted, u64::max)
+    }
+
+    /// The digest that a path should have; `None` if nothing should be there.
+    pub(super) fn digest(&self, name: &str) -> Option<Digest> {
+        self.artifacts.get(name).and_then(|last| last.digest)
+    }
+
+    /// The paths that should have content.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let there = self.artifacts.iter().filter(|(_, last)| last.digest.is_some());
+        there.map(|(name, _)| name.as_str())
+    }
+}
