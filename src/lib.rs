@@ -65,6 +65,7 @@
 //! | ask people, and wait for the answer | [`RunContext::request_approval`], [`RunContext::wait_for_approval`], [`Approval`] |
 //! | describe a run on one page, tell equal outputs by one digest, find what was changed or lost | [`RunContext::manifest`], [`Manifest`] |
 //! | see which step made an artifact, from what, and what a change makes stale | [`RunContext::lineage`], [`Lineage`], [`Why`], [`Stale`] |
+//! | keep a run whatever its age; remove what is old | [`Task::hold_run`], [`Hold`]; [`Prune`], [`PrunePlan`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
 //! | see a run as it stands, then its events | [`index::IndexReader::snapshot`] (feature `sqlite`) |
@@ -221,6 +222,10 @@ pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
 pub use node::Node;
 pub use program::{Program, ProgramError, StderrTail};
+pub use prune::{
+    Keep, KeptRun, Leftover, LeftoverKind, PrunableRun, Prune, PruneError, PrunePlan, PrunePolicy,
+    PruneReason, Pruned,
+};
 pub use receipt::{Command, CommandError, CommandOutcome, Commands, Receipt, Rejection};
 pub use repair::RepairPlan;
 pub use session::{Session, SessionError, SessionState, SessionStatus};
@@ -228,6 +233,6 @@ pub use status::{Outcome, RunStatus, TaskStatus};
 pub use step::{Cancel, Signal, Step, StepContext, StepError, StepFailure, StepResult};
 pub use work::{Claim, ClaimRef, Queue, Work, WorkError, WorkItem, WorkState};
 pub use workspace::{
-    Completion, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport, Workspace,
-    WorkspaceError,
+    Completion, Hold, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport,
+    Workspace, WorkspaceError,
 };

@@ -71,7 +71,11 @@ impl Draft {
     }
 
     /// The page, once all records were taken in.
-    fn finish(self, ctx: &RunContext, run: &Read<RunGenesis>) -> Result<Manifest, ManifestError> {
+    pub(crate) fn finish(
+        self,
+        ctx: &RunContext,
+        run: &Read<RunGenesis>,
+    ) -> Result<Manifest, ManifestError> {
         if let Some(error) = self.failed {
             return Err(error.into());
         }

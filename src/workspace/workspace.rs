@@ -158,7 +158,6 @@ impl Workspace {
         self
     }
 
-    #[cfg(feature = "sqlite")]
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
