@@ -67,6 +67,7 @@
 //! | see which step made an artifact, from what, and what a change makes stale | [`RunContext::lineage`], [`Lineage`], [`Why`], [`Stale`] |
 //! | keep a run whatever its age; remove what is old | [`Task::hold_run`], [`Hold`]; [`Prune`], [`PrunePlan`] |
 //! | close off damage at a journal's end | [`RunContext::plan_repair`] |
+//! | see how a workspace is: disk, runs, locks, leases, index | [`Health`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
 //! | see a run as it stands, then its events | [`index::IndexReader::snapshot`] (feature `sqlite`) |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |
@@ -207,6 +208,9 @@ pub use flow::{
     FlowNode, FlowRunner, FlowStand, FlowState, FlowVisit, Retry, Target,
 };
 pub use genesis::{GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
+pub use health::{Health, HealthLease, HealthTrouble, LockedJournal, RunsByStatus};
+#[cfg(feature = "sqlite")]
+pub use health::{IndexHealth, IndexState};
 pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
 pub use journal::{
     Actor, Appended, Cursor, CursorError, Durability, Event, Events, ExpectedVersion, Fold, Follow,

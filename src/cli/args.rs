@@ -13,6 +13,7 @@ use super::flow::FlowVerb;
 use super::index_args::{IndexVerb, Query};
 use super::lease::LeaseVerb;
 use super::lineage::LineageVerb;
+use super::prune::PruneArgs;
 use super::queue::QueueVerb;
 use super::receipt::ReceiptVerb;
 use super::run::RunVerb;
@@ -119,6 +120,10 @@ pub(crate) enum Verb {
     Index(IndexVerb),
     /// Ask the index: runs, artifacts, events, findings, SQL
     Query(Query),
+    /// Show which runs are old enough to go, and remove them
+    Prune(PruneArgs),
+    /// Show how the workspace is: disk, runs, locks, leases, index
+    Health,
     /// Show the damaged ends of journals, which stop appends, and close them off
     Repair {
         /// Do it; otherwise the plan is shown and nothing is changed

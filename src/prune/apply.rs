@@ -85,6 +85,13 @@ impl PrunePlan {
 }
 
 impl Pruned {
+    /// Bytes of the files that went.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let runs = self.runs.iter().map(|run| run.bytes);
+        runs.chain(self.leftovers.iter().map(|leftover| leftover.bytes)).sum()
+    }
+
     fn keep(&mut self, run: PrunableRun, why: Keep) {
         self.kept.push(KeptRun { task: run.task, run: Some(run.run), why });
     }
