@@ -183,8 +183,6 @@ impl Task {
             home.runtime.lock_timeout = left.max(SHORTEST);
             match bind_run(&home, held) {
                 Ok(None) => {}
-                // Its removal was interrupted: nobody can write there any more.
-                Err(JournalError::MissingJournal { .. }) if self.is_pruned(&run) => {}
                 Ok(Some(BoundRun { binding, unsynced })) => {
                     match binding {
                         Binding::New(event) => new.push(event),
@@ -199,10 +197,6 @@ impl Task {
             }
         }
         failed.map_or(Ok((!is_taken).then_some(bound)), Err)
-    }
-
-    fn is_pruned(&self, run: &RunId) -> bool {
-        self.run_words().is_ok_and(|words| words.pruned(run).is_some())
     }
 
     fn held(&self, standing: Standing) -> LeaseError {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::keep::{Keep, KeptRun, Trouble};
-use super::leftover::{self, Leftover, LeftoverKind};
-use super::look::{self, PrunableRun, age, milliseconds};
+use super::leftover::{self, Leftover};
+use super::look::{self, End, PrunableRun, age, milliseconds};
 use super::plan::{self, Busy, Scope, home_of};
 use super::{PruneError, PrunePlan, PrunePolicy, PruneReason};
 use crate::artifact::HomeLog;
@@ -17,7 +17,7 @@ use crate::io::Dir;
 use crate::journal::{Event, LockedLog, Log, types};
 use crate::layout;
 use crate::lease::LeaseState;
-use crate::status::RunStatus;
+use crate::status::{Completed, Counts, Outcome, RunStatus};
 use crate::workspace::{PrunedJournal, RunWords, Task, WorkspaceError};
 
 /// What a prune did.
@@ -107,20 +107,13 @@ impl Pruned {
         let now = scope.now();
         let mut by_home: BTreeMap<(TaskId, Option<RunId>), Vec<Leftover>> = BTreeMap::new();
         for leftover in leftovers {
-            let gone = match (leftover.kind, &leftover.task, &leftover.run) {
-                (LeftoverKind::Trash, ..) => trash.empty(leftover.path.file_name()),
-                (LeftoverKind::Unfinished, Some(task), Some(run)) => {
-                    Removal::open(scope, policy, task)
-                        .and_then(|mut removal| removal.finish(run, trash))
+            match (&leftover.task, leftover.path.file_name()) {
+                (Some(task), _) => {
+                    let home = (task.clone(), leftover.run.clone());
+                    by_home.entry(home).or_default().push(leftover);
                 }
-                (_, Some(task), run) => {
-                    by_home.entry((task.clone(), run.clone())).or_default().push(leftover);
-                    continue;
-                }
-                _ => continue,
-            };
-            if gone.is_ok_and(|gone| gone) {
-                self.leftovers.push(leftover);
+                (None, Some(name)) if trash.empty(name).is_ok() => self.leftovers.push(leftover),
+                _ => {}
             }
         }
         for ((id, run), leftovers) in by_home {
@@ -166,7 +159,8 @@ impl Trash<'_> {
     /// Moves what is left of a run in, durably.
     fn take(&mut self, task: &Dir, run: &RunId, name: EventId) -> Result<(), Trouble> {
         let name = name.to_string();
-        self.empty(Some(&name))?;
+        // Not the remains of this run, but what somebody put back of it and pruned again.
+        self.empty(&name)?;
         let trash = self.dir()?;
         let runs = task.open_dir(layout::RUNS)?;
         runs.rename(run.as_str(), trash, &name)?;
@@ -174,12 +168,11 @@ impl Trash<'_> {
         Ok(runs.sync("")?)
     }
 
-    /// Removes something that was moved in; true if it is gone, also where somebody else was faster.
-    fn empty(&mut self, name: Option<&str>) -> Result<bool, Trouble> {
-        let Some(name) = name else { return Ok(false) };
+    /// Removes something that was moved in, unless somebody else was faster.
+    fn empty(&mut self, name: &str) -> Result<(), Trouble> {
         match self.dir()?.remove_tree(name) {
             Err(error) if !error.is_not_found() => Err(error.into()),
-            _ => Ok(true),
+            _ => Ok(()),
         }
     }
 }
@@ -215,7 +208,7 @@ impl<'a> Removal<'a> {
             return Ok(Some(keep));
         }
         let mut run_log = HomeLog::open(&home_of(task, &run.run))?;
-        let (run_locked, not_applied) = run_log.lock_with_findings()?;
+        let (mut run_locked, not_applied) = run_log.lock_with_findings()?;
         if let Some(finding) = not_applied.first() {
             let reason = format!("{}: {}", finding.code, finding.reason);
             return Ok(Some(Keep::Damaged { reason }));
@@ -227,43 +220,29 @@ impl<'a> Removal<'a> {
             return Ok(Some(Keep::Running { holder }));
         }
         let age = age(run.since, scope.now());
-        if age < policy.age_for(run.reason) {
-            return Ok(Some(Keep::Young));
-        }
         trash.dir()?;
-        let journal = PrunedJournal::from(run.journal);
-        let name = match words.pruned(&run.run).filter(|pruned| pruned.journal == journal) {
+        let (journal, known) = (PrunedJournal::from(run.journal), words.pruned(&run.run));
+        let name = match (&run.end, known) {
             // A crash came between the record and what follows.
-            Some(pruned) => {
-                locked.sync()?;
-                pruned.event_id
-            }
-            None => record(&mut locked, run, journal, milliseconds(age))?,
+            (End::Pruned(event), Some(known)) if known.event_id == *event => *event,
+            (End::Pruned(_), _) => return Ok(Some(Keep::Grew)),
+            _ if age < policy.age_for(run.reason) => return Ok(Some(Keep::Young)),
+            (_, Some(known)) if known.journal == journal => known.event_id,
+            _ => record(&mut locked, run, journal, milliseconds(age))?,
         };
-        // From here on nobody appends: who waits for the lock is told that the journal was removed. Only then
-        // is the lock freed, be it by a kill.
-        run_locked.dir().remove_file(layout::JOURNAL)?;
+        locked.sync()?;
+        // Whoever is let in behind a kill finds the run ended: nothing is acknowledged that goes.
+        if let End::Open(counts) = run.end {
+            run_locked.append_unfenced(&[ended(name, counts)])?;
+        }
         trash.take(dir, &run.run, name)?;
+        // Whoever waits for the lock is told that the run was removed.
+        let _ = run_locked.dir().remove_file(layout::JOURNAL);
         drop(run_locked);
         drop(locked);
         // What stays is nobody's any more, and goes with the next prune.
-        let _ = trash.empty(Some(&name.to_string()));
+        let _ = trash.empty(&name.to_string());
         Ok(None)
-    }
-
-    /// Goes on with a removal that a crash interrupted behind the journal.
-    fn finish(&mut self, run: &RunId, trash: &mut Trash<'_>) -> Result<bool, Trouble> {
-        let Self { dir, log, words, .. } = self;
-        let mut locked = log.lock()?;
-        words.bring_up(&mut locked)?;
-        let Some(pruned) = words.pruned(run) else { return Ok(false) };
-        if !leftover::is_half_removed(dir, run)? {
-            return Ok(false);
-        }
-        locked.sync()?;
-        trash.take(dir, run, pruned.event_id)?;
-        drop(locked);
-        trash.empty(Some(&pruned.event_id.to_string()))
     }
 }
 
@@ -281,10 +260,20 @@ fn keeps(
     }
     let lease = LeaseState::of_locked(task, locked)?.filter(LeaseState::is_live);
     let busy = Busy { worker: lease.map(|lease| lease.worker), flow: plan::flow(task)? };
-    Ok(busy.keeps(run.reason))
+    Ok(busy.keeps(matches!(run.end, End::Open(_))))
 }
 
-/// Says in the task's journal that a run goes, durably: the name that it has in the trash.
+/// The end of a run that did not end by itself.
+fn ended(pruned: EventId, counts: Counts) -> Event {
+    let reason = Some("pruned: abandoned".to_owned());
+    let (status, required) = (Outcome::Failed, Vec::new());
+    Event::new(types::EXECUTION_COMPLETE)
+        .key("run:complete")
+        .causation(pruned)
+        .payload(&Completed { status, reason, counts, required })
+}
+
+/// Says in the task's journal that a run goes: the name that it has in the trash.
 fn record(
     task: &mut LockedLog<'_>,
     run: &PrunableRun,
@@ -295,7 +284,6 @@ fn record(
     let payload = Payload { reason, status, age_ms, artifacts_root, journal };
     let event = Event::new(types::RUN_PRUNED).stream("run", run.run.as_str()).payload(&payload);
     let appended = task.append_unfenced(std::slice::from_ref(&event))?;
-    task.sync()?;
     let first = appended.first().map(|first| first.event_id);
     Ok(first.ok_or_else(|| event.bad("it was not appended"))?)
 }

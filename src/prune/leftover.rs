@@ -6,12 +6,13 @@ use serde::Serialize;
 use super::PrunePolicy;
 use super::keep::Trouble;
 use super::named::Unnamed;
+use crate::artifact::HomeLog;
 use crate::clock::Timestamp;
+use crate::finding::Severity;
 use crate::id::{EventId, RunId, TaskId};
-use crate::io::{Dir, Kind};
+use crate::io::Dir;
 use crate::journal::{Events, Home};
 use crate::layout;
-use crate::workspace::{RunWords, Task};
 
 /// What a leftover is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -28,8 +29,6 @@ pub enum LeftoverKind {
     Liveness,
     /// The work folder of such an attempt.
     WorkFolder,
-    /// A run that was pruned, and whose removal a crash interrupted.
-    Unfinished,
     /// What a crash left in `.trash/`.
     Trash,
 }
@@ -74,7 +73,7 @@ pub(super) fn parts(
         for record in events.by_ref() {
             unnamed.apply(&record?)?;
         }
-        if events.findings().iter().any(|finding| finding.code.severity() > crate::Severity::Note) {
+        if events.findings().iter().any(|finding| finding.code.severity() > Severity::Note) {
             return Ok(Vec::new());
         }
     }
@@ -88,7 +87,7 @@ pub(super) fn remove_parts(
     policy: &PrunePolicy,
     now: Timestamp,
 ) -> Result<Vec<Part>, Trouble> {
-    let mut log = crate::artifact::HomeLog::open(home)?;
+    let mut log = HomeLog::open(home)?;
     let mut locked = log.lock()?;
     locked.check_not_damaged()?;
     let mut unnamed = Unnamed::list(locked.dir(), policy.leftovers, now)?;
@@ -101,32 +100,6 @@ pub(super) fn remove_parts(
         locked.dir().remove_tree(&part.path)?;
     }
     Ok(parts)
-}
-
-/// Runs of a task that were pruned and are not gone: a journal is the first that goes of a run.
-pub(super) fn unfinished(task: &Task, words: &RunWords) -> Result<Vec<Leftover>, Trouble> {
-    let dir = Dir::open(&task.path())?;
-    let mut left = Vec::new();
-    for (run, _) in words.all_pruned() {
-        let path = format!("{}/{run}", layout::RUNS);
-        if is_half_removed(&dir, run)? {
-            left.push(Leftover {
-                kind: LeftoverKind::Unfinished,
-                task: Some(task.id().clone()),
-                run: Some(run.clone()),
-                bytes: dir.files_below(&path)?.iter().map(|(_, size)| size).sum(),
-                path: Utf8PathBuf::from(task.id().as_str()).join(path),
-            });
-        }
-    }
-    Ok(left)
-}
-
-/// True if a run is there without its journal.
-pub(super) fn is_half_removed(task: &Dir, run: &RunId) -> Result<bool, Trouble> {
-    let path = format!("{}/{run}", layout::RUNS);
-    let is_there = task.stat(&path)?.is_some_and(|entry| entry.kind == Kind::Dir);
-    Ok(is_there && task.stat(&format!("{path}/{}", layout::JOURNAL))?.is_none())
 }
 
 /// What lies in `.trash/`.

@@ -16,7 +16,7 @@ use crate::io::{Dir, Kind};
 use crate::journal::{Cursor, Record, types};
 use crate::layout;
 use crate::manifest::{Draft, Manifest};
-use crate::status::{Completed, Outcome, RunStatus};
+use crate::status::{Completed, Counts, Outcome, RunStatus};
 use crate::workspace::Task;
 
 /// A run that is old enough to go, and that nothing keeps.
@@ -43,6 +43,8 @@ pub struct PrunableRun {
     /// How far its journal reached.
     #[serde(skip)]
     pub(super) journal: Cursor,
+    #[serde(skip)]
+    pub(super) end: End,
 }
 
 fn in_milliseconds<S: serde::Serializer>(
@@ -62,27 +64,48 @@ pub(super) fn age(since: Timestamp, now: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(age).unwrap_or(0))
 }
 
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    /// It did not: this many steps of it completed and failed.
+    Open(Counts),
+    /// By itself.
+    Own,
+    /// By the prune that appended this `run_pruned`, and that a crash kept from going on.
+    Pruned(EventId),
+}
+
 /// What the last record of a run says of its age.
 struct Last {
     reason: PruneReason,
     since: Timestamp,
+    pruned_by: Option<EventId>,
 }
 
 impl Last {
-    fn of(ctx: &RunContext, record: Option<Record>) -> Result<Self, Trouble> {
+    fn of(
+        ctx: &RunContext,
+        record: Option<Record>,
+        pruned: Option<EventId>,
+    ) -> Result<Self, Trouble> {
+        let abandoned = |since, pruned_by| {
+            let reason = PruneReason::Abandoned;
+            Ok(Self { reason, since, pruned_by })
+        };
         let Some(record) = record else {
             let run = genesis::read::<RunGenesis>(&Dir::open(&ctx.run_path())?)?.value;
-            return Ok(Self { reason: PruneReason::Abandoned, since: run.created_at });
+            return abandoned(run.created_at, None);
         };
         let since = record.occurred_at();
-        if record.event_type() != types::EXECUTION_COMPLETE {
-            return Ok(Self { reason: PruneReason::Abandoned, since });
+        let pruned_by = pruned.filter(|_| record.causation_event_id() == pruned);
+        if record.event_type() != types::EXECUTION_COMPLETE || pruned_by.is_some() {
+            return abandoned(since, pruned_by);
         }
         let reason = match record.payload::<Completed>()?.status {
             Outcome::Success => PruneReason::Success,
             Outcome::Failed => PruneReason::Failed,
         };
-        Ok(Self { reason, since })
+        Ok(Self { reason, since, pruned_by })
     }
 }
 
@@ -100,24 +123,26 @@ pub(super) fn look(
     run: &RunId,
     policy: &PrunePolicy,
     now: Timestamp,
-    keeps: impl FnOnce(PruneReason) -> Option<Keep>,
+    pruned: Option<EventId>,
+    keeps: impl FnOnce(bool) -> Option<Keep>,
 ) -> Result<Looked, Trouble> {
     let ctx = task.context(run);
     let last = ctx.events()?.last(1)?.next().transpose()?;
-    let last = Last::of(&ctx, last)?;
+    let last = Last::of(&ctx, last, pruned)?;
     let age = age(last.since, now);
-    if age < policy.age_for(last.reason) {
+    if age < policy.age_for(last.reason) && last.pruned_by.is_none() {
         return Ok(Looked::Young);
     }
     let dir = Dir::open(&ctx.run_path())?;
-    if let Some(keep) = keeps(last.reason) {
+    let is_open = last.reason == PruneReason::Abandoned && last.pruned_by.is_none();
+    if let Some(keep) = keeps(is_open) {
         return Ok(Looked::Kept(keep));
     }
     if let Some(holder) = running(&dir)? {
         return Ok(Looked::Kept(Keep::Running { holder }));
     }
-    let page = match read_whole(&ctx, &dir)? {
-        Ok(page) => page,
+    let (page, counts) = match read_whole(&ctx, &dir)? {
+        Ok(read) => read,
         Err(reason) => return Ok(Looked::Kept(Keep::Damaged { reason })),
     };
     let files = Dir::open(&task.path())?.files_below(&format!("{}/{run}", layout::RUNS))?;
@@ -131,15 +156,25 @@ pub(super) fn look(
         bytes: files.iter().map(|(_, size)| size).sum(),
         artifacts_root: page.artifacts_root,
         journal: page.cursor(),
+        end: match last.pruned_by {
+            Some(event) => End::Pruned(event),
+            None if is_open => End::Open(counts),
+            None => End::Own,
+        },
     })))
 }
 
-/// The page of a run that is whole, as far as can be told without reading its artifacts; or what is wrong.
-fn read_whole(ctx: &RunContext, dir: &Dir) -> Result<Result<Manifest, String>, Trouble> {
+/// The page of a run that is whole, as far as can be told without reading its artifacts, and how many steps
+/// ended; or what is wrong.
+fn read_whole(ctx: &RunContext, dir: &Dir) -> Result<Result<(Manifest, Counts), String>, Trouble> {
     let run = genesis::read::<RunGenesis>(dir)?;
     let (mut draft, mut events) = (Draft::default(), ctx.events()?);
+    let mut counts = Counts { steps_completed: 0, steps_failed: 0 };
     for record in events.by_ref() {
-        draft.apply(&record?);
+        let record = record?;
+        draft.apply(&record);
+        counts.steps_completed += u64::from(record.event_type() == types::STEP_COMPLETED);
+        counts.steps_failed += u64::from(record.event_type() == types::STEP_FAILED);
     }
     let wrong = events.findings().iter().find(|found| found.code.severity() == Severity::Error);
     if let Some(wrong) = wrong {
@@ -155,7 +190,7 @@ fn read_whole(ctx: &RunContext, dir: &Dir) -> Result<Result<Manifest, String>, T
             return Ok(Err(format!("the artifact {} is not as its record says", artifact.path)));
         }
     }
-    Ok(Ok(page))
+    Ok(Ok((page, counts)))
 }
 
 /// Who runs a step in a run now: its liveness file is locked.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::keep::{Keep, KeptRun, Trouble};
 use super::leftover::{self, Leftover};
 use super::look::{self, Looked, PrunableRun};
-use super::{PruneError, PrunePolicy, PruneReason};
+use super::{PruneError, PrunePolicy};
 use crate::clock::Timestamp;
 use crate::finding::Severity;
 use crate::id::{RunId, TaskId};
@@ -173,17 +173,13 @@ impl PrunePlan {
             }
         };
         let busy = Busy::of(&task)?;
-        self.leftovers.extend(leftover::unfinished(&task, &words)?);
         let mine = leftover::parts(&task.home(), &self.policy, now)?;
         self.leftovers.extend(mine.into_iter().map(|part| placed(&task, None, part)));
-        let dir = Dir::open(&task.path())?;
         for run in task.runs()? {
-            if words.pruned(&run).is_some() && leftover::is_half_removed(&dir, &run)? {
-                continue;
-            }
             let held = words.hold(&run).map(|hold| Keep::Held { reason: hold.reason.clone() });
-            let keeps = |reason| held.or_else(|| busy.keeps(reason));
-            match look::look(&task, &run, &self.policy, now, keeps) {
+            let keeps = |is_open| held.or_else(|| busy.keeps(is_open));
+            let pruned = words.pruned(&run).map(|pruned| pruned.event_id);
+            match look::look(&task, &run, &self.policy, now, pruned, keeps) {
                 Ok(Looked::Prunable(prunable)) => {
                     self.runs.push(*prunable);
                     continue;
@@ -248,8 +244,8 @@ impl Busy {
     }
 
     /// Why a run stays, if it did not end. Who claimed the task is kept from nothing in runs that did.
-    pub(super) fn keeps(&self, reason: PruneReason) -> Option<Keep> {
-        if reason != PruneReason::Abandoned {
+    pub(super) fn keeps(&self, is_open: bool) -> Option<Keep> {
+        if !is_open {
             return None;
         }
         let leased = self.worker.clone().map(|worker| Keep::Leased { worker });

@@ -141,11 +141,6 @@ impl RunWords {
     pub(crate) fn pruned(&self, run: &RunId) -> Option<&PrunedRun> {
         self.pruned.get(run)
     }
-
-    /// The runs that were pruned, sorted.
-    pub(crate) fn all_pruned(&self) -> impl Iterator<Item = (&RunId, &PrunedRun)> {
-        self.pruned.iter()
-    }
 }
 
 impl Task {
