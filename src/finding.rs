@@ -200,12 +200,6 @@ impl Code {
         }
     }
 
-    /// True for bytes of a journal that do not count and that no killed writer can have left.
-    #[must_use]
-    pub fn is_journal_damage(self) -> bool {
-        matches!(self, Code::JournalDamaged | Code::BrokenChain)
-    }
-
     /// What to do about it.
     #[must_use]
     pub fn advice(self) -> &'static str {

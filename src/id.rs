@@ -166,6 +166,13 @@ impl EventId {
         self.0.as_bytes()
     }
 
+    /// When it was made, if it is a UUIDv7.
+    pub(crate) fn made_at(&self) -> Option<Timestamp> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        let micros = seconds.checked_mul(1_000_000)?.checked_add(u64::from(nanoseconds) / 1000)?;
+        i64::try_from(micros).ok().map(Timestamp::from_microseconds)
+    }
+
     /// Appends it in that form.
     pub(crate) fn write_to(self, out: &mut Vec<u8>) {
         let mut buffer = Uuid::encode_buffer();

@@ -67,8 +67,10 @@
 //! | keep the artifacts of a turn, read and restore them, and see what changed | [`RunContext::checkpoint`], [`Checkpoint`], [`ArtifactSet`], [`Diff`] |
 //! | see which step made an artifact, from what, and what a change makes stale | [`RunContext::lineage`], [`Lineage`], [`Why`], [`Stale`] |
 //! | find what is damaged, missing or does not agree, in a run, a task or a whole workspace | [`Verify`], [`Verified`], [`LastVerify`] |
-//! | close off damage at a journal's end | [`RunContext::plan_repair`] |
 //! | keep copies of it elsewhere, taken while others write, and put them back | [`Backup::take`], [`Snapshot::restore_to`], [`Backup::prune`] |
+//! | keep a run whatever its age; remove what is old | [`Task::hold_run`], [`Hold`]; [`Prune`], [`PrunePlan`] |
+//! | mend what is damaged: a plan, then its application; nothing is deleted | [`Repair`], [`RepairPlan`] |
+//! | see how a workspace is: disk, runs, locks, leases, index | [`Health`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
 //! | see a run as it stands, then its events | [`index::IndexReader::snapshot`] (feature `sqlite`) |
 //! | test a node | `testing::TestWorkspace` (feature `testing`) |
@@ -216,6 +218,9 @@ pub use flow::{
     FlowNode, FlowRunner, FlowStand, FlowState, FlowVisit, Retry, Target,
 };
 pub use genesis::{GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
+pub use health::{Health, HealthLease, HealthTrouble, LockedJournal, RunsByStatus};
+#[cfg(feature = "sqlite")]
+pub use health::{IndexHealth, IndexState};
 pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
 pub use journal::{
     Actor, Appended, Cursor, CursorError, Durability, Event, Events, ExpectedVersion, Fold, Follow,
@@ -231,6 +236,10 @@ pub use manifest::{Manifest, ManifestArtifact, ManifestError, ManifestJournal};
 pub use name::{ArtifactName, NameError};
 pub use node::Node;
 pub use program::{Program, ProgramError, StderrTail};
+pub use prune::{
+    Keep, KeptRun, Leftover, LeftoverKind, PrunableRun, Prune, PruneError, PrunePlan, PrunePolicy,
+    PruneReason, Pruned,
+};
 pub use receipt::{Command, CommandError, CommandOutcome, Commands, Receipt, Rejection};
 pub use repair::{Left, Means, Mend, NotMended, Origin, Repair, RepairError, RepairPlan, Repaired};
 pub use session::{Session, SessionError, SessionState, SessionStatus};
@@ -241,6 +250,6 @@ pub use verify::{
 };
 pub use work::{Claim, ClaimRef, Queue, Work, WorkError, WorkItem, WorkState};
 pub use workspace::{
-    Completion, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport, Workspace,
-    WorkspaceError,
+    Completion, Hold, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport,
+    Workspace, WorkspaceError,
 };

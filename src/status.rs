@@ -111,7 +111,7 @@ pub(crate) struct RequiredReport {
     pub(crate) digest: Digest,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Counts {
     pub(crate) steps_completed: u64,
     pub(crate) steps_failed: u64,

@@ -116,7 +116,8 @@ fn scan(
     }
     if let (Some(run), true) = (&id.run, events.is_complete()) {
         let ctx = RunContext::new(root, &id.task, run, runtime);
-        let manifest = draft.finish(&ctx, &genesis::read::<RunGenesis>(dir)?)?;
+        let manifest =
+            draft.finish((ctx.task_id(), ctx.run_id()), &genesis::read::<RunGenesis>(dir)?)?;
         write(dir, layout::MANIFEST, |new| Ok(new.write(&manifest.to_bytes(root)?)?))?;
     }
     Ok(())

@@ -15,6 +15,7 @@ use super::flow::FlowVerb;
 use super::index_args::{IndexVerb, Query};
 use super::lease::LeaseVerb;
 use super::lineage::LineageVerb;
+use super::prune::PruneArgs;
 use super::queue::QueueVerb;
 use super::receipt::ReceiptVerb;
 use super::repair::RepairArgs;
@@ -129,6 +130,10 @@ pub(crate) enum Verb {
     Query(Query),
     /// Show what is damaged and can be mended, and mend it: nothing is deleted
     Repair(RepairArgs),
+    /// Show which runs are old enough to go, and remove them
+    Prune(PruneArgs),
+    /// Show how the workspace is: disk, runs, locks, leases, index
+    Health,
 }
 
 #[derive(Debug, Subcommand)]

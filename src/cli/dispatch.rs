@@ -10,8 +10,8 @@ use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
 use super::{
-    approval, artifact, checkpoint, diff, event, flow, index, init, lease, lineage, query, queue,
-    receipt, repair, run, session, status, step, task,
+    approval, artifact, checkpoint, diff, event, flow, health, index, init, lease, lineage, prune,
+    query, queue, receipt, repair, run, session, status, step, task,
 };
 
 /// Runs the tool.
@@ -57,5 +57,7 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Index(verb) => index::index(&at, verb, output),
         Verb::Query(asked) => query::query(&at, asked, output),
         Verb::Repair(args) => repair::repair(&at, args, output),
+        Verb::Prune(asked) => prune::prune(&at, &asked, output),
+        Verb::Health => health::health(&at, output),
     }
 }

@@ -7,15 +7,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
     ApprovalError, ArtifactError, CheckpointError, ContextError, CursorError, FlowError,
-    FlowFileError, JournalError, LeaseError, LineageError, ManifestError, RunStatus, SessionError,
-    StepFailure, TaskId, WorkError, WorkspaceError,
+    FlowFileError, JournalError, LeaseError, LineageError, ManifestError, PruneError, RepairError,
+    RunStatus, SessionError, StepFailure, TaskId, WorkError, WorkspaceError,
 };
 
 use super::exit::{
     Exit, of_artifact, of_context, of_index, of_journal, of_lease, of_manifest, of_step, of_system,
     of_workspace,
 };
-use super::{approval, checkpoint, flow, lineage, queue, session};
+use super::{approval, checkpoint, flow, lineage, prune, queue, repair, session};
 
 /// Why a verb did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,10 @@ pub(crate) enum CliError {
     Checkpoint(#[from] CheckpointError),
     #[error("{text:?} names no turn; after the @ comes its number, as in RUN@3")]
     BadTurn { text: String },
+    #[error(transparent)]
+    Prune(#[from] PruneError),
+    #[error(transparent)]
+    Repair(#[from] RepairError),
     #[error(transparent)]
     Work(#[from] WorkError),
     #[error(transparent)]
@@ -224,6 +228,8 @@ impl CliError {
             Self::Approval(error) => approval::exit_of(error),
             Self::Lineage(error) => lineage::exit_of(error),
             Self::Checkpoint(error) => checkpoint::exit_of(error),
+            Self::Prune(error) => prune::exit_of(error),
+            Self::Repair(error) => repair::exit_of(error),
             Self::Work(error) => queue::exit_of(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),

@@ -94,13 +94,14 @@ pub(super) fn of_workspace(error: &WorkspaceError) -> Exit {
         WorkspaceError::WorkspaceExists { .. }
         | WorkspaceError::TaskExists { .. }
         | WorkspaceError::RunExists { .. }
+        | WorkspaceError::RunPruned { .. }
         | WorkspaceError::EndedOtherwise { .. }
         | WorkspaceError::StepsOpen { .. }
         | WorkspaceError::NotPassed { .. }
         | WorkspaceError::IllegalRunMove { .. }
         | WorkspaceError::IllegalTaskMove { .. }
         | WorkspaceError::NotApplied { .. } => Exit::Conflict,
-        WorkspaceError::Id(_) => Exit::Usage,
+        WorkspaceError::Id(_) | WorkspaceError::BadHold { .. } => Exit::Usage,
         WorkspaceError::GenesisMissing { .. } => Exit::Damage,
         _ => Exit::Internal,
     }

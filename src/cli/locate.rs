@@ -63,6 +63,18 @@ impl Locator {
         })
     }
 
+    /// The workspace, or the task or the run of that name; of an id that both have, the task.
+    pub(crate) fn scope(&self, named: Option<&str>) -> Result<Scope, CliError> {
+        let Some(named) = named else { return self.workspace().map(Scope::Workspace) };
+        let Ok(id) = named.parse() else { return self.named_run(named).map(Scope::Run) };
+        match self.task(&id) {
+            Err(CliError::Workspace(WorkspaceError::TaskNotFound { .. })) => {
+                self.named_run(named).map(Scope::Run)
+            }
+            other => other.map(Scope::Task),
+        }
+    }
+
     /// The journal of the run or the task that is named.
     pub(crate) fn journal(&self, named: &InJournal) -> Result<Journal, CliError> {
         match &named.task {
@@ -96,6 +108,13 @@ impl Locator {
             _ => Ok(found),
         }
     }
+}
+
+/// What a verb of care is about.
+pub(crate) enum Scope {
+    Workspace(Workspace),
+    Task(Task),
+    Run(RunContext),
 }
 
 /// A run's journal, or a task's own.

@@ -2,11 +2,13 @@
 
 use camino::Utf8PathBuf;
 use clap::Args;
-use runjournal::{Finding, Left, Means, Mend, NotMended, Repair, RepairPlan, Severity};
+use runjournal::{
+    Finding, Left, Means, Mend, NotMended, Repair, RepairError, RepairPlan, Severity, VerifyError,
+};
 use serde::Serialize;
 
 use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{Exit, of_io};
 use super::locate::{Locator, Scope};
 use super::output::{Output, count};
 
@@ -50,7 +52,7 @@ pub(crate) fn repair(
     let repair = match at.scope(args.scope.as_deref())? {
         Scope::Workspace(workspace) => Repair::workspace(&workspace),
         Scope::Task(task) => Repair::task(&task),
-        Scope::Run(ctx) => Repair::run(&ctx),
+        Scope::Run(ctx) => Repair::run_of(&ctx),
     };
     let plan = repair.adopting(args.adopt).plan()?;
     if args.apply { apply(plan, output) } else { show(&plan, output) }
@@ -118,6 +120,15 @@ fn leave(left: &[Left], output: &mut Output) -> Result<(), CliError> {
 
 fn nothing(left: &[Left]) -> String {
     if left.is_empty() { "nothing to repair".into() } else { "nothing that repair can mend".into() }
+}
+
+pub(super) fn exit_of(error: &RepairError) -> Exit {
+    match error {
+        RepairError::Verify(VerifyError::NotThere { .. }) => Exit::NotFound,
+        RepairError::Io(error) => of_io(error),
+        RepairError::MovedOn { .. } | RepairError::NotBegun { .. } => Exit::Conflict,
+        _ => Exit::Internal,
+    }
 }
 
 /// Fine where all is well, or where what is left is no more than a warning.

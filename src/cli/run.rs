@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::exit::Exit;
 use super::flow;
+use super::hold::{self, HoldRun, UnholdRun};
 use super::locate::{Locator, name_of};
 use super::output::{Output, exit_for, hint};
 
@@ -53,6 +54,10 @@ pub(crate) enum RunVerb {
         #[arg(long, value_name = "NAME")]
         require: Vec<ArtifactName>,
     },
+    /// Keep a run whatever its age: prune passes by it
+    Hold(HoldRun),
+    /// Let prune take a run once it is old enough
+    Unhold(UnholdRun),
 }
 
 /// How a run ended.
@@ -84,7 +89,7 @@ pub(crate) struct ThisRun {
 
 impl ThisRun {
     /// The run that is named, in either way.
-    fn named(&self) -> Option<&str> {
+    pub(crate) fn named(&self) -> Option<&str> {
         self.argument.as_deref().or(self.run.as_deref())
     }
 }
@@ -198,6 +203,8 @@ pub(crate) fn run(at: &Locator, verb: RunVerb, output: &mut Output) -> Result<Ex
     match verb {
         RunVerb::Start { task, run_id, if_absent } => start(at, task, run_id, if_absent, output),
         RunVerb::List { task } => list(at, task, output),
+        RunVerb::Hold(asked) => hold::hold(at, &asked, output),
+        RunVerb::Unhold(asked) => hold::unhold(at, &asked, output),
         RunVerb::Show { run } => show(&at.run(run.named())?, output),
         RunVerb::Complete { run, status, reason, require } => {
             let outcome = Outcome::from(status);

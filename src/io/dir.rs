@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{AppendFile, Entry, Kind, LockFile, NewFile, ReadFile};
+use crate::clock::Timestamp;
 use crate::error::IoError;
 
 /// A directory, held open. Paths given to its methods are relative to it and use `/`.
@@ -189,13 +190,11 @@ impl Dir {
         Ok(made)
     }
 
-    /// Renames a file of this directory to a name in another.
+    /// Renames a file, or a directory, of this directory to a name in another.
     pub(crate) fn rename(&self, from: &str, into: &Self, to: &str) -> Result<(), IoError> {
         let (from_parent, from_name) = self.parent(from, "rename")?;
         let from_at = from_parent.as_ref().unwrap_or(&self.fd);
-        into.on(to, "rename a staged file to", |at, name| {
-            rustix::fs::renameat(from_at, from_name, at, name)
-        })
+        into.on(to, "rename to", |at, name| rustix::fs::renameat(from_at, from_name, at, name))
     }
 
     /// Gives a file a second name; fails if the name is taken, so there is exactly one winner.
@@ -236,6 +235,20 @@ impl Dir {
         });
         match stat {
             Ok(stat) => Ok(Some(entry(&stat))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// When the content of what stands at a path was changed; `None` if nothing does.
+    pub(crate) fn modified(&self, relative: &str) -> Result<Option<Timestamp>, IoError> {
+        let stat = self.on(relative, "look at", |at, name| {
+            rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
+        });
+        match stat {
+            Ok(stat) => Ok(Some(Timestamp::from_microseconds(
+                i64::from(stat.st_mtime).saturating_mul(1_000_000),
+            ))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

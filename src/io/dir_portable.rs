@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{AppendFile, Entry, Kind, LockFile, NewFile, ReadFile};
+use crate::clock::Timestamp;
 use crate::error::IoError;
 
 /// A directory. Paths given to its methods are relative to it and use `/`.
@@ -134,7 +135,7 @@ impl Dir {
     /// Renames a file of this directory to a name in another.
     pub(crate) fn rename(&self, from: &str, into: &Self, to: &str) -> Result<(), IoError> {
         let (from, to) = (self.checked(from, "rename")?, into.checked(to, "rename")?);
-        std::fs::rename(from, &to).map_err(IoError::at("rename a staged file to", &to))
+        std::fs::rename(from, &to).map_err(IoError::at("rename to", &to))
     }
 
     pub(crate) fn link_new(&self, from: &str, to: &str) -> Result<(), IoError> {
@@ -173,6 +174,19 @@ impl Dir {
                 if error.is_not_found() { Ok(None) } else { Err(error) }
             }
         }
+    }
+
+    /// When the content of what stands at a path was changed; `None` if nothing does.
+    pub(crate) fn modified(&self, relative: &str) -> Result<Option<Timestamp>, IoError> {
+        if self.stat(relative)?.is_none() {
+            return Ok(None);
+        }
+        let path = self.path.join(relative);
+        let modified = std::fs::symlink_metadata(&path).and_then(|metadata| metadata.modified());
+        let modified = modified.map_err(IoError::at("look at", &path))?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        Ok(Some(Timestamp::from_microseconds(micros)))
     }
 
     pub(crate) fn list(&self, relative: &str) -> Result<Vec<(String, Kind)>, IoError> {

@@ -92,6 +92,21 @@ impl Standing {
     }
 }
 
+impl LeaseState {
+    /// The last claim of a task whose journal is locked.
+    pub(crate) fn of_locked(
+        task: &Task,
+        locked: &mut LockedLog<'_>,
+    ) -> Result<Option<Self>, LeaseError> {
+        Ok(Standing::read(locked)?.map(|standing| standing.state(task)))
+    }
+
+    /// True if nobody else may claim the task now.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.released && !self.expired
+    }
+}
+
 impl Task {
     /// The last claim of the task; `None` if there never was one. Takes no lock.
     ///

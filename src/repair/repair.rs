@@ -1,7 +1,5 @@
 //! What is to be repaired, and with what.
 
-use camino::Utf8PathBuf;
-
 use super::mend::Left;
 use super::plan::{Place, RepairPlan};
 use super::spot::Spot;
@@ -23,13 +21,13 @@ use crate::workspace::{Task, Workspace};
 /// # std::fs::create_dir_all(ctx.run_path().join("artifacts"))?;
 /// std::fs::write(ctx.run_path().join("artifacts/notes.txt"), "by hand")?; // past the library
 ///
-/// let plan = runjournal::Repair::run(&ctx).adopting(true).plan()?;
+/// let plan = runjournal::Repair::run_of(&ctx).adopting(true).plan()?;
 /// for mend in plan.mends() {
 ///     println!("{}: {}", mend.finding, mend.means);
 /// }
 /// let repaired = plan.apply()?;
 /// assert_eq!((repaired.done.len(), repaired.failed.len()), (1, 0));
-/// assert!(runjournal::Repair::run(&ctx).plan()?.is_empty()); // twice changes nothing
+/// assert!(runjournal::Repair::run_of(&ctx).plan()?.is_empty()); // twice changes nothing
 /// # Ok(())
 /// # }
 /// ```
@@ -54,17 +52,17 @@ impl Repair {
 
     /// Of a task and its runs; what it adopts is written under the task's lease.
     pub fn task(task: &Task) -> Self {
-        let root = task.path().parent().map(Utf8PathBuf::from).unwrap_or_default();
+        let root = task.root().to_owned();
         let lease = task.lease_ref().cloned();
         let place = Place { root, runtime: task.runtime().clone(), lease };
         Self { place, verify: Verify::task(task), adopt: false }
     }
 
     /// Of a run; what it adopts is written under the context's lease.
-    pub fn run(ctx: &RunContext) -> Self {
+    pub fn run_of(ctx: &RunContext) -> Self {
         let (root, lease) = (ctx.root().to_owned(), ctx.lease_ref().cloned());
         let place = Place { root, runtime: ctx.runtime().clone(), lease };
-        Self { place, verify: Verify::run(ctx), adopt: false }
+        Self { place, verify: Verify::run_of(ctx), adopt: false }
     }
 
     /// Also adopts files under `artifacts/` that no record names, in runs that are not complete. They are left
@@ -80,7 +78,7 @@ impl Repair {
     /// # Errors
     /// Where nothing could be looked at. What a part of the tree keeps from being looked at is a finding.
     pub fn plan(&self) -> Result<RepairPlan, RepairError> {
-        let findings = self.verify.clone().read_data(ReadData::All).go()?.findings;
+        let findings = self.verify.clone().read_data(ReadData::All).run()?.findings;
         let (mut mends, mut left) = (Vec::new(), Vec::new());
         let mut means = sources::Finder::new(&self.place, self.adopt);
         for finding in findings {

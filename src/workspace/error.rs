@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 
 use super::UnmetReport;
+use crate::clock::Timestamp;
 use crate::error::IoError;
 use crate::genesis::GenesisError;
 use crate::id::{IdError, RunId, TaskId};
@@ -64,6 +65,30 @@ pub enum WorkspaceError {
         task: TaskId,
         /// Its id.
         run: RunId,
+    },
+    /// There was such a run, and it was pruned; its id is not given away again.
+    #[error(
+        "the run {task}/{run} was pruned at {at}; choose another id, or restore the run from a backup"
+    )]
+    RunPruned {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// When it was pruned.
+        at: Timestamp,
+    },
+    /// A hold cannot be placed with these words.
+    #[error("the run {task}/{run} cannot be held: {what} {reason}")]
+    BadHold {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// Which of the words.
+        what: &'static str,
+        /// What is wrong with them.
+        reason: &'static str,
     },
     /// The run ended before, and otherwise.
     #[error("{task}/{run} ended before, as {status}{}, and an end is final, with its reason; start a new run", brackets(.reason))]

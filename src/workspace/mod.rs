@@ -3,6 +3,7 @@
 mod completion;
 mod create;
 mod error;
+mod holds;
 mod run;
 mod task;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
@@ -10,6 +11,8 @@ mod workspace;
 
 pub use completion::{Completion, ReportFault, UnmetReport};
 pub use error::WorkspaceError;
+pub use holds::Hold;
+pub(crate) use holds::{PrunedJournal, RunWords};
 pub use run::{Run, RunState};
 pub use task::{RunOptions, Task, TaskOptions};
 pub use workspace::Workspace;

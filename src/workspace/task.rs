@@ -271,7 +271,8 @@ impl Task {
     /// none, and the same call finishes what it left.
     ///
     /// # Errors
-    /// [`WorkspaceError::RunExists`] where there is a run with that id.
+    /// [`WorkspaceError::RunExists`] where there is a run with that id, [`WorkspaceError::RunPruned`] where
+    /// there was one.
     pub fn start_run_with(&self, options: RunOptions) -> Result<RunContext, WorkspaceError> {
         let now = self.runtime.clock.now();
         let run_id = match options.run_id {
@@ -288,8 +289,15 @@ impl Task {
         match note_run_started(&mut locked, &run_id, parent.as_deref()) {
             // Another parent, so another start: of a run that is there, or of one that was never made.
             Err(JournalError::KeyConflict { .. }) if is_there() => return Err(exists()),
+            Err(error @ JournalError::KeyConflict { .. }) => {
+                self.check_not_pruned(&mut locked, &run_id)?;
+                return Err(error.into());
+            }
             // What is finished now, somebody else began: perhaps before the task was claimed.
-            Ok(started) if started.duplicate && !is_there() => locked.check_admitted()?,
+            Ok(started) if started.duplicate && !is_there() => {
+                self.check_not_pruned(&mut locked, &run_id)?;
+                locked.check_admitted()?;
+            }
             other => {
                 other?;
             }

@@ -14,7 +14,7 @@ use runjournal::{
 /// A run with two artifacts of the same content, one of its own, and a large payload.
 fn run() -> (TestWorkspace, RunContext) {
     let test = TestWorkspace::new().unwrap();
-    let ctx = test.run("RUN-1").unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
     let artifacts = ctx.artifacts().durability(Durability::Buffered);
     artifacts.write_bytes(name("plan.json"), b"the plan\n").unwrap();
     artifacts.write_bytes(name("copies/plan.json"), b"the plan\n").unwrap();
@@ -60,14 +60,14 @@ fn means(plan: &RepairPlan) -> Vec<(Code, Means)> {
 fn repair(test: &TestWorkspace, ctx: &RunContext) -> RepairPlan {
     let root = test.workspace().root().as_std_path();
     let before = files(root);
-    let plan = Repair::run(ctx).plan().unwrap();
+    let plan = Repair::run_of(ctx).plan().unwrap();
     assert_eq!(files(root), before, "a plan changed something");
     let repaired = plan.clone().apply();
     assert!(repaired.failed.is_empty(), "{repaired:?}");
     let after = files(root);
     assert_kept(&before, &after);
-    assert!(Repair::run(ctx).plan().unwrap().is_empty());
-    let again = Repair::run(ctx).plan().unwrap().apply();
+    assert!(Repair::run_of(ctx).plan().unwrap().is_empty());
+    let again = Repair::run_of(ctx).plan().unwrap().apply();
     assert!(again.done.is_empty());
     assert_eq!(files(root), after, "a second repair changed something");
     plan
@@ -75,7 +75,7 @@ fn repair(test: &TestWorkspace, ctx: &RunContext) -> RepairPlan {
 
 #[track_caller]
 fn assert_well(ctx: &RunContext) {
-    let verified = Verify::run(ctx).read_data(ReadData::All).run().unwrap();
+    let verified = Verify::run_of(ctx).read_data(ReadData::All).run().unwrap();
     assert!(verified.is_clean(), "{:#?}", verified.findings);
 }
 
@@ -192,7 +192,7 @@ fn files_are_adopted_on_request_alone() {
     fs::write(artifact(&ctx, "by-hand.txt"), "mine").unwrap();
     let plan = repair(&test, &ctx);
     assert_eq!((plan.mends().len(), plan.left().len()), (0, 1));
-    let plan = Repair::run(&ctx).adopting(true).plan().unwrap();
+    let plan = Repair::run_of(&ctx).adopting(true).plan().unwrap();
     assert_eq!(means(&plan), [(Code::ArtifactUnjournaled, Means::Adopt)]);
     assert!(plan.apply().failed.is_empty());
     assert_well(&ctx);
@@ -209,9 +209,9 @@ fn a_task_that_somebody_holds_is_repaired_all_the_same() {
     assert_well(&ctx);
     // Adoption is a write, and the holder's alone.
     fs::write(artifact(&ctx, "by-hand.txt"), "mine").unwrap();
-    let refused = Repair::run(&ctx).adopting(true).plan().unwrap().apply();
+    let refused = Repair::run_of(&ctx).adopting(true).plan().unwrap().apply();
     assert_eq!((refused.done.len(), refused.failed.len()), (0, 1));
-    let holder = Repair::run(&ctx.with_lease(LeaseRef::clone(lease.lease_ref())));
+    let holder = Repair::run_of(&ctx.with_lease(LeaseRef::clone(lease.lease_ref())));
     assert_eq!(holder.adopting(true).plan().unwrap().apply().done.len(), 1);
 }
 
@@ -219,7 +219,7 @@ fn a_task_that_somebody_holds_is_repaired_all_the_same() {
 fn what_was_put_right_meanwhile_is_left_alone() {
     let (_test, ctx) = run();
     fs::remove_file(artifact(&ctx, "plan.json")).unwrap();
-    let plan = Repair::run(&ctx).plan().unwrap();
+    let plan = Repair::run_of(&ctx).plan().unwrap();
     ctx.artifacts().write_bytes(name("plan.json"), b"a newer plan\n").unwrap();
     let _ = plan.apply();
     assert_eq!(fs::read(artifact(&ctx, "plan.json")).unwrap(), b"a newer plan\n");

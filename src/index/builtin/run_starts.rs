@@ -23,13 +23,26 @@ impl Projector for RunStarts {
 
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let (journal, record) = (event.journal(), event.record());
-        if journal.run_id().is_none() && record.event_type() == types::RUN_STARTED {
-            let started: Started = event.payload()?;
-            rows.execute(
-                "INSERT INTO t_run_starts (journal, run_id, seq) VALUES ($1, $2, $3) \
-                 ON CONFLICT (journal, run_id) DO NOTHING",
-                [journal.key().into(), started.run_id.into(), record.seq().into()],
-            );
+        if journal.run_id().is_some() {
+            return Ok(());
+        }
+        match record.event_type() {
+            types::RUN_STARTED => {
+                let started: Started = event.payload()?;
+                rows.execute(
+                    "INSERT INTO t_run_starts (journal, run_id, seq, pruned) VALUES ($1, $2, $3, 0) \
+                     ON CONFLICT (journal, run_id) DO NOTHING",
+                    [journal.key().into(), started.run_id.into(), record.seq().into()],
+                );
+            }
+            types::RUN_PRUNED | types::HOLD_PLACED | types::RUN_RESTORED => {
+                let pruned = i64::from(record.event_type() == types::RUN_PRUNED);
+                rows.execute(
+                    "UPDATE t_run_starts SET pruned = $3 WHERE journal = $1 AND run_id = $2",
+                    [journal.key().into(), record.stream_id().to_owned().into(), pruned.into()],
+                );
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! questions, one a file.
 
 mod artifacts;
+mod behind;
 mod causes;
 mod columns;
 mod events;

@@ -53,7 +53,7 @@ use crate::workspace::Workspace;
 #[derive(Debug)]
 pub struct IndexReader {
     pub(super) database: Database,
-    workspace: Workspace,
+    pub(super) workspace: Workspace,
     generation: String,
     /// For the test that asks how SQLite goes about it.
     #[cfg(test)]

@@ -319,7 +319,8 @@ SELECT j.task_id, s.run_id, 'unborn_run', j.task_id || '/runs/' || s.run_id, NUL
     'the journal of its task knows it, and it is not there'
 FROM t_run_starts s
 JOIN t_journals j ON j.journal = s.journal
-WHERE NOT EXISTS (SELECT 1 FROM t_journals o WHERE o.task_id = j.task_id AND o.run_id = s.run_id)
+WHERE s.pruned = 0
+    AND NOT EXISTS (SELECT 1 FROM t_journals o WHERE o.task_id = j.task_id AND o.run_id = s.run_id)
 UNION ALL
 SELECT j.task_id, j.run_id,
     CASE WHEN s.starts > 1 OR s.ends > 1 THEN 'duplicate_step' ELSE 'step_without_start' END,

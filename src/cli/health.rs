@@ -1,0 +1,90 @@
+//! `health`: one page on the state of the workspace.
+
+use runjournal::{Health, HealthLease, IndexState};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::locate::Locator;
+use super::output::{Output, count, until};
+
+pub(crate) fn health(at: &Locator, output: &mut Output) -> Result<Exit, CliError> {
+    let health = Health::of(&at.workspace()?)?.with_index(&at.index()?);
+    output.one(&health, |output| show(&health, output))?;
+    Ok(if health.is_good() { Exit::Fine } else { Exit::Findings })
+}
+
+fn show(health: &Health, output: &mut Output) -> Result<(), CliError> {
+    let read_only = if health.read_only { ", read-only" } else { "" };
+    output.page(&[
+        ("workspace", health.root.to_string()),
+        ("format", format!("version {}{read_only}", health.format_version)),
+        ("disk", disk(health)),
+        ("tasks", health.tasks.to_string()),
+        ("runs", runs(health)),
+        ("index", index(health)),
+        ("left over", left_over(health)),
+    ])?;
+    for HealthLease { task, worker, expires_at, live, .. } in &health.leases {
+        let ends = if *live { until(*expires_at) } else { "over".to_owned() };
+        output.line(&format!("lease on {task}: worker {worker:?}, ends: {ends}"))?;
+    }
+    for locked in &health.locked {
+        output.line(&format!("locked now: {} by {}", locked.path, locked.holder))?;
+    }
+    for trouble in &health.troubles {
+        output.line(&format!("trouble: {trouble}"))?;
+    }
+    output.line(if health.is_good() { "all is well" } else { "see to what is listed as trouble" })
+}
+
+fn disk(health: &Health) -> String {
+    let (Some(free), Some(total)) = (health.free_bytes, health.total_bytes) else {
+        return String::new();
+    };
+    format!("{} of {} MiB free", free >> 20, total >> 20)
+}
+
+fn runs(health: &Health) -> String {
+    let runs = &health.runs;
+    let mut parts = vec![runs.all().to_string()];
+    let counts = [
+        (runs.planning, "PLANNING"),
+        (runs.executing, "EXECUTING"),
+        (runs.verifying, "VERIFYING"),
+        (runs.success, "SUCCESS"),
+        (runs.failed, "FAILED"),
+        (runs.unreadable, "UNREADABLE"),
+        (health.holds, "held"),
+    ];
+    let some = counts.into_iter().filter(|(number, _)| *number > 0);
+    parts.extend(some.map(|(number, what)| format!("{number} {what}")));
+    parts.join(", ")
+}
+
+fn index(health: &Health) -> String {
+    let Some(index) = &health.index else { return String::new() };
+    let state = match (index.state, index.behind) {
+        (IndexState::Built, Some(0)) => "up to the tree".to_owned(),
+        (IndexState::Built, Some(behind)) => {
+            let behind = usize::try_from(behind).unwrap_or(usize::MAX);
+            format!("{} behind the tree", count(behind, "journal"))
+        }
+        (IndexState::NotBuilt, _) => "none yet".to_owned(),
+        (IndexState::OtherSchema, _) => {
+            "of another version; the next question makes it anew".into()
+        }
+        _ => "damaged".to_owned(),
+    };
+    format!("{}: {state}", index.place)
+}
+
+fn left_over(health: &Health) -> String {
+    let mut parts = Vec::new();
+    if health.trash > 0 {
+        parts.push(format!("{} in .trash (`runjournal prune --apply`)", health.trash));
+    }
+    if health.restoring > 0 {
+        parts.push(format!("{} in .restoring", health.restoring));
+    }
+    parts.join(", ")
+}

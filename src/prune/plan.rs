@@ -1,0 +1,270 @@
+//! The plan: what would go, what stays though it is old enough, and why.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use super::keep::{Keep, KeptRun, Trouble};
+use super::leftover::{self, Leftover};
+use super::look::{self, Looked, PrunableRun};
+use super::{PruneError, PrunePolicy};
+use crate::clock::Timestamp;
+use crate::finding::Severity;
+use crate::id::{RunId, TaskId};
+use crate::io::Dir;
+use crate::journal::Home;
+use crate::layout;
+use crate::workspace::{RunWords, Task, Workspace};
+
+/// What to look through, and for how long what is kept.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let root = camino::Utf8Path::from_path(dir.path()).unwrap().join("workspaces");
+/// # let workspace = runjournal::Workspace::open_or_create(&root)?;
+/// use runjournal::{Prune, PrunePolicy};
+///
+/// let plan = Prune::workspace(&workspace).policy(PrunePolicy::default()).plan()?;
+/// for run in &plan.runs {
+///     println!("{}/{}: {}", run.task, run.run, run.reason);
+/// }
+/// let pruned = plan.apply()?;
+/// assert!(pruned.kept.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Prune {
+    scope: Scope,
+    policy: PrunePolicy,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Scope {
+    Workspace(Workspace),
+    Task(Task),
+}
+
+impl Scope {
+    pub(super) fn root(&self) -> Utf8PathBuf {
+        match self {
+            Self::Workspace(workspace) => workspace.root().to_owned(),
+            Self::Task(task) => task.root().to_owned(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        match self {
+            Self::Workspace(workspace) => workspace.runtime().clock.now(),
+            Self::Task(task) => task.runtime().clock.now(),
+        }
+    }
+
+    /// A task, in nobody's name.
+    pub(super) fn task(&self, id: &TaskId) -> Result<Task, Trouble> {
+        Ok(match self {
+            Self::Workspace(workspace) => workspace.task(id)?,
+            Self::Task(task) => task.clone(),
+        })
+    }
+
+    fn tasks(&self) -> Result<Vec<TaskId>, PruneError> {
+        Ok(match self {
+            Self::Workspace(workspace) => workspace.tasks()?,
+            Self::Task(task) => vec![task.id().clone()],
+        })
+    }
+}
+
+impl Prune {
+    /// All tasks of a workspace, and its trash.
+    #[must_use]
+    pub fn workspace(workspace: &Workspace) -> Self {
+        let scope = Scope::Workspace(workspace.clone());
+        Self { scope, policy: PrunePolicy::default() }
+    }
+
+    /// One task.
+    #[must_use]
+    pub fn task(task: &Task) -> Self {
+        Self { scope: Scope::Task(task.clone()), policy: PrunePolicy::default() }
+    }
+
+    /// For how long what is kept.
+    #[must_use]
+    pub fn policy(mut self, policy: PrunePolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Looks through the tree, by the clock of the workspace, and says what would go. It takes no lock, writes
+    /// nothing, and asks no index; of most runs it reads the last record alone. In memory it holds what it
+    /// tells, and the journal's word on holds and removals of one task.
+    ///
+    /// # Errors
+    /// Where the workspace's root cannot be read. A task or a run that cannot be read is kept, with the reason.
+    pub fn plan(&self) -> Result<PrunePlan, PruneError> {
+        let Self { scope, policy } = self;
+        let (now, root) = (scope.now(), scope.root());
+        let mut plan = PrunePlan {
+            scope: scope.clone(),
+            policy: *policy,
+            runs: Vec::new(),
+            kept: Vec::new(),
+            leftovers: Vec::new(),
+        };
+        for id in scope.tasks()? {
+            if let Err(error) = plan.look_through(&id, now)
+                && !error.is_gone()
+            {
+                plan.kept.push(KeptRun { task: id, run: None, why: Keep::because(&error) });
+            }
+        }
+        if let Scope::Workspace(_) = scope {
+            let trash = leftover::trash(&Dir::open_root(&root)?);
+            // One that cannot be read now is found by the next plan.
+            plan.leftovers.extend(trash.unwrap_or_default());
+        }
+        Ok(plan)
+    }
+}
+
+/// What a prune would do; nothing is changed before it is [applied](PrunePlan::apply).
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+#[must_use = "a plan changes nothing until it is applied"]
+pub struct PrunePlan {
+    /// Runs that would go, by task and run.
+    pub runs: Vec<PrunableRun>,
+    /// Runs that are old enough and stay.
+    pub kept: Vec<KeptRun>,
+    /// What nobody names any more.
+    pub leftovers: Vec<Leftover>,
+    #[serde(skip)]
+    pub(super) scope: Scope,
+    #[serde(skip)]
+    pub(super) policy: PrunePolicy,
+}
+
+impl PrunePlan {
+    /// True if there is nothing to remove.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.leftovers.is_empty()
+    }
+
+    /// Bytes of the files that would go.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let runs = self.runs.iter().map(|run| run.bytes);
+        runs.chain(self.leftovers.iter().map(|leftover| leftover.bytes)).sum()
+    }
+
+    fn look_through(&mut self, id: &TaskId, now: Timestamp) -> Result<(), Trouble> {
+        let task = self.scope.task(id)?;
+        let words = match words(&task)? {
+            Ok(words) => words,
+            Err(reason) => {
+                let why = Keep::Damaged { reason };
+                self.kept.push(KeptRun { task: id.clone(), run: None, why });
+                return Ok(());
+            }
+        };
+        let busy = Busy::of(&task)?;
+        let mine = leftover::parts(&task.home(), &self.policy, now)?;
+        self.leftovers.extend(mine.into_iter().map(|part| placed(&task, None, part)));
+        for run in task.runs()? {
+            let held = words.hold(&run).map(|hold| Keep::Held { reason: hold.reason.clone() });
+            let keeps = |is_open| held.or_else(|| busy.keeps(is_open));
+            let pruned = words.pruned(&run).map(|pruned| pruned.event_id);
+            match look::look(&task, &run, &self.policy, now, pruned, keeps) {
+                Ok(Looked::Prunable(prunable)) => {
+                    self.runs.push(*prunable);
+                    continue;
+                }
+                Ok(Looked::Young) => {}
+                Ok(Looked::Kept(why)) => self.keep(id, &run, why),
+                Err(error) if error.is_gone() => continue,
+                Err(error) => {
+                    self.keep(id, &run, Keep::because(&error));
+                    continue;
+                }
+            }
+            let home = task.context(&run).home();
+            let theirs = leftover::parts(&home, &self.policy, now).unwrap_or_default();
+            self.leftovers.extend(theirs.into_iter().map(|part| placed(&task, Some(&run), part)));
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, task: &TaskId, run: &RunId, why: Keep) {
+        self.kept.push(KeptRun { task: task.clone(), run: Some(run.clone()), why });
+    }
+}
+
+fn placed(task: &Task, run: Option<&RunId>, part: leftover::Part) -> Leftover {
+    let home = match run {
+        Some(run) => format!("{}/{}/{run}", task.id(), layout::RUNS),
+        None => task.id().to_string(),
+    };
+    Leftover {
+        kind: part.kind,
+        task: Some(task.id().clone()),
+        run: run.cloned(),
+        path: Utf8PathBuf::from(home).join(part.path),
+        bytes: part.bytes,
+    }
+}
+
+/// What a task's journal says of its runs; or why it cannot be believed: a hold may be in what is damaged.
+fn words(task: &Task) -> Result<Result<RunWords, String>, Trouble> {
+    let (mut words, mut events) = (RunWords::default(), task.events()?);
+    for record in events.by_ref() {
+        words.apply(&record?)?;
+    }
+    let wrong = events.findings().iter().find(|found| found.code.severity() == Severity::Error);
+    Ok(match wrong {
+        Some(wrong) => Err(format!("{} in the journal of the task: {}", wrong.code, wrong.reason)),
+        None => Ok(words),
+    })
+}
+
+/// Who works on the runs of a task that did not end.
+pub(super) struct Busy {
+    pub(super) worker: Option<String>,
+    pub(super) flow: Option<String>,
+}
+
+impl Busy {
+    fn of(task: &Task) -> Result<Self, Trouble> {
+        let lease = task.lease()?.filter(crate::lease::LeaseState::is_live);
+        Ok(Self { worker: lease.map(|lease| lease.worker), flow: flow(task)? })
+    }
+
+    /// Why a run stays, if it did not end. Who claimed the task is kept from nothing in runs that did.
+    pub(super) fn keeps(&self, is_open: bool) -> Option<Keep> {
+        if !is_open {
+            return None;
+        }
+        let leased = self.worker.clone().map(|worker| Keep::Leased { worker });
+        leased.or_else(|| self.flow.clone().map(|holder| Keep::Running { holder }))
+    }
+}
+
+/// Who runs a flow in the task now.
+pub(super) fn flow(task: &Task) -> Result<Option<String>, Trouble> {
+    let lock = format!("{}/{}", layout::JOURNAL_DIR, layout::FLOW);
+    look::holder(&Dir::open(&task.path())?, &lock)
+}
+
+/// For how long a run's lock is waited for: who has it longer works on the run.
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A run's journal, to be locked in nobody's name, and soon or not at all.
+pub(super) fn home_of(task: &Task, run: &RunId) -> Home {
+    let mut home = task.context(run).home().without_caller();
+    home.runtime.lock_timeout = home.runtime.lock_timeout.min(PATIENCE);
+    home
+}

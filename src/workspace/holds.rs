@@ -1,0 +1,283 @@
+//! Holds: a person's word that a run stays; and what else a task's journal says of whether its runs are there.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Task, WorkspaceError};
+use crate::clock::Timestamp;
+use crate::digest::Digest;
+use crate::id::{EventId, RunId};
+use crate::io::Dir;
+use crate::journal::{
+    Actor, Cursor, Event, Events, Home, JournalError, LockedLog, Log, Record, types,
+};
+use crate::layout;
+
+/// The kind of the streams that these records are in; their ids are the runs.
+const STREAM: &str = "run";
+/// Bytes of a reason, or of who gives it.
+const LONGEST: usize = 1024;
+
+/// That a run stays, whatever its age, until the hold is lifted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Hold {
+    /// The run.
+    pub run: RunId,
+    /// Why it stays.
+    pub reason: String,
+    /// Who said so, where that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When the hold was placed.
+    pub placed_at: Timestamp,
+}
+
+/// The payload of `hold_placed`, and of `hold_lifted`, which has no reason.
+#[derive(Debug, Serialize, Deserialize)]
+struct Said {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+}
+
+/// How far the journal of a run reached that was pruned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PrunedJournal {
+    pub(crate) bytes: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) hash: Digest,
+}
+
+impl From<Cursor> for PrunedJournal {
+    fn from(cursor: Cursor) -> Self {
+        Self { bytes: cursor.offset, last_seq: cursor.seq, hash: cursor.hash }
+    }
+}
+
+/// That a run was pruned, as its task's journal has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PrunedRun {
+    /// The `run_pruned`.
+    pub(crate) event_id: EventId,
+    pub(crate) at: Timestamp,
+    pub(crate) journal: PrunedJournal,
+}
+
+/// What a task's journal says of its runs, but that they started: which are held, and which were pruned.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RunWords {
+    held: BTreeMap<RunId, Hold>,
+    pruned: BTreeMap<RunId, PrunedRun>,
+    read: Option<Cursor>,
+}
+
+impl RunWords {
+    /// All that the journal says, read without a lock.
+    pub(crate) fn read(task: &Home) -> Result<Self, JournalError> {
+        let mut words = Self::default();
+        for record in Events::open(task)? {
+            words.apply(&record?)?;
+        }
+        Ok(words)
+    }
+
+    /// Takes in what was appended since, or all of it where the journal is another one by now.
+    pub(crate) fn bring_up(&mut self, locked: &mut LockedLog<'_>) -> Result<(), JournalError> {
+        let from = match self.read {
+            Some(cursor) if locked.fits(cursor)? => Some(cursor),
+            _ => {
+                *self = Self::default();
+                None
+            }
+        };
+        locked.replay(from, &mut |record| self.apply(record))
+    }
+
+    pub(crate) fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
+        self.read = Some(record.cursor());
+        let said = record.event_type();
+        if ![types::HOLD_PLACED, types::HOLD_LIFTED, types::RUN_PRUNED, types::RUN_RESTORED]
+            .contains(&said)
+        {
+            return Ok(());
+        }
+        // A run that cannot have this name cannot be there either.
+        let Ok(run) = RunId::new(record.stream_id()) else { return Ok(()) };
+        match said {
+            types::HOLD_PLACED => {
+                let Said { reason, by } = record.payload()?;
+                let (reason, placed_at) = (reason.unwrap_or_default(), record.occurred_at());
+                self.pruned.remove(&run);
+                self.held.insert(run.clone(), Hold { run, reason, by, placed_at });
+            }
+            types::HOLD_LIFTED => {
+                self.held.remove(&run);
+            }
+            types::RUN_PRUNED => {
+                #[derive(Deserialize)]
+                struct Pruned {
+                    journal: PrunedJournal,
+                }
+                let Pruned { journal } = record.payload()?;
+                let (event_id, at) = (record.event_id(), record.occurred_at());
+                self.pruned.insert(run, PrunedRun { event_id, at, journal });
+            }
+            _ => {
+                self.pruned.remove(&run);
+            }
+        }
+        Ok(())
+    }
+
+    /// The hold on a run.
+    pub(crate) fn hold(&self, run: &RunId) -> Option<&Hold> {
+        self.held.get(run)
+    }
+
+    /// What was said of a run's removal, if that was the last word on whether it is there.
+    pub(crate) fn pruned(&self, run: &RunId) -> Option<&PrunedRun> {
+        self.pruned.get(run)
+    }
+}
+
+impl Task {
+    /// Holds a run: [`Prune`](crate::Prune) passes by it until the hold is lifted. Held for the same reason
+    /// already, nothing is appended; another reason takes the place of the first. No lease is asked for, as
+    /// this is a person's word and changes nothing of the work. Durable; a crash leaves the hold or none.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::RunNotFound`] where there is no such run, [`WorkspaceError::RunPruned`] where there
+    /// was; [`WorkspaceError::BadHold`] for a reason that is empty, longer than 1,024 bytes, or of several
+    /// lines.
+    pub fn hold_run(&self, run: &RunId, reason: &str) -> Result<Hold, WorkspaceError> {
+        self.hold(run, reason, None)
+    }
+
+    /// The same, and says who wants it.
+    ///
+    /// # Errors
+    /// As [`hold_run`](Task::hold_run).
+    pub fn hold_run_by(&self, run: &RunId, reason: &str, by: &str) -> Result<Hold, WorkspaceError> {
+        self.hold(run, reason, Some(by))
+    }
+
+    fn hold(&self, run: &RunId, reason: &str, by: Option<&str>) -> Result<Hold, WorkspaceError> {
+        self.check_text(run, "the reason", reason)?;
+        by.map_or(Ok(()), |by| self.check_text(run, "who places it", by))?;
+        let (mut log, mut words) = self.words()?;
+        let mut locked = log.lock()?;
+        words.bring_up(&mut locked)?;
+        self.check_is_there(run, &words)?;
+        let known = words
+            .hold(run)
+            .filter(|hold| hold.reason == reason && (by.is_none() || hold.by.as_deref() == by));
+        if let Some(known) = known {
+            // Told of only once it is sure to stay: who placed it may have died before this.
+            locked.sync()?;
+            return Ok(known.clone());
+        }
+        let said = Said { reason: Some(reason.to_owned()), by: by.map(str::to_owned) };
+        say(&mut locked, types::HOLD_PLACED, run, &said)?;
+        words.bring_up(&mut locked)?;
+        let placed = words.hold(run).cloned();
+        placed.ok_or_else(|| self.not_found(run))
+    }
+
+    /// Lifts the hold on a run; false where there is none. Durable.
+    ///
+    /// # Errors
+    /// Where the task's journal refuses.
+    pub fn lift_hold(&self, run: &RunId) -> Result<bool, WorkspaceError> {
+        let (mut log, mut words) = self.words()?;
+        let mut locked = log.lock()?;
+        words.bring_up(&mut locked)?;
+        if words.hold(run).is_none() {
+            locked.sync()?;
+            return Ok(false);
+        }
+        say(&mut locked, types::HOLD_LIFTED, run, &Said { reason: None, by: None })?;
+        Ok(true)
+    }
+
+    /// The holds on runs of this task, sorted by run. Takes no lock.
+    ///
+    /// # Errors
+    /// Where the task's journal cannot be read.
+    pub fn holds(&self) -> Result<Vec<Hold>, WorkspaceError> {
+        Ok(self.run_words()?.held.into_values().collect())
+    }
+
+    /// What the task's journal says of its runs, read without a lock.
+    pub(crate) fn run_words(&self) -> Result<RunWords, JournalError> {
+        RunWords::read(&self.home())
+    }
+
+    /// The journal, to be locked, and what it says so far: others write while it is read.
+    fn words(&self) -> Result<(Log, RunWords), WorkspaceError> {
+        Ok((Log::open(&self.home())?, self.run_words()?))
+    }
+
+    fn check_is_there(&self, run: &RunId, words: &RunWords) -> Result<(), WorkspaceError> {
+        let dir = Dir::open(&self.path())?;
+        for part in [layout::RUN, layout::JOURNAL] {
+            if dir.stat(&format!("{}/{run}/{part}", layout::RUNS))?.is_none() {
+                return Err(words
+                    .pruned(run)
+                    .map_or_else(|| self.not_found(run), |pruned| self.was_pruned(run, pruned)));
+            }
+        }
+        Ok(())
+    }
+
+    fn not_found(&self, run: &RunId) -> WorkspaceError {
+        WorkspaceError::RunNotFound { task: self.id().clone(), run: run.clone() }
+    }
+
+    /// Refuses to start a run under an id that a pruned run had: one id is one run.
+    pub(super) fn check_not_pruned(
+        &self,
+        locked: &mut LockedLog<'_>,
+        run: &RunId,
+    ) -> Result<(), WorkspaceError> {
+        let mut words = RunWords::default();
+        words.bring_up(locked)?;
+        words.pruned(run).map_or(Ok(()), |pruned| Err(self.was_pruned(run, pruned)))
+    }
+
+    fn was_pruned(&self, run: &RunId, pruned: &PrunedRun) -> WorkspaceError {
+        WorkspaceError::RunPruned { task: self.id().clone(), run: run.clone(), at: pruned.at }
+    }
+
+    fn check_text(
+        &self,
+        run: &RunId,
+        what: &'static str,
+        text: &str,
+    ) -> Result<(), WorkspaceError> {
+        let reason = match text {
+            "" => "is empty",
+            long if long.len() > LONGEST => "has more than 1,024 bytes",
+            odd if odd.chars().any(char::is_control) => "has line breaks or control characters",
+            _ => return Ok(()),
+        };
+        Err(WorkspaceError::BadHold { task: self.id().clone(), run: run.clone(), what, reason })
+    }
+}
+
+/// Appends a person's word on a run, durably. No lease is asked for.
+fn say(
+    locked: &mut LockedLog<'_>,
+    event_type: &str,
+    run: &RunId,
+    said: &Said,
+) -> Result<(), JournalError> {
+    let mut event = Event::new(event_type).stream(STREAM, run.as_str()).payload(said);
+    if let Some(by) = &said.by {
+        event = event.actor(Actor::new("human", Some(by.clone())));
+    }
+    locked.append_unfenced(std::slice::from_ref(&event))?;
+    locked.sync()
+}
