@@ -17,6 +17,7 @@ use super::queue::QueueVerb;
 use super::receipt::ReceiptVerb;
 use super::run::RunVerb;
 use super::session::SessionVerb;
+use super::verify::Verify;
 
 const EXIT_CODES: &str = "\
 RUN is TASK/RUN, or any unique prefix of a run's id. Verbs inside a run take it as `-r RUN`; left out, \
@@ -119,6 +120,8 @@ pub(crate) enum Verb {
     Index(IndexVerb),
     /// Ask the index: runs, artifacts, events, findings, SQL
     Query(Query),
+    /// Hold everything against everything: journals, files, checkpoints, and what they say of each other
+    Verify(Verify),
     /// Show the damaged ends of journals, which stop appends, and close them off
     Repair {
         /// Do it; otherwise the plan is shown and nothing is changed

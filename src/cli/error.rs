@@ -8,14 +8,14 @@ use runjournal::index::IndexError;
 use runjournal::{
     ApprovalError, ArtifactError, ContextError, CursorError, FlowError, FlowFileError,
     JournalError, LeaseError, LineageError, ManifestError, RunStatus, SessionError, StepFailure,
-    TaskId, WorkError, WorkspaceError,
+    TaskId, VerifyError, WorkError, WorkspaceError,
 };
 
 use super::exit::{
     Exit, of_artifact, of_context, of_index, of_journal, of_lease, of_manifest, of_step, of_system,
     of_workspace,
 };
-use super::{approval, flow, lineage, queue, session};
+use super::{approval, flow, lineage, queue, session, verify};
 
 /// Why a verb did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,8 @@ pub(crate) enum CliError {
     Approval(#[from] ApprovalError),
     #[error(transparent)]
     Lineage(#[from] LineageError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     #[error(transparent)]
     Work(#[from] WorkError),
     #[error(transparent)]
@@ -219,6 +221,7 @@ impl CliError {
             Self::Session(error) => session::exit_of(error),
             Self::Approval(error) => approval::exit_of(error),
             Self::Lineage(error) => lineage::exit_of(error),
+            Self::Verify(error) => verify::exit_of(error),
             Self::Work(error) => queue::exit_of(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
