@@ -21,6 +21,7 @@ use super::receipt::ReceiptVerb;
 use super::repair::RepairArgs;
 use super::run::RunVerb;
 use super::session::SessionVerb;
+use super::verify::Verify;
 
 const EXIT_CODES: &str = "\
 RUN is TASK/RUN, or any unique prefix of a run's id. Verbs inside a run take it as `-r RUN`; left out, \
@@ -134,6 +135,8 @@ pub(crate) enum Verb {
     Prune(PruneArgs),
     /// Show how the workspace is: disk, runs, locks, leases, index
     Health,
+    /// Hold everything against everything: journals, files, checkpoints, and what they say of each other
+    Verify(Verify),
 }
 
 #[derive(Debug, Subcommand)]

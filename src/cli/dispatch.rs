@@ -11,7 +11,7 @@ use super::locate::Locator;
 use super::output::Output;
 use super::{
     approval, artifact, checkpoint, diff, event, flow, health, index, init, lease, lineage, prune,
-    query, queue, receipt, repair, run, session, status, step, task,
+    query, queue, receipt, repair, run, session, status, step, task, verify,
 };
 
 /// Runs the tool.
@@ -59,5 +59,6 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Repair(args) => repair::repair(&at, args, output),
         Verb::Prune(asked) => prune::prune(&at, &asked, output),
         Verb::Health => health::health(&at, output),
+        Verb::Verify(asked) => verify::verify(&at, asked, output),
     }
 }

@@ -8,13 +8,14 @@ use runjournal::index::IndexError;
 use runjournal::{
     ApprovalError, ArtifactError, CheckpointError, ContextError, CursorError, FlowError,
     FlowFileError, JournalError, LeaseError, LineageError, ManifestError, PruneError, RepairError,
-    RunStatus, SessionError, StepFailure, TaskId, WorkError, WorkspaceError,
+    RunStatus, SessionError, StepFailure, TaskId, VerifyError, WorkError, WorkspaceError,
 };
 
 use super::exit::{
     Exit, of_artifact, of_context, of_index, of_journal, of_lease, of_manifest, of_step, of_system,
     of_workspace,
 };
+use super::verify;
 use super::{approval, checkpoint, flow, lineage, prune, queue, repair, session};
 
 /// Why a verb did not do what it was asked to.
@@ -56,6 +57,8 @@ pub(crate) enum CliError {
     Prune(#[from] PruneError),
     #[error(transparent)]
     Repair(#[from] RepairError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     #[error(transparent)]
     Work(#[from] WorkError),
     #[error(transparent)]
@@ -230,6 +233,7 @@ impl CliError {
             Self::Checkpoint(error) => checkpoint::exit_of(error),
             Self::Prune(error) => prune::exit_of(error),
             Self::Repair(error) => repair::exit_of(error),
+            Self::Verify(error) => verify::exit_of(error),
             Self::Work(error) => queue::exit_of(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),

@@ -38,5 +38,6 @@ mod session;
 mod status;
 mod step;
 mod task;
+mod verify;
 
 pub(crate) use dispatch::main;

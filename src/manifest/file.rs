@@ -9,7 +9,7 @@ use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::genesis::{self, RunGenesis};
-use crate::io::Dir;
+use crate::io::{Dir, ReadFile};
 use crate::journal::LockedLog;
 use crate::layout::{self, FORMAT_VERSION};
 use crate::line;
@@ -27,6 +27,20 @@ impl Manifest {
     /// [`ManifestError::NewerFormat`] where newer code wrote it.
     pub fn read(ctx: &RunContext) -> Result<Option<Self>, ManifestError> {
         read(&Dir::open(&ctx.run_path())?)
+    }
+
+    /// A copy of a page, wherever it lies: a witness, for [`compare`](Manifest::compare) and
+    /// [`Verify::witness`](crate::Verify::witness). A symbolic link is followed.
+    ///
+    /// # Errors
+    /// As [`read`](Manifest::read); and [`ManifestError::Damaged`] where it is no regular file.
+    pub fn open(path: impl AsRef<Utf8Path>) -> Result<Self, ManifestError> {
+        let path = path.as_ref();
+        let no_file = || ManifestError::Damaged {
+            path: path.to_owned(),
+            reason: "it is no regular file".to_owned(),
+        };
+        read_from(ReadFile::anywhere(path)?.ok_or_else(no_file)?)
     }
 
     /// Writes the page into the run's directory, durably: whoever reads, and a crash, finds the old page or
@@ -61,10 +75,13 @@ impl Manifest {
 
 /// The page in a run's directory.
 pub(crate) fn read(dir: &Dir) -> Result<Option<Manifest>, ManifestError> {
-    let mut file = match dir.open_read(layout::MANIFEST) {
-        Err(error) if error.is_not_found() => return Ok(None),
-        other => other?,
-    };
+    match dir.open_read(layout::MANIFEST) {
+        Err(error) if error.is_not_found() => Ok(None),
+        other => read_from(other?).map(Some),
+    }
+}
+
+fn read_from(mut file: ReadFile) -> Result<Manifest, ManifestError> {
     let bytes = file.read_little(MAX_BYTES)?;
     let damaged = |reason| ManifestError::Damaged { path: file.path().to_owned(), reason };
     let bytes = bytes.ok_or_else(|| damaged("it is longer than any manifest".to_owned()))?;
@@ -73,7 +90,7 @@ pub(crate) fn read(dir: &Dir) -> Result<Option<Manifest>, ManifestError> {
         let path = file.path().to_owned();
         return Err(ManifestError::NewerFormat { path, found, supported: FORMAT_VERSION });
     }
-    line::read(&bytes).map(Some).map_err(damaged)
+    line::read(&bytes).map_err(damaged)
 }
 
 /// What every version of the page has.

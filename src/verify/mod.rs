@@ -4,7 +4,7 @@
 //! work is shared out (`survey`, `jobs`); one task or run (`home`): what stands in it (`places`, `start`), what its
 //! journal adds up to (`pass` and the folds), what others know of that (`known`), and what of it is on the disk
 //! (`contents`, `checkpoint`, `object`); and what only
-//! all of them together tell (`causes`).
+//! all of them together tell (`causes`, `index`).
 
 mod causes;
 mod checkpoint;
@@ -12,6 +12,8 @@ mod contents;
 mod error;
 mod fold;
 mod home;
+#[cfg(feature = "sqlite")]
+mod index;
 mod jobs;
 mod known;
 mod last;

@@ -50,6 +50,8 @@ pub struct Verify {
     scope: Scope,
     read_data: ReadData,
     witnesses: BTreeMap<(TaskId, Option<RunId>), Vec<Witness>>,
+    #[cfg(feature = "sqlite")]
+    index: Option<crate::index::Index>,
 }
 
 /// What is looked at.
@@ -84,6 +86,8 @@ impl Verify {
             scope,
             read_data: ReadData::default(),
             witnesses: BTreeMap::new(),
+            #[cfg(feature = "sqlite")]
+            index: None,
         }
     }
 
@@ -103,6 +107,14 @@ impl Verify {
     /// The same with what somebody else knows of a task or a run.
     pub(crate) fn witnessed(mut self, task: TaskId, run: Option<RunId>, known: Witness) -> Self {
         self.witnesses.entry((task, run)).or_default().push(known);
+        self
+    }
+
+    /// Compares an index with the tree as well, if it was built; one that is behind is brought up to the tree
+    /// first. It costs as much as to build it, and three times that where they differ.
+    #[cfg(feature = "sqlite")]
+    pub fn index(mut self, index: crate::index::Index) -> Self {
+        self.index = Some(index);
         self
     }
 
@@ -132,6 +144,8 @@ impl Verify {
             Scope::Task(task) => survey.task(task, progress)?,
             Scope::Run(task, run) => survey.run(task, run, progress)?,
         };
+        #[cfg(feature = "sqlite")]
+        verified.findings.extend(self.index.iter().flat_map(super::index::look));
         verified.sort();
         if matches!(self.scope, Scope::Workspace) {
             let now = self.runtime.clock.now();

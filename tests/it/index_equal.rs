@@ -691,7 +691,7 @@ fn an_edit_in_place_of_a_journal_that_also_grew_is_seen_by_reading_data() {
     assert_eq!(codes(&index), [""; 0], "it is seen: say so in the docs");
     assert_ne!(differences(&index), []);
     index.refresh_reading_data(&mut |_| {}).unwrap();
-    assert_eq!(codes(&index), ["journal_damaged"]);
+    assert_eq!(codes(&index), ["broken_chain"]);
     assert_equal(&index, test.workspace());
 }
 
@@ -704,7 +704,7 @@ fn a_journal_with_a_torn_tail_is_edited_right_after_a_refresh() {
     torn[20] ^= 1;
     fs::write(ctx.journal_path(), &torn).unwrap();
     index.refresh().unwrap();
-    assert_eq!(codes(&index), ["journal_damaged", "torn_tail"]);
+    assert_eq!(codes(&index), ["broken_chain", "torn_tail"]);
     assert_equal(&index, test.workspace());
 }
 
@@ -722,7 +722,7 @@ fn another_genesis_file_is_another_history() {
     fs::write(ctx.run_path().join("run.json"), format!("{body},\"hash\":\"{hash}\"}}\n")).unwrap();
     index.refresh().unwrap();
     assert_equal(&index, test.workspace());
-    assert_eq!(codes(&index), ["journal_damaged"]);
+    assert_eq!(codes(&index), ["broken_chain"]);
 }
 
 #[test]

@@ -644,7 +644,7 @@ fn events_that_say_too_much_or_the_wrong_thing() {
     far.payload("session_updated", ("session", "S"), r#"{"status":"far"}"#).write();
     index.refresh().unwrap();
     assert_eq!(codes(&index).iter().filter(|code| *code == "projection_stopped").count(), 3);
-    assert!(codes(&index).contains(&"journal_damaged".to_owned()));
+    assert!(codes(&index).contains(&"broken_chain".to_owned()));
     assert_eq!(view(&index, "last_seq, records", "runs"), ["last_seq=(8589934592) records=(9)"]);
     assert_equal(&index, test.workspace());
     ctx.append(Event::new("further")).unwrap();
@@ -901,7 +901,7 @@ fn records_beyond_all_numbers_are_one_finding_and_no_rows() {
     fs::write(&journal, bytes).unwrap();
     let index = plain.with_projector(Notes::new());
     index.refresh().unwrap();
-    assert_eq!(codes(&index), ["journal_damaged", "projection_stopped"]);
+    assert_eq!(codes(&index), ["broken_chain", "projection_stopped"]);
     let (found, state) = noted(&index);
     assert_eq!(found, seqs(0..=1));
     assert!(state[0].ends_with("stopped_at=NULL error=NULL"), "{state:?}");
@@ -910,7 +910,7 @@ fn records_beyond_all_numbers_are_one_finding_and_no_rows() {
     bytes[second] ^= 1;
     fs::write(&journal, bytes).unwrap();
     index.refresh().unwrap();
-    assert_eq!(codes(&index), ["journal_damaged", "projection_stopped"]);
+    assert_eq!(codes(&index), ["broken_chain", "projection_stopped"]);
     assert_eq!(differences(&index), []);
     assert_equal(&index, test.workspace());
 }

@@ -150,6 +150,8 @@ mod turns;
 #[cfg(test)]
 mod verify;
 #[cfg(test)]
+mod verify_fixtures;
+#[cfg(test)]
 mod work;
 #[cfg(test)]
 mod worker;

@@ -1,0 +1,152 @@
+//! `verify`: holds everything against everything, and lists what is not as it should be.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+use runjournal::{
+    Code, Finding, Manifest, ReadData, Severity, TaskId, Verified, VerifyError, VerifyProgress,
+};
+use serde::Serialize;
+
+use super::error::CliError;
+use super::exit::{Exit, of_io};
+use super::locate::Locator;
+use super::output::{Output, count, exit_for, hint};
+
+/// What is to be verified.
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY)]
+pub(crate) struct Verify {
+    /// A task, or a run: TASK/RUN, or a unique prefix of its id; left out: the whole workspace
+    #[arg(value_name = "TASK|RUN")]
+    what: Option<String>,
+    /// Read artifacts and objects as well: all of them, one of T parts, or about P of a hundred
+    #[arg(long, value_name = "N/T|P%", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "none", default_missing_value = "all", hide_default_value = true)]
+    read_data: ReadData,
+    /// A copy of a run's manifest, to be held against the run as well
+    #[arg(long, value_name = "FILE")]
+    manifest: Vec<Utf8PathBuf>,
+}
+
+const VERIFY: &str = "\
+Only reads, and may be called while others write. Without --read-data, of artifacts and objects it is looked \
+at whether they are there and how long they are. With --read-data of the whole workspace, an index that is \
+there is compared with the tree as well; one that is behind is refreshed first.
+
+--read-data=1/7 to --read-data=7/7, one each day, read everything once a week; --read-data=5% reads other \
+files each time.
+
+Exit codes: 1 something is wrong: a warning or an error.";
+
+pub(crate) fn verify(at: &Locator, asked: Verify, output: &mut Output) -> Result<Exit, CliError> {
+    let workspace = at.workspace()?;
+    let mut verify = match &asked.what {
+        None => runjournal::Verify::workspace(&workspace),
+        Some(what) => match what.parse::<TaskId>().map(|id| workspace.task(id)) {
+            Ok(Ok(task)) => runjournal::Verify::task(&task),
+            _ => runjournal::Verify::run_of(&at.named_run(what)?),
+        },
+    };
+    if asked.what.is_none() && asked.read_data == ReadData::All {
+        verify = verify.index(at.index()?);
+    }
+    for file in &asked.manifest {
+        verify = verify.witness(&Manifest::open(file)?);
+    }
+    let verified = verify.read_data(asked.read_data).run_with(&mut teller())?;
+    output.one(&Page::of(&verified), |output| show(&verified, workspace.root(), output))?;
+    Ok(exit_for(&verified.findings))
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    #[serde(flatten)]
+    verified: &'a Verified,
+    errors: usize,
+    warnings: usize,
+    notes: usize,
+}
+
+impl<'a> Page<'a> {
+    fn of(verified: &'a Verified) -> Self {
+        Self {
+            verified,
+            errors: verified.count(Severity::Error),
+            warnings: verified.count(Severity::Warning),
+            notes: verified.count(Severity::Note),
+        }
+    }
+}
+
+fn show(verified: &Verified, root: &Utf8Path, output: &mut Output) -> Result<(), CliError> {
+    if !verified.findings.is_empty() {
+        let rows: Vec<_> = verified.findings.iter().map(|finding| row(finding, root)).collect();
+        output.table(["SEVERITY", "CODE", "PLACE", "REASON"], &rows)?;
+        let codes: BTreeSet<Code> = verified.findings.iter().map(|finding| finding.code).collect();
+        for code in codes.into_iter().filter(|code| code.severity() > Severity::Note) {
+            output.line(&format!("{code}: to do: {}", code.advice()))?;
+        }
+    }
+    output.line(&totals(verified))
+}
+
+fn row(finding: &Finding, root: &Utf8Path) -> [String; 4] {
+    let severity = match finding.code.severity() {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        _ => "error",
+    };
+    let place = &finding.place;
+    let path = place.path.strip_prefix(root).unwrap_or(&place.path);
+    let bytes = place.offset.map(|offset| format!("@{offset}")).unwrap_or_default();
+    let reason = finding.reason.clone();
+    [severity.to_owned(), finding.code.to_string(), format!("{path}{bytes}"), reason]
+}
+
+fn totals(verified: &Verified) -> String {
+    let Page { errors, warnings, notes, .. } = Page::of(verified);
+    let thing = |number: u64, thing| count(usize::try_from(number).unwrap_or(usize::MAX), thing);
+    format!(
+        "{}, {}, {}; {}, {}, {}, {}, {} KiB read",
+        count(errors, "error"),
+        count(warnings, "warning"),
+        count(notes, "note"),
+        thing(verified.tasks, "task"),
+        thing(verified.runs, "run"),
+        thing(verified.records, "record"),
+        thing(verified.files, "file"),
+        verified.bytes.div_ceil(1024),
+    )
+}
+
+/// Tells people now and then how far it is. Whoever is no terminal is not interested.
+fn teller() -> impl FnMut(&VerifyProgress) {
+    const EVERY: Duration = Duration::from_secs(1);
+    let listens = io::stderr().is_terminal();
+    let mut next = Instant::now() + EVERY;
+    move |progress| {
+        if listens && Instant::now() >= next {
+            next = Instant::now() + EVERY;
+            let VerifyProgress { done, known, bytes, findings, .. } = progress;
+            let found = count(usize::try_from(*findings).unwrap_or(usize::MAX), "finding");
+            hint(&format!(
+                "verify: {done} of {known} tasks and runs, {} MiB read, {found}",
+                bytes >> 20
+            ));
+        }
+    }
+}
+
+/// What kind of trouble it is.
+pub(super) fn exit_of(error: &VerifyError) -> Exit {
+    match error {
+        VerifyError::Io(error) => of_io(error),
+        VerifyError::NotThere { .. } => Exit::NotFound,
+        VerifyError::ReadData(_) => Exit::Usage,
+        _ => Exit::Internal,
+    }
+}
