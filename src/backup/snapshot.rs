@@ -4,6 +4,7 @@ use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::page::Page;
 use super::scope::HomeId;
 use super::store::read_versioned;
 use super::{Backup, BackupError, BackupScope};
@@ -169,6 +170,23 @@ impl Snapshot {
         self.file.homes.iter().map(|home| (&home.path.task, home.path.run.as_ref()))
     }
 
+    /// The digest of a file that lies in a run, or in what is a task's own.
+    pub(super) fn file(
+        &self,
+        task: &TaskId,
+        run: Option<&RunId>,
+        path: &str,
+    ) -> Result<Option<Digest>, BackupError> {
+        let Some(page) = self.page_of(task, run)? else { return Ok(None) };
+        Ok(page.files.iter().find(|file| file.path == path).map(|file| file.digest))
+    }
+
+    fn page_of(&self, task: &TaskId, run: Option<&RunId>) -> Result<Option<Page>, BackupError> {
+        let is_it = |home: &&SnapshotPage| home.path.task == *task && home.path.run.as_ref() == run;
+        let named = self.file.homes.iter().find(is_it);
+        named.map(|named| self.backup.page(&self.backup.dir()?, named)).transpose()
+    }
+
     /// What it knows of a run, or of a task itself; `None` where it does not hold that.
     ///
     /// # Errors
@@ -178,9 +196,7 @@ impl Snapshot {
         task: &TaskId,
         run: Option<&RunId>,
     ) -> Result<Option<SnapshotHome>, BackupError> {
-        let is_it = |home: &&SnapshotPage| home.path.task == *task && home.path.run.as_ref() == run;
-        let Some(named) = self.file.homes.iter().find(is_it) else { return Ok(None) };
-        let page = self.backup.page(&self.backup.dir()?, named)?;
+        let Some(page) = self.page_of(task, run)? else { return Ok(None) };
         let sound = page.files.iter().filter(|file| !file.differs);
         let artifacts = sound.filter_map(|file| {
             let name = file.path.strip_prefix(layout::ARTIFACTS)?.strip_prefix('/')?;

@@ -6,9 +6,10 @@ use std::io::{self, ErrorKind, Write as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
-    ApprovalError, ArtifactError, CheckpointError, ContextError, CursorError, FlowError,
-    FlowFileError, JournalError, LeaseError, LineageError, ManifestError, PruneError, RepairError,
-    RunStatus, SessionError, StepFailure, TaskId, VerifyError, WorkError, WorkspaceError,
+    ApprovalError, ArtifactError, BackupError, CheckpointError, ContextError, CursorError,
+    FlowError, FlowFileError, JournalError, LeaseError, LineageError, ManifestError, PruneError,
+    RepairError, RunStatus, SessionError, StepFailure, TaskId, VerifyError, WorkError,
+    WorkspaceError,
 };
 
 use super::exit::{
@@ -55,6 +56,8 @@ pub(crate) enum CliError {
     BadTurn { text: String },
     #[error(transparent)]
     Prune(#[from] PruneError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error(transparent)]
     Repair(#[from] RepairError),
     #[error(transparent)]
@@ -232,6 +235,7 @@ impl CliError {
             Self::Lineage(error) => lineage::exit_of(error),
             Self::Checkpoint(error) => checkpoint::exit_of(error),
             Self::Prune(error) => prune::exit_of(error),
+            Self::Backup(_) => Exit::Internal,
             Self::Repair(error) => repair::exit_of(error),
             Self::Verify(error) => verify::exit_of(error),
             Self::Work(error) => queue::exit_of(error),

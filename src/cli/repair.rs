@@ -3,7 +3,8 @@
 use camino::Utf8PathBuf;
 use clap::Args;
 use runjournal::{
-    Finding, Left, Means, Mend, NotMended, Repair, RepairError, RepairPlan, Severity, VerifyError,
+    Backup, Finding, Left, Means, Mend, NotMended, Repair, RepairError, RepairPlan, Severity,
+    VerifyError,
 };
 use serde::Serialize;
 
@@ -53,6 +54,10 @@ pub(crate) fn repair(
         Scope::Workspace(workspace) => Repair::workspace(&workspace),
         Scope::Task(task) => Repair::task(&task),
         Scope::Run(ctx) => Repair::run_of(&ctx),
+    };
+    let repair = match &args.from {
+        Some(dir) => repair.from_backup(&Backup::open(dir)?),
+        None => repair,
     };
     let plan = repair.adopting(args.adopt).plan()?;
     if args.apply { apply(plan, output) } else { show(&plan, output) }

@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 
 use crate::artifact::ArtifactError;
+use crate::backup::BackupError;
 use crate::checkpoint::CheckpointError;
 use crate::error::IoError;
 use crate::journal::JournalError;
@@ -29,6 +30,9 @@ pub enum RepairError {
     /// The checkpoint could not be made again.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The backup could not be read.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The manifest could not be made again.
     #[error(transparent)]
     Manifest(#[from] ManifestError),

@@ -6,6 +6,7 @@
 
 mod close_off;
 mod error;
+mod genesis;
 mod mend;
 mod plan;
 mod put_back;

@@ -8,9 +8,11 @@ use super::close_off::close_off;
 use super::mend::{Left, Means, Mend};
 use super::quarantine::Quarantine;
 use super::spot::Spot;
-use super::{RepairError, put_back};
+use super::{RepairError, genesis, put_back};
 use crate::artifact::HomeWriter;
+use crate::backup::Backup;
 use crate::context::RunContext;
+use crate::finding::Code;
 use crate::id::EventId;
 use crate::io::Dir;
 use crate::journal::{Durability, Event, Home, LeaseRef, Runtime, types};
@@ -21,6 +23,7 @@ pub(super) struct Place {
     pub(super) root: Utf8PathBuf,
     pub(super) runtime: Runtime,
     pub(super) lease: Option<LeaseRef>,
+    pub(super) backup: Option<Backup>,
 }
 
 impl Place {
@@ -127,6 +130,13 @@ impl RepairPlan {
 impl Place {
     /// Mends what is wrong with one run, or with what is a task's own.
     fn apply(&self, spot: &Spot, group: Vec<Mend>, repaired: &mut Repaired) {
+        let (starts, group): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|mend| mend.finding.code == Code::GenesisDamaged);
+        // Without it nothing else can be opened.
+        for mend in starts {
+            let done = self.put_start_back(spot, &mend);
+            repaired.took(mend, done);
+        }
         let (ends, files): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|mend| mend.means == Means::CloseOff);
         // First, so that the journal takes what the others append.
@@ -150,9 +160,30 @@ impl Place {
         }
     }
 
+    /// Puts a genesis file back. The task's journal, which may need it itself, is told afterwards.
+    fn put_start_back(&self, spot: &Spot, mend: &Mend) -> Result<(), RepairError> {
+        let id = self.runtime.next_event_id();
+        let dir = Dir::open(self.home(spot).dir())?;
+        let aside = Quarantine::new(&dir, id);
+        aside.note(std::slice::from_ref(mend))?;
+        if let Means::PutBack { digest, .. } = &mend.means {
+            genesis::put_back(self, spot, *digest, &aside)?;
+        }
+        self.tell(spot, std::slice::from_ref(mend), id)
+    }
+
     /// Tells the task's journal what is done, and leaves the note beside what will be set aside.
     fn begin(&self, spot: &Spot, mends: &[Mend]) -> Result<(Dir, EventId), RepairError> {
         let id = self.runtime.next_event_id();
+        self.tell(spot, mends, id)?;
+        let dir = Dir::open(self.home(spot).dir())?;
+        if mends.iter().any(|mend| mend.means != Means::Adopt) {
+            Quarantine::new(&dir, id).note(mends)?;
+        }
+        Ok((dir, id))
+    }
+
+    fn tell(&self, spot: &Spot, mends: &[Mend], id: EventId) -> Result<(), RepairError> {
         let told: Vec<_> = mends.iter().map(|mend| told(&self.home(spot), mend)).collect();
         let payload = json!({ "repair": id, "mends": told });
         let event = match &spot.run {
@@ -161,13 +192,9 @@ impl Place {
         };
         let event = event.payload(&payload).id(id);
         HomeWriter::new(self.task(spot)).decide(Durability::Durable, |locked| {
-            locked.append_unfenced(std::slice::from_ref(&event))
+            locked.append_unfenced(std::slice::from_ref(&event)).map(drop)
         })?;
-        let dir = Dir::open(self.home(spot).dir())?;
-        if mends.iter().any(|mend| mend.means != Means::Adopt) {
-            Quarantine::new(&dir, id).note(mends)?;
-        }
-        Ok((dir, id))
+        Ok(())
     }
 
     fn mend(&self, mend: &Mend, aside: &Quarantine<'_>) -> Result<(), RepairError> {

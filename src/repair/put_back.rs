@@ -27,7 +27,7 @@ pub(super) fn mend(
         // Done before, by one record for all of a journal.
         (Means::CloseOff, _) => Ok(()),
         (Means::PutBack { digest, from }, context) => {
-            let sources = Sources::open(&place.home(spot));
+            let sources = Sources::open(place, spot);
             let sources = sources.ok_or_else(|| moved_on("its journal cannot be read"))?;
             if object_of(&spot.path) == Some(*digest) {
                 return put_back_object(place, &sources, *digest, from, aside);

@@ -4,6 +4,7 @@ use super::mend::Left;
 use super::plan::{Place, RepairPlan};
 use super::spot::Spot;
 use super::{Mend, RepairError, sources};
+use crate::backup::Backup;
 use crate::context::RunContext;
 use crate::finding::Severity;
 use crate::verify::{ReadData, Verify};
@@ -46,6 +47,7 @@ impl Repair {
             root: workspace.root().to_owned(),
             runtime: workspace.runtime().clone(),
             lease: None,
+            backup: None,
         };
         Self { place, verify: Verify::workspace(workspace), adopt: false }
     }
@@ -54,14 +56,14 @@ impl Repair {
     pub fn task(task: &Task) -> Self {
         let root = task.root().to_owned();
         let lease = task.lease_ref().cloned();
-        let place = Place { root, runtime: task.runtime().clone(), lease };
+        let place = Place { root, runtime: task.runtime().clone(), lease, backup: None };
         Self { place, verify: Verify::task(task), adopt: false }
     }
 
     /// Of a run; what it adopts is written under the context's lease.
     pub fn run_of(ctx: &RunContext) -> Self {
         let (root, lease) = (ctx.root().to_owned(), ctx.lease_ref().cloned());
-        let place = Place { root, runtime: ctx.runtime().clone(), lease };
+        let place = Place { root, runtime: ctx.runtime().clone(), lease, backup: None };
         Self { place, verify: Verify::run_of(ctx), adopt: false }
     }
 
@@ -69,6 +71,13 @@ impl Repair {
     /// unless this is said.
     pub fn adopting(mut self, adopt: bool) -> Self {
         self.adopt = adopt;
+        self
+    }
+
+    /// Also looks for bytes in a backup. Whatever snapshot they came with, they are good if they have the digest
+    /// that the journal names.
+    pub fn from_backup(mut self, backup: &Backup) -> Self {
+        self.place.backup = Some(backup.clone());
         self
     }
 
@@ -89,7 +98,7 @@ impl Repair {
             let found = spot.and_then(|spot| means.of(&finding, &spot));
             match found {
                 Some(means) => mends.push(Mend { finding, means }),
-                None => left.push(Left::new(finding, false)),
+                None => left.push(Left::new(finding, self.place.backup.is_some())),
             }
         }
         Ok(RepairPlan { place: self.place.clone(), mends, left })

@@ -1,18 +1,19 @@
 //! What mends a finding, and where the bytes for it are.
 
+use super::RepairError;
 use super::close_off::damage_at_end;
+use super::genesis;
 use super::mend::{Means, Origin};
 use super::plan::Place;
 use super::spot::Spot;
 use crate::artifact::{Catalog, digest_on_disk};
+use crate::backup::{Backup, BackupObject};
 use crate::digest::Digest;
-use crate::error::IoError;
 use crate::finding::{Code, Finding};
 use crate::id::{EventId, RunId, TaskId};
 use crate::io::{Dir, ReadFile};
-use crate::journal::Home;
-use crate::layout;
 use crate::name::ArtifactName;
+use crate::{layout, object};
 
 /// Finds means. Findings come run by run, so what one run's journal says is kept for the next finding.
 pub(super) struct Finder<'a> {
@@ -28,6 +29,9 @@ impl<'a> Finder<'a> {
 
     /// What mends a finding; `None` where nothing does.
     pub(super) fn of(&mut self, finding: &Finding, spot: &Spot) -> Option<Means> {
+        if finding.code == Code::GenesisDamaged {
+            return genesis::find(self.place, spot);
+        }
         let adopt = self.adopt;
         let sources = self.sources(spot)?;
         match finding.code {
@@ -64,7 +68,7 @@ impl<'a> Finder<'a> {
             .as_ref()
             .is_some_and(|(task, run, _)| (task, run.as_ref()) == (&spot.task, spot.run.as_ref()));
         if !known {
-            let sources = Sources::open(&self.place.home(spot));
+            let sources = Sources::open(self.place, spot);
             self.last = sources.map(|sources| (spot.task.clone(), spot.run.clone(), sources));
         }
         self.last.as_ref().map(|(_, _, sources)| sources)
@@ -77,6 +81,7 @@ pub(super) struct Sources {
     catalog: Catalog,
     closed: bool,
     damage_at_end: Vec<Finding>,
+    backup: Option<Backup>,
 }
 
 impl Sources {
@@ -85,10 +90,11 @@ impl Sources {
     }
 
     /// `None` where its journal cannot be read: then nothing says what its files should be.
-    pub(super) fn open(home: &Home) -> Option<Self> {
+    pub(super) fn open(place: &Place, spot: &Spot) -> Option<Self> {
+        let home = &place.home(spot);
         let (damage_at_end, closed) = damage_at_end(home).ok()?;
         let (dir, catalog) = (Dir::open(home.dir()).ok()?, Catalog::read(home).ok()?);
-        Some(Self { dir, catalog, closed, damage_at_end })
+        Some(Self { dir, catalog, closed, damage_at_end, backup: place.backup.clone() })
     }
 
     /// The artifact whose last record waits for this stage, and the digest that it is to have.
@@ -114,7 +120,7 @@ impl Sources {
     /// among the objects.
     fn find(&self, digest: Digest, wrong: Option<&ArtifactName>) -> Option<Origin> {
         let has_it = |mut file: ReadFile| file.digest().is_ok_and(|(found, _)| found == digest);
-        if wrong.is_some() && self.dir.open_read(&layout::object(digest)).is_ok_and(has_it) {
+        if wrong.is_some() && object::open(&self.dir, digest).is_ok_and(&has_it) {
             return Some(Origin::Object);
         }
         let mut same = self.catalog.iter().filter(|(_, last)| last.digest == Some(digest));
@@ -122,16 +128,38 @@ impl Sources {
             Some(*name) != wrong
                 && digest_on_disk(&self.dir, name).is_ok_and(|it| it == Some(digest))
         });
-        good.map(|(name, _)| Origin::Artifact(name.clone()))
+        let here = good.map(|(name, _)| Origin::Artifact(name.clone()));
+        here.or_else(|| has_it(in_backup(self.backup.as_ref()?, digest)?).then_some(Origin::Backup))
     }
 
     /// The content with a digest, where it was found to be.
-    pub(super) fn open_origin(&self, digest: Digest, from: &Origin) -> Result<ReadFile, IoError> {
-        match from {
-            Origin::Artifact(name) => self.dir.open_read(&layout::artifact(name.as_str())),
-            _ => self.dir.open_read(&layout::object(digest)),
+    pub(super) fn open_origin(
+        &self,
+        digest: Digest,
+        from: &Origin,
+    ) -> Result<ReadFile, RepairError> {
+        match (from, &self.backup) {
+            (Origin::Backup, Some(backup)) => gone_from_backup(backup, digest),
+            (Origin::Artifact(name), _) => {
+                Ok(self.dir.open_read(&layout::artifact(name.as_str()))?)
+            }
+            _ => Ok(object::open(&self.dir, digest)?),
         }
     }
+}
+
+/// Content that a backup has, not checked.
+pub(super) fn in_backup(backup: &Backup, digest: Digest) -> Option<ReadFile> {
+    Some(backup.object(digest).ok()??.into_file())
+}
+
+/// The same where it was found before.
+pub(super) fn gone_from_backup(backup: &Backup, digest: Digest) -> Result<ReadFile, RepairError> {
+    let found = backup.object(digest)?.map(BackupObject::into_file);
+    found.ok_or_else(|| RepairError::MovedOn {
+        path: backup.path().to_owned(),
+        reason: format!("it has no content with the digest {digest} any more"),
+    })
 }
 
 /// The digest that an object's path says.

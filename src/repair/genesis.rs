@@ -1,0 +1,69 @@
+//! A genesis file put back from a backup. Without it nothing of its run, or task, can be opened.
+
+use super::RepairError;
+use super::mend::{Means, Origin};
+use super::plan::Place;
+use super::quarantine::Quarantine;
+use super::sources::{gone_from_backup, in_backup};
+use super::spot::Spot;
+use crate::digest::Digest;
+use crate::error::IoError;
+use crate::io::Dir;
+use crate::journal::MAX_LINE;
+use crate::{layout, line};
+
+/// No genesis file is longer.
+const MOST: u64 = 1 << 20;
+
+/// The name of the genesis file, if this is the place of one.
+pub(super) fn file_of(spot: &Spot) -> Option<&'static str> {
+    let name = if spot.run.is_some() { layout::RUN } else { layout::TASK };
+    (spot.path == name).then_some(name)
+}
+
+/// The file in the backup that was given, if the journal begins with it.
+pub(super) fn find(place: &Place, spot: &Spot) -> Option<Means> {
+    let (backup, name) = (place.backup.as_ref()?, file_of(spot)?);
+    let digest = backup.newest_of(&spot.task, spot.run.as_ref(), name).ok()??;
+    let bytes = in_backup(backup, digest)?.read_little(MOST).ok()??;
+    let fits = Digest::of(&bytes) == digest && begins(place, spot, digest).ok()?;
+    fits.then_some(Means::PutBack { digest, from: Origin::Backup })
+}
+
+/// True if the first record of the journal follows a genesis file with this digest, or there is none.
+fn begins(place: &Place, spot: &Spot, genesis: Digest) -> Result<bool, IoError> {
+    let dir = Dir::open(place.home(spot).dir())?;
+    let mut head = Vec::new();
+    dir.open_read(layout::JOURNAL)?.read_at(0, MAX_LINE as u64, &mut head)?;
+    let first = head.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+    let sealed = line::open(first);
+    Ok(first.is_empty()
+        || sealed.is_some_and(|sealed| Digest::chained(genesis, sealed.body) == sealed.hash))
+}
+
+/// Sets aside what stands there, and puts the file in its place, durably.
+pub(super) fn put_back(
+    place: &Place,
+    spot: &Spot,
+    digest: Digest,
+    aside: &Quarantine<'_>,
+) -> Result<(), RepairError> {
+    let moved_on = |reason: &str| RepairError::MovedOn {
+        path: place.home(spot).dir().join(&spot.path),
+        reason: reason.to_owned(),
+    };
+    let backup = place.backup.as_ref().ok_or_else(|| moved_on("no backup is given"))?;
+    let bytes = gone_from_backup(backup, digest)?.read_little(MOST)?;
+    let bytes = bytes.filter(|bytes| Digest::of(bytes) == digest);
+    let bytes = bytes.ok_or_else(|| moved_on("the backup's copy was changed"))?;
+    let dir = Dir::open(place.home(spot).dir())?;
+    let temporary = format!(".{}.{}", spot.path, place.runtime.next_event_id());
+    let mut file = dir.create_new(&temporary)?;
+    file.write(&bytes)?;
+    file.sync()?;
+    aside.take(&spot.path)?;
+    let linked = dir.link_new(&temporary, &spot.path);
+    dir.remove_file(&temporary)?;
+    linked?;
+    Ok(dir.sync("")?)
+}
