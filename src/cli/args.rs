@@ -8,6 +8,7 @@ use runjournal::{ArtifactName, TaskId};
 
 use super::approval::ApprovalVerb;
 use super::artifact::ArtifactVerb;
+use super::backup::BackupVerb;
 use super::duration::duration;
 use super::flow::FlowVerb;
 use super::index_args::{IndexVerb, Query};
@@ -119,6 +120,9 @@ pub(crate) enum Verb {
     Index(IndexVerb),
     /// Ask the index: runs, artifacts, events, findings, SQL
     Query(Query),
+    /// Keep copies elsewhere, taken while others write; verify them, put them back, prune them
+    #[command(subcommand)]
+    Backup(BackupVerb),
     /// Show the damaged ends of journals, which stop appends, and close them off
     Repair {
         /// Do it; otherwise the plan is shown and nothing is changed

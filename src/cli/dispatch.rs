@@ -10,8 +10,8 @@ use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
 use super::{
-    approval, artifact, event, flow, index, init, lease, lineage, query, queue, receipt, repair,
-    run, session, status, step, task,
+    approval, artifact, backup, event, flow, index, init, lease, lineage, query, queue, receipt,
+    repair, run, session, status, step, task,
 };
 
 /// Runs the tool.
@@ -54,6 +54,7 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Lineage(verb) => lineage::lineage(&at, verb, output),
         Verb::Index(verb) => index::index(&at, verb, output),
         Verb::Query(asked) => query::query(&at, asked, output),
+        Verb::Backup(verb) => backup::backup(&at, verb, output),
         Verb::Repair { apply } => repair::repair(&at, apply, output),
     }
 }

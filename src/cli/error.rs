@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
 use runjournal::{
-    ApprovalError, ArtifactError, ContextError, CursorError, FlowError, FlowFileError,
+    ApprovalError, ArtifactError, BackupError, ContextError, CursorError, FlowError, FlowFileError,
     JournalError, LeaseError, LineageError, ManifestError, RunStatus, SessionError, StepFailure,
     TaskId, WorkError, WorkspaceError,
 };
@@ -15,7 +15,7 @@ use super::exit::{
     Exit, of_artifact, of_context, of_index, of_journal, of_lease, of_manifest, of_step, of_system,
     of_workspace,
 };
-use super::{approval, flow, lineage, queue, session};
+use super::{approval, backup, flow, lineage, queue, session};
 
 /// Why a verb did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,8 @@ pub(crate) enum CliError {
     Lineage(#[from] LineageError),
     #[error(transparent)]
     Work(#[from] WorkError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("the index cannot be brought up to the tree; --stale asks it as it is")]
@@ -220,6 +222,7 @@ impl CliError {
             Self::Approval(error) => approval::exit_of(error),
             Self::Lineage(error) => lineage::exit_of(error),
             Self::Work(error) => queue::exit_of(error),
+            Self::Backup(error) => backup::exit_of(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }

@@ -16,6 +16,7 @@ mod output;
 
 mod approval;
 mod artifact;
+mod backup;
 mod event;
 mod flow;
 mod flow_page;
