@@ -52,6 +52,7 @@ impl Look<'_> {
         word: &mut Word,
         opened: &Opened,
     ) -> Result<(), BackupError> {
+        self.check_dir(layout::ARTIFACTS)?;
         for _ in 0..ROUNDS {
             let sight = self.sight()?;
             let seen = self.to_do(word, &sight);

@@ -176,6 +176,7 @@ impl Look<'_> {
 
     /// Copies every file below a directory, as it is.
     fn below(&mut self, dir: &str) -> Result<(), BackupError> {
+        self.check_dir(dir)?;
         for (path, entry) in self.dir.entries_below(dir)? {
             let path = format!("{dir}/{path}");
             if entry.kind != Kind::File {
@@ -189,6 +190,14 @@ impl Look<'_> {
             {
                 self.tell(Code::ObjectChanged, &path, differs(found, expected));
             }
+        }
+        Ok(())
+    }
+
+    /// Tells of what stands where a directory should, and is not looked into.
+    pub(super) fn check_dir(&mut self, dir: &str) -> Result<(), BackupError> {
+        if self.dir.stat(dir)?.is_some_and(|entry| entry.kind != Kind::Dir) {
+            self.tell(Code::SymbolicLink, dir, SPECIAL.to_owned());
         }
         Ok(())
     }

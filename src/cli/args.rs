@@ -8,6 +8,7 @@ use runjournal::{ArtifactName, TaskId};
 
 use super::approval::ApprovalVerb;
 use super::artifact::ArtifactVerb;
+use super::backup::BackupVerb;
 use super::checkpoint::CheckpointVerb;
 use super::diff::DiffVerb;
 use super::duration::duration;
@@ -137,6 +138,9 @@ pub(crate) enum Verb {
     Health,
     /// Hold everything against everything: journals, files, checkpoints, and what they say of each other
     Verify(Verify),
+    /// Keep copies elsewhere, taken while others write; verify them, put them back, prune them
+    #[command(subcommand)]
+    Backup(BackupVerb),
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,8 +10,8 @@ use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
 use super::{
-    approval, artifact, checkpoint, diff, event, flow, health, index, init, lease, lineage, prune,
-    query, queue, receipt, repair, run, session, status, step, task, verify,
+    approval, artifact, backup, checkpoint, diff, event, flow, health, index, init, lease, lineage,
+    prune, query, queue, receipt, repair, run, session, status, step, task, verify,
 };
 
 /// Runs the tool.
@@ -60,5 +60,6 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Prune(asked) => prune::prune(&at, &asked, output),
         Verb::Health => health::health(&at, output),
         Verb::Verify(asked) => verify::verify(&at, asked, output),
+        Verb::Backup(verb) => backup::backup(&at, verb, output),
     }
 }

@@ -16,8 +16,7 @@ use super::exit::{
     Exit, of_artifact, of_context, of_index, of_journal, of_lease, of_manifest, of_step, of_system,
     of_workspace,
 };
-use super::verify;
-use super::{approval, checkpoint, flow, lineage, prune, queue, repair, session};
+use super::{approval, backup, checkpoint, flow, lineage, prune, queue, repair, session, verify};
 
 /// Why a verb did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +56,13 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Prune(#[from] PruneError),
     #[error(transparent)]
-    Backup(#[from] BackupError),
-    #[error(transparent)]
     Repair(#[from] RepairError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
     #[error(transparent)]
     Work(#[from] WorkError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("the index cannot be brought up to the tree; --stale asks it as it is")]
@@ -235,10 +234,10 @@ impl CliError {
             Self::Lineage(error) => lineage::exit_of(error),
             Self::Checkpoint(error) => checkpoint::exit_of(error),
             Self::Prune(error) => prune::exit_of(error),
-            Self::Backup(_) => Exit::Internal,
             Self::Repair(error) => repair::exit_of(error),
             Self::Verify(error) => verify::exit_of(error),
             Self::Work(error) => queue::exit_of(error),
+            Self::Backup(error) => backup::exit_of(error),
             Self::Index(error) | Self::NotRefreshed { source: error } => of_index(error),
             Self::BadBatch { source, .. } | Self::StaleCursor { source, .. } => of_journal(source),
             Self::TwoPlaces { .. }

@@ -16,6 +16,7 @@ mod output;
 
 mod approval;
 mod artifact;
+mod backup;
 mod checkpoint;
 mod diff;
 mod event;

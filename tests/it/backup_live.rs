@@ -1,1 +1,138 @@
-//! x
+//! Snapshots of what others write to: each journal ends in a record, each artifact is as that says, and the
+//! restored tree goes on by itself.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use runjournal::testing::TestWorkspace;
+use runjournal::*;
+
+use crate::backups::{Lab, pattern};
+
+/// What a restored run says, checked: every counted artifact is in place, and nothing else is.
+fn check(run: &Run) -> u64 {
+    let state = run.state().unwrap();
+    assert_eq!(state.findings, []);
+    let ctx = run.context();
+    assert_eq!(ctx.manifest().unwrap().compare(ctx).unwrap(), []);
+    // Each commit has these two of one number: all of it is there, or none.
+    let pair = |name: &str| fs::read_to_string(ctx.run_path().join("artifacts").join(name));
+    let (left, right) = (pair("pair/left"), pair("pair/right"));
+    assert_eq!(left.ok(), right.ok());
+    state.last_seq
+}
+
+/// Writes single artifacts, pairs of them, removals, large files and events, until it is told to end.
+fn write(ctx: &RunContext, ends: &AtomicBool) -> u64 {
+    let artifacts = ctx.artifacts().durability(Durability::Buffered);
+    let name = |text: String| ArtifactName::new(text).unwrap();
+    let large = pattern(3 << 19);
+    let mut number = 0;
+    while !ends.load(Ordering::Relaxed) {
+        number += 1;
+        let content = format!("{number}");
+        match number % 6 {
+            0 => drop(ctx.append(Event::new("worked").payload(&number)).unwrap()),
+            1 | 4 => {
+                let mut tx = ctx.transaction().durability(Durability::Buffered);
+                tx.write_bytes(name("pair/left".into()), content.as_bytes()).unwrap();
+                tx.write_bytes(name("pair/right".into()), content.as_bytes()).unwrap();
+                tx.commit().unwrap();
+            }
+            2 => {
+                let at = usize::try_from(number).unwrap() % 1000;
+                drop(
+                    artifacts
+                        .write_bytes(name(format!("large/{}", number % 3)), &large[at..])
+                        .unwrap(),
+                );
+            }
+            3 => {
+                drop(artifacts.write_bytes(name(format!("d{}/f", number % 7)), content.as_bytes()))
+            }
+            _ => drop(artifacts.remove(name(format!("d{}/f", (number + 4) % 7)))),
+        }
+        ctx.append(Event::new("noted").payload(&"x".repeat(number as usize % 900))).unwrap();
+    }
+    number
+}
+
+/// Starts runs of another task under a lease, and removes some.
+fn start_and_remove(lab: &Lab, ends: &AtomicBool) {
+    let task = lab.test.workspace().create_task("TASK-2", TaskOptions::default()).unwrap();
+    let mut number = 0;
+    while !ends.load(Ordering::Relaxed) {
+        number += 1;
+        let lease = task.claim("worker", Duration::from_secs(60)).unwrap();
+        let ctx = lease.task().start_run_as(format!("SHORT-{number}").as_str()).unwrap();
+        ctx.append(Event::new("one")).unwrap();
+        ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
+        lease.release().unwrap();
+        if number % 3 == 0 {
+            fs::remove_dir_all(ctx.run_path()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn snapshots_of_what_is_written_are_whole() {
+    let lab = Lab::new();
+    let ends = AtomicBool::new(false);
+    let runs: Vec<_> = (0..2).map(|n| lab.test.start_run(&format!("RUN-{n}")).unwrap()).collect();
+    thread::scope(|scope| {
+        let writers: Vec<_> = runs.iter().map(|ctx| scope.spawn(|| write(ctx, &ends))).collect();
+        let starter = scope.spawn(|| start_and_remove(&lab, &ends));
+        let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+        for round in 0..12 {
+            let snapshot = lab.take();
+            assert_eq!(snapshot.findings(), [], "round {round}");
+            let root = lab.path(&format!("elsewhere-{round}"));
+            snapshot.restore_to(&root).plan().unwrap().apply().unwrap();
+            let workspace = Workspace::open(&root).unwrap();
+            for task in workspace.tasks().unwrap() {
+                let task = workspace.task(task).unwrap();
+                let started = task.events().unwrap().of_type("run_started").map(Result::unwrap);
+                let started: Vec<_> = started.map(|event| event.stream_id().to_owned()).collect();
+                for id in task.runs().unwrap() {
+                    assert!(started.contains(&id.to_string()), "{id} is not known to its task");
+                    let last = check(&task.run(id.clone()).unwrap());
+                    let before = seen.insert(id.to_string(), last);
+                    assert!(before.is_none_or(|before| before <= last), "{id} went back");
+                }
+            }
+            let task = workspace.task("TASK-1").unwrap();
+            // Whoever claims the task there, writes to all of its runs.
+            let lease = task.claim("other", Duration::from_secs(60)).unwrap();
+            let run = lease.task().run("RUN-0").unwrap();
+            run.context().append(Event::new("went_on")).unwrap();
+            lease.release().unwrap();
+            fs::remove_dir_all(&root).unwrap();
+        }
+        ends.store(true, Ordering::Relaxed);
+        starter.join().unwrap();
+        let written: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+        assert!(seen.len() > 3 && written > 20, "{written} {seen:?}");
+    });
+    assert_eq!(lab.backup().verify(true).unwrap().findings, []);
+}
+
+/// A journal that stays locked ends the backup with the name of who holds it; nothing is half.
+#[test]
+fn who_waits_for_a_lock_says_so() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let backup = Backup::create_at(camino::Utf8Path::from_path(dir.path()).unwrap()).unwrap();
+    fs::write(ctx.run_path().join("artifacts/more.txt"), "unjournaled").unwrap();
+    let lock = fs::File::open(ctx.journal_path().with_file_name(".lock")).unwrap();
+    fs2::FileExt::lock_exclusive(&lock).unwrap();
+    let patient = test.workspace().clone().with_lock_timeout(Duration::from_millis(20));
+    let refused = backup.take(&patient);
+    assert!(matches!(refused, Err(BackupError::Journal(JournalError::LockTimeout { .. }))));
+    assert_eq!(backup.snapshots().unwrap().len(), 0);
+    drop(lock);
+    assert_eq!(backup.take(&patient).unwrap().findings()[0].code, Code::ArtifactUnjournaled);
+}

@@ -1,1 +1,144 @@
-//! x
+//! Which snapshots stay, and what goes with the others.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runjournal::testing::FixedClock;
+use runjournal::*;
+
+use crate::backups::{Lab, assert_same};
+
+const A: ArtifactName = ArtifactName::from_static("a.txt");
+const DAY: i64 = 86_400_000_000;
+
+/// A run that changes, and a snapshot a day.
+fn days(lab: &Lab, days: usize) -> (Backup, Arc<FixedClock>, Vec<Snapshot>) {
+    let clock = Arc::new(FixedClock::default());
+    let backup = lab.backup().with_clock(Arc::clone(&clock) as Arc<dyn Clock>);
+    let ctx = lab.test.task().open_or_start_run("RUN-1").unwrap();
+    let mut taken = Vec::new();
+    for day in 0..days {
+        let content = format!("{day} {}", "x".repeat(5000));
+        ctx.artifacts().write_bytes(A, content.as_bytes()).unwrap();
+        taken.push(backup.take(lab.test.workspace()).unwrap());
+        clock.advance(DAY);
+    }
+    (backup, clock, taken)
+}
+
+fn ids(snapshots: &[Snapshot]) -> Vec<uuid::Uuid> {
+    snapshots.iter().map(Snapshot::id).collect()
+}
+
+#[test]
+fn the_newest_the_recent_and_the_held_stay() {
+    let lab = Lab::new();
+    let (backup, _, mut taken) = days(&lab, 6);
+    taken[1].hold("before the move").unwrap();
+    assert_eq!(backup.snapshots().unwrap()[1].hold_reason(), Some("before the move"));
+    let plan = |retention: Retention| backup.prune(retention).unwrap();
+    let default = Retention::default();
+    // Now is six days after the first.
+    let within = |days: u64| default.keep_within(Duration::from_secs(days * 86_400 + 3600));
+    assert_eq!(
+        ids(plan(default.keep_last(2)).remove()),
+        ids(&[&taken[..1], &taken[2..4]].concat())
+    );
+    assert_eq!(ids(plan(within(3)).remove()), ids(&[&taken[..1], &taken[2..3]].concat()));
+    assert_eq!(ids(plan(within(0)).remove()), ids(&[&taken[..1], &taken[2..5]].concat()));
+    assert_eq!(ids(plan(within(3).keep_last(5)).remove()), ids(&taken[..1]));
+    let why: Vec<_> = plan(within(2)).keep().iter().map(|(_, why)| *why).collect();
+    assert_eq!(why, [Kept::Held, Kept::Recent, Kept::Newest]);
+    assert_eq!(backup.snapshots().unwrap().len(), 6, "a plan changes nothing");
+
+    let plan = plan(default.keep_last(2));
+    let (objects, bytes) = (plan.objects(), plan.bytes());
+    // Each has an artifact, a piece of a journal and a page of its own; the artifacts alone are 5 KB.
+    assert!(objects >= 9 && bytes > 15_000, "{objects} {bytes}");
+    taken[0].hold("meanwhile").unwrap();
+    let pruned = plan.apply().unwrap();
+    assert_eq!(pruned.snapshots, 2);
+    assert_eq!(pruned.objects, objects / 3 * 2);
+    assert_eq!(backup.verify(true).unwrap().findings, []);
+    let left = backup.snapshots().unwrap();
+    assert_eq!(left.len(), 4);
+    taken[0].lift().unwrap();
+    taken[1].lift().unwrap();
+    backup.prune(default).unwrap().apply().unwrap();
+    let left = backup.snapshots().unwrap();
+    assert_eq!(ids(&left), ids(&taken[5..]));
+    let files = walkdir::WalkDir::new(lab.path("backup/snapshots")).into_iter();
+    assert_eq!(files.filter(|entry| entry.as_ref().unwrap().file_type().is_file()).count(), 1);
+    assert_eq!(backup.verify(true).unwrap().findings, []);
+    let root = lab.path("elsewhere");
+    left[0].restore_to(&root).plan().unwrap().apply().unwrap();
+    assert_same(lab.test.root(), &root);
+    // What was pruned is brought again.
+    assert_eq!(backup.prune(default).unwrap().objects(), 0);
+    backup.take(lab.test.workspace()).unwrap();
+    assert_eq!(backup.verify(true).unwrap().findings, []);
+}
+
+#[test]
+fn each_scope_is_decided_by_itself() {
+    let lab = Lab::new();
+    let (backup, _, taken) = days(&lab, 1);
+    for _ in 0..3 {
+        backup.take(lab.test.task()).unwrap();
+    }
+    let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+    assert_eq!(plan.remove().len(), 2);
+    assert!(plan.keep().iter().any(|(kept, _)| kept.id() == taken[0].id()));
+}
+
+#[test]
+fn nobody_is_pruned_under() {
+    let lab = Lab::new();
+    let (backup, _, taken) = days(&lab, 2);
+    let backup = backup.with_lock_timeout(Duration::from_millis(20));
+    let restore = taken[0].restore_to(lab.path("elsewhere")).plan().unwrap();
+    let prune = || backup.prune(Retention::default()).unwrap();
+    let busy = prune().apply();
+    assert!(matches!(busy, Err(BackupError::Busy { .. })), "{busy:?}");
+    restore.apply().unwrap();
+    prune().apply().unwrap();
+    let gone = taken[0].restore_to(lab.path("late")).plan();
+    assert!(matches!(gone, Err(BackupError::Damaged { .. })), "{gone:?}");
+    assert!(taken[0].clone().hold("too late").is_err());
+}
+
+#[test]
+fn what_killed_backups_left_goes() {
+    let lab = Lab::new();
+    let (backup, _, _) = days(&lab, 1);
+    let digest = Digest::of(b"unnamed").to_hex();
+    let fan = lab.path("backup/objects").join(&digest[..2]);
+    fs::create_dir_all(&fan).unwrap();
+    fs::write(fan.join(&digest[2..]), "unnamed").unwrap();
+    fs::write(fan.join("README"), "of somebody's").unwrap();
+    fs::write(lab.path("backup/.tmp/half"), "ha").unwrap();
+    let plan = backup.prune(Retention::default()).unwrap();
+    assert_eq!((plan.remove().len(), plan.objects(), plan.bytes()), (0, 1, 7));
+    plan.apply().unwrap();
+    assert!(!fan.join(&digest[2..]).exists());
+    assert!(fan.join("README").exists());
+    assert!(!lab.path("backup/.tmp/half").exists());
+}
+
+#[test]
+fn nothing_goes_while_a_page_cannot_be_read() {
+    let lab = Lab::new();
+    let (backup, _, taken) = days(&lab, 3);
+    let text = fs::read_to_string(lab.path(&format!("backup/snapshots/{}.json", taken[2].id())));
+    let hex = text.unwrap().split("\"page\":\"blake3:").nth(1).unwrap()[..64].to_owned();
+    let page = lab.path("backup/objects").join(&hex[..2]).join(&hex[2..]);
+    let content = fs::read(&page).unwrap();
+    let plan = backup.prune(Retention::default()).unwrap();
+    fs::write(&page, "rot").unwrap();
+    assert!(matches!(plan.apply(), Err(BackupError::Damaged { .. })));
+    assert_eq!(backup.snapshots().unwrap().len(), 3);
+    assert!(backup.prune(Retention::default()).is_err());
+    fs::write(&page, content).unwrap();
+    assert_eq!(backup.verify(true).unwrap().findings, []);
+}

@@ -42,7 +42,7 @@ impl Lab {
         let store = ctx.artifacts();
         store.write_bytes(A, b"first").unwrap();
         store.write_bytes(GONE, b"to be removed").unwrap();
-        store.write_bytes(LARGE, &pattern(3 << 20)).unwrap();
+        store.write_bytes(LARGE, &pattern(5 << 18)).unwrap();
         ctx.step("work", |s| {
             s.write_bytes(DEEP, b"{}\n")?;
             Ok(Signal::new("done"))
@@ -198,7 +198,7 @@ fn a_long_journal_grows_by_its_last_piece() {
     journal.append(event()).unwrap();
     let snapshot = lab.take();
     let length = fs::metadata(ctx.journal_path()).unwrap().len();
-    assert!(length > 5 << 19 && snapshot.totals().new_bytes < (1 << 20) + 10_000);
+    assert!(length > 2 << 20 && snapshot.totals().new_bytes < (1 << 20) + 10_000);
     let root = lab.path("elsewhere");
     snapshot.restore_to(&root).plan().unwrap().apply().unwrap();
     assert_same(lab.test.root(), &root);

@@ -1,1 +1,117 @@
-//! x
+//! `backup`, as a shell sees it.
+
+use std::fs;
+
+use crate::cli::{Shell, check};
+
+fn with_artifact() -> Shell {
+    let shell = Shell::with_run();
+    shell.write("goal", "ship");
+    shell.ok(&["artifact", "put", "-r", "RUN-1", "goal.txt", "goal"]);
+    shell
+}
+
+fn id(shell: &Shell, number: usize) -> String {
+    let list = shell.json(&["backup", "list", "copies"]);
+    list["snapshots"][number]["snapshot_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_run_is_backed_up_lost_and_restored() {
+    let shell = with_artifact();
+    let created = shell.ok(&["backup", "create", "copies"]);
+    assert!(created.starts_with("snapshot "), "{created}");
+    assert!(created.contains(" of workspace: 1 run, 5 files, "), "{created}");
+    let again = shell.json(&["backup", "create", "copies", "TASK-1/RUN-1"]);
+    assert_eq!((&again["scope"], &again["new_bytes"]), (&"TASK-1/RUN-1".into(), &0.into()));
+    assert_eq!(shell.json(&["backup", "create", "copies", "TASK-1"])["scope"], "TASK-1");
+    assert_eq!(shell.json(&["backup", "list", "copies"])["snapshots"].as_array().unwrap().len(), 3);
+    let verified = shell.ok(&["backup", "verify", "copies", "--read-data"]);
+    assert!(verified.starts_with("3 snapshots, 7 objects, "), "{verified}");
+
+    fs::remove_dir_all(shell.run_file("")).unwrap();
+    let plan = shell.ok(&["backup", "restore", "copies", "--dry-run"]);
+    assert!(plan.contains("TASK-1/runs/RUN-1") && plan.contains("put"), "{plan}");
+    shell.refused(3, &["run", "show", "RUN-1"]);
+    let restored = shell.json(&["backup", "restore", "copies", "TASK-1/RUN-1"]);
+    assert_eq!(restored["restored"]["put"], serde_json::json!(["TASK-1/runs/RUN-1"]));
+    assert_eq!(shell.ok(&["artifact", "get", "-r", "RUN-1", "goal.txt"]), "ship");
+    let done = shell.ok(&["backup", "restore", "copies"]);
+    assert!(done.contains("0 put into ") && done.contains("2 there already"), "{done}");
+
+    let elsewhere = shell.ok(&["backup", "restore", "copies", "--to", "elsewhere"]);
+    assert!(elsewhere.contains("2 put into "), "{elsewhere}");
+    let moved = ["--root", "elsewhere", "artifact", "get", "-r", "RUN-1", "goal.txt"];
+    assert_eq!(shell.ok(&moved), "ship");
+}
+
+#[test]
+fn what_is_wrong_has_its_exit_code() {
+    let shell = with_artifact();
+    fs::create_dir(shell.path("mine")).unwrap();
+    fs::write(shell.path("mine/file"), "of mine").unwrap();
+    let root = shell.path("workspaces/copies").display().to_string();
+    let told = [
+        shell.refused(3, &["backup", "list", "nowhere"]),
+        shell.refused(4, &["backup", "create", "mine"]),
+        shell.refused(2, &["backup", "create", &root]),
+        shell.refused(3, &["backup", "create", "copies", "RUN-9"]),
+    ];
+    check(&told.join(""), |told| {
+        insta::assert_snapshot!(told);
+    });
+    assert!(!shell.path("copies").exists(), "nothing is made for a run that is not there");
+    shell.ok(&["backup", "create", "copies"]);
+    let first = id(&shell, 0);
+    shell.refused(3, &["backup", "restore", "copies", "--snapshot", "x"]);
+    shell.refused(3, &["backup", "restore", "copies", "TASK-9"]);
+    shell.refused(2, &["backup", "restore", "copies", "TASK-1/RUN 1"]);
+    shell.refused(2, &["backup", "prune", "copies"]);
+    shell.ok(&["event", "append", "-r", "RUN-1", "went_on"]);
+    shell.refused(4, &["backup", "restore", "copies", "--snapshot", &first]);
+    let plan = shell.go(&["backup", "restore", "copies", "--dry-run"]);
+    assert_eq!(plan.exit, 4);
+    assert!(plan.out.contains("refused: it stands there, and is not what"), "{}", plan.out);
+
+    fs::write(shell.run_file("artifacts/goal.txt"), "changed").unwrap();
+    let found = shell.go(&["backup", "create", "copies"]);
+    assert_eq!((found.exit, found.err.as_str()), (1, ""));
+    assert!(found.out.contains("artifact_changed: TASK-1/runs/RUN-1/artifacts/goal.txt"));
+}
+
+#[test]
+fn old_snapshots_are_planned_away() {
+    let shell = with_artifact();
+    for number in 0..3 {
+        shell.ok(&["backup", "create", "copies"]);
+        shell.ok(&["event", "append", "-r", "RUN-1", &format!("went_on_{number}")]);
+    }
+    let (first, prune) = (id(&shell, 0), ["backup", "prune", "copies", "--keep-last", "1"]);
+    shell.ok(&["backup", "hold", "copies", &first, "--reason", "the first"]);
+    assert!(shell.ok(&["backup", "list", "copies"]).contains("the first"));
+    let plan = shell.ok(&prune);
+    assert!(plan.contains("1 snapshot and 2 objects of "), "{plan}");
+    assert!(plan.contains("to remove, 2 others to keep; --apply does it"), "{plan}");
+    shell.ok(&["backup", "hold", "copies", &first, "--lift"]);
+    let pruned = shell.json(&[&prune[..], &["--apply"]].concat());
+    assert_eq!(pruned["pruned"]["snapshots"], 2);
+    assert_eq!(pruned["keep"][0]["why"], "newest");
+    assert_eq!(shell.json(&["backup", "list", "copies"])["snapshots"].as_array().unwrap().len(), 1);
+    shell.ok(&["backup", "verify", "copies", "--read-data"]);
+}
+
+#[test]
+fn damage_of_a_backup_is_told() {
+    let shell = with_artifact();
+    shell.ok(&["backup", "create", "copies"]);
+    let digest = runjournal::Digest::of(b"ship").to_hex();
+    let object = shell.path("copies/objects").join(&digest[..2]).join(&digest[2..]);
+    fs::write(object, "shop").unwrap();
+    shell.ok(&["backup", "verify", "copies"]);
+    let found = shell.go(&["backup", "verify", "copies", "--read-data"]);
+    assert_eq!(found.exit, 1);
+    assert!(found.out.contains("object_changed: "), "{}", found.out);
+    let refused = shell.refused(5, &["backup", "restore", "copies", "--to", "elsewhere"]);
+    assert!(refused.contains("is damaged"), "{refused}");
+    assert!(!shell.path("elsewhere/TASK-1").exists());
+}

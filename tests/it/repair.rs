@@ -7,8 +7,8 @@ use std::path::Path;
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    Code, Durability, Event, LeaseRef, Means, Origin, Outcome, ReadData, Repair, RepairPlan,
-    RunContext, Verify,
+    Backup, Code, Durability, Event, LeaseRef, Means, Origin, Outcome, ReadData, Repair,
+    RepairPlan, RunContext, Verify,
 };
 
 /// A run with two artifacts of the same content, one of its own, and a large payload.
@@ -168,7 +168,7 @@ fn a_file_where_a_directory_belongs_is_set_aside() {
     let (test, ctx) = run();
     fs::remove_dir_all(artifact(&ctx, "copies")).unwrap();
     fs::write(artifact(&ctx, "copies"), "no directory").unwrap();
-    repair(&test, &ctx);
+    let _ = repair(&test, &ctx);
     assert_eq!(fs::read(artifact(&ctx, "copies/plan.json")).unwrap(), b"the plan\n");
     assert_well(&ctx);
 }
@@ -180,7 +180,7 @@ fn a_damaged_stage_is_replaced_where_the_bytes_are_elsewhere() {
     let stage = ctx.run_path().join(".tmp").join(record.event_id().to_string());
     fs::write(&stage, "half of it").unwrap();
     fs::remove_file(artifact(&ctx, "plan.json")).unwrap();
-    repair(&test, &ctx);
+    let _ = repair(&test, &ctx);
     assert_eq!(fs::read(artifact(&ctx, "plan.json")).unwrap(), b"the plan\n");
     assert!(!stage.exists());
     assert_well(&ctx);
@@ -205,7 +205,7 @@ fn a_task_that_somebody_holds_is_repaired_all_the_same() {
     let task = ctx.task().unwrap();
     let lease = task.claim("worker-7", std::time::Duration::from_secs(60)).unwrap();
     fs::remove_file(artifact(&ctx, "plan.json")).unwrap();
-    repair(&test, &ctx);
+    let _ = repair(&test, &ctx);
     assert_well(&ctx);
     // Adoption is a write, and the holder's alone.
     fs::write(artifact(&ctx, "by-hand.txt"), "mine").unwrap();
@@ -224,4 +224,104 @@ fn what_was_put_right_meanwhile_is_left_alone() {
     let _ = plan.apply();
     assert_eq!(fs::read(artifact(&ctx, "plan.json")).unwrap(), b"a newer plan\n");
     assert_well(&ctx);
+}
+
+/// A run with everything that can be damaged, and all its files as they are to be.
+fn full(seed: u64, complete: bool) -> (TestWorkspace, RunContext, BTreeMap<String, Vec<u8>>) {
+    let (test, ctx) = run();
+    let artifacts = ctx.artifacts().durability(Durability::Buffered);
+    for turn in 0..2 {
+        artifacts
+            .write_bytes(name("turn.txt"), format!("turn {turn} of {seed}").as_bytes())
+            .unwrap();
+        ctx.next_checkpoint().unwrap();
+    }
+    let large = Event::new("told").payload(&"x".repeat(70_000 + seed as usize));
+    ctx.append(large).unwrap();
+    if complete {
+        ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
+    }
+    let files = files(ctx.run_path().as_std_path());
+    let is_truth = |path: &str| !path.starts_with("journal/.") && !path.starts_with(".tmp");
+    let truth = files.into_iter().filter(|(path, _)| is_truth(path)).collect();
+    (test, ctx, truth)
+}
+
+#[test]
+fn everything_but_a_journal_comes_back_from_a_backup() {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+    let harm = (any::<prop::sample::Index>(), 0..5_u8, any::<u16>());
+    let cases = (any::<u8>(), any::<bool>(), proptest::collection::vec(harm, 1..6));
+    let mut runner = TestRunner::new(Config { cases: 40, ..Config::default() });
+    runner
+        .run(&cases, |(seed, complete, harms)| {
+            let (test, ctx, truth) = full(seed.into(), complete);
+            let dir = tempfile::tempdir().unwrap();
+            let dest = Utf8Path::from_path(dir.path()).unwrap().join("backup");
+            let backup = Backup::create_at(&dest).unwrap();
+            backup.take(test.workspace()).unwrap();
+            let can_be: Vec<_> =
+                truth.keys().filter(|path| !path.starts_with("journal/")).cloned().collect();
+            for (index, how, at) in harms {
+                let path = ctx.run_path().join(index.get(&can_be));
+                damage(path.as_std_path(), how, at.into());
+            }
+            let before = files(test.root().as_std_path());
+            // What a damaged genesis file hides shows once it is back.
+            for _ in 0..2 {
+                let plan = Repair::run_of(&ctx).from_backup(&backup).plan().unwrap();
+                let repaired = plan.apply();
+                prop_assert!(repaired.failed.is_empty(), "{:?}", repaired.failed);
+            }
+            let after = files(ctx.run_path().as_std_path());
+            for (path, content) in &truth {
+                prop_assert_eq!(after.get(path), Some(content), "{}", path);
+            }
+            let verified = Verify::run_of(&ctx).read_data(ReadData::All).run().unwrap();
+            prop_assert!(verified.is_clean(), "{:#?}", verified.findings);
+            assert_kept(&before, &files(test.root().as_std_path()));
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Harms a file, if it is there still.
+fn damage(path: &Path, how: u8, at: usize) {
+    let Ok(mut content) = fs::read(path) else { return };
+    match how {
+        0 => fs::remove_file(path).unwrap(),
+        1 => fs::write(path, &content[..at % (content.len() + 1)]).unwrap(),
+        2 if !content.is_empty() => {
+            let at = at % content.len();
+            content[at] ^= 1 << (at % 8);
+            fs::write(path, content).unwrap();
+        }
+        3 => {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("inside"), "kept").unwrap();
+        }
+        _ => fs::write(path, [&content[..], b"more"].concat()).unwrap(),
+    }
+}
+
+#[test]
+fn a_task_gets_its_genesis_file_back() {
+    let (test, ctx) = run();
+    let dir = tempfile::tempdir().unwrap();
+    let backup = Backup::create_at(Utf8Path::from_path(dir.path()).unwrap().join("b")).unwrap();
+    backup.take(test.workspace()).unwrap();
+    let file = test.task().path().join("task.json");
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, "{}\n").unwrap();
+    let without = Repair::workspace(test.workspace()).plan().unwrap();
+    assert!(without.is_empty() && without.left()[0].why.contains("backup"));
+    let plan = Repair::workspace(test.workspace()).from_backup(&backup).plan().unwrap();
+    assert_eq!(plan.mends().len(), 1);
+    let repaired = plan.apply();
+    assert!(repaired.failed.is_empty(), "{repaired:?}");
+    assert_eq!(fs::read(&file).unwrap(), whole);
+    assert!(Verify::workspace(test.workspace()).run().unwrap().is_clean());
+    ctx.append(Event::new("went_on")).unwrap();
 }

@@ -1,0 +1,472 @@
+//! `backup`: copies of a workspace, a task or a run elsewhere, and what is put back from them.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Subcommand;
+use runjournal::{
+    Backup, BackupError, BackupPruned, BackupScope, Finding, Kept, LeaseRef, RestoreAction,
+    RestoreItem, Restored, Retention, RunId, Snapshot, TaskId, Timestamp,
+};
+use serde::Serialize;
+
+use super::error::CliError;
+use super::exit::{Exit, of_genesis, of_io, of_journal, of_manifest, of_workspace};
+use super::locate::Locator;
+use super::output::{Output, count, exit_for, hint};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupVerb {
+    /// Take a snapshot, into a directory that is a backup, or becomes one
+    #[command(after_help = CREATE)]
+    Create {
+        /// The backup: not in the workspace, best on another disk
+        dest: Utf8PathBuf,
+        /// Only a task, or a run: TASK, or TASK/RUN, or a unique prefix of a run's id
+        #[arg(value_name = "TASK|RUN")]
+        what: Option<String>,
+    },
+    /// List the snapshots
+    List {
+        /// The backup
+        dest: Utf8PathBuf,
+    },
+    /// Look whether everything that the snapshots name is there
+    #[command(after_help = VERIFY)]
+    Verify {
+        /// The backup
+        dest: Utf8PathBuf,
+        /// Read all content, and check its digests
+        #[arg(long)]
+        read_data: bool,
+    },
+    /// Put back what is not there any more; nothing is replaced
+    #[command(after_help = RESTORE)]
+    Restore {
+        /// The backup
+        src: Utf8PathBuf,
+        /// Only a task, or a run: TASK, or TASK/RUN with its whole id
+        #[arg(value_name = "TASK|TASK/RUN", value_parser = scope)]
+        what: Option<BackupScope>,
+        /// The snapshot, by the beginning of its id; otherwise the newest that has it
+        #[arg(long, value_name = "ID")]
+        snapshot: Option<String>,
+        /// Where to: a workspace, or a directory that is empty or not there; otherwise the workspace
+        #[arg(long, value_name = "ROOT")]
+        to: Option<Utf8PathBuf>,
+        /// Show what would be put where, and read all content; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show which snapshots would go, and remove them
+    #[command(after_help = PRUNE)]
+    Prune {
+        /// The backup
+        dest: Utf8PathBuf,
+        /// Keep the newest N
+        #[arg(long, value_name = "N")]
+        keep_last: Option<usize>,
+        /// Keep those that are not older than so many days
+        #[arg(long, value_name = "DAYS", required_unless_present = "keep_last")]
+        keep_within: Option<u64>,
+        /// Do it; otherwise the plan is shown and nothing is changed
+        #[arg(long)]
+        apply: bool,
+    },
+    /// Keep a snapshot from `prune`, or lift that
+    Hold {
+        /// The backup
+        dest: Utf8PathBuf,
+        /// The snapshot, by the beginning of its id
+        id: String,
+        /// Why
+        #[arg(long, required_unless_present = "lift")]
+        reason: Option<String>,
+        /// Lift the hold
+        #[arg(long, conflicts_with = "reason")]
+        lift: bool,
+    },
+}
+
+const CREATE: &str = "\
+Others may go on writing. Content that the backup has already is not written again. What is not as the \
+journal says is copied as it is, and told.
+
+Exit codes: 1 a snapshot was taken, and something in it is not as it should be.";
+
+const VERIFY: &str = "\
+What is missing, the next `backup create` brings again if the workspace still has it; remove an object that is \
+changed before that.
+
+Exit codes: 1 something is missing or changed.";
+
+const RESTORE: &str = "\
+All of it is made and checked aside, and put in place only then. What stands there as the snapshot has it is \
+left alone; where something else stands, nothing is restored. With a run whose task is not there, the task comes \
+along. A run is put into a task that nobody holds, or under the lease in RUNJOURNAL_LEASE.";
+
+const PRUNE: &str = "\
+Decided for each workspace, and for snapshots of a whole workspace, of each task and of each run, by \
+themselves. The newest of each stays, and what is held.";
+
+pub(crate) fn backup(
+    at: &Locator,
+    verb: BackupVerb,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match verb {
+        BackupVerb::Create { dest, what } => create(at, &dest, what.as_deref(), output),
+        BackupVerb::List { dest } => list(&Backup::open(dest)?, output),
+        BackupVerb::Verify { dest, read_data } => verify(&Backup::open(dest)?, read_data, output),
+        BackupVerb::Restore { src, what, snapshot, to, dry_run } => {
+            let asked = Asked { what: what.unwrap_or_default(), snapshot, to, dry_run };
+            restore(at, &Backup::open(src)?, asked, output)
+        }
+        BackupVerb::Prune { dest, keep_last, keep_within, apply } => {
+            let day = |days: u64| Duration::from_secs(days.saturating_mul(86_400));
+            let mut retention = Retention::default();
+            retention.keep_last = keep_last;
+            retention.keep_within = keep_within.map(day);
+            prune(&Backup::open(dest)?, retention, apply, output)
+        }
+        BackupVerb::Hold { dest, id, reason, .. } => {
+            hold(&Backup::open(dest)?, &id, reason.as_deref(), output)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct SnapshotView<'a> {
+    snapshot_id: String,
+    created_at: Timestamp,
+    scope: String,
+    workspace_id: String,
+    tasks: u64,
+    runs: u64,
+    files: u64,
+    bytes: u64,
+    new_bytes: u64,
+    held: Option<&'a str>,
+    findings: &'a [Finding],
+}
+
+impl<'a> SnapshotView<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let totals = snapshot.totals();
+        Self {
+            snapshot_id: snapshot.id().to_string(),
+            created_at: snapshot.created_at(),
+            scope: snapshot.scope().to_string(),
+            workspace_id: snapshot.workspace_id().to_string(),
+            tasks: totals.tasks,
+            runs: totals.runs,
+            files: totals.files,
+            bytes: totals.bytes,
+            new_bytes: totals.new_bytes,
+            held: snapshot.hold_reason(),
+            findings: snapshot.findings(),
+        }
+    }
+}
+
+fn create(
+    at: &Locator,
+    dest: &Utf8Path,
+    what: Option<&str>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let workspace = at.workspace()?;
+    let task = what.and_then(|what| workspace.task(what.parse::<TaskId>().ok()?).ok());
+    // Found before a directory is made for it.
+    let run = match (what, &task) {
+        (Some(what), None) => Some(at.named_run(what)?),
+        _ => None,
+    };
+    let backup = Backup::create_at(dest)?;
+    let snapshot = match (&task, &run) {
+        (Some(task), _) => backup.take(task)?,
+        (_, Some(run)) => backup.take(run)?,
+        _ => backup.take(&workspace)?,
+    };
+    output.one(&SnapshotView::of(&snapshot), |output| {
+        let totals = snapshot.totals();
+        let (runs, files) = (counted(totals.runs, "run"), counted(totals.files, "file"));
+        let sizes = format!("{} bytes; {} bytes written", totals.bytes, totals.new_bytes);
+        output.line(&format!(
+            "snapshot {} of {}: {runs}, {files}, {sizes}",
+            snapshot.id(),
+            snapshot.scope()
+        ))?;
+        output.findings(snapshot.findings())
+    })?;
+    Ok(exit_for(snapshot.findings()))
+}
+
+fn list(backup: &Backup, output: &mut Output) -> Result<Exit, CliError> {
+    let snapshots = backup.snapshots()?;
+    let views: Vec<_> = snapshots.iter().map(SnapshotView::of).collect();
+    output.many("snapshots", &views, |output| {
+        if views.is_empty() {
+            hint("no snapshots");
+            return Ok(());
+        }
+        table(&snapshots, output)
+    })?;
+    Ok(Exit::Fine)
+}
+
+fn table(snapshots: &[Snapshot], output: &mut Output) -> Result<(), CliError> {
+    let row = |snapshot: &Snapshot| {
+        let totals = snapshot.totals();
+        [
+            snapshot.id().to_string(),
+            output.ago(snapshot.created_at()),
+            snapshot.scope().to_string(),
+            totals.runs.to_string(),
+            totals.bytes.to_string(),
+            totals.new_bytes.to_string(),
+            snapshot.findings().len().to_string(),
+            snapshot.hold_reason().unwrap_or_default().to_owned(),
+        ]
+    };
+    let rows: Vec<_> = snapshots.iter().map(row).collect();
+    let head = ["SNAPSHOT", "CREATED", "SCOPE", "RUNS", "BYTES", "NEW", "FINDINGS", "HELD"];
+    output.table(head, &rows)
+}
+
+#[derive(Serialize)]
+struct VerifiedView<'a> {
+    snapshots: u64,
+    objects: u64,
+    bytes: u64,
+    read_data: bool,
+    findings: &'a [Finding],
+}
+
+fn verify(backup: &Backup, read_data: bool, output: &mut Output) -> Result<Exit, CliError> {
+    let verified = backup.verify(read_data)?;
+    let (snapshots, objects) = (verified.snapshots, verified.objects);
+    let findings = verified.findings.as_slice();
+    let view = VerifiedView { snapshots, objects, bytes: verified.bytes, read_data, findings };
+    output.one(&view, |output| {
+        for finding in findings {
+            output.line(&finding.to_string())?;
+        }
+        let (snapshots, objects) = (counted(snapshots, "snapshot"), counted(objects, "object"));
+        let found = count(findings.len(), "finding");
+        output.line(&format!("{snapshots}, {objects}, {} bytes: {found}", verified.bytes))
+    })?;
+    Ok(exit_for(findings))
+}
+
+/// What `restore` was asked for.
+struct Asked {
+    what: BackupScope,
+    snapshot: Option<String>,
+    to: Option<Utf8PathBuf>,
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct ItemView<'a> {
+    path: &'a Utf8Path,
+    action: &'a RestoreAction,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct RestoreView<'a> {
+    snapshot_id: String,
+    root: &'a Utf8Path,
+    plan: Vec<ItemView<'a>>,
+    restored: Option<Restored>,
+}
+
+fn restore(
+    at: &Locator,
+    backup: &Backup,
+    asked: Asked,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let root = match asked.to {
+        Some(root) => root,
+        None => at.workspace()?.root().to_owned(),
+    };
+    let snapshot = match &asked.snapshot {
+        Some(id) => backup.snapshot(id)?,
+        None => newest(backup, &asked.what)?,
+    };
+    let mut restore = snapshot.restore_to(&root);
+    if let Some(task) = &asked.what.task {
+        if let Some(lease) = LeaseRef::from_env_on(task)? {
+            restore = restore.with_lease(lease);
+        }
+        restore = restore.scope(asked.what.clone());
+    }
+    if asked.dry_run {
+        restore = restore.reading_data();
+    }
+    let plan = restore.plan()?;
+    let items = plan.items().to_vec();
+    let refused = plan.is_refused();
+    let restored = if asked.dry_run { None } else { Some(plan.apply()?) };
+    let plan = items
+        .iter()
+        .map(|item| ItemView { path: &item.path, action: &item.action, bytes: item.bytes })
+        .collect();
+    let view = RestoreView { snapshot_id: snapshot.id().to_string(), root: &root, plan, restored };
+    output.one(&view, |output| {
+        show_plan(&items, output)?;
+        match &view.restored {
+            Some(done) => {
+                let (put, same) = (done.put.len(), done.same.len());
+                let from = snapshot.id();
+                output.line(&format!(
+                    "{put} put into {root} from snapshot {from}, {same} there already"
+                ))
+            }
+            None => Ok(()),
+        }
+    })?;
+    Ok(if refused { Exit::Conflict } else { Exit::Fine })
+}
+
+fn show_plan(items: &[RestoreItem], output: &mut Output) -> Result<(), CliError> {
+    let row = |item: &RestoreItem| {
+        let action = match &item.action {
+            RestoreAction::Put => "put".to_owned(),
+            RestoreAction::Same => "there already".to_owned(),
+            RestoreAction::Refused(reason) => format!("refused: {reason}"),
+            // An action that is newer than this.
+            _ => "unknown".to_owned(),
+        };
+        [item.path.to_string(), item.bytes.to_string(), action]
+    };
+    output.table(["PATH", "BYTES", "ACTION"], &items.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The newest snapshot that holds it.
+fn newest(backup: &Backup, what: &BackupScope) -> Result<Snapshot, CliError> {
+    let mut snapshots = backup.snapshots()?;
+    let holds = |snapshot: &Snapshot| match (&what.task, &what.run) {
+        (None, _) => *snapshot.scope() == BackupScope::workspace(),
+        (Some(task), run) => {
+            let whole = run.is_some() || snapshot.scope().run.is_none();
+            let wanted = (task, run.as_ref());
+            whole && snapshot.homes().any(|home| home == wanted)
+        }
+    };
+    let found = snapshots.iter().rposition(holds).map(|at| snapshots.swap_remove(at));
+    found.ok_or_else(|| {
+        let (path, id) = (backup.path().to_owned(), format!("of {what}"));
+        BackupError::NoSnapshot { path, id }.into()
+    })
+}
+
+#[derive(Serialize)]
+struct PruneView<'a> {
+    keep: Vec<KeptView<'a>>,
+    remove: Vec<SnapshotView<'a>>,
+    pruned: Option<BackupPruned>,
+}
+
+#[derive(Serialize)]
+struct KeptView<'a> {
+    why: Kept,
+    #[serde(flatten)]
+    snapshot: SnapshotView<'a>,
+}
+
+fn prune(
+    backup: &Backup,
+    retention: Retention,
+    apply: bool,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let plan = backup.prune(retention)?;
+    let (keep, remove) = (plan.keep().to_vec(), plan.remove().to_vec());
+    let (objects, bytes) = (counted(plan.objects(), "object"), plan.bytes());
+    let pruned = if apply { Some(plan.apply()?) } else { None };
+    let view = PruneView {
+        keep: keep
+            .iter()
+            .map(|(snapshot, why)| KeptView { why: *why, snapshot: SnapshotView::of(snapshot) })
+            .collect(),
+        remove: remove.iter().map(SnapshotView::of).collect(),
+        pruned,
+    };
+    output.one(&view, |output| {
+        if !remove.is_empty() {
+            table(&remove, output)?;
+        }
+        let (gone, left) = (count(remove.len(), "snapshot"), counted(keep.len() as u64, "other"));
+        match pruned {
+            Some(done) => {
+                let objects = counted(done.objects, "object");
+                output.line(&format!(
+                    "{} and {objects} of {} bytes removed; {left} kept",
+                    counted(done.snapshots, "snapshot"),
+                    done.bytes
+                ))
+            }
+            None => output.line(&format!(
+                "{gone} and {objects} of {bytes} bytes to remove, {left} to keep; --apply does it"
+            )),
+        }
+    })?;
+    Ok(Exit::Fine)
+}
+
+fn hold(
+    backup: &Backup,
+    id: &str,
+    reason: Option<&str>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let mut snapshot = backup.snapshot(id)?;
+    match reason {
+        Some(reason) => snapshot.hold(reason)?,
+        None => snapshot.lift()?,
+    }
+    output.one(&SnapshotView::of(&snapshot), |output| match reason {
+        Some(_) => output.line(&format!("snapshot {} is held", snapshot.id())),
+        None => output.line(&format!("snapshot {} is not held", snapshot.id())),
+    })?;
+    Ok(Exit::Fine)
+}
+
+fn counted(number: u64, thing: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), thing)
+}
+
+fn scope(text: &str) -> Result<BackupScope, String> {
+    let task = |id: &str| id.parse::<TaskId>().map_err(|error| error.to_string());
+    match text.split_once('/') {
+        None => Ok(BackupScope::task(task(text)?)),
+        Some((id, run)) => {
+            let run = run.parse::<RunId>().map_err(|error| error.to_string())?;
+            Ok(BackupScope::run(task(id)?, run))
+        }
+    }
+}
+
+/// What kind of trouble it is.
+pub(super) fn exit_of(error: &BackupError) -> Exit {
+    match error {
+        BackupError::Io(error) => of_io(error),
+        BackupError::Genesis(error) => of_genesis(error),
+        BackupError::Journal(error) => of_journal(error),
+        BackupError::Workspace(error) => of_workspace(error),
+        BackupError::Manifest(error) => of_manifest(error),
+        BackupError::NotABackup { .. }
+        | BackupError::NoSnapshot { .. }
+        | BackupError::NotInSnapshot { .. } => Exit::NotFound,
+        BackupError::AmbiguousSnapshot { .. } | BackupError::Inside { .. } => Exit::Usage,
+        BackupError::NotEmpty { .. } | BackupError::Busy { .. } | BackupError::Refused { .. } => {
+            Exit::Conflict
+        }
+        BackupError::Damaged { .. } => Exit::Damage,
+        BackupError::NewerFormat { .. } => Exit::ReadOnly,
+        _ => Exit::Internal,
+    }
+}
