@@ -9,6 +9,8 @@ mod artifacts;
 #[cfg(test)]
 mod awaits;
 #[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
