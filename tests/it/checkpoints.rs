@@ -113,7 +113,7 @@ fn a_turn_is_kept_once_and_reads_back() {
 
     let set = first.artifacts().unwrap();
     let none = set.read_bytes(&C).unwrap_err();
-    assert!(matches!(none, CheckpointError::Artifact(ArtifactError::NotFound { .. })), "{none}");
+    assert!(matches!(none, CheckpointError::NotInTurn { turn: 1, .. }), "{none}");
     assert_eq!(set.digest(&C).unwrap(), None);
     let mut reader = set.open(&A).unwrap();
     assert_eq!(reader.verify().unwrap(), Digest::of(b"first"));

@@ -14,6 +14,9 @@ mod checkpoints;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
+#[cfg(feature = "cli")]
+mod cli_checkpoints;
+#[cfg(test)]
 #[cfg(all(feature = "cli", unix))]
 mod cli_flow;
 #[cfg(test)]
@@ -36,6 +39,8 @@ mod concurrency;
 mod contracts;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod diffs;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
