@@ -365,7 +365,7 @@ fn while_others_replace_large_artifacts_each_turn_agrees_with_the_journal_at_its
                         tx.write_bytes(name(format!("{thread}-{half}.bin")), &content).unwrap();
                     }
                     tx.commit().unwrap();
-                    if round % 5 == 0 {
+                    if round.is_multiple_of(5) {
                         store.remove(name(format!("{thread}-0.bin"))).unwrap();
                     }
                 }
