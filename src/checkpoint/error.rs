@@ -46,6 +46,19 @@ pub enum CheckpointError {
         /// The run's directory.
         run: Utf8PathBuf,
     },
+    /// A turn does not have an artifact of this name.
+    #[error(
+        "turn {turn} of {run} has no artifact {name}; `runjournal checkpoint restore {turn} --to DIR` writes \
+         out those that it has"
+    )]
+    NotInTurn {
+        /// The artifact.
+        name: ArtifactName,
+        /// The turn.
+        turn: u64,
+        /// The run's directory.
+        run: Utf8PathBuf,
+    },
     /// A file is not what the journal says, so that the bytes that the checkpoint would name are not there.
     #[error(
         "{path} {}, and the journal says {expected}; `runjournal artifact adopt {name}` journals what is \

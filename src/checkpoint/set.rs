@@ -83,7 +83,8 @@ impl ArtifactSet {
     /// [`verify`](ArtifactReader::verify), if you ask for it.
     ///
     /// # Errors
-    /// [`ArtifactError::NotFound`] where there is none of this name; [`CheckpointError::ObjectMissing`].
+    /// [`CheckpointError::NotInTurn`], or [`ArtifactError::NotFound`] for files, where there is none of this
+    /// name; [`CheckpointError::ObjectMissing`].
     pub fn open(&self, name: impl Into<ArtifactName>) -> Result<ArtifactReader, CheckpointError> {
         let name = name.into();
         let file = self.open_file(&name)?;
@@ -129,21 +130,20 @@ impl ArtifactSet {
 
     /// Opens the file that holds an artifact, an object or the artifact's own.
     pub(super) fn open_file(&self, name: &ArtifactName) -> Result<ReadFile, CheckpointError> {
-        let not_found =
-            || ArtifactError::NotFound { name: name.clone(), run: self.home.dir().to_owned() };
         let dir = Dir::open(self.home.dir())?;
+        let (copy, run) = (|| name.clone(), || self.home.dir().to_owned());
         match &self.source {
             Source::Turn { turn, artifacts, .. } => {
-                let digest = *artifacts.get(name).ok_or_else(not_found)?;
-                let gone = || CheckpointError::ObjectMissing {
-                    path: self.path(name),
-                    name: name.clone(),
-                    turn: *turn,
-                };
+                let turn = *turn;
+                let not_in_it = || CheckpointError::NotInTurn { name: copy(), turn, run: run() };
+                let digest = *artifacts.get(name).ok_or_else(not_in_it)?;
+                let gone =
+                    || CheckpointError::ObjectMissing { path: self.path(name), name: copy(), turn };
                 or_gone(object::open(&dir, digest), gone)
             }
             Source::Disk { .. } => {
-                or_gone(dir.open_read(&layout::artifact(name.as_str())), || not_found().into())
+                let not_found = || ArtifactError::NotFound { name: copy(), run: run() }.into();
+                or_gone(dir.open_read(&layout::artifact(name.as_str())), not_found)
             }
         }
     }

@@ -211,7 +211,7 @@ pub(super) fn exit_of(error: &CheckpointError) -> Exit {
         CheckpointError::Io(error) => of_io(error),
         CheckpointError::Journal(error) => of_journal(error),
         CheckpointError::Artifact(error) => of_artifact(error),
-        CheckpointError::NotThere { .. } => Exit::NotFound,
+        CheckpointError::NotThere { .. } | CheckpointError::NotInTurn { .. } => Exit::NotFound,
         CheckpointError::NotNext { .. }
         | CheckpointError::NotAsJournaled { .. }
         | CheckpointError::NotEmpty { .. } => Exit::Conflict,

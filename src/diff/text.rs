@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use similar::algorithms::IdentifyDistinct;
-use similar::{Algorithm, DiffOp, DiffTag, capture_diff_deadline, group_diff_ops};
+use similar::algorithms::{Capture, IdentifyDistinct, Replace, diff_deadline};
+use similar::{Algorithm, DiffOp, DiffTag, group_diff_ops};
 
 /// Longer content is not compared line by line.
 pub(super) const MOST_BYTES: u64 = 4 << 20;
@@ -78,14 +78,21 @@ fn compare(before: &[&str], after: &[&str]) -> Vec<DiffOp> {
     // As numbers, lines are compared at once, however long they are.
     let numbers = IdentifyDistinct::<u32>::new(before, 0..before.len(), after, 0..after.len());
     let deadline = Instant::now().checked_add(PATIENCE);
-    capture_diff_deadline(
+    // Not `capture_diff`: what that does to its operations leaves places in them that are wrong.
+    let mut found = Replace::new(Capture::new());
+    let done = diff_deadline(
         Algorithm::Myers,
+        &mut found,
         numbers.old_lookup(),
         numbers.old_range(),
         numbers.new_lookup(),
         numbers.new_range(),
         deadline,
-    )
+    );
+    match done {
+        Ok(()) => found.into_inner().into_ops(),
+        Err(never) => match never {},
+    }
 }
 
 /// `patch` takes what is behind a space for a time, unless a tab follows the name.

@@ -36,6 +36,9 @@ pub(crate) struct Expected {
     /// The state of each object that a record names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) objects: BTreeMap<String, String>,
+    /// What the checkpoint of each turn holds: the digest of each path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) checkpoints: BTreeMap<u64, BTreeMap<String, String>>,
     /// `goes on`, or why it is refused.
     pub(crate) append: String,
 }
@@ -90,6 +93,23 @@ const FIXTURES: &[Fixture] = &[
         ("plan.json", "ok"),
         ("reports/bücher 2.json", "ok"),
         ("stray.txt", "unjournaled"),
+    ]),
+    fixture("good/checkpoints", |lab| {
+        let store = || lab.ctx.artifacts();
+        store().write(PLAN, &vec!["fetch".to_owned()]).unwrap();
+        store().write(report(), &json!({"pages": 7})).unwrap();
+        lab.ctx.checkpoint(1).unwrap();
+        store().write(PLAN, &vec!["fetch".to_owned(), "build".to_owned()]).unwrap();
+        store().remove(ArtifactName::from(report())).unwrap();
+        let name = ArtifactName::new("notes/a.txt").unwrap();
+        store().write_bytes(&name, b"by turn two\n").unwrap();
+        lab.ctx.checkpoint(2).unwrap();
+        store().write_bytes(&name, b"of no turn yet\n").unwrap();
+    })
+    .artifacts(&[
+        ("notes/a.txt", "ok"),
+        ("plan.json", "ok"),
+        ("reports/bücher 2.json", "removed"),
     ]),
     fixture("good/artifacts_not_yet_in_place", |lab| {
         let before = lab.ctx.artifacts().write(PLAN, &vec!["fetch".to_owned()]).unwrap();
@@ -392,6 +412,7 @@ fn found(run: Result<&RunContext, &runjournal::WorkspaceError>) -> Expected {
         reports: Vec::new(),
         artifacts: BTreeMap::new(),
         objects: BTreeMap::new(),
+        checkpoints: BTreeMap::new(),
         append: String::new(),
     };
     let ctx = match run {
@@ -408,6 +429,7 @@ fn found(run: Result<&RunContext, &runjournal::WorkspaceError>) -> Expected {
             let (records, reports) = lab::read(ctx);
             found.artifacts = artifacts(ctx, &records);
             found.objects = objects(&records);
+            found.checkpoints = checkpoints(ctx);
             found.records = records.iter().map(|record| record.seq()).collect();
             found.reports = reports;
         }
@@ -438,6 +460,18 @@ fn objects(records: &[runjournal::Record]) -> BTreeMap<String, String> {
     };
     let named = records.iter().filter_map(|record| Some((record.payload_ref()?, record)));
     named.map(|(object, record)| (object.digest.to_string(), state(record).to_owned())).collect()
+}
+
+/// What the checkpoint of each turn holds, every byte of it read.
+fn checkpoints(ctx: &RunContext) -> BTreeMap<u64, BTreeMap<String, String>> {
+    let held = |checkpoint: &runjournal::Checkpoint| {
+        let set = checkpoint.artifacts().unwrap();
+        let read = |name: &ArtifactName| {
+            (name.to_string(), Digest::of(&set.read_bytes(name).unwrap()).to_string())
+        };
+        (checkpoint.turn, set.names().into_iter().map(read).collect())
+    };
+    ctx.checkpoints().unwrap().iter().map(held).collect()
 }
 
 /// The state of each artifact, in the independent reader's words.

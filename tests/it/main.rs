@@ -15,11 +15,16 @@ mod backup_retention;
 #[cfg(test)]
 mod backups;
 #[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli_backup;
+#[cfg(test)]
+#[cfg(feature = "cli")]
+mod cli_checkpoints;
 #[cfg(test)]
 #[cfg(all(feature = "cli", unix))]
 mod cli_flow;
@@ -43,6 +48,8 @@ mod concurrency;
 mod contracts;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod diffs;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

@@ -200,6 +200,32 @@ fn an_object_and_its_names_are_synced_before_the_record_that_names_it() {
 }
 
 #[test]
+fn checkpoint_worker() {
+    if is_worker() {
+        let ctx = RunContext::from_env().unwrap();
+        ctx.checkpoint(1).unwrap();
+    }
+}
+
+#[test]
+fn a_checkpoint_is_told_of_once_its_objects_its_file_and_its_record_were_synced() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().durability(Durability::Buffered).write_bytes(A, b"content").unwrap();
+    let Some(calls) = traced(&ctx, "sync_order::checkpoint_worker") else { return };
+    let objects =
+        ["write stage", "fsync stage", "rename", "fsync objects/..", "fsync objects", "fsync "];
+    // What a killed writer may have left of the file is removed first.
+    let file =
+        ["unlink in .tmp", "write stage", "fsync stage", "rename", "fsync checkpoints", "fsync "];
+    let record = ["write journal/events.jsonl", "fdatasync journal/events.jsonl"];
+    assert_eq!(calls, [&objects[..], &file, &record].concat());
+    // Who is told of one that stands must be able to rely on it as well.
+    let Some(calls) = traced(&ctx, "sync_order::checkpoint_worker") else { return };
+    assert_eq!(calls, ["fdatasync journal/events.jsonl"]);
+}
+
+#[test]
 fn complete_step_worker() {
     if is_worker() {
         let ctx = RunContext::from_env().unwrap();

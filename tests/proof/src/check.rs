@@ -8,7 +8,7 @@ use runjournal::{Code, Event, Events, Finding, JournalError, Severity};
 use crate::operations::{Base, Operation, Seen};
 use crate::place::{RUN, TASK};
 use crate::raw::{self, RawRecord};
-use crate::{Acks, Outcome, Place, Violation, answers, ensure, heads, leases, work};
+use crate::{Acks, Outcome, Place, Violation, answers, checkpoints, ensure, heads, leases, work};
 
 /// All that must hold at a place where an operation was killed: as the crash left it, once somebody
 /// caught up, once the call was made again, and after one more append.
@@ -128,6 +128,7 @@ fn as_it_was_left(operation: &Operation, place: &Place, acknowledged: &[String])
     acknowledgements(&records, acknowledged)?;
     batches_of_steps(&records)?;
     work::items(&records)?;
+    checkpoints::hold(&run, &records)?;
     for (path, last) in raw::last_words(&records) {
         old_or_new(&run, &path, &last, &records).map_err(|found| found.at(&path))?;
     }
@@ -207,6 +208,10 @@ fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -> Outcome {
                 record.text("event_type") == "step_completed"
                     && record.stream() == format!("step/{name}")
                     && turn(record).to_string() == *number
+            }),
+            ["checkpoint", number, digest] => records.iter().any(|record| {
+                record.stream() == format!("checkpoint/{number}")
+                    && record.payload_text("digest") == *digest
             }),
             ["failed", name] => has("step_failed", &format!("step/{name}")),
             ["status", status] => records.iter().any(|record| record.payload_text("to") == *status),

@@ -41,6 +41,7 @@
 
 mod answers;
 pub mod check;
+mod checkpoints;
 mod heads;
 mod leases;
 pub mod operations;

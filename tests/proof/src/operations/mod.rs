@@ -2,6 +2,7 @@
 
 mod append;
 mod artifact;
+mod checkpoint;
 mod creation;
 mod flow;
 pub(crate) mod heads;
@@ -86,6 +87,7 @@ const PLAIN: Operation = Operation {
 pub const ALL: &[&[Operation]] = &[
     append::ALL,
     artifact::ALL,
+    checkpoint::ALL,
     step::ALL,
     turn::ALL,
     flow::ALL,
