@@ -139,6 +139,8 @@ mod verify;
 #[cfg(test)]
 mod verify_fixtures;
 #[cfg(test)]
+mod verify_live;
+#[cfg(test)]
 mod work;
 #[cfg(test)]
 mod worker;
