@@ -38,5 +38,5 @@ pub(crate) use lock::LockFile;
 pub(crate) use network::is_on_network;
 #[cfg(feature = "sqlite")]
 pub(crate) use stamp::Stamp;
-pub(crate) use walk::make_dirs;
+pub(crate) use walk::{make_dirs, was_changed_within};
 pub(crate) use whole::{SYNCS_FILE_SYSTEM, real_path};

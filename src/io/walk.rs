@@ -1,5 +1,7 @@
 //! What concerns all that is below a directory.
 
+use std::time::Duration;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Dir, Kind};
@@ -14,6 +16,15 @@ impl Dir {
         let files = below.filter(|(_, entry)| entry.kind == Kind::File);
         Ok(files.map(|(path, entry)| (path, entry.size)).collect())
     }
+}
+
+/// True if a name in a directory came or went that lately, by the clock of the system; `None` where there is
+/// no such directory. For who waits a little longer then: no value may depend on it.
+pub(crate) fn was_changed_within(dir: &Utf8Path, time: Duration) -> Option<bool> {
+    let metadata = std::fs::symlink_metadata(dir).ok().filter(std::fs::Metadata::is_dir)?;
+    let age = metadata.modified().ok()?.elapsed();
+    // What comes from the future is of another clock.
+    Some(age.is_ok_and(|age| age < time))
 }
 
 /// Makes a directory and those above it, and waits until their names are on the disk.

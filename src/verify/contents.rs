@@ -1,7 +1,5 @@
 //! Artifacts: the files under `artifacts/` held against what the journal says, and their commits that wait.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::places::{special, unreadable, whole};
 use crate::finding::{Code, Finding};
 use crate::journal::JournalError;
@@ -14,13 +12,11 @@ pub(super) struct Contents {
     pub(super) comparison: Comparison,
     /// The run succeeded.
     pub(super) succeeded: bool,
-    /// It was told that it lacks artifacts.
-    told: AtomicBool,
 }
 
 impl Contents {
     pub(super) fn new(comparison: Comparison, succeeded: bool) -> Self {
-        Self { comparison, succeeded, told: AtomicBool::new(false) }
+        Self { comparison, succeeded }
     }
 
     /// What is wrong with an artifact, its content included.
@@ -58,7 +54,8 @@ impl Contents {
                 | Code::StageDamaged
         );
         let mut findings = vec![finding];
-        if lacks && self.succeeded && !self.told.swap(true, Ordering::Relaxed) {
+        if lacks && self.succeeded {
+            // Once for each of them: equal findings are one in the end.
             let reason = "it succeeded, and artifacts of it are missing or changed";
             let run = self.comparison.home().dir();
             findings.push(whole(run, Code::StatusWithoutArtifacts, reason));

@@ -10,6 +10,7 @@ use super::object::Named;
 use super::pass::Pass;
 use super::places::{case_collisions, special, specials, unreadable, whole};
 use super::read_data::Choice;
+use super::settle::settled;
 use super::start::Start;
 use super::verified::Verified;
 use crate::artifact::Catalog;
@@ -64,19 +65,29 @@ impl Large {
     /// Reads it: what is wrong with it.
     pub(crate) fn look(&self) -> Verified {
         let comparison = &self.of.comparison;
-        let findings = match &self.what {
-            What::Artifact(name) => self.of.look(name),
-            What::Object(named) => {
-                named.look(comparison.home(), comparison.dir(), true).into_iter().collect()
-            }
+        let (home, dir) = (comparison.home(), comparison.dir());
+        let look = || {
+            let findings: Vec<Finding> = match &self.what {
+                What::Artifact(name) => self.of.look(name),
+                What::Object(named) => named.look(home, dir, true).into_iter().collect(),
+            };
+            if dir.is_at_path() { findings } else { Vec::new() }
         };
-        let findings = if comparison.dir().is_at_path() { findings } else { Vec::new() };
+        let findings = settled(home.dir(), look, Vec::as_slice);
         Verified { findings, files: 1, bytes: self.size, ..Verified::default() }
     }
 }
 
 /// Looks at a task or a run. `None` where it is not there, or was removed or moved while it was looked at.
 pub(crate) fn look(home: &Home, choice: &Choice, witnesses: &[Witness]) -> Option<Looked> {
+    settled(
+        home.dir(),
+        || look_once(home, choice, witnesses),
+        |looked| looked.as_ref().map_or(&[], |looked| &looked.verified.findings),
+    )
+}
+
+fn look_once(home: &Home, choice: &Choice, witnesses: &[Witness]) -> Option<Looked> {
     let dir = match Dir::open(home.dir()) {
         Ok(dir) => Arc::new(dir),
         Err(error) if error.is_not_found() => return None,

@@ -21,6 +21,7 @@ mod object;
 mod pass;
 mod places;
 mod read_data;
+mod settle;
 mod start;
 mod survey;
 mod task;

@@ -159,6 +159,8 @@ mod verify;
 #[cfg(test)]
 mod verify_fixtures;
 #[cfg(test)]
+mod verify_live;
+#[cfg(test)]
 mod work;
 #[cfg(test)]
 mod worker;
