@@ -12,7 +12,7 @@ use crate::artifact::Last;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::Code;
-use crate::io::{Kind, ReadFile};
+use crate::io::{Entry, Kind, ReadFile};
 use crate::journal::Opened;
 use crate::layout;
 
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 128;
 /// What stands below the run at one moment.
 struct Sight {
     /// Under `artifacts/`, by the path below it.
-    files: BTreeMap<String, Kind>,
+    files: BTreeMap<String, Entry>,
     /// The names in `.tmp/`.
     stages: BTreeSet<String>,
 }
@@ -56,7 +56,9 @@ impl Look<'_> {
         for _ in 0..ROUNDS {
             let sight = self.sight()?;
             let seen = self.to_do(word, &sight);
-            let judged = threads::each(self.threads, &seen, |name| {
+            let sizes = seen.iter().filter_map(|name| sight.files.get(name));
+            let threads = threads::for_bytes(sizes.map(|entry| entry.size).sum());
+            let judged = threads::each(threads.min(self.threads), &seen, |name| {
                 self.judge(self.open(name, &sight, word), word)
             })?;
             let all_fit = judged.iter().all(|judged| judged.differs.is_none());
@@ -107,7 +109,7 @@ impl Look<'_> {
         };
         let files = self.dir.entries_below(layout::ARTIFACTS)?.into_iter();
         Ok(Sight {
-            files: files.map(|(path, entry)| (path, entry.kind)).collect(),
+            files: files.collect(),
             stages: stages.into_iter().map(|(name, _)| name).collect(),
         })
     }
@@ -131,7 +133,7 @@ impl Look<'_> {
         let below = format!("{name}/");
         let first = sight.files.range(below.clone()..).next();
         let is_dir = first.is_some_and(|(path, _)| path.starts_with(&below));
-        let kind = sight.files.get(name).copied().or(is_dir.then_some(Kind::Dir));
+        let kind = sight.files.get(name).map(|entry| entry.kind).or(is_dir.then_some(Kind::Dir));
         let path = layout::artifact(name);
         let is_file = kind == Some(Kind::File) && page::is_place(&path);
         let file = is_file.then(|| self.dir.open_read(&path));

@@ -67,10 +67,12 @@ fn verify(
 ) -> Result<BackupVerified, BackupError> {
     let dir = backup.dir()?;
     let pages = pages(snapshots);
+    let threads =
+        threads::for_bytes(snapshots.iter().map(|snapshot| snapshot.totals().bytes).sum());
     let mut named: BTreeMap<Digest, u64> = BTreeMap::new();
-    for read in threads::each(threads::count(), &pages, |page| {
-        Ok::<_, BackupError>(backup.page(&dir, page))
-    })? {
+    for read in
+        threads::each(threads, &pages, |page| Ok::<_, BackupError>(backup.page(&dir, page)))?
+    {
         match read {
             Ok(page) => named.extend(page.objects()),
             Err(error) => findings.push(told(error)?),
@@ -82,7 +84,7 @@ fn verify(
     let sized = named.iter().map(|(digest, size)| (*digest, Some(*size)));
     let objects: Vec<_> =
         sized.chain(workspaces.into_iter().map(|digest| (digest, None))).collect();
-    let looked = threads::each(threads::count(), &objects, |(digest, size)| {
+    let looked = threads::each(threads, &objects, |(digest, size)| {
         Ok::<_, BackupError>(look(&dir, *digest, *size, read_data))
     })?;
     findings.extend(looked.into_iter().flatten());

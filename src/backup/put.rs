@@ -70,7 +70,8 @@ impl RestorePlan {
 
     fn stage(&self, staging: &Dir, put: &[&RestoreItem]) -> Result<(), BackupError> {
         let backup = self.snapshot.backup().dir()?;
-        threads::each(threads::count(), put, |item| {
+        let bytes = put.iter().map(|item| item.bytes).sum();
+        threads::each(threads::for_bytes(bytes), put, |item| {
             stage::stage(&backup, staging, &item.id, &item.page, &self.runtime)
         })?;
         let mut file = staging.create_new(layout::WORKSPACE)?;

@@ -123,7 +123,7 @@ impl Restore {
             joins.insert(&home.path.task, stands);
         }
         let look = Look { restore: &self, dir: &dir, runtime: &runtime, joins: &joins };
-        let items = threads::each(threads::count(), &homes, |home| look.item(home))?;
+        let items = threads::each(self.threads(), &homes, |home| look.item(home))?;
         drop(target);
         let Self { snapshot, root, lease, .. } = self;
         Ok(RestorePlan { snapshot, root, lease, runtime, items, _lock: lock })
@@ -170,10 +170,14 @@ impl Restore {
         Err(BackupError::NotInSnapshot { snapshot, what })
     }
 
+    fn threads(&self) -> usize {
+        threads::for_bytes(self.snapshot.totals().bytes)
+    }
+
     /// Looks for every object that is needed.
     fn check_objects(&self, dir: &Dir) -> Result<(), BackupError> {
         let backup = self.snapshot.backup();
-        threads::each(threads::count(), &self.homes()?, |home| {
+        threads::each(self.threads(), &self.homes()?, |home| {
             let objects: BTreeMap<_, _> = backup.page(dir, home)?.objects().collect();
             let look = |(digest, size)| check::look(dir, digest, Some(size), self.reads_data);
             match objects.into_iter().find_map(look) {

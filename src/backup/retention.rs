@@ -114,7 +114,8 @@ impl Backup {
     fn named(&self, snapshots: &[Snapshot]) -> Result<BTreeSet<Digest>, BackupError> {
         let dir = self.dir()?;
         let pages = check::pages(snapshots);
-        let objects = threads::each(threads::count(), &pages, |named| {
+        let bytes = snapshots.iter().map(|snapshot| snapshot.totals().bytes).sum();
+        let objects = threads::each(threads::for_bytes(bytes), &pages, |named| {
             let page = self.page(&dir, named)?;
             Ok::<_, BackupError>(page.objects().map(|(digest, _)| digest).collect::<BTreeSet<_>>())
         })?;

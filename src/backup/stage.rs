@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use camino::Utf8Path;
 
-use super::BackupError;
-use super::keep;
 use super::page::{Page, PageJournal};
 use super::scope::HomeId;
 use super::store::open_object;
+use super::{BackupError, keep, threads};
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::genesis::{self, RunGenesis};
@@ -16,6 +15,9 @@ use crate::io::{Dir, NewFile, SYNCS_FILE_SYSTEM};
 use crate::journal::{Cursor, Events, Runtime};
 use crate::layout;
 use crate::manifest::Draft;
+
+/// A home of which the files are worth several threads.
+const LARGE: u64 = 64 << 20;
 
 /// Makes a home below a directory that is laid out like a workspace. Its content is checked on the way, and its
 /// journal scanned. Where the system cannot sync everything at once, it is synced here.
@@ -37,9 +39,11 @@ pub(super) fn stage(
     for name in &dirs {
         dir.create_dir(name)?;
     }
-    for file in &page.files {
-        write(&dir, &file.path, |new| object(backup, file.digest, new))?;
-    }
+    // A single large run takes several threads; of many small ones each has its own already.
+    let threads = if page.size() < LARGE { 1 } else { threads::count() };
+    threads::each(threads, &page.files, |file| {
+        write(&dir, &file.path, |new| object(backup, file.digest, new))
+    })?;
     dir.open_lock(layout::LOCK)?;
     if let Some(journal) = &page.journal {
         write(&dir, layout::JOURNAL, |new| {

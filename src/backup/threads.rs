@@ -9,6 +9,14 @@ pub(super) fn count() -> usize {
     thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 16)
 }
 
+/// Work on fewer bytes is done before another thread has begun.
+const WORTH_IT: u64 = 4 << 20;
+
+/// How many for work on so many bytes.
+pub(super) fn for_bytes(bytes: u64) -> usize {
+    if bytes < WORTH_IT { 1 } else { count() }
+}
+
 /// What `work` yields for each item, in their order. After the first failure nothing else is begun. A single
 /// item costs no thread.
 pub(super) fn each<I: Sync, T: Send, E: Send>(

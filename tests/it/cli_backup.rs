@@ -27,7 +27,7 @@ fn a_run_is_backed_up_lost_and_restored() {
     assert_eq!(shell.json(&["backup", "create", "copies", "TASK-1"])["scope"], "TASK-1");
     assert_eq!(shell.json(&["backup", "list", "copies"])["snapshots"].as_array().unwrap().len(), 3);
     let verified = shell.ok(&["backup", "verify", "copies", "--read-data"]);
-    assert!(verified.starts_with("3 snapshots, 7 objects, "), "{verified}");
+    assert!(verified.starts_with("3 snapshots, 8 objects, "), "{verified}");
 
     fs::remove_dir_all(shell.run_file("")).unwrap();
     let plan = shell.ok(&["backup", "restore", "copies", "--dry-run"]);

@@ -2,6 +2,7 @@
 
 mod append;
 mod artifact;
+mod backup;
 mod checkpoint;
 mod creation;
 mod flow;
@@ -97,6 +98,7 @@ pub const ALL: &[&[Operation]] = &[
     receipt::ALL,
     work::ALL,
     session::ALL,
+    backup::ALL,
 ];
 
 /// What is tried once more with a head after every record: one of each kind.

@@ -1,0 +1,158 @@
+//! Snapshots: taken, restored, pruned.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::{ArtifactName, Backup, BackupScope, Event, Retention, RunId, TaskId, TaskOptions};
+
+use super::{Base, Operation, Seen, plain};
+use crate::place::{RUN, TASK};
+use crate::{Acks, Outcome, Place, Violation, ensure};
+
+pub(super) const ALL: &[Operation] = &[
+    Operation {
+        name: "backup_first",
+        operate: take,
+        holds: all_is_there,
+        done: |seen| ensure(taken(seen)? >= 1, || "there is no snapshot".into()),
+        ..plain()
+    },
+    Operation {
+        name: "backup_incremental",
+        prepare: |place, _| {
+            backup(place)?.take(&place.workspace()?)?;
+            place.ctx()?.append(Event::new("changed"))?;
+            Ok(())
+        },
+        operate: take,
+        holds: all_is_there,
+        done: |seen| ensure(taken(seen)? >= 2, || "there is no second snapshot".into()),
+        ..plain()
+    },
+    Operation {
+        name: "restore_run",
+        base: Base::Task,
+        prepare: |place, _| lost(place, &place.run_dir()),
+        operate: restore,
+        holds: whole_or_not_there,
+        done: |seen| {
+            let said = seen.place.task()?.events()?.of_type("run_restored").count();
+            ensure(said == 1, || format!("the task says {said} times that the run was restored"))?;
+            restored(seen)
+        },
+        ..plain()
+    },
+    Operation {
+        name: "restore_task",
+        base: Base::Workspace,
+        prepare: |place, _| {
+            place.workspace()?.create_task(TASK, TaskOptions::default())?;
+            lost(place, &place.root().join(TASK))
+        },
+        operate: restore,
+        holds: whole_or_not_there,
+        done: restored,
+        ..plain()
+    },
+    Operation {
+        name: "backup_prune",
+        prepare: |place, _| {
+            for text in ["old", "new"] {
+                let name = ArtifactName::new("changing.txt")?;
+                place.ctx()?.artifacts().write_bytes(name, text.as_bytes())?;
+                backup(place)?.take(&place.workspace()?)?;
+            }
+            Ok(())
+        },
+        operate: |place, _| {
+            let backup = backup(place)?;
+            place.begin();
+            backup.prune(Retention::default())?.apply()?;
+            place.end();
+            Ok(())
+        },
+        holds: all_is_there,
+        done: |seen| {
+            let left = taken(seen)?;
+            ensure(left == 1, || format!("{left} snapshots are left"))?;
+            let objects = backup(seen.place)?.prune(Retention::default())?.objects();
+            ensure(objects == 0, || format!("{objects} objects that nobody names are left"))
+        },
+        ..plain()
+    },
+];
+
+fn backup(place: &Place) -> Outcome<Backup> {
+    Ok(Backup::create_at(place.dir().join("backup"))?)
+}
+
+fn take(place: &Place, _: &mut Acks) -> Outcome {
+    let workspace = place.workspace()?;
+    place.begin();
+    backup(place)?.take(&workspace)?;
+    place.end();
+    Ok(())
+}
+
+/// Every snapshot has all that it names, to the bit.
+fn all_is_there(seen: &Seen<'_>) -> Outcome {
+    if !seen.place.dir().join("backup/backup.json").exists() {
+        return Ok(());
+    }
+    let findings = backup(seen.place)?.verify(true)?.findings;
+    ensure(findings.is_empty(), || format!("{findings:?}"))
+}
+
+fn taken(seen: &Seen<'_>) -> Outcome<usize> {
+    Ok(backup(seen.place)?.snapshots()?.len())
+}
+
+/// A run with a file, a snapshot of it, and then the loss.
+fn lost(place: &Place, what: &Utf8Path) -> Outcome {
+    let ctx = place.task()?.start_run_as(RUN)?;
+    ctx.append(Event::new("seeded"))?;
+    ctx.artifacts().write_bytes(ArtifactName::new("deep/plan.json")?, b"the plan")?;
+    backup(place)?.take(&place.workspace()?)?;
+    for (from, to) in kept(place) {
+        fs::create_dir_all(to.parent().unwrap_or(&to))?;
+        fs::copy(from, to)?;
+    }
+    Ok(fs::remove_dir_all(what)?)
+}
+
+/// The files of the run, and where they were copied to before the loss.
+fn kept(place: &Place) -> impl Iterator<Item = (Utf8PathBuf, Utf8PathBuf)> {
+    let (run, before) = (place.run_dir(), place.dir().join("before"));
+    ["run.json", "journal/events.jsonl", "artifacts/deep/plan.json"]
+        .into_iter()
+        .map(move |path| (run.join(path), before.join(path)))
+}
+
+fn restore(place: &Place, _: &mut Acks) -> Outcome {
+    let snapshots = backup(place)?.snapshots()?;
+    let snapshot = snapshots.last().ok_or_else(|| Violation::new("there is no snapshot"))?;
+    let scope = BackupScope::run(TaskId::new(TASK)?, RunId::new(RUN)?);
+    place.begin();
+    snapshot.restore_to(place.root()).scope(scope).plan()?.apply()?;
+    place.end();
+    Ok(())
+}
+
+fn whole_or_not_there(seen: &Seen<'_>) -> Outcome {
+    if seen.place.run_dir().exists() { same(seen) } else { Ok(()) }
+}
+
+fn same(seen: &Seen<'_>) -> Outcome {
+    for (restored, before) in kept(seen.place) {
+        let found = fs::read(&restored)?;
+        // Somebody may have gone on with it.
+        ensure(found.starts_with(&fs::read(before)?), || format!("{restored} differs"))?;
+    }
+    Ok(())
+}
+
+fn restored(seen: &Seen<'_>) -> Outcome {
+    let left = seen.place.root().join(".restoring");
+    ensure(!left.exists(), || "what was staged is left".into())?;
+    same(seen)
+}
