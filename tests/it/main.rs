@@ -33,6 +33,9 @@ mod cli_flow;
 mod cli_lineage;
 #[cfg(test)]
 #[cfg(feature = "cli")]
+mod cli_prune;
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod cli_queue;
 #[cfg(test)]
 #[cfg(feature = "cli")]
@@ -75,6 +78,10 @@ mod following;
 mod forged;
 #[cfg(test)]
 mod heads;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod holds;
 #[cfg(test)]
 mod independent;
 #[cfg(test)]
@@ -127,6 +134,10 @@ mod portability;
 #[cfg(test)]
 #[cfg(unix)]
 mod programs;
+#[cfg(test)]
+mod prune;
+#[cfg(test)]
+mod prune_races;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]
 mod queries;

@@ -38,8 +38,8 @@ impl Projector for RunStarts {
             types::RUN_PRUNED | types::HOLD_PLACED | types::RUN_RESTORED => {
                 let pruned = i64::from(record.event_type() == types::RUN_PRUNED);
                 rows.execute(
-                    "UPDATE t_run_starts SET pruned = $3 WHERE journal = $1 AND run_id = $2",
-                    [journal.key().into(), record.stream_id().to_owned().into(), pruned.into()],
+                    "UPDATE t_run_starts SET pruned = $1 WHERE journal = $2 AND run_id = $3",
+                    [pruned.into(), journal.key().into(), record.stream_id().to_owned().into()],
                 );
             }
             _ => {}
