@@ -57,8 +57,8 @@ impl Look<'_> {
             let sight = self.sight()?;
             let seen = self.to_do(word, &sight);
             let sizes = seen.iter().filter_map(|name| sight.files.get(name));
-            let threads = threads::for_bytes(sizes.map(|entry| entry.size).sum());
-            let judged = threads::each(threads.min(self.threads), &seen, |name| {
+            let bytes = sizes.filter(|_| self.is_of_few).map(|entry| entry.size).sum();
+            let judged = threads::each(threads::for_bytes(bytes), &seen, |name| {
                 self.judge(self.open(name, &sight, word), word)
             })?;
             let all_fit = judged.iter().all(|judged| judged.differs.is_none());

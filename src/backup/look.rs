@@ -30,7 +30,8 @@ pub(super) struct Taken {
 pub(super) struct Look<'a> {
     pub(super) keep: &'a dyn Keep,
     pub(super) known: &'a Known,
-    pub(super) threads: usize,
+    /// Few others are copied at the same time.
+    pub(super) is_of_few: bool,
     pub(super) id: &'a HomeId,
     pub(super) home: Home,
     pub(super) dir: Dir,
@@ -45,7 +46,7 @@ pub(super) fn take(
     id: &HomeId,
     keep: &dyn Keep,
     known: &Known,
-    threads: usize,
+    is_of_few: bool,
 ) -> Result<Option<Taken>, BackupError> {
     let home = id.home(root, runtime);
     let is_gone = || match Dir::open(home.dir()).and_then(|dir| dir.stat(id.genesis())) {
@@ -58,7 +59,7 @@ pub(super) fn take(
     };
     let home = home.clone();
     let (findings, files) = (Vec::new(), BTreeMap::new());
-    let look = Look { keep, known, threads, id, home, dir, findings, files };
+    let look = Look { keep, known, is_of_few, id, home, dir, findings, files };
     match look.take() {
         Err(_) if is_gone() => Ok(None),
         other => other,

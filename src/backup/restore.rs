@@ -249,7 +249,7 @@ impl Look<'_> {
             });
         }
         let known = Known::default();
-        let taken = look::take(root, self.runtime, id, &HashOnly, &known, 1)?;
+        let taken = look::take(root, self.runtime, id, &HashOnly, &known, false)?;
         let Some(taken) = taken else {
             return Ok(refused("a directory without its genesis file stands there"));
         };

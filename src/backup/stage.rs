@@ -40,7 +40,7 @@ pub(super) fn stage(
         dir.create_dir(name)?;
     }
     // A single large run takes several threads; of many small ones each has its own already.
-    let threads = if page.size() < LARGE { 1 } else { threads::count() };
+    let threads = if page.size() < LARGE { 1 } else { threads::all() };
     threads::each(threads, &page.files, |file| {
         write(&dir, &file.path, |new| object(backup, file.digest, new))
     })?;

@@ -90,6 +90,9 @@ impl Backup {
     }
 }
 
+/// So many homes leave processors to the files of each.
+const FEW: usize = 4;
+
 /// The findings that a copy has, the homes that it is of.
 type Copied = (Vec<SnapshotPage>, Vec<Finding>, SnapshotTotals);
 
@@ -130,8 +133,8 @@ impl<'a> Taking<'a> {
         let mut pruned = BTreeSet::new();
         for homes in [runs, tasks] {
             // A single large run is copied by several threads, many small ones by one each.
-            let inner = if homes.len() < threads::count() { threads::count() } else { 1 };
-            let done = threads::each(threads::count(), &homes, |id| self.home(id, inner))?;
+            let threads = if homes.len() < 2 { 1 } else { threads::all() };
+            let done = threads::each(threads, &homes, |id| self.home(id, homes.len() <= FEW))?;
             for home in done.into_iter().flatten() {
                 let task = &home.page.path.task;
                 pruned
@@ -197,10 +200,10 @@ impl<'a> Taking<'a> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     }
 
-    fn home(&self, id: &HomeId, threads: usize) -> Result<Option<CopiedHome>, BackupError> {
+    fn home(&self, id: &HomeId, is_of_few: bool) -> Result<Option<CopiedHome>, BackupError> {
         let known = self.backup.known(self.dir, self.before.get(id).copied());
         let BackupSource { root, runtime, .. } = self.source;
-        let taken = look::take(root, runtime, id, self.pool, &known, threads)?;
+        let taken = look::take(root, runtime, id, self.pool, &known, is_of_few)?;
         let Some(Taken { page, mut findings, pruned }) = taken else { return Ok(None) };
         for finding in &mut findings {
             let relative = finding.place.path.strip_prefix(root).map(Utf8PathBuf::from);

@@ -4,17 +4,17 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// As many as there are cores, and not fewer than two: one reads while the other hashes.
-pub(super) fn count() -> usize {
-    thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 16)
-}
-
 /// Work on fewer bytes is done before another thread has begun.
 const WORTH_IT: u64 = 4 << 20;
 
-/// How many for work on so many bytes.
+/// As many as there are cores, and not fewer than two: one reads while the other hashes.
+pub(super) fn all() -> usize {
+    thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 16)
+}
+
+/// How many for work on so many bytes. How many cores there are is asked only where it matters.
 pub(super) fn for_bytes(bytes: u64) -> usize {
-    if bytes < WORTH_IT { 1 } else { count() }
+    if bytes < WORTH_IT { 1 } else { all() }
 }
 
 /// What `work` yields for each item, in their order. After the first failure nothing else is begun. A single

@@ -9,6 +9,7 @@ mod flow;
 pub(crate) mod heads;
 pub(crate) mod lease;
 pub(crate) mod receipt;
+mod repair;
 mod session;
 mod state;
 mod step;
@@ -99,6 +100,7 @@ pub const ALL: &[&[Operation]] = &[
     work::ALL,
     session::ALL,
     backup::ALL,
+    repair::ALL,
 ];
 
 /// What is tried once more with a head after every record: one of each kind.
