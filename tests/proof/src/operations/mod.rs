@@ -6,6 +6,7 @@ mod creation;
 mod flow;
 pub(crate) mod heads;
 pub(crate) mod lease;
+mod prune;
 pub(crate) mod receipt;
 mod session;
 mod state;
@@ -95,6 +96,7 @@ pub const ALL: &[&[Operation]] = &[
     receipt::ALL,
     work::ALL,
     session::ALL,
+    prune::ALL,
 ];
 
 /// What is tried once more with a head after every record: one of each kind.
