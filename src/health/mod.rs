@@ -2,12 +2,12 @@
 //!
 //! In reading order: the page ([`Health`]), what is wrong ([`HealthTrouble`]), and the state of the index.
 
-mod health;
 #[cfg(feature = "sqlite")]
 mod index;
+mod page;
 mod trouble;
 
-pub use health::{Health, HealthLease, LockedJournal, RunsByStatus};
 #[cfg(feature = "sqlite")]
 pub use index::{IndexHealth, IndexState};
+pub use page::{Health, HealthLease, LockedJournal, RunsByStatus};
 pub use trouble::HealthTrouble;

@@ -246,9 +246,7 @@ impl Dir {
             rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
         });
         match stat {
-            Ok(stat) => Ok(Some(Timestamp::from_microseconds(
-                i64::from(stat.st_mtime).saturating_mul(1_000_000),
-            ))),
+            Ok(stat) => Ok(Some(modified(&stat))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -302,6 +300,15 @@ pub(super) fn names(mut dir: rustix::fs::Dir) -> Result<Vec<(CString, Kind)>, Er
 pub(super) fn entry(stat: &Stat) -> Entry {
     let kind = kind(FileType::from_raw_mode(stat.st_mode));
     Entry { kind, size: u64::try_from(stat.st_size).unwrap_or(0) }
+}
+
+#[expect(
+    clippy::allow_attributes,
+    reason = "whether a cast is needed differs from system to system"
+)]
+#[allow(clippy::unnecessary_cast, trivial_numeric_casts, reason = "see above")]
+fn modified(stat: &Stat) -> Timestamp {
+    Timestamp::from_microseconds((stat.st_mtime as i64).saturating_mul(1_000_000))
 }
 
 fn kind(file_type: FileType) -> Kind {

@@ -1,5 +1,7 @@
 //! Beginning an attempt, under the journal's lock.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
 use super::attempt::Attempt;
@@ -11,9 +13,12 @@ use crate::artifact::{HomeLog, digest_on_disk};
 use crate::context::RunContext;
 use crate::error::IoError;
 use crate::id::{EventId, StepName};
-use crate::io::Dir;
+use crate::io::{Dir, LockFile};
 use crate::journal::{Event, ExpectedVersion, JournalError, LockedLog, types};
 use crate::layout;
+
+/// How long somebody may look at a liveness file.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// What came of the wish to begin.
 pub(super) enum Begun {
@@ -97,7 +102,8 @@ impl NewAttempt<'_, '_> {
         dir.create_dir(layout::TMP)?;
         // Alive before the journal says that it started, so that nobody ever sees it dead.
         let alive = dir.open_lock(&path)?;
-        alive.try_exclusive()?;
+        // Who only looks whether it is locked, has it for a moment.
+        alive.wait(GLANCE, LockFile::try_exclusive)?;
         let recorded = self.append_start(started, &payload).and_then(|()| self.locked.sync());
         let (step, item) = (self.name.clone(), self.item);
         let attempt = Attempt { step, started, started_at, payload, item, dir, alive };

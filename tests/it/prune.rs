@@ -239,10 +239,12 @@ fn a_clock_that_is_put_back_keeps_what_was_planned() {
     assert!(plan(&test).runs.is_empty() && plan(&test).kept.is_empty());
 }
 
+type Damage = fn(&RunContext);
+
 #[test]
 fn what_is_damaged_stays_with_the_reason() {
     let test = TestWorkspace::new().unwrap();
-    let damages: [(&str, fn(&RunContext)); 6] = [
+    let damages: [(&str, Damage); 6] = [
         ("JOURNAL", |ctx| {
             let mut bytes = fs::read(ctx.journal_path()).unwrap();
             bytes[40] ^= 1;
@@ -594,7 +596,7 @@ proptest! {
     }
 }
 
-/// Sets the time of what lies in a home to long ago by the clock of the workspace.
+/// Puts a file into a home, without a word of the journal.
 fn put(home: &Utf8Path, path: &str, bytes: &[u8]) {
     let path = home.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();

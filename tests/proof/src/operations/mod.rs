@@ -8,6 +8,7 @@ mod creation;
 mod flow;
 pub(crate) mod heads;
 pub(crate) mod lease;
+mod prune;
 pub(crate) mod receipt;
 mod repair;
 mod session;
@@ -101,6 +102,7 @@ pub const ALL: &[&[Operation]] = &[
     session::ALL,
     backup::ALL,
     repair::ALL,
+    prune::ALL,
 ];
 
 /// What is tried once more with a head after every record: one of each kind.

@@ -19,7 +19,8 @@ use crate::workspace::{Task, Workspace, WorkspaceError};
 /// Of a disk with less than this, or less than a hundredth, it is told that it is nearly full.
 const LITTLE: u64 = 1 << 30;
 
-/// The state of a workspace on one page: a look at the tree that takes moments, not a [verify](crate::Code).
+/// The state of a workspace on one page: a look at the ends of journals, which does not tell
+/// whether they are whole.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Health {
