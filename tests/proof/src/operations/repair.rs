@@ -13,9 +13,9 @@ pub(super) const ALL: &[Operation] = &[Operation {
     base: Base::Task,
     prepare: damage,
     operate: |place, _| {
-        let ctx = damaged(place)?;
+        let plan = Repair::run_of(&damaged(place)?).plan()?;
         place.begin();
-        let repaired = Repair::run_of(&ctx).plan()?.apply();
+        let repaired = plan.apply();
         place.end();
         match repaired.failed.into_iter().next() {
             Some(failed) => Err(failed.error.into()),
