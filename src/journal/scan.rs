@@ -362,3 +362,104 @@ fn merge(gap: &mut Vec<Skip>) {
         touching
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::journal::record::compose::Draft;
+
+    /// What counts together: a record, or a batch.
+    struct Group {
+        start: usize,
+        /// Before it.
+        before: Cursor,
+        after: Cursor,
+        records: usize,
+    }
+
+    /// A journal of 64 KiB, of single records and batches.
+    fn journal() -> (Vec<u8>, Vec<Group>) {
+        let (mut bytes, mut groups) = (Vec::new(), Vec::new());
+        let mut cursor = Cursor::start(Digest::of(b"genesis"));
+        while bytes.len() < 64 << 10 {
+            let (start, before) = (bytes.len(), cursor);
+            let records = if groups.len() % 4 == 3 { 3 } else { 1 };
+            for index in 0..records {
+                let payload = format!("\"{}\"", "J* {[,".repeat(groups.len() % 7));
+                let draft = Draft {
+                    seq: cursor.seq + 1,
+                    event_id: uuid::Uuid::from_u128(u128::from(cursor.seq)).into(),
+                    event_type: "noted",
+                    occurred_at: Timestamp::from_microseconds(1_767_225_600_000_000),
+                    aggregate_kind: "run",
+                    stream_id: "RUN-1",
+                    stream_version: cursor.seq,
+                    actor_kind: "node",
+                    actor_id: None,
+                    command_id: None,
+                    causation_event_id: None,
+                    correlation_id: None,
+                    idempotency_key: None,
+                    batch: (records > 1).then_some((index, records)),
+                    payload: Some(&payload),
+                    payload_ref: None,
+                    metadata: None,
+                    garbage: None,
+                };
+                let hash = draft.write(cursor.hash, &mut bytes);
+                cursor = Cursor { offset: bytes.len() as u64, seq: draft.seq, hash };
+            }
+            groups.push(Group { start, before, after: cursor, records: records as usize });
+        }
+        (bytes, groups)
+    }
+
+    /// Scans bytes that start at a cursor: what counted, and whether damage, or a torn tail, was told of.
+    fn scanned(cursor: &mut Cursor, bytes: &[u8]) -> (usize, bool, bool) {
+        let (mut counted, mut damaged) = (0, false);
+        let rest = scan(cursor, bytes, &mut |seen| match seen {
+            Seen::Record(_) => counted += 1,
+            Seen::Skip(skip) => damaged |= skip.is_damage(),
+        });
+        let torn = rest.skips.iter().any(|skip| skip.kind == SkipKind::Torn);
+        (counted, damaged || rest.damage().is_some(), torn)
+    }
+
+    /// A scan knows nothing of what lies before its cursor but the cursor. So what is hurt is scanned from the
+    /// end of the group before it to the end of the one behind it: where the cursor is there what it was,
+    /// all that follows is as it was.
+    #[test]
+    fn every_bit_of_a_journal_of_64_kib_is_told_of_and_costs_no_other_record() {
+        let (mut bytes, groups) = journal();
+        let mut whole = groups[0].before;
+        let all = groups.iter().map(|group| group.records).sum();
+        assert_eq!(scanned(&mut whole, &bytes), (all, false, false));
+        let mut flipped = 0;
+        for (at, group) in groups.iter().enumerate() {
+            let next = groups.get(at + 1);
+            let last = next.unwrap_or(group).after;
+            let window = group.start..usize::try_from(last.offset).unwrap();
+            let hurt = group.start..usize::try_from(group.after.offset).unwrap();
+            for byte in hurt.clone() {
+                for bit in 0..8 {
+                    bytes[byte] ^= 1 << bit;
+                    let mut cursor = group.before;
+                    let seen = scanned(&mut cursor, &bytes[window.clone()]);
+                    let place = format!("bit {bit} of byte {byte}");
+                    match next {
+                        Some(next) => {
+                            assert_eq!((seen.0, seen.1), (next.records, true), "{place}");
+                            assert_eq!(cursor, last, "{place}");
+                        }
+                        // The last line break, flipped, looks like a write that was not finished.
+                        None => assert_eq!((seen.0, seen.1 || seen.2), (0, true), "{place}"),
+                    }
+                    bytes[byte] ^= 1 << bit;
+                    flipped += 1;
+                }
+            }
+        }
+        assert!(flipped >= 524_288, "{flipped}");
+    }
+}

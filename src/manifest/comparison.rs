@@ -150,6 +150,19 @@ impl Comparison {
         }
     }
 
+    /// Opens the files that were listed, one after the other.
+    pub(crate) fn opener(&self) -> Opener<'_> {
+        Opener { dir: &self.dir, nearest: None }
+    }
+
+    /// True if the file at a path has the digest that it should have: one reading of it and no more.
+    /// Whether something else is fine as well, [`look`](Comparison::look) tells.
+    pub(crate) fn has_digest(&self, name: &ArtifactName, opener: &mut Opener<'_>) -> bool {
+        let Some(expected) = self.word(name, None).digest else { return false };
+        let digest = opener.open(name).and_then(|mut file| file.digest());
+        digest.is_ok_and(|(digest, _)| digest == expected)
+    }
+
     /// What should be at a path. A witness has the word about what it knows, as it outlives damage to the
     /// journal; the journal about what came later, and where it is another one, about all else.
     fn word(&self, name: &ArtifactName, since: Option<&Catalog>) -> Word {
@@ -226,6 +239,27 @@ impl Comparison {
     fn finding(&self, code: Code, path: &str, reason: String) -> Finding {
         let path = self.dir.path().join(layout::artifact(path));
         Finding { code, place: Place { path, offset: None, length: None }, reason }
+    }
+}
+
+/// Opens files under `artifacts/`. The directory that was opened last stays open: sorted names have few.
+#[derive(Debug)]
+pub(crate) struct Opener<'a> {
+    dir: &'a Dir,
+    nearest: Option<(String, Dir)>,
+}
+
+impl Opener<'_> {
+    /// The caller saw that it is a file, and checks its digest.
+    fn open(&mut self, name: &ArtifactName) -> Result<ReadFile, IoError> {
+        let (above, file) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
+        if let Some((_, dir)) = self.nearest.as_ref().filter(|(nearest, _)| nearest == above) {
+            return dir.open_sealed(file);
+        }
+        let path =
+            if above.is_empty() { layout::ARTIFACTS.to_owned() } else { layout::artifact(above) };
+        let (_, dir) = self.nearest.insert((above.to_owned(), self.dir.open_dir(&path)?));
+        dir.open_sealed(file)
     }
 }
 

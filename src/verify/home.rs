@@ -8,7 +8,7 @@ use super::contents::Contents;
 use super::fold::Runs;
 use super::object::Named;
 use super::pass::Pass;
-use super::places::{case_collisions, special, specials, unreadable, whole};
+use super::places::{Places, case_collisions, special, unreadable, whole};
 use super::read_data::Choice;
 use super::settle::settled;
 use super::start::Start;
@@ -97,7 +97,8 @@ fn look_once(home: &Home, choice: &Choice, witnesses: &[Witness]) -> Option<Look
             return Some(looked);
         }
     };
-    let mut look = Look { home, dir, choice, witnesses, looked: Looked::default() };
+    let (looked, places) = (Looked::default(), Places::default());
+    let mut look = Look { home, dir, choice, witnesses, looked, places };
     let is_there = look.all();
     (is_there && look.dir.is_at_path()).then_some(look.looked)
 }
@@ -108,6 +109,7 @@ pub(super) struct Look<'a> {
     choice: &'a Choice,
     pub(super) witnesses: &'a [Witness],
     pub(super) looked: Looked,
+    pub(super) places: Places,
 }
 
 impl Look<'_> {
@@ -125,7 +127,11 @@ impl Look<'_> {
                 None
             }
         };
-        specials(&self.dir, &mut self.looked.verified.findings);
+        match Places::list(&self.dir) {
+            Ok(places) => self.places = places,
+            Err(error) => self.tell(unreadable(&error)),
+        }
+        self.places.specials(&self.dir, &mut self.looked.verified.findings);
         if let Some(start) = start {
             self.journal(&start);
         }
@@ -178,11 +184,8 @@ impl Look<'_> {
         page: Option<&Manifest>,
     ) -> Result<Pass, Finding> {
         let path = self.dir.path().join(layout::JOURNAL);
-        match self.dir.stat(layout::JOURNAL) {
-            Ok(Some(Entry { kind: Kind::File, .. })) => {}
-            Ok(Some(_)) => return Err(special(&path)),
-            Ok(None) => return Err(whole(&path, Code::JournalMissing, "it is not there")),
-            Err(error) => return Err(unreadable(&error)),
+        if self.places.kind(layout::JOURNAL).is_some_and(|kind| kind != Kind::File) {
+            return Err(special(&path));
         }
         Pass::read(self.home, opened, known, page).map_err(|error| match error {
             JournalError::MissingJournal { path } => {
@@ -240,6 +243,7 @@ impl Look<'_> {
             let found = contents.findings(odd);
             self.looked.verified.findings.extend(found);
         }
+        let mut opener = contents.comparison.opener();
         for (name, entry) in listed.names {
             let fits = contents.comparison.fits(&name, entry);
             let is_file = entry.filter(|entry| entry.kind == Kind::File);
@@ -250,12 +254,14 @@ impl Look<'_> {
                     self.looked.large.push(Large { of, what, size });
                 }
                 _ if fits && !read => {}
-                _ => {
-                    let size = is_file.map_or(0, |entry| entry.size);
+                Some(Entry { size, .. }) if read => {
                     self.looked.verified.files += 1;
                     self.looked.verified.bytes += size;
-                    self.looked.verified.findings.extend(contents.look(&name));
+                    if !contents.comparison.has_digest(&name, &mut opener) {
+                        self.looked.verified.findings.extend(contents.look(&name));
+                    }
                 }
+                _ => self.looked.verified.findings.extend(contents.look(&name)),
             }
         }
     }

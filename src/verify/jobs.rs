@@ -61,8 +61,12 @@ impl<J> Jobs<J> {
 
     /// Adds work.
     pub(super) fn push(&self, more: impl IntoIterator<Item = J>) {
-        self.lock().waiting.extend(more);
-        self.changed.notify_all();
+        let mut state = self.lock();
+        let had = state.waiting.len();
+        state.waiting.extend(more);
+        if state.waiting.len() > had {
+            self.changed.notify_all();
+        }
     }
 
     /// The next job; `None` once there is none, and none can come.

@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::Code;
 use crate::genesis::{Read, RunGenesis};
-use crate::io::{Entry, Kind};
+use crate::io::Kind;
 use crate::journal::{Cursor, Head};
 use crate::layout;
 use crate::manifest::{Manifest, ManifestError, Witness, read_page, root, sums};
@@ -16,11 +16,12 @@ use crate::manifest::{Manifest, ManifestError, Witness, read_page, root, sums};
 impl Look<'_> {
     /// Where the heads say that records end.
     pub(super) fn heads(&self, genesis: Digest) -> Result<Vec<Cursor>, IoError> {
+        let head = format!("{}/{}", layout::JOURNAL_DIR, layout::HEAD);
+        if self.places.kind(&head) != Some(Kind::File) {
+            return Ok(Vec::new());
+        }
         match self.dir.open_dir(layout::JOURNAL_DIR) {
-            Ok(journal) => match journal.stat(layout::HEAD)? {
-                Some(Entry { kind: Kind::File, .. }) => Head::claims(&journal, genesis),
-                _ => Ok(Vec::new()),
-            },
+            Ok(journal) => Head::claims(&journal, genesis),
             // It is told that the journal is missing.
             Err(error) if error.is_not_found() => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -30,8 +31,7 @@ impl Look<'_> {
     /// The page of a run, if it is one of this run that nobody changed.
     pub(super) fn page(&mut self, run: &Read<RunGenesis>) -> Option<Manifest> {
         let path = self.dir.path().join(layout::MANIFEST);
-        let stands = self.dir.stat(layout::MANIFEST);
-        if !matches!(stands, Ok(Some(Entry { kind: Kind::File, .. }))) {
+        if self.places.kind(layout::MANIFEST) != Some(Kind::File) {
             return None;
         }
         let page = match read_page(&self.dir) {

@@ -25,23 +25,39 @@ pub(super) fn special(path: &Utf8Path) -> Finding {
     whole(path, Code::SymbolicLink, "a link or a special file stands there, and is not followed")
 }
 
-/// Links and special files in the directory of a task or a run. Names that begin with a dot, and what is
-/// under `artifacts/` and in objects, are not looked at here.
-pub(super) fn specials(dir: &Dir, findings: &mut Vec<Finding>) {
-    for below in ["", layout::JOURNAL_DIR, layout::CHECKPOINTS] {
-        match dir.list(below) {
-            Ok(entries) => {
-                let other = entries.iter().filter(|(name, kind)| {
-                    // A path that is a special file is told by the artifacts.
-                    *kind == Kind::Other && !name.starts_with('.') && name != layout::ARTIFACTS
-                });
-                let paths = other.map(|(name, _)| dir.path().join(below).join(name));
-                findings.extend(paths.map(|path| special(&path)));
+/// What stands in the directory of a task or a run, and in its `journal/` and `checkpoints/`.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// Paths within it.
+    there: BTreeMap<String, Kind>,
+}
+
+impl Places {
+    /// One listing of each. What cannot be listed is told of where it is needed.
+    pub(super) fn list(dir: &Dir) -> Result<Self, IoError> {
+        let mut there = BTreeMap::new();
+        for (name, kind) in dir.list("")? {
+            if kind == Kind::Dir && [layout::JOURNAL_DIR, layout::CHECKPOINTS].contains(&&*name) {
+                let inside = dir.list(&name).unwrap_or_default().into_iter();
+                there.extend(inside.map(|(inner, kind)| (format!("{name}/{inner}"), kind)));
             }
-            // Missing, or told of as what it is in its place.
-            Err(_) if !below.is_empty() => {}
-            Err(error) => findings.push(unreadable(&error)),
+            there.insert(name, kind);
         }
+        Ok(Self { there })
+    }
+
+    pub(super) fn kind(&self, path: &str) -> Option<Kind> {
+        self.there.get(path).copied()
+    }
+
+    /// Links and special files. Names that begin with a dot are the library's, and not looked at here; what
+    /// is in the place of `artifacts/` is told by those.
+    pub(super) fn specials(&self, dir: &Dir, findings: &mut Vec<Finding>) {
+        let special = self.there.iter().filter(|(path, kind)| {
+            let is_hidden = path.split('/').any(|name| name.starts_with('.'));
+            **kind == Kind::Other && !is_hidden && *path != layout::ARTIFACTS
+        });
+        findings.extend(special.map(|(path, _)| self::special(&dir.path().join(path))));
     }
 }
 

@@ -168,6 +168,8 @@ mod turns;
 #[cfg(test)]
 mod verify;
 #[cfg(test)]
+mod verify_bits;
+#[cfg(test)]
 mod verify_fixtures;
 #[cfg(test)]
 mod verify_live;
