@@ -180,7 +180,7 @@ impl Snapshot {
     ) -> Result<Option<SnapshotHome>, BackupError> {
         let is_it = |home: &&SnapshotPage| home.path.task == *task && home.path.run.as_ref() == run;
         let Some(named) = self.file.homes.iter().find(is_it) else { return Ok(None) };
-        let page = self.backup.page(&self.backup.dir()?, named)?;
+        let page = self.backup.page(&self.backup.objects()?, named)?;
         let sound = page.files.iter().filter(|file| !file.differs);
         let artifacts = sound.filter_map(|file| {
             let name = file.path.strip_prefix(layout::ARTIFACTS)?.strip_prefix('/')?;
