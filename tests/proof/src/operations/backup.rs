@@ -40,7 +40,6 @@ pub(super) const ALL: &[Operation] = &[
             ensure(said == 1, || format!("the task says {said} times that the run was restored"))?;
             restored(seen)
         },
-        ..plain()
     },
     Operation {
         name: "restore_task",
@@ -52,7 +51,6 @@ pub(super) const ALL: &[Operation] = &[
         operate: restore,
         holds: whole_or_not_there,
         done: restored,
-        ..plain()
     },
     Operation {
         name: "backup_prune",
