@@ -199,8 +199,8 @@ pub use artifact::{
 };
 pub use backup::{
     Backup, BackupError, BackupGenesis, BackupObject, BackupPrune, BackupPruned, BackupScope,
-    BackupSource, BackupVerified, Kept, Restore, RestoreAction, RestoreItem, RestorePlan, Restored,
-    Retention, Snapshot, SnapshotHome, SnapshotTotals,
+    BackupSource, BackupVerified, Restore, RestoreAction, RestoreItem, RestorePlan, Restored,
+    Retention, Snapshot, SnapshotHome, SnapshotKept, SnapshotTotals,
 };
 pub use checkpoint::{ArtifactSet, Checkpoint, CheckpointError};
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};

@@ -55,7 +55,7 @@ impl Look<'_> {
         self.check_dir(layout::ARTIFACTS)?;
         for _ in 0..ROUNDS {
             let sight = self.sight()?;
-            let seen = self.to_do(word, &sight);
+            let seen = self.left(word, &sight);
             let sizes = seen.iter().filter_map(|name| sight.files.get(name));
             let bytes = sizes.filter(|_| self.is_of_few).map(|entry| entry.size).sum();
             let judged = threads::each(threads::for_bytes(bytes), &seen, |name| {
@@ -81,7 +81,7 @@ impl Look<'_> {
         let mut lock = self.lock()?;
         self.read_on(word, opened)?;
         let sight = self.sight()?;
-        let names = self.to_do(word, &sight);
+        let names = self.left(word, &sight);
         let mut chunks = names.chunks(AT_ONCE).peekable();
         while let Some(names) = chunks.next() {
             let seen: Vec<_> = names.iter().map(|name| self.open(name, &sight, word)).collect();
@@ -115,7 +115,7 @@ impl Look<'_> {
     }
 
     /// The paths that are not yet copied as the journal says; what is gone by its word is let go.
-    fn to_do(&mut self, word: &Word, sight: &Sight) -> Vec<String> {
+    fn left(&mut self, word: &Word, sight: &Sight) -> Vec<String> {
         let names: BTreeSet<&str> =
             sight.files.keys().map(String::as_str).chain(word.names()).collect();
         self.files.retain(|_, file| {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 
+use super::keep::name;
 use super::snapshot::{Snapshot, SnapshotPage};
 use super::store::open_object;
 use super::{Backup, BackupError, threads};
 use crate::digest::Digest;
 use crate::finding::{Code, Finding, Place};
 use crate::io::{Dir, Kind};
-use crate::layout;
 
 /// What a look at a backup found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,7 +65,7 @@ fn verify(
     mut findings: Vec<Finding>,
     read_data: bool,
 ) -> Result<BackupVerified, BackupError> {
-    let dir = backup.dir()?;
+    let dir = backup.objects()?;
     let pages = pages(snapshots);
     let threads =
         threads::for_bytes(snapshots.iter().map(|snapshot| snapshot.totals().bytes).sum());
@@ -106,7 +106,7 @@ pub(super) fn pages(snapshots: &[Snapshot]) -> Vec<SnapshotPage> {
 
 /// What is wrong with an object.
 pub(super) fn look(dir: &Dir, digest: Digest, size: Option<u64>, read: bool) -> Option<Finding> {
-    let path = layout::object(digest);
+    let path = name(digest);
     let (code, reason) = match dir.stat(&path) {
         Ok(None) => (Code::ObjectMissing, "nothing stands there".to_owned()),
         Ok(Some(entry)) if entry.kind != Kind::File => {

@@ -72,7 +72,7 @@ impl Look<'_> {
         let opened = match self.home.open() {
             Ok(opened) => opened,
             Err(GenesisError::Damaged { reason, .. }) => {
-                return self.as_it_is(Code::GenesisDamaged, genesis, &reason);
+                return self.unread(Code::GenesisDamaged, genesis, &reason);
             }
             Err(GenesisError::Io(error)) if error.is_not_found() => {
                 let journal = self.dir.stat(layout::JOURNAL)?;
@@ -81,13 +81,13 @@ impl Look<'_> {
                     return Ok(None);
                 }
                 let reason = "it is not there, and its journal has records";
-                return self.as_it_is(Code::GenesisDamaged, genesis, reason);
+                return self.unread(Code::GenesisDamaged, genesis, reason);
             }
             Err(error) => return Err(error.into()),
         };
         if self.dir.stat(layout::JOURNAL)?.is_none() {
             let reason = "it is not there, and the genesis file is";
-            return self.as_it_is(Code::JournalMissing, layout::JOURNAL, reason);
+            return self.unread(Code::JournalMissing, layout::JOURNAL, reason);
         }
         self.file(genesis, None)?;
         let mut word = Word::default();
@@ -124,7 +124,7 @@ impl Look<'_> {
     }
 
     /// A home whose journal nobody can read: every file as it is, held against nothing.
-    fn as_it_is(
+    fn unread(
         mut self,
         code: Code,
         path: &str,

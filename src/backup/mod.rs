@@ -29,7 +29,7 @@ pub use error::BackupError;
 use keep::Known;
 pub use put::Restored;
 pub use restore::{Restore, RestoreAction, RestoreItem, RestorePlan};
-pub use retention::{BackupPrune, BackupPruned, Kept, Retention};
+pub use retention::{BackupPrune, BackupPruned, Retention, SnapshotKept};
 pub use scope::{BackupScope, BackupSource};
 pub use snapshot::{Snapshot, SnapshotHome, SnapshotTotals};
 pub use store::{Backup, BackupGenesis, BackupObject};

@@ -69,7 +69,7 @@ impl RestorePlan {
     }
 
     fn stage(&self, staging: &Dir, put: &[&RestoreItem]) -> Result<(), BackupError> {
-        let backup = self.snapshot.backup().dir()?;
+        let backup = self.snapshot.backup().objects()?;
         let bytes = put.iter().map(|item| item.bytes).sum();
         threads::each(threads::for_bytes(bytes), put, |item| {
             stage::stage(&backup, staging, &item.id, &item.page, &self.runtime)
@@ -139,7 +139,6 @@ impl RestorePlan {
 /// The place where a restore makes what it is to put, held by its lock. All of it goes in the end.
 struct Restoring {
     staging: Dir,
-    name: String,
     _lock: LockFile,
 }
 
@@ -151,7 +150,7 @@ impl Restoring {
             root.remove_tree(&name)?;
         }
         root.create_dir(&name)?;
-        Ok(Self { staging: root.open_dir(&name)?, name, _lock: lock })
+        Ok(Self { staging: root.open_dir(&name)?, _lock: lock })
     }
 
     /// The lock goes when the restore is over, so who waited for it may hold one that nobody else sees.
@@ -174,10 +173,15 @@ impl Restoring {
     }
 
     fn end(self, root: &Dir) -> Result<(), IoError> {
-        root.remove_tree(&self.name)?;
+        // What else is there, killed restores left: nobody is at work on it, for the lock is ours.
+        for (name, _) in root.list(layout::RESTORING)? {
+            if name != layout::LOCK_OF_WHOLE {
+                root.remove_tree(&format!("{}/{name}", layout::RESTORING))?;
+            }
+        }
         root.remove_file(&format!("{}/{}", layout::RESTORING, layout::LOCK_OF_WHOLE))?;
         match root.remove_dir(layout::RESTORING) {
-            // Another one waits, or a third was killed.
+            // Another one waits.
             Err(error) if !error.is_not_found() && !is_not_empty(&error) => Err(error),
             _ => Ok(()),
         }

@@ -107,7 +107,7 @@ impl Restore {
         let lock = self.snapshot.backup().lock_shared()?;
         self.check_root()?;
         let homes = self.homes()?;
-        let dir = self.snapshot.backup().dir()?;
+        let dir = self.snapshot.backup().objects()?;
         self.check_objects(&dir)?;
         let runtime = self.snapshot.backup().runtime.clone();
         let target = match Dir::open_root(&self.root) {

@@ -41,7 +41,7 @@ impl Retention {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Kept {
+pub enum SnapshotKept {
     /// Somebody holds it.
     Held,
     /// It is among the newest.
@@ -55,7 +55,7 @@ pub enum Kept {
 #[must_use = "a plan changes nothing until it is applied"]
 pub struct BackupPrune {
     backup: Backup,
-    keep: Vec<(Snapshot, Kept)>,
+    keep: Vec<(Snapshot, SnapshotKept)>,
     remove: Vec<Snapshot>,
     objects: u64,
     bytes: u64,
@@ -112,7 +112,7 @@ impl Backup {
 
     /// Every object that some snapshots name.
     fn named(&self, snapshots: &[Snapshot]) -> Result<BTreeSet<Digest>, BackupError> {
-        let dir = self.dir()?;
+        let dir = self.objects()?;
         let pages = check::pages(snapshots);
         let bytes = snapshots.iter().map(|snapshot| snapshot.totals().bytes).sum();
         let objects = threads::each(threads::for_bytes(bytes), &pages, |named| {
@@ -154,7 +154,7 @@ impl Backup {
 impl BackupPrune {
     /// The snapshots that stay, oldest first, and why.
     #[must_use]
-    pub fn keep(&self) -> &[(Snapshot, Kept)] {
+    pub fn keep(&self) -> &[(Snapshot, SnapshotKept)] {
         &self.keep
     }
 
@@ -215,16 +215,21 @@ impl BackupPrune {
     }
 }
 
-fn kept(snapshot: &Snapshot, newer: usize, retention: Retention, now: Timestamp) -> Option<Kept> {
+fn kept(
+    snapshot: &Snapshot,
+    newer: usize,
+    retention: Retention,
+    now: Timestamp,
+) -> Option<SnapshotKept> {
     if snapshot.hold_reason().is_some() {
-        return Some(Kept::Held);
+        return Some(SnapshotKept::Held);
     }
     if newer < retention.keep_last.unwrap_or(1).max(1) {
-        return Some(Kept::Newest);
+        return Some(SnapshotKept::Newest);
     }
     let within = i64::try_from(retention.keep_within?.as_micros()).unwrap_or(i64::MAX);
     let age = now.as_microseconds().saturating_sub(snapshot.created_at().as_microseconds());
-    (age <= within).then_some(Kept::Recent)
+    (age <= within).then_some(SnapshotKept::Recent)
 }
 
 fn list(dir: &Dir, below: &str) -> Result<Vec<(String, Kind)>, BackupError> {

@@ -184,7 +184,7 @@ impl Snapshot {
     fn page_of(&self, task: &TaskId, run: Option<&RunId>) -> Result<Option<Page>, BackupError> {
         let is_it = |home: &&SnapshotPage| home.path.task == *task && home.path.run.as_ref() == run;
         let named = self.file.homes.iter().find(is_it);
-        named.map(|named| self.backup.page(&self.backup.dir()?, named)).transpose()
+        named.map(|named| self.backup.page(&self.backup.objects()?, named)).transpose()
     }
 
     /// What it knows of a run, or of a task itself; `None` where it does not hold that.

@@ -22,7 +22,7 @@ const LARGE: u64 = 64 << 20;
 /// Makes a home below a directory that is laid out like a workspace. Its content is checked on the way, and its
 /// journal scanned. Where the system cannot sync everything at once, it is synced here.
 pub(super) fn stage(
-    backup: &Dir,
+    objects: &Dir,
     staging: &Dir,
     id: &HomeId,
     page: &Page,
@@ -42,12 +42,12 @@ pub(super) fn stage(
     // A single large run takes several threads; of many small ones each has its own already.
     let threads = if page.size() < LARGE { 1 } else { threads::all() };
     threads::each(threads, &page.files, |file| {
-        write(&dir, &file.path, |new| object(backup, file.digest, new))
+        write(&dir, &file.path, |new| object(objects, file.digest, new))
     })?;
     dir.open_lock(layout::LOCK)?;
     if let Some(journal) = &page.journal {
         write(&dir, layout::JOURNAL, |new| {
-            journal.pieces.iter().try_for_each(|piece| object(backup, *piece, new))
+            journal.pieces.iter().try_for_each(|piece| object(objects, *piece, new))
         })?;
         scan(staging.path(), &dir, id, journal, runtime)?;
     }
@@ -86,10 +86,10 @@ fn write(
 }
 
 /// Appends the content of an object, if it is what its name says.
-pub(super) fn object(backup: &Dir, digest: Digest, new: &mut NewFile) -> Result<(), BackupError> {
-    let path = || backup.path().join(layout::object(digest));
+pub(super) fn object(objects: &Dir, digest: Digest, new: &mut NewFile) -> Result<(), BackupError> {
+    let path = || objects.path().join(keep::name(digest));
     let damaged = |reason: &str| BackupError::Damaged { path: path(), reason: reason.to_owned() };
-    let mut file = open_object(backup, digest)?.ok_or_else(|| damaged("nothing stands there"))?;
+    let mut file = open_object(objects, digest)?.ok_or_else(|| damaged("nothing stands there"))?;
     let (found, _) = keep::copy(&mut file, |part| new.write(part))?;
     if found == digest { Ok(()) } else { Err(damaged("its content is not what its name says")) }
 }

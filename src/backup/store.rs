@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::error::IoError;
 use crate::genesis::{self, Genesis, GenesisError};
 use crate::id::{RunId, TaskId};
-use crate::io::{Dir, Kind, LockFile, ReadFile, make_dirs};
+use crate::io::{Dir, Kind, LockFile, ReadFile, make_dirs, real_path};
 use crate::journal::Runtime;
 use crate::layout::{self, FORMAT_VERSION};
 use crate::line;
@@ -96,7 +96,8 @@ impl Backup {
     /// crash leaves a backup or none.
     ///
     /// # Errors
-    /// [`BackupError::NotEmpty`] where something else is in the directory; [`BackupError::NewerFormat`] where
+    /// [`BackupError::NotEmpty`] where something else is in the directory; [`BackupError::Inside`] where it lies
+    /// in a workspace; [`BackupError::NewerFormat`] where
     /// newer code made the backup.
     pub fn create_at(path: impl AsRef<Utf8Path>) -> Result<Self, BackupError> {
         let root = absolute(path.as_ref());
@@ -109,6 +110,7 @@ impl Backup {
             }
             other => return other,
         }
+        check_outside(&root)?;
         make_dirs(&root)?;
         let dir = Dir::open_root(&root)?;
         let left_by_a_crash = |name: &str| name.starts_with(".backup.json.");
@@ -212,7 +214,7 @@ impl Backup {
     /// # Errors
     /// Where it cannot be opened.
     pub fn object(&self, digest: Digest) -> Result<Option<BackupObject>, BackupError> {
-        Ok(open_object(&self.dir()?, digest)?.map(BackupObject))
+        Ok(open_object(&self.objects()?, digest)?.map(BackupObject))
     }
 
     /// What a file of a task or a run was, in the newest snapshot that has it; such files never change.
@@ -253,6 +255,18 @@ impl Backup {
 
     pub(super) fn dir(&self) -> Result<Dir, IoError> {
         Dir::open_root(&self.root)
+    }
+
+    /// The directory of the objects, open. It is made by who first asks for it.
+    pub(super) fn objects(&self) -> Result<Dir, IoError> {
+        let dir = self.dir()?;
+        match dir.open_dir(layout::OBJECTS) {
+            Err(error) if error.is_not_found() => {
+                dir.create_dir(layout::OBJECTS)?;
+                dir.open_dir(layout::OBJECTS)
+            }
+            other => other,
+        }
     }
 
     /// Keeps prune away while the lock is held. A backup on a disk that cannot be written to has no prune.
@@ -296,10 +310,10 @@ impl Backup {
     }
 
     /// A page, checked.
-    pub(super) fn page(&self, dir: &Dir, named: &SnapshotPage) -> Result<Page, BackupError> {
-        let path = self.root.join(layout::object(named.page));
+    pub(super) fn page(&self, objects: &Dir, named: &SnapshotPage) -> Result<Page, BackupError> {
+        let path = objects.path().join(name(named.page));
         let damaged = |reason| BackupError::Damaged { path: path.clone(), reason };
-        let file = open_object(dir, named.page)?;
+        let file = open_object(objects, named.page)?;
         let mut file = file.ok_or_else(|| damaged("nothing stands there".to_owned()))?;
         let bytes = file.read_little(page::MAX_BYTES)?;
         let bytes = bytes.ok_or_else(|| damaged("it is longer than any page".to_owned()))?;
@@ -314,9 +328,9 @@ impl Backup {
     }
 
     /// What a page names, for who trusts that it is there.
-    pub(super) fn known(&self, dir: &Dir, named: Option<&SnapshotPage>) -> Known {
+    pub(super) fn known(&self, objects: &Dir, named: Option<&SnapshotPage>) -> Known {
         // What cannot be read is not trusted, and everything it named is checked.
-        let page = named.and_then(|named| self.page(dir, named).ok());
+        let page = named.and_then(|named| self.page(objects, named).ok());
         Known::of(page.iter().flat_map(Page::objects))
     }
 }
@@ -343,8 +357,24 @@ fn check_version(path: &Utf8Path, found: u32) -> Result<(), BackupError> {
     Err(BackupError::NewerFormat { path: path.to_owned(), found, supported: FORMAT_VERSION })
 }
 
-pub(super) fn open_object(dir: &Dir, digest: Digest) -> Result<Option<ReadFile>, IoError> {
-    match dir.open_read(&format!("{}/{}", layout::OBJECTS, name(digest))) {
+/// Refuses a directory that is in a workspace, before it is made there.
+fn check_outside(root: &Utf8Path) -> Result<(), BackupError> {
+    let backup = real_path(root)?;
+    let holds = |dir: &&Utf8Path| {
+        let found = Dir::open_root(dir).and_then(|dir| dir.stat(layout::WORKSPACE));
+        found.is_ok_and(|found| found.is_some())
+    };
+    match backup.ancestors().find(holds) {
+        Some(workspace) => {
+            let workspace = workspace.to_owned();
+            Err(BackupError::Inside { backup, workspace })
+        }
+        None => Ok(()),
+    }
+}
+
+pub(super) fn open_object(objects: &Dir, digest: Digest) -> Result<Option<ReadFile>, IoError> {
+    match objects.open_read(&name(digest)) {
         Err(error) if error.is_not_found() => Ok(None),
         other => other.map(Some),
     }

@@ -39,11 +39,11 @@ impl Backup {
         let workspace = genesis::read::<WorkspaceGenesis>(&root)?;
         workspace.writable(&source.root)?;
         let _lock = self.lock_shared()?;
-        let dir = self.dir()?;
+        let objects = self.objects()?;
         let created_at = self.runtime.clock.now();
-        let pool = Pool::open(&dir, &self.runtime)?;
+        let pool = Pool::open(&self.dir()?, &self.runtime)?;
         let parent = self.parent(workspace.value.workspace_id, &source)?;
-        let taking = Taking::new(self, &source, &dir, &pool, parent.as_ref());
+        let taking = Taking::new(self, &source, &objects, &pool, parent.as_ref());
         let (homes, mut findings, mut totals) = taking.all(&root)?;
         let bytes = root.open_read(layout::WORKSPACE)?.read_all()?;
         let workspace_file = pool.bytes(&bytes, &Known::default())?;
@@ -99,7 +99,7 @@ type Copied = (Vec<SnapshotPage>, Vec<Finding>, SnapshotTotals);
 struct Taking<'a> {
     backup: &'a Backup,
     source: &'a BackupSource,
-    dir: &'a Dir,
+    objects: &'a Dir,
     pool: &'a Pool,
     before: BTreeMap<&'a HomeId, &'a SnapshotPage>,
     findings: Mutex<Vec<Finding>>,
@@ -117,13 +117,13 @@ impl<'a> Taking<'a> {
     fn new(
         backup: &'a Backup,
         source: &'a BackupSource,
-        dir: &'a Dir,
+        objects: &'a Dir,
         pool: &'a Pool,
         parent: Option<&'a Snapshot>,
     ) -> Self {
         let before = parent.iter().flat_map(|parent| &parent.file.homes);
         let before = before.map(|named| (&named.path, named)).collect();
-        Self { backup, source, dir, pool, before, findings: Mutex::default() }
+        Self { backup, source, objects, pool, before, findings: Mutex::default() }
     }
 
     /// Runs first, then the journals of their tasks: so these know every lease that a run is bound to.
@@ -201,7 +201,7 @@ impl<'a> Taking<'a> {
     }
 
     fn home(&self, id: &HomeId, is_of_few: bool) -> Result<Option<CopiedHome>, BackupError> {
-        let known = self.backup.known(self.dir, self.before.get(id).copied());
+        let known = self.backup.known(self.objects, self.before.get(id).copied());
         let BackupSource { root, runtime, .. } = self.source;
         let taken = look::take(root, runtime, id, self.pool, &known, is_of_few)?;
         let Some(Taken { page, mut findings, pruned }) = taken else { return Ok(None) };

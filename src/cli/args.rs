@@ -8,7 +8,7 @@ use runjournal::{ArtifactName, TaskId};
 
 use super::approval::ApprovalVerb;
 use super::artifact::ArtifactVerb;
-use super::backup::BackupVerb;
+use super::backup_args::BackupVerb;
 use super::checkpoint::CheckpointVerb;
 use super::diff::DiffVerb;
 use super::duration::duration;

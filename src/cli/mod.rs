@@ -1,9 +1,10 @@
-//! The tool, one file a verb. In reading order: the grammar (`args`, `index_args`), which verb does what
+//! The tool, one file a verb. In reading order: the grammar (`args`, `backup_args`, `index_args`), which verb does what
 //! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`,
 //! `error`), with which code the tool ends (`exit`), durations (`duration`), files of the user's (`file`),
 //! Ctrl-C (`interrupt`), and the verbs.
 
 mod args;
+mod backup_args;
 mod dispatch;
 mod duration;
 mod error;

@@ -49,7 +49,7 @@ fn the_newest_the_recent_and_the_held_stay() {
     assert_eq!(ids(plan(within(0)).remove()), ids(&[&taken[..1], &taken[2..5]].concat()));
     assert_eq!(ids(plan(within(3).keep_last(5)).remove()), ids(&taken[..1]));
     let why: Vec<_> = plan(within(2)).keep().iter().map(|(_, why)| *why).collect();
-    assert_eq!(why, [Kept::Held, Kept::Recent, Kept::Newest]);
+    assert_eq!(why, [SnapshotKept::Held, SnapshotKept::Recent, SnapshotKept::Newest]);
     assert_eq!(backup.snapshots().unwrap().len(), 6, "a plan changes nothing");
 
     let plan = plan(default.keep_last(2));

@@ -172,6 +172,7 @@ fn help_tells_the_grammar_and_the_exit_codes() {
       query     Ask the index: runs, artifacts, events, findings, SQL
       prune     Show which runs are old enough to go, and remove them
       health    Show how the workspace is: disk, runs, locks, leases, index
+      backup    Keep copies elsewhere, taken while others write; verify them, put them back, prune them
       repair    Show the damaged ends of journals, which stop appends, and close them off
       help      Print this message or the help of the given subcommand(s)
 

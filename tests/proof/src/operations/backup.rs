@@ -40,7 +40,6 @@ pub(super) const ALL: &[Operation] = &[
             ensure(said == 1, || format!("the task says {said} times that the run was restored"))?;
             restored(seen)
         },
-        ..plain()
     },
     Operation {
         name: "restore_task",
@@ -52,7 +51,6 @@ pub(super) const ALL: &[Operation] = &[
         operate: restore,
         holds: whole_or_not_there,
         done: restored,
-        ..plain()
     },
     Operation {
         name: "backup_prune",
@@ -66,8 +64,9 @@ pub(super) const ALL: &[Operation] = &[
         },
         operate: |place, _| {
             let backup = backup(place)?;
+            let plan = backup.prune(Retention::default())?;
             place.begin();
-            backup.prune(Retention::default())?.apply()?;
+            plan.apply()?;
             place.end();
             Ok(())
         },
@@ -132,8 +131,9 @@ fn restore(place: &Place, _: &mut Acks) -> Outcome {
     let snapshots = backup(place)?.snapshots()?;
     let snapshot = snapshots.last().ok_or_else(|| Violation::new("there is no snapshot"))?;
     let scope = BackupScope::run(TaskId::new(TASK)?, RunId::new(RUN)?);
+    let plan = snapshot.restore_to(place.root()).scope(scope).plan()?;
     place.begin();
-    snapshot.restore_to(place.root()).scope(scope).plan()?.apply()?;
+    plan.apply()?;
     place.end();
     Ok(())
 }

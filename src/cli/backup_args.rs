@@ -1,0 +1,110 @@
+//! The grammar of `backup`.
+
+use camino::Utf8PathBuf;
+use clap::Subcommand;
+use runjournal::{BackupScope, RunId, TaskId};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupVerb {
+    /// Take a snapshot, into a directory that is a backup, or becomes one
+    #[command(after_help = CREATE)]
+    Create {
+        /// The backup: not in the workspace, best on another disk
+        dest: Utf8PathBuf,
+        /// Only a task, or a run: TASK, or TASK/RUN, or a unique prefix of a run's id
+        #[arg(value_name = "TASK|RUN")]
+        what: Option<String>,
+    },
+    /// List the snapshots
+    List {
+        /// The backup
+        dest: Utf8PathBuf,
+    },
+    /// Look whether everything that the snapshots name is there
+    #[command(after_help = VERIFY)]
+    Verify {
+        /// The backup
+        dest: Utf8PathBuf,
+        /// Read all content, and check its digests
+        #[arg(long)]
+        read_data: bool,
+    },
+    /// Put back what is not there any more; nothing is replaced
+    #[command(after_help = RESTORE)]
+    Restore {
+        /// The backup
+        src: Utf8PathBuf,
+        /// Only a task, or a run: TASK, or TASK/RUN with its whole id
+        #[arg(value_name = "TASK|TASK/RUN", value_parser = scope)]
+        what: Option<BackupScope>,
+        /// The snapshot, by the beginning of its id; otherwise the newest that has it
+        #[arg(long, value_name = "ID")]
+        snapshot: Option<String>,
+        /// Where to: a workspace, or a directory that is empty or not there; otherwise the workspace
+        #[arg(long, value_name = "ROOT")]
+        to: Option<Utf8PathBuf>,
+        /// Show what would be put where, and read all content; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show which snapshots would go, and remove them
+    #[command(after_help = PRUNE)]
+    Prune {
+        /// The backup
+        dest: Utf8PathBuf,
+        /// Keep the newest N
+        #[arg(long, value_name = "N")]
+        keep_last: Option<usize>,
+        /// Keep those that are not older than so many days
+        #[arg(long, value_name = "DAYS", required_unless_present = "keep_last")]
+        keep_within: Option<u64>,
+        /// Do it; otherwise the plan is shown and nothing is changed
+        #[arg(long)]
+        apply: bool,
+    },
+    /// Keep a snapshot from `prune`, or lift that
+    Hold {
+        /// The backup
+        dest: Utf8PathBuf,
+        /// The snapshot, by the beginning of its id
+        id: String,
+        /// Why
+        #[arg(long, required_unless_present = "lift")]
+        reason: Option<String>,
+        /// Lift the hold
+        #[arg(long, conflicts_with = "reason")]
+        lift: bool,
+    },
+}
+
+const CREATE: &str = "\
+Others may go on writing. Content that the backup has already is not written again. What is not as the \
+journal says is copied as it is, and told.
+
+Exit codes: 1 a snapshot was taken, and something in it is not as it should be.";
+
+const VERIFY: &str = "\
+What is missing, the next `backup create` brings again if the workspace still has it; remove an object that is \
+changed before that.
+
+Exit codes: 1 something is missing or changed.";
+
+const RESTORE: &str = "\
+All of it is made and checked aside, and put in place only then. What stands there as the snapshot has it is \
+left alone; where something else stands, nothing is restored. With a run whose task is not there, the task comes \
+along. A run is put into a task that nobody holds, or under the lease in RUNJOURNAL_LEASE.";
+
+const PRUNE: &str = "\
+Decided for each workspace, and for snapshots of a whole workspace, of each task and of each run, by \
+themselves. The newest of each stays, and what is held.";
+
+fn scope(text: &str) -> Result<BackupScope, String> {
+    let task = |id: &str| id.parse::<TaskId>().map_err(|error| error.to_string());
+    match text.split_once('/') {
+        None => Ok(BackupScope::task(task(text)?)),
+        Some((id, run)) => {
+            let run = run.parse::<RunId>().map_err(|error| error.to_string())?;
+            Ok(BackupScope::run(task(id)?, run))
+        }
+    }
+}
