@@ -175,8 +175,27 @@ fn a_run_that_did_not_end_is_ended_as_it_goes() {
     let journal = ctx.journal().unwrap();
     journal.append(Event::new("noted")).unwrap();
     test.clock().advance(8 * DAY);
+    // Who runs a flow since the plan was made keeps it.
+    let planned = plan(&test);
+    let flow = locked(&test.task().path().join("journal/.flow"));
+    let kept = planned.apply().unwrap().kept;
+    assert!(matches!(kept[0].why, Keep::Running { .. }), "{}", kept[0].why);
+    drop(flow);
+    let mut open = fs::File::open(ctx.journal_path()).unwrap();
     let pruned = plan(&test).apply().unwrap();
     assert_eq!(pruned.runs[0].reason, PruneReason::Abandoned);
+    // What a kill would have left for those who had it open.
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut open, &mut text).unwrap();
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let word = test.task().events().unwrap().last(1).unwrap().next().unwrap().unwrap();
+    assert_eq!(last["event_type"], "execution_complete");
+    assert_eq!(last["causation_event_id"], word.event_id().to_string());
+    assert_eq!(
+        last["payload"],
+        json!({"status": "FAILED", "reason": "pruned: abandoned",
+            "counts": {"steps_completed": 1, "steps_failed": 0}})
+    );
     // A kept writer learns that the run is gone.
     let error = journal.append(Event::new("late")).unwrap_err();
     assert!(matches!(error, runjournal::JournalError::Removed { .. }), "{error}");
