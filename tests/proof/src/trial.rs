@@ -89,7 +89,8 @@ pub fn kill_everywhere(operation: &Operation, heads: bool, worker: &Utf8Path) ->
     let prepared = bench.prepare()?;
     let mut last = None;
     let calls = bench.calls("operate", &prepared, "without a kill")?;
-    for call in calls.into_iter().filter(|call| call.changes || !heads) {
+    let all = !heads && !operation.reads_much;
+    for call in calls.into_iter().filter(|call| call.changes || all) {
         let acknowledged = bench.try_boundary(&call, last.as_ref(), &prepared)?;
         if call.changes {
             last = Some((call, acknowledged));

@@ -42,6 +42,9 @@ pub struct Operation {
     pub name: &'static str,
     /// What is there before.
     pub base: Base,
+    /// It reads so much that it is killed only at calls that can change something: the states that others
+    /// leave are the same.
+    pub reads_much: bool,
     /// Sets the stage beyond the base, in a process of its own.
     pub prepare: fn(&Place, &mut Acks) -> Outcome,
     /// The call itself, between the marks; also what is called again after a crash.
@@ -80,6 +83,7 @@ impl Seen<'_> {
 const PLAIN: Operation = Operation {
     name: "",
     base: Base::Run,
+    reads_much: false,
     prepare: |_, _| Ok(()),
     operate: |_, _| Ok(()),
     holds: |_| Ok(()),

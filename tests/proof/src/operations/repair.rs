@@ -11,6 +11,7 @@ use crate::{Acks, Outcome, Place, ensure};
 pub(super) const ALL: &[Operation] = &[Operation {
     name: "repair_files",
     base: Base::Task,
+    reads_much: true,
     prepare: damage,
     operate: |place, _| {
         let plan = Repair::run_of(&damaged(place)?).plan()?;
@@ -48,7 +49,7 @@ fn file(ctx: &RunContext, name: &str) -> Utf8PathBuf {
     ctx.run_path().join("artifacts").join(name)
 }
 
-/// Of two artifacts with the same content one is changed; and of a checkpoint's two objects one is gone.
+/// Of two artifacts with the same content one is changed; and a checkpoint's object is.
 fn damage(place: &Place, _: &mut Acks) -> Outcome {
     let ctx = place.task()?.start_run_as(RUN)?;
     let artifacts = ctx.artifacts().durability(Durability::Durable);
@@ -58,7 +59,9 @@ fn damage(place: &Place, _: &mut Acks) -> Outcome {
     ctx.next_checkpoint()?;
     fs::write(file(&ctx, "deep/copy.json"), STRANGE)?;
     for entry in fs::read_dir(ctx.run_path().join("objects"))? {
-        fs::remove_dir_all(entry?.path())?;
+        for object in fs::read_dir(entry?.path())? {
+            fs::write(object?.path(), "rot")?;
+        }
     }
     Ok(())
 }
