@@ -12,6 +12,7 @@ use crate::{Acks, Outcome, Place, Violation, ensure};
 pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "backup_first",
+        base: Base::Task,
         operate: take,
         holds: all_is_there,
         done: |seen| ensure(taken(seen)? >= 1, || "there is no snapshot".into()),
@@ -32,6 +33,7 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "restore_run",
         base: Base::Task,
+        reads_much: true,
         prepare: |place, _| lost(place, &place.run_dir()),
         operate: restore,
         holds: whole_or_not_there,
@@ -44,6 +46,7 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "restore_task",
         base: Base::Workspace,
+        reads_much: true,
         prepare: |place, _| {
             place.workspace()?.create_task(TASK, TaskOptions::default())?;
             lost(place, &place.root().join(TASK))

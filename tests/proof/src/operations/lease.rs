@@ -90,6 +90,7 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "lease_start_run",
         base: Base::Task,
+        reads_much: false,
         prepare: hold,
         operate: start_run,
         holds: |seen| {
