@@ -120,7 +120,7 @@ pub(crate) enum Verb {
     Index(IndexVerb),
     /// Ask the index: runs, artifacts, events, findings, SQL
     Query(Query),
-    /// Hold everything against everything: journals, files, checkpoints, and what they say of each other
+    /// Look for what is damaged, missing, or does not agree
     Verify(Verify),
     /// Show the damaged ends of journals, which stop appends, and close them off
     Repair {

@@ -19,6 +19,7 @@ mod group;
 mod lock;
 #[cfg(feature = "sqlite")]
 mod network;
+mod pieces;
 #[cfg(feature = "sqlite")]
 mod stamp;
 #[cfg(all(unix, not(runjournal_portable)))]

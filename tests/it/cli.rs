@@ -170,6 +170,7 @@ fn help_tells_the_grammar_and_the_exit_codes() {
       lineage   Show which step made an artifact, from what, and which steps a change makes stale
       index     Make, refresh, verify and find the index, which `query` asks
       query     Ask the index: runs, artifacts, events, findings, SQL
+      verify    Look for what is damaged, missing, or does not agree
       repair    Show the damaged ends of journals, which stop appends, and close them off
       help      Print this message or the help of the given subcommand(s)
 
