@@ -295,6 +295,9 @@ impl Look<'_> {
 
     /// True if the content of a file is to be read.
     fn takes(&self, relative: &str) -> bool {
+        if let Some(all_or_none) = self.choice.is_of_all() {
+            return all_or_none;
+        }
         let mut path = match self.home.run_id() {
             Some(run) => format!("{}/{}/{run}/", self.home.task_id(), layout::RUNS),
             None => format!("{}/", self.home.task_id()),

@@ -35,7 +35,13 @@ fn verify_is_shown_to_people_and_programs() {
     let told =
         shell.go(&["verify", "TASK-1/RUN-1", "--read-data", "--manifest", kept.to_str().unwrap()]);
     check(&told.out, |told| {
-        insta::assert_snapshot!(told.lines().take(5).collect::<Vec<_>>().join("\n"), @"");
+        insta::assert_snapshot!(told.lines().take(5).collect::<Vec<_>>().join("\n"), @"
+        SEVERITY  CODE                      PLACE                                 REASON
+        error     status_without_artifacts  TASK-1/runs/RUN-1                     it succeeded, and artifacts of it are missing or changed
+        error     artifact_changed          TASK-1/runs/RUN-1/artifacts/plan.txt  it has the digest [DIGEST], and [DIGEST] was journaled
+        artifact_changed: to do: restore the file from a backup; or, while the run is not complete, keep what is there with `runjournal artifact adopt`
+        status_without_artifacts: to do: restore them from a backup: see the findings of the run's artifacts
+        ");
     });
 
     shell.refused(2, &["verify", "--read-data=3/2"]);
