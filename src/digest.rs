@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 
+use blake3::hazmat::{HasherExt as _, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The BLAKE3 digest of some bytes.
@@ -26,6 +27,24 @@ pub struct Digest([u8; 32]);
 pub struct DigestError {
     /// The refused text.
     pub text: String,
+}
+
+/// What is known of a piece of long content that was hashed.
+pub(crate) type Piece = [u8; 32];
+
+/// The halves of the tree over these pieces: the left one has as many as the greatest power of two that leaves
+/// some.
+fn halves(pieces: &[Piece]) -> Option<(&[Piece], &[Piece])> {
+    let left = pieces.len().checked_next_power_of_two()? / 2;
+    pieces.split_at_checked(left).filter(|(left, _)| !left.is_empty())
+}
+
+fn subtree(pieces: &[Piece]) -> Option<Piece> {
+    if let [piece] = pieces {
+        return Some(*piece);
+    }
+    let (left, right) = halves(pieces)?;
+    Some(merge_subtrees_non_root(&subtree(left)?, &subtree(right)?, Mode::Hash))
 }
 
 const PREFIX: &str = "blake3:";
@@ -56,6 +75,21 @@ impl Digest {
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(reader)?;
         Ok(Self::from_hasher(&hasher))
+    }
+
+    /// Long content is hashed in pieces of so many bytes, in any order.
+    pub(crate) const PIECE: u64 = 16 << 20;
+
+    /// What is known of a piece: the bytes of it, but for the last one [`PIECE`](Digest::PIECE) of them.
+    pub(crate) fn piece(offset: u64, bytes: &[u8]) -> Piece {
+        blake3::Hasher::new().set_input_offset(offset).update(bytes).finalize_non_root()
+    }
+
+    /// The digest of content of which all pieces are known, at least two.
+    pub(crate) fn of_pieces(pieces: &[Piece]) -> Option<Self> {
+        let (left, right) = halves(pieces)?;
+        let (left, right) = (subtree(left)?, subtree(right)?);
+        Some(Self(*merge_subtrees_root(&left, &right, Mode::Hash).as_bytes()))
     }
 
     /// The digest of these bytes, and what `work` returns, which is done meanwhile.
@@ -265,6 +299,19 @@ impl<'de> Deserialize<'de> for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_have_the_digest_of_the_whole() {
+        let piece = usize::try_from(Digest::PIECE).unwrap();
+        let content: Vec<u8> =
+            (0..5 * piece + 7).map(|n| (n >> 3) as u8 ^ (n >> 11) as u8).collect();
+        for len in [piece + 1, 2 * piece, 3 * piece, 4 * piece + 1, 5 * piece, 5 * piece + 7] {
+            let pieces = content[..len].chunks(piece).enumerate();
+            let pieces: Vec<_> =
+                pieces.map(|(at, bytes)| Digest::piece((at * piece) as u64, bytes)).collect();
+            assert_eq!(Digest::of_pieces(&pieces), Some(Digest::of(&content[..len])), "{len}");
+        }
+    }
 
     #[test]
     fn a_stream_has_the_digest_of_its_bytes_however_it_is_cut() {

@@ -84,6 +84,8 @@ pub(crate) enum Verb {
     /// Show the tasks, their runs, and what is not as it should be
     #[command(after_help = STATUS)]
     Status,
+    /// Show how the workspace is: disk, runs, locks, leases, index
+    Health,
     /// Make, list and show tasks
     #[command(subcommand)]
     Task(TaskVerb),
@@ -130,17 +132,15 @@ pub(crate) enum Verb {
     Index(IndexVerb),
     /// Ask the index: runs, artifacts, events, findings, SQL
     Query(Query),
+    /// Look for what is damaged, missing, or does not agree
+    Verify(Verify),
     /// Show what is damaged and can be mended, and mend it: nothing is deleted
     Repair(RepairArgs),
-    /// Show which runs are old enough to go, and remove them
-    Prune(PruneArgs),
-    /// Show how the workspace is: disk, runs, locks, leases, index
-    Health,
-    /// Hold everything against everything: journals, files, checkpoints, and what they say of each other
-    Verify(Verify),
     /// Keep copies elsewhere, taken while others write; verify them, put them back, prune them
     #[command(subcommand)]
     Backup(BackupVerb),
+    /// Show which runs are old enough to go, and remove them
+    Prune(PruneArgs),
 }
 
 #[derive(Debug, Subcommand)]

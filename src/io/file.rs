@@ -187,8 +187,8 @@ impl NewFile {
 /// A regular file, open for reading.
 #[derive(Debug)]
 pub(crate) struct ReadFile {
-    file: File,
-    path: Utf8PathBuf,
+    pub(super) file: File,
+    pub(super) path: Utf8PathBuf,
 }
 
 impl ReadFile {
@@ -247,7 +247,7 @@ impl ReadFile {
     }
 
     /// Where it ends. Moves to there: who asks for its times as well makes the next write cost more.
-    fn end(&mut self) -> Result<u64, IoError> {
+    pub(super) fn end(&mut self) -> Result<u64, IoError> {
         self.file.seek(SeekFrom::End(0)).map_err(IoError::at("read", &self.path))
     }
 

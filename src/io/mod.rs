@@ -19,6 +19,7 @@ mod group;
 mod lock;
 #[cfg(feature = "sqlite")]
 mod network;
+mod pieces;
 mod space;
 #[cfg(feature = "sqlite")]
 mod stamp;

@@ -43,7 +43,7 @@ impl Manifest {
         let mut different: BTreeMap<String, Finding> = odd.collect();
         for name in listed.names.keys() {
             if let Some(difference) = comparison.look(name)? {
-                different.insert(name.to_string(), difference.as_compared());
+                different.insert(name.to_string(), difference.into_compared());
             }
         }
         findings.extend(different.into_values());
@@ -53,7 +53,7 @@ impl Manifest {
 
 impl Difference {
     /// A commit that waits is told of as such, whoever puts it in place when.
-    fn as_compared(self) -> Finding {
+    fn into_compared(self) -> Finding {
         let Self { mut finding, standing } = self;
         if let Standing::Waits { .. } = standing {
             finding.code = Code::CommitNotApplied;

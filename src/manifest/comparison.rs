@@ -152,14 +152,17 @@ impl Comparison {
 
     /// Opens the files that were listed, one after the other.
     pub(crate) fn opener(&self) -> Opener<'_> {
-        Opener { dir: &self.dir, nearest: None }
+        Opener { dir: &self.dir, nearest: None, on_all_processors: false }
     }
 
     /// True if the file at a path has the digest that it should have: one reading of it and no more.
     /// Whether something else is fine as well, [`look`](Comparison::look) tells.
     pub(crate) fn has_digest(&self, name: &ArtifactName, opener: &mut Opener<'_>) -> bool {
         let Some(expected) = self.word(name, None).digest else { return false };
-        let digest = opener.open(name).and_then(|mut file| file.digest());
+        let digest = opener.open(name).and_then(|mut file| match opener.on_all_processors {
+            true => file.digest_on_all_processors(),
+            false => file.digest(),
+        });
         digest.is_ok_and(|(digest, _)| digest == expected)
     }
 
@@ -247,9 +250,15 @@ impl Comparison {
 pub(crate) struct Opener<'a> {
     dir: &'a Dir,
     nearest: Option<(String, Dir)>,
+    on_all_processors: bool,
 }
 
 impl Opener<'_> {
+    /// For a file that takes long to read.
+    pub(crate) fn on_all_processors(self) -> Self {
+        Self { on_all_processors: true, ..self }
+    }
+
     /// The caller saw that it is a file, and checks its digest.
     fn open(&mut self, name: &ArtifactName) -> Result<ReadFile, IoError> {
         let (above, file) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));

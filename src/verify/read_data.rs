@@ -94,6 +94,15 @@ impl Choice {
         Self { read_data, seed }
     }
 
+    /// Whether all files are read, or none; `None` where it depends on the file.
+    pub(super) fn is_of_all(&self) -> Option<bool> {
+        match self.read_data {
+            ReadData::None => Some(false),
+            ReadData::All => Some(true),
+            ReadData::Part { .. } | ReadData::Percent(_) => None,
+        }
+    }
+
     /// By the path below the root, so that it is the same wherever the workspace lies.
     pub(super) fn takes(&self, path: &str) -> bool {
         match self.read_data {

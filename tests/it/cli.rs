@@ -170,10 +170,10 @@ fn help_tells_the_grammar_and_the_exit_codes() {
       lineage   Show which step made an artifact, from what, and which steps a change makes stale
       index     Make, refresh, verify and find the index, which `query` asks
       query     Ask the index: runs, artifacts, events, findings, SQL
-      prune     Show which runs are old enough to go, and remove them
-      health    Show how the workspace is: disk, runs, locks, leases, index
+      verify    Look for what is damaged, missing, or does not agree
+      repair    Show what is damaged and can be mended, and mend it: nothing is deleted
       backup    Keep copies elsewhere, taken while others write; verify them, put them back, prune them
-      repair    Show the damaged ends of journals, which stop appends, and close them off
+      prune     Show which runs are old enough to go, and remove them
       help      Print this message or the help of the given subcommand(s)
 
     Options:

@@ -44,6 +44,9 @@ mod cli_sessions;
 #[cfg(all(feature = "cli", unix))]
 mod cli_steps;
 #[cfg(test)]
+#[cfg(feature = "cli")]
+mod cli_verify;
+#[cfg(test)]
 mod completion;
 #[cfg(test)]
 mod concurrency;

@@ -28,7 +28,7 @@ fn name(text: &str) -> ArtifactName {
 fn some(test: &TestWorkspace, run: &str) -> RunContext {
     let ctx = test.start_run(run).unwrap();
     ctx.append(Event::new("note_taken").payload(&json!({"n": 1}))).unwrap();
-    ctx.artifacts().write_bytes(&name("a.txt"), b"first").unwrap();
+    ctx.artifacts().write_bytes(name("a.txt"), b"first").unwrap();
     ctx.step("plan", |s| {
         s.write_bytes(name("dir/b.txt"), b"second")?;
         Ok(Signal::new("success"))

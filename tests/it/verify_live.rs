@@ -31,7 +31,7 @@ enum Step {
     Remove(u8),
     Transaction(u8),
     Adopt(u8),
-    Step {
+    Attempt {
         name: u8,
         fails: bool,
     },
@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => small().prop_map(Step::Remove),
         2 => small().prop_map(Step::Transaction),
         1 => small().prop_map(Step::Adopt),
-        2 => (small(), any::<bool>()).prop_map(|(name, fails)| Step::Step { name, fails }),
+        2 => (small(), any::<bool>()).prop_map(|(name, fails)| Step::Attempt { name, fails }),
         2 => small().prop_map(Step::Turn),
         1 => Just(Step::Status),
         1 => Just(Step::Manifest),
@@ -126,7 +126,7 @@ impl Tree {
                 fs::write(self.ctx.artifact_path(&file), [*number]).unwrap();
                 store.adopt(file).unwrap();
             }
-            Step::Step { name: number, fails } => {
+            Step::Attempt { name: number, fails } => {
                 let body = |s: &runjournal::StepContext| {
                     s.write_bytes(name(&format!("step{number}.txt")), b"made")?;
                     if *fails { Err(StepError::message("no")) } else { Ok(Signal::new("ok")) }
