@@ -221,8 +221,9 @@ fn a_backup_stands_apart_and_among_nothing_else() {
     assert!(matches!(inside, Err(BackupError::Inside { .. })), "{inside:?}");
     assert!(!within.exists());
     // One that was moved there.
-    Backup::create_at(lab.path("moved")).unwrap();
-    fs::rename(lab.path("moved"), &within).unwrap();
+    let moved = lab.test.root().with_file_name("moved");
+    Backup::create_at(&moved).unwrap();
+    fs::rename(&moved, &within).unwrap();
     let inside = Backup::open(&within).unwrap().take(workspace);
     assert!(matches!(inside, Err(BackupError::Inside { .. })), "{inside:?}");
     #[cfg(unix)]
