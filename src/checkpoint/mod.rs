@@ -5,8 +5,8 @@
 //! `Draft`: what changed, and whose bytes are kept), and what it gives: an [`ArtifactSet`], to be read and put
 //! back (`restore`).
 
-#[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod again;
+#[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod checkpoint;
 mod create;
 mod draft;

@@ -5,7 +5,7 @@ use std::fs;
 use camino::Utf8PathBuf;
 use runjournal::{ArtifactName, Durability, ReadData, Repair, RunContext, Verify};
 
-use super::{Base, Operation, Seen, plain};
+use super::{Base, Operation, Seen};
 use crate::{Acks, Outcome, Place, ensure};
 
 pub(super) const ALL: &[Operation] = &[Operation {
@@ -33,7 +33,6 @@ pub(super) const ALL: &[Operation] = &[Operation {
         let told = seen.place.task()?.events()?.of_type("run_repaired").count();
         ensure(told >= 1, || "the task was not told".into())
     },
-    ..plain()
 }];
 
 /// Another run than the one whose files are always held against its journal: in this one they differ.
