@@ -150,6 +150,7 @@ mod random_damage;
 mod reading;
 #[cfg(test)]
 mod receipts;
+#[cfg(test)]
 mod repair;
 #[cfg(test)]
 #[cfg(unix)]
