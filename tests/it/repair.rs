@@ -85,7 +85,8 @@ fn artifact(ctx: &RunContext, path: &str) -> Utf8PathBuf {
 
 #[test]
 fn a_lost_or_changed_artifact_comes_back_from_one_with_the_same_content() {
-    let harm: [(&str, fn(&Utf8Path)); 5] = [
+    type Harm = (&'static str, fn(&Utf8Path));
+    let harm: [Harm; 5] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("changed", |path| fs::write(path, "somebody's").unwrap()),
         ("emptied", |path| fs::write(path, "").unwrap()),
