@@ -136,7 +136,7 @@ pub(crate) enum Verb {
     Verify(Verify),
     /// Show what is damaged and can be mended, and mend it: nothing is deleted
     Repair(RepairArgs),
-    /// Keep copies elsewhere, taken while others write; verify them, put them back, prune them
+    /// Keep copies elsewhere, verify them, put them back, prune them
     #[command(subcommand)]
     Backup(BackupVerb),
     /// Show which runs are old enough to go, and remove them

@@ -123,7 +123,6 @@ fn why(code: Code, has_backup: bool) -> &'static str {
         Code::ArtifactUnjournaled => {
             "it may be wanted: adopt it on request, in a run that is not complete, or move it away"
         }
-        Code::TornTail | Code::HeadAhead => "nothing is to be done: the next append deals with it",
         Code::IndexDrift | Code::ProjectionStopped => "the index is derived: rebuild it",
         _ => "it is for a person to decide: see the advice",
     }

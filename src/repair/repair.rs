@@ -6,7 +6,7 @@ use super::spot::Spot;
 use super::{Mend, RepairError, sources};
 use crate::backup::Backup;
 use crate::context::RunContext;
-use crate::finding::Severity;
+use crate::finding::{Code, Severity};
 use crate::verify::{ReadData, Verify};
 use crate::workspace::{Task, Workspace};
 
@@ -91,7 +91,7 @@ impl Repair {
         let (mut mends, mut left) = (Vec::new(), Vec::new());
         let mut means = sources::Finder::new(&self.place, self.adopt);
         for finding in findings {
-            if finding.code.severity() == Severity::Note {
+            if is_dealt_with(finding.code) {
                 continue;
             }
             let spot = Spot::of(&self.place.root, &finding.place.path);
@@ -103,4 +103,9 @@ impl Repair {
         }
         Ok(RepairPlan { place: self.place.clone(), mends, left })
     }
+}
+
+/// True for what needs nobody: it was dealt with, or the next append does.
+fn is_dealt_with(code: Code) -> bool {
+    code.severity() == Severity::Note || matches!(code, Code::TornTail | Code::HeadAhead)
 }

@@ -154,27 +154,30 @@ fn help_tells_the_grammar_and_the_exit_codes() {
     Usage: runjournal [OPTIONS] <COMMAND>
 
     Commands:
-      init      Make a workspace at DIR, --root, RUNJOURNAL_ROOT, or ./workspaces
-      status    Show the tasks, their runs, and what is not as it should be
-      task      Make, list and show tasks
-      run       Start, list, show and complete runs
-      artifact  Write, read, list, remove and adopt a run's artifacts
-      event     Append to a run's journal, and read it
-      lease     Claim a task, so that nobody else writes to it, renew the claim, release it
-      queue     Put work into a queue, take the next piece, say how it went
-      receipt   Show what became of a command
-      session   List and show a run's sessions with providers
-      approval  List what a run asks people, and answer
-      step      Run a program as a step of a run
-      flow      Run a flow of programs, go on with it, show where a flow stands
-      lineage   Show which step made an artifact, from what, and which steps a change makes stale
-      index     Make, refresh, verify and find the index, which `query` asks
-      query     Ask the index: runs, artifacts, events, findings, SQL
-      verify    Look for what is damaged, missing, or does not agree
-      repair    Show what is damaged and can be mended, and mend it: nothing is deleted
-      backup    Keep copies elsewhere, taken while others write; verify them, put them back, prune them
-      prune     Show which runs are old enough to go, and remove them
-      help      Print this message or the help of the given subcommand(s)
+      init        Make a workspace at DIR, --root, RUNJOURNAL_ROOT, or ./workspaces
+      status      Show the tasks, their runs, and what is not as it should be
+      health      Show how the workspace is: disk, runs, locks, leases, index
+      task        Make, list and show tasks
+      run         Start, list, show and complete runs
+      artifact    Write, read, list, remove and adopt a run's artifacts
+      event       Append to a run's journal, and read it
+      lease       Claim a task, so that nobody else writes to it, renew the claim, release it
+      queue       Put work into a queue, take the next piece, say how it went
+      receipt     Show what became of a command
+      session     List and show a run's sessions with providers
+      approval    List what a run asks people, and answer
+      step        Run a program as a step of a run
+      flow        Run a flow of programs, go on with it, show where a flow stands
+      lineage     Show which step made an artifact, from what, and which steps a change makes stale
+      checkpoint  Keep the artifacts of a turn, list the turns, print and restore what they hold
+      diff        Show what differs between two turns, or two runs
+      index       Make, refresh, verify and find the index, which `query` asks
+      query       Ask the index: runs, artifacts, events, findings, SQL
+      verify      Look for what is damaged, missing, or does not agree
+      repair      Show what is damaged and can be mended, and mend it: nothing is deleted
+      backup      Keep copies elsewhere, verify them, put them back, prune them
+      prune       Show which runs are old enough to go, and remove them
+      help        Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -1015,12 +1018,12 @@ fn damage_stops_appends_until_it_is_closed_off() {
     assert_eq!(fs::read(&journal).unwrap(), bytes, "a plan changes nothing");
     check(&plan.out, |page| {
         insta::assert_snapshot!(page, @r#"
-        [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl
-          13 bytes at [OFFSET]: not a record
-        1 journal to repair; `runjournal repair --apply` does it (restoring from a backup keeps more)
+        journal_damaged: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl, 13 bytes at [OFFSET]: not a record
+          would close it off with a record; the bytes are kept as they are
+        1 thing to mend; `runjournal repair --apply` does it
         "#);
     });
-    assert!(shell.ok(&["repair", "--apply"]).ends_with("1 journal repaired\n"));
+    assert!(shell.ok(&["repair", "--apply"]).ends_with("1 thing mended\n"));
     assert!(fs::read(&journal).unwrap().starts_with(&bytes), "no byte is ever changed");
     assert_eq!(shell.ok(&["repair"]), "nothing to repair\n");
     shell.ok(&["event", "append", "after"]);
@@ -1043,16 +1046,18 @@ fn damage_that_repair_cannot_close_off_is_told() {
     assert_eq!((told.exit, told.err.as_str()), (1, ""));
     check(&told.out, |page| {
         insta::assert_snapshot!(page, @r#"
-        [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl
-          335 bytes at [OFFSET]: a record that does not follow the one before it
-          cannot be closed off: damage that records follow needs a backup
-        nothing that repair can close off: damage that records follow needs a backup (see `runjournal status`)
+        broken_chain: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl, 335 bytes at [OFFSET]: a record that does not follow the one before it
+          left: a journal is never edited: what counts is read all the same; restore the run from a backup to have the rest
+        sequence_gap: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl, 335 bytes at [OFFSET]: 1 record is missing before it
+          left: a journal is never edited: what counts is read all the same; restore the run from a backup to have the rest
+        nothing that repair can mend
         "#);
     });
     let applied = shell.go(&["repair", "--apply"]);
     assert_eq!((applied.exit, applied.out), (1, told.out));
     assert_eq!(fs::read(&journal).unwrap(), flipped);
-    assert_eq!(shell.json(&["repair"])["left"][0]["why"], "records_follow");
+    let left = &shell.json(&["repair"])["left"][0];
+    assert_eq!(left["finding"]["code"], "broken_chain");
 
     // Damage behind the end of a run stays as it is, too.
     fs::write(&journal, &whole).unwrap();
@@ -1064,10 +1069,9 @@ fn damage_that_repair_cannot_close_off_is_told() {
     assert_eq!(told.exit, 1);
     check(&told.out, |page| {
         insta::assert_snapshot!(page, @r#"
-        [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl
-          13 bytes at [OFFSET]: not a record
-          cannot be closed off: the run is complete, so its journal does not grow any more
-        nothing that repair can close off: the run is complete, so its journal does not grow any more (see `runjournal status`)
+        journal_damaged: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl, 13 bytes at [OFFSET]: not a record
+          left: a journal is never edited: what counts is read all the same; restore the run from a backup to have the rest
+        nothing that repair can mend
         "#);
     });
 }
@@ -1123,7 +1127,8 @@ fn one_unreadable_run_does_not_hide_the_others() {
     assert!(status.out.contains("UNREADABLE") && status.out.contains("RUN-2"), "{}", status.out);
     shell.refused(5, &["run", "show", "RUN-1"]);
     shell.refused(5, &["artifact", "list", "-r", "RUN-1"]);
-    assert_eq!(shell.go(&["repair"]).exit, 5);
+    let repair = shell.go(&["repair"]);
+    assert!(repair.exit == 1 && repair.out.contains("name a backup"), "{}", repair.out);
     fs::remove_file(shell.path("workspaces/TASK-1/runs/RUN-2/journal/events.jsonl")).unwrap();
     assert!(shell.refused(5, &["event", "log", "-r", "RUN-2"]).contains("is missing"));
 

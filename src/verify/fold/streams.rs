@@ -33,7 +33,11 @@ impl Streams {
         if record.seq() != expected {
             let missing = record.seq().saturating_sub(expected);
             self.lost += missing;
-            tell(Code::SequenceGap, format!("{missing} records are missing before it"));
+            let reason = match missing {
+                1 => "1 record is missing before it".to_owned(),
+                several => format!("{several} records are missing before it"),
+            };
+            tell(Code::SequenceGap, reason);
         }
         self.seq = record.seq();
         self.stream.clear();
