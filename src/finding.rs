@@ -205,19 +205,22 @@ impl Code {
     pub fn advice(self) -> &'static str {
         match self {
             Code::JournalDamaged | Code::BrokenChain => {
-                "restore these bytes from a backup; where nothing that counts follows them and the run is \
-                 not complete, `runjournal repair --apply` closes them off so that appends go on"
+                "restore the run from a backup; where nothing that counts follows them and the run is not \
+                 complete, `runjournal repair --apply` closes them off so that appends go on"
             }
             Code::Garbage => "nothing",
             Code::TornTail => "nothing: the next append seals it off",
             Code::CommitNotApplied => {
-                "keep the file on disk with `runjournal artifact adopt`, or move it away and run the \
-                 command again to put the committed content in place"
+                "`runjournal repair --apply` sets the file aside and puts the committed content in place; or \
+                 keep the file with `runjournal artifact adopt`"
             }
-            Code::StageDamaged => "write the artifact again",
-            Code::ArtifactMissing => "restore the file from a backup, or write the artifact again",
+            Code::StageDamaged | Code::ArtifactMissing => {
+                "`runjournal repair` brings it back if the run has its content elsewhere, with `--from BACKUP` \
+                 also from there; or write the artifact again"
+            }
             Code::ArtifactChanged => {
-                "restore the file from a backup; or, while the run is not complete, keep what is there with \
+                "`runjournal repair` brings it back if the run has its content elsewhere, with `--from BACKUP` \
+                 also from there; or, while the run is not complete, keep what is there with \
                  `runjournal artifact adopt`"
             }
             Code::ArtifactUnjournaled => {
@@ -228,20 +231,23 @@ impl Code {
                 "restore the run from a backup that has the missing records"
             }
             Code::ObjectMissing | Code::ObjectChanged => {
-                "`runjournal repair` brings it back from a file with the same content, or from a backup"
+                "`runjournal repair` brings it back if the run has its content elsewhere, with `--from BACKUP` \
+                 also from there"
             }
             Code::CheckpointMissing | Code::CheckpointDamaged => {
                 "`runjournal repair --apply` makes it again from the journal"
             }
             Code::CheckpointUnrecorded => "nothing: the next checkpoint of that turn replaces it",
             Code::ManifestDamaged => "`runjournal repair --apply` makes it again from the journal",
-            Code::JournalShorter => "restore the journal from a backup that reaches as far",
+            Code::JournalShorter => "restore the run from a backup that reaches as far",
             Code::HeadAhead => {
                 "nothing, after a power cut that took what was not durable: the next append makes the cache \
                  again; otherwise compare the run with a backup"
             }
-            Code::GenesisDamaged => "restore it from a backup: it never changes, so any is good",
-            Code::JournalMissing => "restore the journal from a backup",
+            Code::GenesisDamaged => {
+                "`runjournal repair --from BACKUP` puts it back: it never changes, so any backup is good"
+            }
+            Code::JournalMissing => "restore the run from a backup",
             Code::Unreadable => "look at the disk, and at who may read it",
             Code::NewerFormat => "use a newer runjournal",
             Code::CaseCollision => {
@@ -253,12 +259,12 @@ impl Code {
                 "nothing, if what caused it was pruned or lies elsewhere; otherwise restore what is missing"
             }
             Code::TurnOutOfSequence => {
-                "restore the journal from a backup: a record of it is missing"
+                "restore the run from a backup: a record of its journal is missing"
             }
             Code::IdentityDiffers => "nothing, if it was moved or copied there: the place holds",
             Code::BadId => "rename it: nothing finds it as it is",
             Code::StatusWithoutArtifacts => {
-                "restore them from a backup: see the findings of the run's artifacts"
+                "`runjournal repair`: see the findings of the run's artifacts"
             }
             Code::DoneWithoutSuccess => "reopen the task, or restore the run that did it",
             Code::OrphanedRun => {
@@ -268,7 +274,7 @@ impl Code {
                 "start it again under its id, if its start was interrupted; restore it, if it was lost"
             }
             Code::StepWithoutStart => {
-                "restore the journal from a backup: a record of it is missing"
+                "restore the run from a backup: a record of its journal is missing"
             }
             Code::DuplicateStep => "look at the journal: no version of this library writes this",
             Code::DuplicateTurn => "look at the journal: no version of this library writes this",

@@ -1010,7 +1010,7 @@ fn damage_stops_appends_until_it_is_closed_off() {
     let log = shell.go(&["event", "log"]);
     assert_eq!(log.exit, 1);
     assert!(log.out.contains("before") && log.err.contains("journal_damaged"));
-    assert!(log.err.contains("\n  to do: restore these bytes from a backup"), "{}", log.err);
+    assert!(log.err.contains("\n  to do: restore the run from a backup"), "{}", log.err);
 
     let bytes = fs::read(&journal).unwrap();
     let plan = shell.go(&["repair"]);

@@ -59,6 +59,21 @@ fn source(path: &str, text: &str) -> Source {
     Source { path: path.to_owned(), code, lines: before_tests.lines().count() }
 }
 
+#[test]
+fn every_code_has_its_place_in_the_guide() {
+    let page = read("docs/operations.md");
+    for code in runjournal::Code::ALL {
+        let row = page.lines().find(|line| line.contains(&format!("`{code}`")));
+        let severity = match code.severity() {
+            runjournal::Severity::Note => "| note |",
+            runjournal::Severity::Warning => "| warning |",
+            _ => "| error |",
+        };
+        let row = row.unwrap_or_else(|| panic!("docs/operations.md does not tell of {code}"));
+        assert!(row.starts_with(severity), "{code}: {row}");
+    }
+}
+
 /// The rooms, in the order of the first fenced block of docs/architecture.md that is marked `rooms`.
 fn rooms() -> Vec<String> {
     let page = read("docs/architecture.md");
