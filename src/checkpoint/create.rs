@@ -121,6 +121,8 @@ fn finish(
         };
         draft.catch_up(&mut locked)?;
         draft.keep(locked.dir(), writer.home())?;
+        // After a power cut the file must not know more than the journal.
+        locked.sync()?;
         let page = Page::new(turn, locked.last_seq(), draft.into_artifacts());
         let digest = page.write(locked.dir())?;
         let created = Created { turn, digest, artifacts_root: page.artifacts_root };

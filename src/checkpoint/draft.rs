@@ -21,6 +21,8 @@ pub(super) struct Draft {
     /// The bytes with these digests are objects: because the checkpoint before names them, or because they
     /// were kept for this one.
     kept: BTreeSet<Digest>,
+    /// Those that were kept for this one without the lock.
+    kept_ahead: BTreeSet<Digest>,
     /// What was tried to be kept ahead and could not: the file is not, or not yet, what the journal says.
     tried: BTreeSet<(ArtifactName, Digest)>,
 }
@@ -39,7 +41,7 @@ impl Draft {
                 kept: page.artifacts.values().copied().collect(),
                 artifacts: page.artifacts,
                 read: Some(before.cursor()),
-                tried: BTreeSet::new(),
+                ..Self::default()
             }),
             Err(CheckpointError::Missing { .. } | CheckpointError::Damaged { .. }) => {
                 Ok(Self::default())
@@ -91,6 +93,7 @@ impl Draft {
         for ((name, digest), found) in missing.iter().zip(&found) {
             if *found == Some(*digest) {
                 self.kept.insert(*digest);
+                self.kept_ahead.insert(*digest);
             } else {
                 self.tried.insert((name.clone(), *digest));
             }
@@ -98,8 +101,14 @@ impl Draft {
         Ok(!missing.is_empty())
     }
 
-    /// Keeps all the rest, under the lock, which has put in place what was committed.
+    /// Keeps all the rest, under the lock, which has put in place what was committed; and what was removed
+    /// since it was kept ahead: an old object that no record names yet is anybody's to prune.
     pub(super) fn keep(&mut self, dir: &Dir, home: &Home) -> Result<(), CheckpointError> {
+        for digest in &self.kept_ahead {
+            if object::look_at(dir, *digest)?.is_none() {
+                self.kept.remove(digest);
+            }
+        }
         let missing = self.missing();
         let found = keep_all(dir, home, &missing)?;
         for ((name, expected), found) in missing.into_iter().zip(found) {

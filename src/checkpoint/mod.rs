@@ -18,4 +18,5 @@ mod set;
 pub(crate) use again::make_again;
 pub use checkpoint::Checkpoint;
 pub use error::CheckpointError;
+pub(crate) use page::Page;
 pub use set::ArtifactSet;

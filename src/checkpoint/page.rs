@@ -20,12 +20,12 @@ const MAX_BYTES: u64 = 1 << 28;
 /// What the file says, in the order of its members. It is a function of the turn and of the counted records
 /// up to `seq`: no time and no id is in it, so that it can be made again.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Page {
+pub(crate) struct Page {
     format_version: u32,
-    turn: u64,
-    seq: u64,
-    pub(super) artifacts: BTreeMap<ArtifactName, Digest>,
-    pub(super) artifacts_root: Digest,
+    pub(crate) turn: u64,
+    pub(crate) seq: u64,
+    pub(crate) artifacts: BTreeMap<ArtifactName, Digest>,
+    pub(crate) artifacts_root: Digest,
 }
 
 /// What every version of the file has.
@@ -41,8 +41,9 @@ impl Page {
         Self { format_version: FORMAT_VERSION, turn, seq, artifacts, artifacts_root }
     }
 
-    /// Reads the file that the record with this seq names by this digest.
-    pub(super) fn read(
+    /// Reads the file that the record with this seq names by this digest. That its members fit together is
+    /// not checked.
+    pub(crate) fn read(
         dir: &Dir,
         turn: u64,
         seq: u64,
@@ -70,6 +71,12 @@ impl Page {
             return Err(CheckpointError::NewerFormat { path, found, supported: FORMAT_VERSION });
         }
         line::read(&bytes).map_err(&damaged)
+    }
+
+    /// Reads a file that a record may or may not name; `None` where no checkpoint can be read there.
+    pub(crate) fn unnamed(dir: &Dir, path: &str) -> Option<Self> {
+        let bytes = dir.open_read(path).and_then(|mut file| file.read_little(MAX_BYTES));
+        line::read(&bytes.ok()??).ok()
     }
 
     /// The digest that the file has.

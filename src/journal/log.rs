@@ -8,8 +8,10 @@ pub(crate) mod objects;
 pub(crate) mod sync;
 pub(crate) mod sync_between;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir, LockFile};
 use crate::journal::Cursor;
@@ -146,8 +148,8 @@ impl Log {
         if !taken {
             return Err(JournalError::still_locked(&self.lock, waited));
         }
-        let mut locked =
-            LockedLog { log: self, rest: Rest::default(), tail: Vec::new(), stale: false };
+        let (rest, tail, checked) = (Rest::default(), Vec::new(), HashMap::new());
+        let mut locked = LockedLog { log: self, rest, tail, stale: false, checked };
         locked.catch_up()?;
         locked.begin()?;
         Ok(locked)
@@ -189,6 +191,8 @@ pub(crate) struct LockedLog<'a> {
     pub(crate) tail: Vec<u8>,
     /// A write failed, so that nobody knows what lies there now.
     pub(crate) stale: bool,
+    /// Where members of batches stand that were checked whole since the lock was taken, and their hashes.
+    checked: HashMap<u64, Digest>,
 }
 
 impl Drop for LockedLog<'_> {
@@ -293,6 +297,7 @@ impl LockedLog<'_> {
     /// Forgets what is known of the journal, the head included, and scans it from the start.
     pub(crate) fn start_over(&mut self) -> Result<(), JournalError> {
         let len = self.len()?;
+        self.checked.clear();
         self.log.forget();
         self.log.opened = true;
         self.log.head_is_due = true;

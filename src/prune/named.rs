@@ -3,22 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::keep::Trouble;
 use super::leftover::{LeftoverKind, Part};
 use super::look::{age, holder};
 use crate::artifact::Last;
+use crate::checkpoint::Page;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::id::EventId;
 use crate::io::{Dir, Kind};
 use crate::journal::{JournalError, Record, types};
+use crate::layout;
 use crate::name::ArtifactName;
-use crate::{layout, line};
-
-/// Longer ones are not read: what they name is then not known.
-const MAX_CHECKPOINT: u64 = 1 << 28;
 
 /// What is old enough to be a leftover; what records name is taken out of it.
 #[derive(Debug, Default)]
@@ -120,10 +116,6 @@ impl Unnamed {
 
 /// What checkpoints name; `None` where one is missing or cannot be read.
 fn checkpoints(home: &Dir, turns: &BTreeSet<u64>) -> Option<BTreeSet<Digest>> {
-    #[derive(Deserialize)]
-    struct Checkpoint {
-        artifacts: BTreeMap<String, Digest>,
-    }
     let there = match home.list(layout::CHECKPOINTS) {
         Err(error) if error.is_not_found() => Vec::new(),
         other => other.ok()?,
@@ -132,8 +124,7 @@ fn checkpoints(home: &Dir, turns: &BTreeSet<u64>) -> Option<BTreeSet<Digest>> {
     let names = there.into_iter().map(|(name, _)| format!("{}/{name}", layout::CHECKPOINTS));
     let mut named = BTreeSet::new();
     for path in turns.iter().map(|turn| layout::checkpoint(*turn)).chain(names) {
-        let bytes = home.open_read(&path).ok()?.read_little(MAX_CHECKPOINT).ok()??;
-        named.extend(line::read::<Checkpoint>(&bytes).ok()?.artifacts.into_values());
+        named.extend(Page::unnamed(home, &path)?.artifacts.into_values());
     }
     Some(named)
 }

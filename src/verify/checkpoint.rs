@@ -2,51 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-
 use super::fold::Created;
 use super::object::Named;
 use super::pass::Pass;
 use super::places::{special, unreadable, whole};
+use crate::checkpoint::{CheckpointError, Page};
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::io::{Dir, Kind};
 use crate::journal::{Home, lock_shared};
 use crate::layout::{self, FORMAT_VERSION};
-use crate::line;
 use crate::manifest::sums;
-use crate::name::ArtifactName;
-
-/// No checkpoint is longer: it names what a manifest does.
-const MAX_BYTES: u64 = 1 << 28;
-
-/// What a checkpoint says.
-#[derive(Deserialize)]
-struct Page {
-    turn: u64,
-    seq: u64,
-    artifacts: BTreeMap<ArtifactName, Digest>,
-    artifacts_root: Digest,
-}
-
-/// What every version of it has.
-#[derive(Deserialize)]
-struct Versioned {
-    format_version: u32,
-}
 
 /// Looks at the checkpoints of a run; what they name is to be looked at as well.
 pub(super) fn look(home: &Home, dir: &Dir, pass: &Pass, findings: &mut Vec<Finding>) -> Vec<Named> {
     let mut named: BTreeMap<Digest, String> = BTreeMap::new();
     for (turn, created) in &pass.checkpoints.created {
         match read(dir, *turn, created) {
-            Ok(Some(page)) => {
+            Ok(page) => {
                 for (name, digest) in page.artifacts {
                     let by = || format!("the checkpoint of turn {turn}, for {name},");
                     named.entry(digest).or_insert_with(by);
                 }
             }
-            Ok(None) => {}
             Err(finding) => findings.push(finding),
         }
     }
@@ -54,34 +32,27 @@ pub(super) fn look(home: &Home, dir: &Dir, pass: &Pass, findings: &mut Vec<Findi
     named.into_iter().map(|(digest, by)| Named { digest, size: None, by }).collect()
 }
 
-/// The page of a checkpoint, if it is what its record says; `None` where newer code wrote it.
-fn read(dir: &Dir, turn: u64, created: &Created) -> Result<Option<Page>, Finding> {
+/// The page of a checkpoint, if it is what its record says.
+fn read(dir: &Dir, turn: u64, created: &Created) -> Result<Page, Finding> {
     let relative = layout::checkpoint(turn);
     let path = dir.path().join(&relative);
     let damaged = |reason: String| whole(&path, Code::CheckpointDamaged, reason);
     match dir.stat(&relative) {
-        Ok(Some(entry)) if entry.kind == Kind::File => {}
-        Ok(Some(_)) => return Err(damaged("it is no file".to_owned())),
-        Ok(None) => {
-            let reason = format!("seq {} names it", created.seq);
-            return Err(whole(&path, Code::CheckpointMissing, reason));
+        Ok(Some(entry)) if entry.kind != Kind::File => {
+            return Err(damaged("it is no file".to_owned()));
         }
         Err(error) => return Err(unreadable(&error)),
+        Ok(_) => {}
     }
-    let bytes = dir.open_read(&relative).and_then(|mut file| file.read_little(MAX_BYTES));
-    let bytes = bytes.map_err(|error| unreadable(&error))?;
-    let bytes = bytes.ok_or_else(|| damaged("it is longer than any checkpoint".to_owned()))?;
-    let digest = Digest::of(&bytes);
-    if digest != created.digest {
-        let reason =
-            format!("it has the digest {digest}, and seq {} names {}", created.seq, created.digest);
-        return Err(damaged(reason));
-    }
-    let Versioned { format_version } = line::read(&bytes).map_err(damaged)?;
-    if format_version > FORMAT_VERSION {
-        return Err(newer(&path, format_version));
-    }
-    let page: Page = line::read(&bytes).map_err(damaged)?;
+    let page = Page::read(dir, turn, created.seq, created.digest).map_err(|error| match error {
+        CheckpointError::Missing { seq, .. } => {
+            whole(&path, Code::CheckpointMissing, format!("seq {seq} names it"))
+        }
+        CheckpointError::NewerFormat { found, .. } => newer(&path, found),
+        CheckpointError::Damaged { reason, .. } => damaged(reason),
+        CheckpointError::Io(error) => unreadable(&error),
+        other => damaged(other.to_string()),
+    })?;
     let lines = page.artifacts.iter().map(|(name, digest)| (*digest, name.as_str()));
     let root = sums(lines);
     if root != page.artifacts_root || created.artifacts_root.is_some_and(|said| said != root) {
@@ -91,7 +62,7 @@ fn read(dir: &Dir, turn: u64, created: &Created) -> Result<Option<Page>, Finding
         let reason = format!("it says that it is of turn {}, up to seq {}", page.turn, page.seq);
         return Err(damaged(reason));
     }
-    Ok(Some(page))
+    Ok(page)
 }
 
 /// Newer code wrote it.
@@ -119,9 +90,7 @@ fn unrecorded(home: &Home, dir: &Dir, pass: &Pass, findings: &mut Vec<Finding>) 
             findings.push(special(&path));
             continue;
         }
-        let bytes = dir.open_read(&relative).and_then(|mut file| file.read_little(MAX_BYTES));
-        let page = bytes.ok().flatten().and_then(|bytes| line::read::<Page>(&bytes).ok());
-        findings.push(match page {
+        findings.push(match Page::unnamed(dir, &relative) {
             Some(page) if page.seq > last => {
                 let path = dir.path().join(layout::JOURNAL);
                 let reason = format!(

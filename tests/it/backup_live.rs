@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use runjournal::testing::TestWorkspace;
 use runjournal::*;
 
 use crate::backups::{Lab, pattern};
+use crate::checkpoints::ActingClock;
 
 /// What a restored run says, checked: every counted artifact is in place, and nothing else is.
 fn check(run: &Run) -> u64 {
@@ -128,6 +130,31 @@ fn snapshots_of_what_is_written_are_whole() {
         assert!(seen.len() > 3 && written > 20, "{written} {seen:?}");
     });
     assert_eq!(lab.backup().verify(true).unwrap().findings, []);
+}
+
+/// The task's journal is copied after those of its runs: a claim that lands between the two is in both copies,
+/// or in that of the task alone. Else a run would be bound to a lease that nobody knows.
+#[test]
+fn a_task_knows_every_lease_that_a_copied_run_is_bound_to() {
+    let lab = Lab::new();
+    lab.test.start_run("RUN-1").unwrap();
+    let task = lab.test.task().clone();
+    let claim = move || task.claim("worker", Duration::from_secs(60)).unwrap().release().unwrap();
+    let backup = lab.backup().with_clock(Arc::new(ActingClock(Mutex::new(claim))));
+    let snapshot = backup.take(lab.test.workspace()).unwrap();
+    let root = lab.path("elsewhere");
+    snapshot.restore_to(&root).plan().unwrap().apply().unwrap();
+
+    let task = Workspace::open(&root).unwrap().task("TASK-1").unwrap();
+    let claims = task.events().unwrap().of_type("lease_claimed").map(Result::unwrap);
+    let known: Vec<_> = claims.map(|claim| claim.seq()).collect();
+    let run = task.run("RUN-1").unwrap();
+    let bound = run.context().events().unwrap().of_type("lease_bound").map(Result::unwrap);
+    let bound: Vec<_> = bound
+        .map(|bound| bound.payload::<serde_json::Value>().unwrap()["token"].as_u64().unwrap())
+        .collect();
+    assert!(!bound.is_empty(), "nobody claimed the task meanwhile");
+    assert!(bound.iter().all(|token| known.contains(token)), "{bound:?} of {known:?}");
 }
 
 /// A journal that stays locked ends the backup with the name of who holds it; nothing is half.

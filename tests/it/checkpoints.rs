@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use proptest::prelude::*;
@@ -757,9 +758,57 @@ fn what_a_crash_left_of_a_turn_is_replaced() {
     assert_eq!(fs::read_dir(ctx.run_path().join(".tmp")).unwrap().count(), 0);
 }
 
+/// A clock that does something of its own each time it is read, unless that is at work: a way into the middle
+/// of what the library does without a lock.
+pub(crate) struct ActingClock<F>(pub(crate) Mutex<F>);
+
+impl<F> std::fmt::Debug for ActingClock<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ActingClock")
+    }
+}
+
+impl<F: FnMut() + Send> Clock for ActingClock<F> {
+    fn now(&self) -> Timestamp {
+        if let Ok(mut act) = self.0.try_lock() {
+            act();
+        }
+        SystemClock.now()
+    }
+}
+
+#[test]
+fn an_object_that_is_pruned_before_the_journal_is_locked_is_kept_again() {
+    let (test, ctx) = start_run();
+    write(&ctx, &A, "first");
+    // So many that one thread keeps the first two: it finds the object of the first, and then makes one.
+    for number in 0..9 {
+        write(&ctx, &name(format!("b{number}.txt")), format!("{number}"));
+    }
+    let old = object(&ctx, b"first");
+    fs::create_dir_all(old.parent().unwrap()).unwrap();
+    fs::write(&old, "first").unwrap();
+    fs::File::options().write(true).open(&old).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    let (workspace, thread) = (test.workspace().clone(), std::thread::current().id());
+    let pruned = Arc::new(AtomicBool::new(false));
+    let prune = {
+        let pruned = Arc::clone(&pruned);
+        move || {
+            if std::thread::current().id() == thread && !pruned.swap(true, Ordering::Relaxed) {
+                Prune::workspace(&workspace).plan().unwrap().apply().unwrap();
+                assert!(!old.exists(), "no record names it");
+            }
+        }
+    };
+    let acting = ctx.clone().with_clock(Arc::new(ActingClock(Mutex::new(prune))));
+    acting.checkpoint(1).unwrap();
+    assert!(pruned.load(Ordering::Relaxed));
+    assert_eq!(turn(&ctx, 1)["a.txt"], b"first");
+}
+
 /// What this thread has read and written so far, in bytes and in calls.
 #[cfg(target_os = "linux")]
-fn counted() -> [u64; 4] {
+pub(crate) fn counted() -> [u64; 4] {
     let io = fs::read_to_string("/proc/thread-self/io").unwrap();
     ["rchar", "wchar", "syscr", "syscw"].map(|wanted| {
         let line = io.lines().find_map(|line| line.strip_prefix(wanted)?.strip_prefix(": "));
@@ -831,11 +880,11 @@ fn a_checkpoint_that_the_disk_refuses_is_none() {
         std::io::stderr().write_all(line).unwrap();
         return;
     }
-    let failing = |ctx: &RunContext, call: &str, path: &Utf8Path, error: &str| {
+    let failing = |ctx: &RunContext, call: &str, path: &Utf8Path, error: &str, when: u32| {
         let output = Command::new("strace")
             .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
             .args(["-P", path.as_str()])
-            .args(["-e", &format!("inject={call}:error={error}:when=1")])
+            .args(["-e", &format!("inject={call}:error={error}:when={when}")])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "checkpoints::failing_worker", "--nocapture", "--test-threads=1"])
             .envs(ctx.env())
@@ -846,22 +895,24 @@ fn a_checkpoint_that_the_disk_refuses_is_none() {
         assert!(output.status.success(), "{call} of {path}: {told}");
     };
     let cases = [
-        ("write", ".tmp/checkpoint.new", "ENOSPC"),
-        ("fsync", ".tmp/checkpoint.new", "EIO"),
-        ("fsync", "checkpoints", "EIO"),
-        ("fsync", "objects", "EIO"),
-        ("write", "journal/events.jsonl", "ENOSPC"),
-        ("fdatasync", "journal/events.jsonl", "EIO"),
+        ("write", ".tmp/checkpoint.new", "ENOSPC", 1),
+        ("fsync", ".tmp/checkpoint.new", "EIO", 1),
+        ("fsync", "checkpoints", "EIO", 1),
+        ("fsync", "objects", "EIO", 1),
+        ("write", "journal/events.jsonl", "ENOSPC", 1),
+        // Before the file, and after the record.
+        ("fdatasync", "journal/events.jsonl", "EIO", 1),
+        ("fdatasync", "journal/events.jsonl", "EIO", 2),
     ];
-    for (call, path, error) in cases {
+    for (call, path, error, when) in cases {
         let (_test, ctx) = start_run();
         write(&ctx, &A, "first");
         ctx.checkpoint(1).unwrap();
         write(&ctx, &A, "second");
-        failing(&ctx, call, &ctx.run_path().join(path), error);
+        failing(&ctx, call, &ctx.run_path().join(path), error, when);
         let listed = ctx.checkpoints().unwrap().len();
         // A record that was written and not synced counts: the caller was told that it may not last.
-        assert_eq!(listed, if call == "fdatasync" { 2 } else { 1 }, "{call} of {path}");
+        assert_eq!(listed, if when == 2 { 2 } else { 1 }, "{call} of {path}");
         assert_eq!(ctx.checkpoint(2).unwrap().created, listed == 1, "{call} of {path}");
         assert_eq!(turn(&ctx, 2), files(&[(&A, "second")]));
         assert_eq!(turn(&ctx, 1), files(&[(&A, "first")]));

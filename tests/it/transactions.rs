@@ -426,3 +426,30 @@ fn a_line_of_exactly_the_limit_is_written_and_read_and_one_byte_more_is_refused(
     assert_eq!((records.len(), findings.len()), (3, 0));
     ctx.append(Event::new("next")).unwrap();
 }
+
+/// What a lookup leads to is believed once its whole batch was checked: once for all of its members.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_commit_reads_is_about_the_batches_before_and_not_about_them_for_each_member() {
+    const MEMBERS: usize = 300;
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let commit = |content: &str, numbers: &mut dyn Iterator<Item = usize>| {
+        let mut tx = ctx.transaction().durability(Durability::Buffered);
+        for number in numbers {
+            let name = ArtifactName::new(format!("{number}.txt")).unwrap();
+            tx.write_bytes(name, content.as_bytes()).unwrap();
+        }
+        let [before, ..] = crate::checkpoints::counted();
+        tx.commit().unwrap();
+        crate::checkpoints::counted()[0] - before
+    };
+    commit("first", &mut (0..MEMBERS));
+    let journal = std::fs::metadata(ctx.journal_path()).unwrap().len();
+    let read = commit("second", &mut (0..MEMBERS));
+    assert!(read < 6 * journal, "{read} bytes of a batch of {journal}");
+    // The members of two batches in turn.
+    commit("third", &mut (0..MEMBERS / 2));
+    let read = commit("fourth", &mut (0..MEMBERS).map(|n| n / 2 + n % 2 * (MEMBERS / 2)));
+    assert!(read < 12 * journal, "{read} bytes of two batches of {journal}");
+}

@@ -8,8 +8,11 @@ use crate::journal::head::ledger::Found;
 use crate::journal::log::Log;
 use crate::journal::scan::Seen;
 use crate::journal::scan::forward::Forward;
-use crate::journal::{Cursor, JournalError, LockedLog, MAX_BATCH_BYTES, Record};
+use crate::journal::{Cursor, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Record};
 use crate::line;
+
+/// So many members of checked batches are remembered: a few MiB.
+const MAX_CHECKED: usize = 64 * MAX_BATCH_RECORDS;
 
 impl LockedLog<'_> {
     /// The version of a stream's last record.
@@ -178,10 +181,13 @@ impl LockedLog<'_> {
     }
 
     /// The record at a place, if it counts: it stands there and follows what stands before it, and so
-    /// do all members of its batch.
-    fn read(&self, place: Place) -> Result<Option<Record>, JournalError> {
+    /// do all members of its batch. These are looked at once while the lock is held.
+    fn read(&mut self, place: Place) -> Result<Option<Record>, JournalError> {
         let Some(record) = self.read_alone(place)? else { return Ok(None) };
         let Some(index) = record.batch_index() else { return Ok(Some(record)) };
+        if self.checked.get(&place.offset) == Some(&record.hash()) {
+            return Ok(Some(record));
+        }
         let Some(start) = self.lines_before(place.offset, index as usize)? else {
             return Ok(None);
         };
@@ -198,10 +204,18 @@ impl LockedLog<'_> {
             let Some(first) = first.filter(begins) else { return Ok(None) };
             first
         };
-        let counts = self.batch_from(first).is_ok_and(|batch| {
-            batch.get(index as usize).is_some_and(|member| member.hash() == record.hash())
-        });
+        let Ok(batch) = self.batch_from(first) else { return Ok(None) };
+        let counts = batch.get(index as usize).is_some_and(|member| member.hash() == record.hash());
+        self.note_checked(&batch);
         Ok(counts.then_some(record))
+    }
+
+    /// Notes the members of a batch that was checked whole: nobody changes them while the lock is held.
+    fn note_checked(&mut self, batch: &[Record]) {
+        if self.checked.len() >= MAX_CHECKED {
+            self.checked.clear();
+        }
+        self.checked.extend(batch.iter().map(|member| (member.offset(), member.hash())));
     }
 
     /// The record at a place, if it stands there and follows what stands before it.
