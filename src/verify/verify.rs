@@ -98,10 +98,20 @@ impl Verify {
     }
 
     /// Holds the run that a page names against it as well: a copy of a manifest that was kept elsewhere tells
-    /// of records that were lost from a journal's end, and of files that were changed together with their
-    /// records.
+    /// of records that were lost from a journal's end, of files that were changed together with their
+    /// records, and of a run that is gone though its task's journal does not say that it was pruned.
+    /// [`Snapshot::witness`](crate::Snapshot::witness) does it with a backup.
     pub fn witness(self, page: &Manifest) -> Self {
         self.witnessed(page.task_id.clone(), Some(page.run_id.clone()), page.into())
+    }
+
+    /// True if a task, or a run of it, is looked at.
+    pub(crate) fn covers(&self, task: &TaskId, run: Option<&RunId>) -> bool {
+        match &self.scope {
+            Scope::Workspace => true,
+            Scope::Task(id) => id == task,
+            Scope::Run(id, only) => id == task && run == Some(only),
+        }
     }
 
     /// The same with what somebody else knows of a task or a run.
