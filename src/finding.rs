@@ -66,7 +66,8 @@ pub enum Code {
     HeadAhead,
     /// A genesis file is not what was written.
     GenesisDamaged,
-    /// A task or a run stands, and its journal does not.
+    /// A task or a run stands, and its journal does not; or all of it is gone, somebody else (a backup, a
+    /// manifest) has it, and no `run_pruned` says why.
     JournalMissing,
     /// Something could not be read.
     Unreadable,
@@ -247,7 +248,7 @@ impl Code {
             Code::GenesisDamaged => {
                 "`runjournal repair --from BACKUP` puts it back: it never changes, so any backup is good"
             }
-            Code::JournalMissing => "restore the run from a backup",
+            Code::JournalMissing => "restore the task or the run from a backup",
             Code::Unreadable => "look at the disk, and at who may read it",
             Code::NewerFormat => "use a newer runjournal",
             Code::CaseCollision => {

@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::{Code, Finding, Place};
 use crate::genesis::GenesisError;
+use crate::id::RunId;
 use crate::io::{Dir, Kind};
 use crate::journal::{Cursor, Home, JournalError, Opened, Runtime, lock_shared};
 use crate::{layout, line};
@@ -22,8 +23,8 @@ use crate::{layout, line};
 pub(super) struct Taken {
     pub(super) page: Page,
     pub(super) findings: Vec<Finding>,
-    /// Of a task: the runs that it says were pruned.
-    pub(super) pruned: BTreeSet<String>,
+    /// Of a task: the runs that it says are gone.
+    pub(super) pruned: BTreeSet<RunId>,
 }
 
 /// One home, and where its content goes.
@@ -99,12 +100,11 @@ impl Look<'_> {
         let damage: Vec<_> = word.damage().cloned().collect();
         self.findings.extend(damage);
         let journal = self.journal(word.bytes(), word.cursor)?;
-        let pruned = word.runs.into_iter().filter(|(_, pruned)| *pruned);
-        let pruned = pruned.map(|(run, _)| run).collect();
+        let pruned = word.runs.gone().cloned().collect();
         Ok(Some(self.finish(Some(journal), pruned)))
     }
 
-    fn finish(mut self, journal: Option<PageJournal>, pruned: BTreeSet<String>) -> Taken {
+    fn finish(mut self, journal: Option<PageJournal>, pruned: BTreeSet<RunId>) -> Taken {
         // Only something else than the library has a file where a directory is to be.
         let is_below_a_file = |path: &String| {
             path.match_indices('/')

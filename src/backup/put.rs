@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 
 use camino::Utf8PathBuf;
-use serde_json::json;
 
 use super::restore::{RestoreAction, RestoreItem, RestorePlan};
 use super::scope::HomeId;
@@ -12,6 +11,7 @@ use crate::error::IoError;
 use crate::io::{Dir, LockFile, make_dirs};
 use crate::journal::{Event, JournalError, LockedLog, Log, types};
 use crate::layout;
+use crate::workspace::{JournalReach, RestoredRun, RunWord, RunWords};
 
 /// What a restore did.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
@@ -111,22 +111,12 @@ impl RestorePlan {
     fn note(&self, locked: &mut LockedLog<'_>, item: &RestoreItem) -> Result<(), JournalError> {
         let Some(run) = &item.id.run else { return Ok(()) };
         let journal = item.page.journal.as_ref().and_then(|journal| journal.cursor);
-        let payload = json!({
-            "run_id": run,
-            "snapshot_id": self.snapshot.id(),
-            "journal": journal.map(|at| json!({"bytes": at.offset, "last_seq": at.seq, "hash": at.hash})),
-        });
-        let mut said = false;
-        locked.replay(None, &mut |record| {
-            let is_of_run = (record.aggregate_kind(), record.stream_id()) == ("run", run.as_str());
-            let places = [types::RUN_STARTED, types::RUN_PRUNED, types::RUN_RESTORED];
-            if is_of_run && places.contains(&record.event_type()) {
-                said = record.event_type() == types::RUN_RESTORED
-                    && record.payload::<serde_json::Value>()? == payload;
-            }
-            Ok(())
-        })?;
-        if !said {
+        let journal = journal.map(JournalReach::from);
+        let payload = RestoredRun { run_id: run.clone(), snapshot_id: self.snapshot.id(), journal };
+        let mut words = RunWords::default();
+        words.bring_up(locked)?;
+        let word = RunWord::Restored(Box::new(payload.clone()));
+        if words.word(run) != Some(&word) {
             let event =
                 Event::new(types::RUN_RESTORED).stream("run", run.as_str()).payload(&payload);
             locked.append(std::slice::from_ref(&event))?;

@@ -16,7 +16,9 @@ use crate::io::Dir;
 use crate::journal::Cursor;
 use crate::layout;
 use crate::line;
+use crate::manifest::Witness;
 use crate::name::ArtifactName;
+use crate::verify::Verify;
 
 /// No snapshot is longer, which is room for some millions of runs: whoever reads one holds it in memory.
 const MAX_BYTES: u64 = 1 << 30;
@@ -88,6 +90,18 @@ pub struct SnapshotHome {
     pub cursor: Option<Cursor>,
     /// The artifacts that were what the journal said, sorted by path.
     pub artifacts: Vec<(ArtifactName, Digest)>,
+}
+
+impl From<Page> for SnapshotHome {
+    fn from(page: Page) -> Self {
+        let sound = page.files.iter().filter(|file| !file.differs);
+        let artifacts = sound.filter_map(|file| {
+            let name = file.path.strip_prefix(layout::ARTIFACTS)?.strip_prefix('/')?;
+            Some((ArtifactName::new(name).ok()?, file.digest))
+        });
+        let cursor = page.journal.as_ref().and_then(|journal| journal.cursor);
+        Self { cursor, artifacts: artifacts.collect() }
+    }
 }
 
 impl Snapshot {
@@ -197,13 +211,34 @@ impl Snapshot {
         run: Option<&RunId>,
     ) -> Result<Option<SnapshotHome>, BackupError> {
         let Some(page) = self.page_of(task, run)? else { return Ok(None) };
-        let sound = page.files.iter().filter(|file| !file.differs);
-        let artifacts = sound.filter_map(|file| {
-            let name = file.path.strip_prefix(layout::ARTIFACTS)?.strip_prefix('/')?;
-            Some((ArtifactName::new(name).ok()?, file.digest))
-        });
-        let cursor = page.journal.as_ref().and_then(|journal| journal.cursor);
-        Ok(Some(SnapshotHome { cursor, artifacts: artifacts.collect() }))
+        Ok(Some(page.into()))
+    }
+
+    /// Has a verify hold what it looks at against what this snapshot knows: records that were lost from a
+    /// journal's end, files that were changed together with their records, and tasks and runs that are
+    /// gone, of which no `run_pruned` says why (`journal_missing`, as they are to be restored). What went on
+    /// since is no finding. The caller sees to it that the snapshot is of that workspace, by the ids of
+    /// tasks and runs. What the snapshot has as damaged is not held against anything.
+    ///
+    /// Reads the page of each task and run that is looked at, and keeps in memory what they name.
+    ///
+    /// # Errors
+    /// [`BackupError::Damaged`] where a page is; where the backup is being pruned.
+    pub fn witness(&self, mut verify: Verify) -> Result<Verify, BackupError> {
+        let _lock = self.backup.lock_shared()?;
+        let objects = self.backup.objects()?;
+        for named in &self.file.homes {
+            let HomeId { task, run } = &named.path;
+            if !verify.covers(task, run.as_ref()) {
+                continue;
+            }
+            let known = SnapshotHome::from(self.backup.page(&objects, named)?);
+            let Some(cursor) = known.cursor else { continue };
+            let by = format!("snapshot {}", self.id());
+            let witness = Witness { by, cursor, artifacts: known.artifacts.into_iter().collect() };
+            verify = verify.witnessed(task.clone(), run.clone(), witness);
+        }
+        Ok(verify)
     }
 
     /// Keeps the snapshot from [`Backup::prune`], or says anew why. Durable.

@@ -12,7 +12,7 @@ use super::snapshot::{self, Snapshot, SnapshotFile, SnapshotPage, SnapshotTotals
 use super::{Backup, BackupError, Known, threads};
 use crate::finding::{Code, Finding, Place};
 use crate::genesis::{self, WorkspaceGenesis};
-use crate::id::TaskId;
+use crate::id::{RunId, TaskId};
 use crate::io::{Dir, Kind, real_path};
 use crate::layout::{self, FORMAT_VERSION};
 
@@ -110,7 +110,7 @@ struct CopiedHome {
     page: SnapshotPage,
     files: u64,
     bytes: u64,
-    pruned: BTreeSet<String>,
+    pruned: BTreeSet<RunId>,
 }
 
 impl<'a> Taking<'a> {
@@ -137,13 +137,12 @@ impl<'a> Taking<'a> {
             let done = threads::each(threads, &homes, |id| self.home(id, homes.len() <= FEW))?;
             for home in done.into_iter().flatten() {
                 let task = &home.page.path.task;
-                pruned
-                    .extend(home.pruned.iter().map(|run| format!("{task}/{}/{run}", layout::RUNS)));
+                pruned.extend(home.pruned.iter().map(|run| HomeId::run(task.clone(), run.clone())));
                 copied.insert(home.page.path.clone(), home);
             }
         }
         // One that was pruned after it was copied: its task says that it is gone.
-        copied.retain(|id, _| !pruned.contains(&id.to_string()));
+        copied.retain(|id, _| !pruned.contains(id));
         let mut totals = SnapshotTotals::default();
         for (id, home) in &copied {
             let counted = if id.run.is_some() { &mut totals.runs } else { &mut totals.tasks };

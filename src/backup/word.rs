@@ -6,6 +6,7 @@ use crate::artifact::Last;
 use crate::digest::Digest;
 use crate::finding::{Finding, Severity};
 use crate::journal::{Cursor, Events, Home, JournalError, Opened, PayloadRef, Record, types};
+use crate::workspace::RunWords;
 
 /// What the counted records up to a cursor add up to.
 #[derive(Debug, Default)]
@@ -16,8 +17,8 @@ pub(super) struct Word {
     pub(super) objects: BTreeSet<Digest>,
     /// The digest of each checkpoint, by its turn.
     pub(super) checkpoints: BTreeMap<u64, Digest>,
-    /// Of a task: its runs, and whether the last that was said of them is that they were pruned.
-    pub(super) runs: BTreeMap<String, bool>,
+    /// Of a task: what it says of its runs.
+    pub(super) runs: RunWords,
     pub(super) cursor: Option<Cursor>,
     findings: Vec<Finding>,
 }
@@ -50,13 +51,8 @@ impl Word {
 
     fn take_in(&mut self, record: &Record) -> Result<(), JournalError> {
         self.objects.extend(record.payload_ref().map(|PayloadRef { digest, .. }| digest));
+        self.runs.apply(record)?;
         match record.event_type() {
-            types::RUN_STARTED | types::RUN_RESTORED => {
-                self.runs.insert(record.stream_id().to_owned(), false);
-            }
-            types::RUN_PRUNED => {
-                self.runs.insert(record.stream_id().to_owned(), true);
-            }
             types::CHECKPOINT_CREATED => {
                 let Checkpoint { turn, digest } = record.payload()?;
                 self.checkpoints.insert(turn, digest);

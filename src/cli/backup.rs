@@ -5,14 +5,14 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{
     Backup, BackupError, BackupPruned, BackupScope, Finding, LeaseRef, RestoreAction, RestoreItem,
-    Restored, Retention, Snapshot, SnapshotKept, TaskId, Timestamp,
+    Restored, Retention, Snapshot, SnapshotKept, Timestamp,
 };
 use serde::Serialize;
 
 use super::backup_args::BackupVerb;
 use super::error::CliError;
 use super::exit::{Exit, of_genesis, of_io, of_journal, of_manifest, of_workspace};
-use super::locate::Locator;
+use super::locate::{Locator, Scope};
 use super::output::{Output, count, exit_for, hint};
 
 pub(crate) fn backup(
@@ -81,18 +81,13 @@ fn create(
     what: Option<&str>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let workspace = at.workspace()?;
-    let task = what.and_then(|what| workspace.task(what.parse::<TaskId>().ok()?).ok());
     // Found before a directory is made for it.
-    let run = match (what, &task) {
-        (Some(what), None) => Some(at.named_run(what)?),
-        _ => None,
-    };
+    let scope = at.scope(what)?;
     let backup = Backup::create_at(dest)?;
-    let snapshot = match (&task, &run) {
-        (Some(task), _) => backup.take(task)?,
-        (_, Some(run)) => backup.take(run)?,
-        _ => backup.take(&workspace)?,
+    let snapshot = match &scope {
+        Scope::Workspace(workspace) => backup.take(workspace)?,
+        Scope::Task(task) => backup.take(task)?,
+        Scope::Run(run) => backup.take(run)?,
     };
     output.one(&SnapshotView::of(&snapshot), |output| {
         let totals = snapshot.totals();
@@ -200,7 +195,7 @@ fn restore(
     };
     let snapshot = match &asked.snapshot {
         Some(id) => backup.snapshot(id)?,
-        None => newest(backup, &asked.what)?,
+        None => newest(backup, &asked.what, |_| true)?,
     };
     let mut restore = snapshot.restore_to(&root);
     if let Some(task) = &asked.what.task {
@@ -251,8 +246,12 @@ fn show_plan(items: &[RestoreItem], output: &mut Output) -> Result<(), CliError>
     output.table(["PATH", "BYTES", "ACTION"], &items.iter().map(row).collect::<Vec<_>>())
 }
 
-/// The newest snapshot that holds it.
-fn newest(backup: &Backup, what: &BackupScope) -> Result<Snapshot, CliError> {
+/// The newest snapshot that holds it, of those that fit.
+pub(super) fn newest(
+    backup: &Backup,
+    what: &BackupScope,
+    fits: impl Fn(&Snapshot) -> bool,
+) -> Result<Snapshot, CliError> {
     let mut snapshots = backup.snapshots()?;
     let holds = |snapshot: &Snapshot| match (&what.task, &what.run) {
         (None, _) => *snapshot.scope() == BackupScope::workspace(),
@@ -262,7 +261,10 @@ fn newest(backup: &Backup, what: &BackupScope) -> Result<Snapshot, CliError> {
             whole && snapshot.homes().any(|home| home == wanted)
         }
     };
-    let found = snapshots.iter().rposition(holds).map(|at| snapshots.swap_remove(at));
+    let found = snapshots
+        .iter()
+        .rposition(|snapshot| fits(snapshot) && holds(snapshot))
+        .map(|at| snapshots.swap_remove(at));
     found.ok_or_else(|| {
         let (path, id) = (backup.path().to_owned(), format!("of {what}"));
         BackupError::NoSnapshot { path, id }.into()

@@ -21,6 +21,7 @@ fn show(health: &Health, output: &mut Output) -> Result<(), CliError> {
         ("disk", disk(health)),
         ("tasks", health.tasks.to_string()),
         ("runs", runs(health)),
+        ("verified", verified(health, output)),
         ("index", index(health)),
         ("left over", left_over(health)),
     ])?;
@@ -59,6 +60,13 @@ fn runs(health: &Health) -> String {
     let some = counts.into_iter().filter(|(number, _)| *number > 0);
     parts.extend(some.map(|(number, what)| format!("{number} {what}")));
     parts.join(", ")
+}
+
+fn verified(health: &Health, output: &Output) -> String {
+    let Some(last) = &health.last_verify else { return "never as a whole".to_owned() };
+    let thing = |number: u64, thing| count(usize::try_from(number).unwrap_or(usize::MAX), thing);
+    let (errors, warnings) = (thing(last.errors, "error"), thing(last.warnings, "warning"));
+    format!("{}: {errors}, {warnings}", output.ago(last.at))
 }
 
 fn index(health: &Health) -> String {

@@ -2,7 +2,9 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::Index;
-use runjournal::{LeaseRef, RunContext, RunId, Task, TaskId, Workspace, WorkspaceError};
+use runjournal::{
+    BackupScope, LeaseRef, RunContext, RunId, Task, TaskId, Workspace, WorkspaceError,
+};
 
 use super::args::InJournal;
 use super::error::CliError;
@@ -115,6 +117,17 @@ pub(crate) enum Scope {
     Workspace(Workspace),
     Task(Task),
     Run(RunContext),
+}
+
+impl Scope {
+    /// The same, as snapshots name what they are of.
+    pub(crate) fn of_backup(&self) -> BackupScope {
+        match self {
+            Scope::Workspace(_) => BackupScope::workspace(),
+            Scope::Task(task) => BackupScope::task(task.id().clone()),
+            Scope::Run(run) => BackupScope::run(run.task_id().clone(), run.run_id().clone()),
+        }
+    }
 }
 
 /// A run's journal, or a task's own.

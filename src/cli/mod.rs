@@ -36,6 +36,7 @@ mod queue;
 mod receipt;
 mod repair;
 mod run;
+mod run_line;
 mod session;
 mod status;
 mod step;

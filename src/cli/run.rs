@@ -1,11 +1,9 @@
 //! `run`: starts, lists, shows and completes runs.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand, ValueEnum};
 use runjournal::{
-    ArtifactName, Completion, Digest, Finding, JournalError, Outcome, Run, RunContext, RunId,
-    RunOptions, RunState, RunStatus, Task, TaskId, Timestamp, WorkspaceError,
+    ArtifactName, Completion, Digest, Finding, Hold, Outcome, RunContext, RunId, RunOptions,
+    RunStatus, TaskId, Timestamp, WorkspaceError,
 };
 use serde::Serialize;
 
@@ -15,6 +13,7 @@ use super::flow;
 use super::hold::{self, HoldRun, UnholdRun};
 use super::locate::{Locator, name_of};
 use super::output::{Output, exit_for, hint};
+use super::run_line::{lines_of, look, state, table};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunVerb {
@@ -91,111 +90,6 @@ impl ThisRun {
     /// The run that is named, in either way.
     pub(crate) fn named(&self) -> Option<&str> {
         self.argument.as_deref().or(self.run.as_deref())
-    }
-}
-
-/// A run in a list. One that cannot be read is listed as well, with the reason.
-#[derive(Serialize)]
-pub(crate) struct RunLine {
-    pub(crate) run: String,
-    pub(crate) task_id: TaskId,
-    pub(crate) run_id: RunId,
-    /// `None` if it cannot be read.
-    pub(crate) status: Option<RunStatus>,
-    pub(crate) records: u64,
-    pub(crate) last_seq: u64,
-    pub(crate) last_type: Option<String>,
-    pub(crate) last_at: Option<Timestamp>,
-    pub(crate) steps_open: Vec<String>,
-    pub(crate) findings: Vec<Finding>,
-    /// Why it cannot be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) error: Option<String>,
-}
-
-impl RunLine {
-    fn of(task: &Task, run_id: RunId, read: Reading) -> Self {
-        let read = task.run(run_id.clone()).map_err(CliError::from).and_then(|run| read(&run));
-        let (state, error) = match read {
-            Ok(state) => (state, None),
-            Err(error) => (RunState::default(), Some(error.in_one_line())),
-        };
-        Self {
-            run: format!("{}/{run_id}", task.id()),
-            task_id: task.id().clone(),
-            run_id,
-            status: error.is_none().then_some(state.status),
-            records: state.records,
-            last_seq: state.last_seq,
-            last_type: state.last_type,
-            last_at: state.last_at,
-            steps_open: state.steps_open,
-            findings: state.findings,
-            error,
-        }
-    }
-
-    /// How serious it is, as an exit code.
-    pub(crate) fn exit(&self) -> Exit {
-        if self.error.is_some() { Exit::Findings } else { exit_for(&self.findings) }
-    }
-}
-
-/// How closely a run is looked at: [`state`] or [`look`].
-type Reading = fn(&Run) -> Result<RunState, CliError>;
-
-/// The runs of a task.
-pub(crate) fn lines_of(task: &Task, read: Reading) -> Result<Vec<RunLine>, CliError> {
-    Ok(task.runs()?.into_iter().map(|run| RunLine::of(task, run, read)).collect())
-}
-
-/// The runs in aligned columns.
-pub(crate) fn table<'a>(
-    lines: impl IntoIterator<Item = &'a RunLine>,
-    output: &mut Output,
-) -> Result<(), CliError> {
-    let rows: Vec<_> = lines
-        .into_iter()
-        .map(|line| {
-            let status = line.status.map_or_else(|| "UNREADABLE".to_owned(), |s| s.to_string());
-            [
-                line.run.clone(),
-                status,
-                line.records.to_string(),
-                line.last_at.map(|at| output.ago(at)).unwrap_or_default(),
-                line.last_type.clone().unwrap_or_default(),
-                line.steps_open.join(", "),
-            ]
-        })
-        .collect();
-    output.table(["RUN", "STATUS", "EVENTS", "LAST", "LAST EVENT", "OPEN STEPS"], &rows)
-}
-
-/// What the run's journal says, and what in it does not count.
-pub(crate) fn state(run: &Run) -> Result<RunState, CliError> {
-    Ok(run.state()?)
-}
-
-/// The same, and what was committed and cannot be put in place.
-pub(crate) fn look(run: &Run) -> Result<RunState, CliError> {
-    let mut state = run.state()?;
-    if !state.status.is_final() {
-        state.findings.extend(pending(run.context())?);
-    }
-    Ok(state)
-}
-
-/// What cannot be put in place. As every call does, this finishes what a crash left; where it may
-/// not, or somebody is at it this moment, there is nothing to tell.
-fn pending(context: &RunContext) -> Result<Vec<Finding>, CliError> {
-    let patience = Duration::from_millis(200);
-    match context.clone().with_lock_timeout(patience).catch_up() {
-        Ok(findings) => Ok(findings),
-        Err(JournalError::LockTimeout { .. } | JournalError::LeaseLost { .. }) => Ok(Vec::new()),
-        Err(error) => match CliError::from(error) {
-            error if error.exit() == Exit::ReadOnly => Ok(Vec::new()),
-            error => Err(error),
-        },
     }
 }
 
@@ -302,6 +196,9 @@ struct RunPage {
     /// Names the outputs: equal outputs, equal root.
     artifacts_root: Digest,
     findings: Vec<Finding>,
+    /// That prune passes by it, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Hold>,
 }
 
 impl RunPage {
@@ -309,6 +206,9 @@ impl RunPage {
         let run = context.run()?;
         let state = look(&run)?;
         let genesis = run.genesis();
+        // A task's journal that cannot be read must not hide its run.
+        let mut holds = context.task()?.holds().unwrap_or_default();
+        holds.retain(|hold| hold.run == *context.run_id());
         Ok(Self {
             run: name_of(context),
             task_id: context.task_id().clone(),
@@ -329,6 +229,7 @@ impl RunPage {
             artifacts: context.artifacts().list()?.len(),
             artifacts_root: context.manifest()?.artifacts_root,
             findings: state.findings,
+            held: holds.pop(),
         })
     }
 }
@@ -346,6 +247,7 @@ fn show(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
             ("run", page.run.clone()),
             ("status", page.status.to_string()),
             ("reason", page.reason.clone().unwrap_or_default()),
+            ("held", page.held.as_ref().map(held).unwrap_or_default()),
             ("created", output.ago(page.created_at)),
             ("parent", page.parent.clone().unwrap_or_default()),
             ("events", format!("{}{last}", page.records)),
@@ -359,6 +261,11 @@ fn show(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
         output.findings(&page.findings)
     })?;
     Ok(exit_for(&page.findings))
+}
+
+fn held(hold: &Hold) -> String {
+    let by = hold.by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
+    format!("{}{by}", hold.reason)
 }
 
 #[derive(Serialize)]

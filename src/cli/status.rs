@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::locate::Locator;
 use super::output::{Output, count, exit_for, hint};
-use super::run::{self, RunLine};
+use super::run_line::{self, RunLine};
 
 /// Runs of a task that the page for people shows; JSON has them all.
 const RUNS_SHOWN: usize = 10;
@@ -51,7 +51,7 @@ impl TaskLines {
     fn read(&mut self, workspace: &Workspace) -> Result<(), CliError> {
         let task = workspace.task(self.task_id.clone())?;
         self.title.clone_from(&task.genesis().title);
-        self.runs = run::lines_of(&task, run::look)?;
+        self.runs = run_line::lines_of(&task, run_line::look)?;
         self.findings = task.events()?.read_all()?.1;
         self.status = Some(task.status()?);
         Ok(())
@@ -104,7 +104,7 @@ fn show_task(task: &TaskLines, output: &mut Output) -> Result<(), CliError> {
     let hidden = runs.len().saturating_sub(RUNS_SHOWN);
     runs.truncate(RUNS_SHOWN);
     if !runs.is_empty() {
-        run::table(runs, output)?;
+        run_line::table(runs, output)?;
     }
     if hidden > 0 {
         let id = &task.task_id;

@@ -8,7 +8,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::locate::Locator;
 use super::output::{Output, count, exit_for, hint};
-use super::run;
+use super::run_line;
 
 /// A task as it is printed.
 #[derive(Serialize)]
@@ -115,7 +115,7 @@ fn show(at: &Locator, id: TaskId, output: &mut Output) -> Result<Exit, CliError>
         run_ids: task.runs()?.iter().map(ToString::to_string).collect(),
         findings: task.events()?.read_all()?.1,
     };
-    let runs = run::lines_of(&task, run::state)?;
+    let runs = run_line::lines_of(&task, run_line::state)?;
     output.one(&page, |output| {
         let view = &page.task;
         output.page(&[
@@ -129,7 +129,7 @@ fn show(at: &Locator, id: TaskId, output: &mut Output) -> Result<Exit, CliError>
         ])?;
         if !runs.is_empty() {
             output.line("")?;
-            run::table(&runs, output)?;
+            run_line::table(&runs, output)?;
         }
         output.findings(&page.findings)
     })?;

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use runjournal::{
-    Code, Finding, Manifest, ReadData, Severity, TaskId, Verified, VerifyError, VerifyProgress,
+    Backup, Code, Finding, Manifest, ReadData, Severity, Verified, VerifyError, VerifyProgress,
 };
 use serde::Serialize;
 
+use super::backup::newest;
 use super::error::CliError;
 use super::exit::{Exit, of_io};
-use super::locate::Locator;
+use super::locate::{Locator, Scope};
 use super::output::{Output, count, exit_for, hint};
 
 /// What is to be verified.
@@ -30,6 +31,12 @@ pub(crate) struct Verify {
     /// A copy of a run's manifest, to be held against the run as well
     #[arg(long, value_name = "FILE")]
     manifest: Vec<Utf8PathBuf>,
+    /// A backup, of which a snapshot is to be held against it as well
+    #[arg(long, value_name = "DEST")]
+    backup: Option<Utf8PathBuf>,
+    /// The snapshot, by the beginning of its id; otherwise the newest that has it
+    #[arg(long, value_name = "ID", requires = "backup")]
+    snapshot: Option<String>,
 }
 
 const VERIFY: &str = "\
@@ -40,22 +47,35 @@ there is compared with the tree as well; one that is behind is refreshed first.
 --read-data=1/7 to --read-data=7/7, one each day, read everything once a week; --read-data=5% reads other \
 files each time.
 
+With --backup, records that a journal lost from its end, files that were changed together with their records, and \
+tasks and runs that are gone and were not pruned are found as well. What went on since is fine.
+
 Exit codes: 1 something is wrong: a warning or an error.";
 
 pub(crate) fn verify(at: &Locator, asked: Verify, output: &mut Output) -> Result<Exit, CliError> {
     let workspace = at.workspace()?;
-    let mut verify = match &asked.what {
-        None => runjournal::Verify::workspace(&workspace),
-        Some(what) => match what.parse::<TaskId>().map(|id| workspace.task(id)) {
-            Ok(Ok(task)) => runjournal::Verify::task(&task),
-            _ => runjournal::Verify::run_of(&at.named_run(what)?),
-        },
+    let scope = at.scope(asked.what.as_deref())?;
+    let mut verify = match &scope {
+        Scope::Workspace(workspace) => runjournal::Verify::workspace(workspace),
+        Scope::Task(task) => runjournal::Verify::task(task),
+        Scope::Run(run) => runjournal::Verify::run_of(run),
     };
     if asked.what.is_none() && asked.read_data == ReadData::All {
         verify = verify.index(at.index()?);
     }
     for file in &asked.manifest {
         verify = verify.witness(&Manifest::open(file)?);
+    }
+    if let Some(dest) = &asked.backup {
+        let backup = Backup::open(dest)?;
+        let snapshot = match &asked.snapshot {
+            Some(id) => backup.snapshot(id)?,
+            None => {
+                let of = workspace.genesis().workspace_id;
+                newest(&backup, &scope.of_backup(), |snapshot| snapshot.workspace_id() == of)?
+            }
+        };
+        verify = snapshot.witness(verify)?;
     }
     let verified = verify.read_data(asked.read_data).run_with(&mut teller())?;
     output.one(&Page::of(&verified), |output| show(&verified, workspace.root(), output))?;

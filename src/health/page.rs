@@ -14,6 +14,7 @@ use crate::journal::types;
 use crate::layout;
 use crate::lease::LeaseError;
 use crate::status::{Completed, Moved, RunStatus};
+use crate::verify::LastVerify;
 use crate::workspace::{Task, Workspace, WorkspaceError};
 
 /// Of a disk with less than this, or less than a hundredth, it is told that it is nearly full.
@@ -48,6 +49,8 @@ pub struct Health {
     pub trash: u64,
     /// Directories that an interrupted restore left.
     pub restoring: u64,
+    /// What the last verify of the whole workspace found; `None` where there was none.
+    pub last_verify: Option<LastVerify>,
     /// How the index is.
     #[cfg(feature = "sqlite")]
     pub index: Option<IndexHealth>,
@@ -117,8 +120,8 @@ pub struct HealthLease {
 }
 
 impl Health {
-    /// Looks at a workspace: the end of each journal, each lease, each lock, the disk, and the index. It
-    /// changes nothing and waits for nobody. A journal that is locked only while it is looked at is told too.
+    /// Looks at a workspace: the end of each journal, each lease, each lock, the disk, what the
+    /// last verify found, and the index. It changes nothing and waits for nobody. A journal that is locked only while it is looked at is told too.
     ///
     /// # Errors
     /// Where the root cannot be read. A task or a run that cannot be read is a trouble.
@@ -138,6 +141,7 @@ impl Health {
             leases: Vec::new(),
             trash: entries(&root, layout::TRASH, |name| name.parse::<EventId>().is_ok())?,
             restoring: entries(&root, layout::RESTORING, |_| true)?,
+            last_verify: LastVerify::read(workspace)?,
             #[cfg(feature = "sqlite")]
             index: None,
             troubles: Vec::new(),
@@ -148,6 +152,10 @@ impl Health {
         {
             let (free_bytes, total_bytes) = (space.free, space.total);
             health.troubles.push(HealthTrouble::DiskNearlyFull { free_bytes, total_bytes });
+        }
+        if let Some(last) = health.last_verify.as_ref().filter(|last| last.errors > 0) {
+            let (at, errors) = (last.at, last.errors);
+            health.troubles.push(HealthTrouble::VerifiedWithErrors { at, errors });
         }
         for id in workspace.tasks()? {
             health.tasks += 1;

@@ -5,6 +5,8 @@ use std::fmt;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
+use crate::clock::Timestamp;
+
 /// Something that somebody should see to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "trouble")]
@@ -24,6 +26,13 @@ pub enum HealthTrouble {
         /// Why.
         reason: String,
     },
+    /// The last verify of the whole workspace found errors. The next one that finds none ends it.
+    VerifiedWithErrors {
+        /// When it ended.
+        at: Timestamp,
+        /// How many.
+        errors: u64,
+    },
     /// The index is damaged.
     IndexDamaged {
         /// What is wrong with it.
@@ -42,6 +51,11 @@ impl fmt::Display for HealthTrouble {
             Self::Unreadable { path, reason } => {
                 write!(f, "{path} cannot be read: {reason}; `runjournal verify` tells more")
             }
+            Self::VerifiedWithErrors { at, errors } => write!(
+                f,
+                "the last verify, at {at}, found errors: {errors}; `runjournal repair` shows what can be done, \
+                 `runjournal verify` what is left"
+            ),
             Self::IndexDamaged { reason } => {
                 write!(f, "{reason}; `runjournal index rebuild` makes it anew from the tree")
             }

@@ -103,6 +103,19 @@ impl ProjectionError {
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }
+
+    /// That a payload does not read.
+    pub(super) fn of_payload(error: JournalError) -> Self {
+        match error {
+            JournalError::Payload { source, .. } => {
+                Self::new(format!("its payload does not read: {source}"))
+            }
+            JournalError::Io(error) => {
+                Self::new(format!("its object does not read: {}", error.source))
+            }
+            _ => Self::new("its payload does not read: its object is not what was written"),
+        }
+    }
 }
 
 impl fmt::Display for ProjectionError {
@@ -198,17 +211,7 @@ impl IndexedEvent<'_> {
     /// # Errors
     /// Where the payload is not a `T`, or the object that holds it is missing or damaged.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, ProjectionError> {
-        self.record.payload().map_err(|error| match error {
-            JournalError::Payload { source, .. } => {
-                ProjectionError::new(format!("its payload does not read: {source}"))
-            }
-            JournalError::Io(error) => {
-                ProjectionError::new(format!("its object does not read: {}", error.source))
-            }
-            _ => ProjectionError::new(
-                "its payload does not read: its object is not what was written",
-            ),
-        })
+        self.record.payload().map_err(ProjectionError::of_payload)
     }
 }
 

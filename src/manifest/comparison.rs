@@ -178,7 +178,6 @@ impl Comparison {
                 let is_later = last.is_some_and(|last| last.seq > witness.cursor.seq());
                 match witness.artifacts.get(name) {
                     Some(known) if !(*reaches && is_later) => Some(*known),
-                    None if *reaches && !is_later => None,
                     _ => said,
                 }
             }

@@ -10,6 +10,8 @@ use crate::name::ArtifactName;
 /// How far a run's journal reached once, and what was in the files then.
 #[derive(Debug, Clone)]
 pub(crate) struct Witness {
+    /// What it is, in words.
+    pub(crate) by: String,
     /// Behind the last record that it knows.
     pub(crate) cursor: Cursor,
     pub(crate) artifacts: BTreeMap<ArtifactName, Digest>,
@@ -19,7 +21,11 @@ impl From<&Manifest> for Witness {
     fn from(page: &Manifest) -> Self {
         let artifacts = page.artifacts.iter();
         let artifacts = artifacts.map(|artifact| (artifact.path.clone(), artifact.digest));
-        Self { cursor: page.cursor(), artifacts: artifacts.collect() }
+        Self {
+            by: "the manifest".to_owned(),
+            cursor: page.cursor(),
+            artifacts: artifacts.collect(),
+        }
     }
 }
 
@@ -27,10 +33,11 @@ impl Witness {
     /// In words, that a journal does not have the record which this knows.
     pub(crate) fn is_not_reached(&self) -> String {
         format!(
-            "it does not reach the record with seq {} at whose end, byte {}, the manifest stands, or \
-             has another one there",
+            "it does not reach the record with seq {} at whose end, byte {}, {} stands, or has \
+             another one there",
             self.cursor.seq(),
-            self.cursor.offset()
+            self.cursor.offset(),
+            self.by,
         )
     }
 }

@@ -18,7 +18,7 @@ use crate::journal::{Event, LockedLog, Log, types};
 use crate::layout;
 use crate::lease::LeaseState;
 use crate::status::{Completed, Counts, Outcome, RunStatus};
-use crate::workspace::{PrunedJournal, RunWords, Task, WorkspaceError};
+use crate::workspace::{JournalReach, RunWords, Task, WorkspaceError};
 
 /// What a prune did.
 #[derive(Debug, Clone, Serialize)]
@@ -39,7 +39,7 @@ struct Payload {
     status: RunStatus,
     age_ms: u64,
     artifacts_root: Digest,
-    journal: PrunedJournal,
+    journal: JournalReach,
 }
 
 impl PrunePlan {
@@ -221,13 +221,13 @@ impl<'a> Removal<'a> {
         }
         let age = age(run.since, scope.now());
         trash.dir()?;
-        let (journal, known) = (PrunedJournal::from(run.journal), words.pruned(&run.run));
+        let (journal, known) = (JournalReach::from(run.journal), words.pruned(&run.run));
         let name = match (&run.end, known) {
             // A crash came between the record and what follows.
             (End::Pruned(event), Some(known)) if known.event_id == *event => *event,
             (End::Pruned(_), _) => return Ok(Some(Keep::Grew)),
             _ if age < policy.age_for(run.reason) => return Ok(Some(Keep::Young)),
-            (_, Some(known)) if known.journal == journal => known.event_id,
+            (_, Some(known)) if known.journal == Some(journal) => known.event_id,
             _ => record(&mut locked, run, journal, milliseconds(age))?,
         };
         locked.sync()?;
@@ -277,7 +277,7 @@ fn ended(pruned: EventId, counts: Counts) -> Event {
 fn record(
     task: &mut LockedLog<'_>,
     run: &PrunableRun,
-    journal: PrunedJournal,
+    journal: JournalReach,
     age_ms: u64,
 ) -> Result<EventId, Trouble> {
     let PrunableRun { reason, status, artifacts_root, .. } = *run;

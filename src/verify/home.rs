@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::causes::Cause;
 use super::checkpoint;
 use super::contents::Contents;
-use super::fold::Runs;
 use super::object::Named;
 use super::pass::Pass;
 use super::places::{Places, case_collisions, special, unreadable, whole};
@@ -21,6 +20,7 @@ use crate::layout;
 use crate::manifest::{Comparison, Manifest, Witness};
 use crate::name::ArtifactName;
 use crate::status::{RunStatus, TaskStatus};
+use crate::workspace::RunWords;
 
 /// Files that are longer are looked at one by one, each by whoever is free.
 const LARGE: u64 = 1 << 20;
@@ -43,7 +43,7 @@ pub(crate) struct Looked {
 pub(crate) struct Said {
     pub(super) run: RunStatus,
     pub(super) task: TaskStatus,
-    pub(super) runs: Runs,
+    pub(super) runs: RunWords,
     /// Behind the last record that counts.
     pub(super) cursor: Option<Cursor>,
     pub(super) causes: Vec<Cause>,

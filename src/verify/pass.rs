@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use camino::Utf8PathBuf;
 
 use super::causes::Cause;
-use super::fold::{self, Checkpoints, Ending, Runs, Steps, Streams};
+use super::fold::{self, Checkpoints, Ending, Steps, Streams};
 use crate::artifact::Catalog;
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::id::EventId;
 use crate::journal::{Cursor, Events, Home, JournalError, Opened, PayloadRef, Record};
 use crate::manifest::{Draft, Manifest};
+use crate::workspace::RunWords;
 
 /// What a journal adds up to.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ pub(super) struct Pass {
     pub(super) bytes: u64,
     pub(super) ending: Ending,
     pub(super) checkpoints: Checkpoints,
-    pub(super) runs: Runs,
+    pub(super) runs: RunWords,
     pub(super) catalog: Catalog,
     /// Objects that payloads are in.
     pub(super) objects: BTreeSet<(Digest, u64)>,
@@ -92,7 +93,7 @@ impl Pass {
                 .and_then(|()| self.checkpoints.take_in(record, &mut tell))
                 .and_then(|()| self.catalog.take_in(record));
         } else {
-            understood = understood.and_then(|()| self.runs.take_in(record));
+            understood = understood.and_then(|()| self.runs.apply(record));
         }
         match understood {
             // Its object is looked at as such.

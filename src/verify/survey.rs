@@ -74,6 +74,10 @@ impl<'a> Survey<'a> {
     ) -> Result<Verified, VerifyError> {
         let mut findings: Vec<Finding> = self.workspace_genesis(root)?.into_iter().collect();
         let mut tasks = task::ids::<TaskId>(root, "", layout::TASK, &mut findings)?;
+        // One that only a witness has is missing.
+        tasks.extend(self.witnesses.keys().map(|(task, _)| task.clone()));
+        tasks.sort();
+        tasks.dedup();
         // The last one is taken first.
         tasks.reverse();
         self.tell(Verified { findings, ..Verified::default() });
@@ -144,18 +148,22 @@ impl<'a> Survey<'a> {
 
     fn look_at_task(&self, task: TaskId, more: &Jobs<Job>) {
         let home = Home::of_task(self.root, &task, self.runtime);
-        let key = (task, None);
-        let looked = task::look(&home, &self.choice, self.known_of(&key));
+        let witnesses = (task, None);
+        let elsewhere = self.runs_elsewhere(&witnesses.0);
+        let looked = task::look(&home, &self.choice, self.known_of(&witnesses), &elsewhere);
         self.done.fetch_add(1, Ordering::Relaxed);
         let Some(LookedTask { mut looked, state, runs }) = looked else {
-            return self.is_lost(&key);
+            let known = self.known_of(&witnesses).iter().chain(elsewhere.into_values());
+            let findings = known.take(1).map(|known| task::gone(home.dir(), known)).collect();
+            self.tell(Verified { findings, ..Verified::default() });
+            return self.is_lost();
         };
         looked.verified.tasks = 1;
-        if looked.said.as_ref().is_some_and(|said| said.runs.pruned.is_some()) {
+        if looked.said.as_ref().is_some_and(|said| said.runs.has_lost()) {
             self.lost.store(true, Ordering::Relaxed);
         }
         self.known.fetch_add(runs.len() as u64, Ordering::Relaxed);
-        let (task, state) = (key.0, Arc::new(state));
+        let (task, state) = (witnesses.0, Arc::new(state));
         // The last one is taken first.
         let runs = runs.into_iter().rev();
         more.push(runs.map(|run| Job::Run(Arc::clone(&state), task.clone(), run)));
@@ -170,7 +178,7 @@ impl<'a> Survey<'a> {
         let said = looked.as_ref().and_then(|looked| looked.said.as_ref());
         let findings = state.looked_at(said).into_iter().collect();
         self.tell(Verified { findings, ..Verified::default() });
-        let Some(mut looked) = looked else { return self.is_lost(&key) };
+        let Some(mut looked) = looked else { return self.is_lost() };
         looked.verified.runs = 1;
         self.take(looked, more);
     }
@@ -179,8 +187,16 @@ impl<'a> Survey<'a> {
         self.witnesses.get(key).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// The runs of a task that witnesses know, each with one of them.
+    fn runs_elsewhere(&self, task: &TaskId) -> BTreeMap<RunId, &Witness> {
+        let of_task = self.witnesses.range((task.clone(), None)..);
+        let of_task = of_task.take_while(|((id, _), _)| id == task);
+        let of_task = of_task.filter_map(|((_, run), known)| Some((run.clone()?, known.last()?)));
+        of_task.collect()
+    }
+
     /// It was there when it was listed.
-    fn is_lost(&self, _key: &(TaskId, Option<RunId>)) {
+    fn is_lost(&self) {
         self.lost.store(true, Ordering::Relaxed);
     }
 

@@ -1,20 +1,21 @@
 //! A task and its runs: what its journal knows of them, and which of them are there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
-use super::fold::Runs;
 use super::home::{self, Looked, Said};
 use super::places::{case_collisions, special, unreadable, whole};
 use super::read_data::Choice;
 use crate::finding::{Code, Finding};
 use crate::id::RunId;
 use crate::io::{Dir, Kind};
-use crate::journal::{Events, Home, JournalError, lock_shared};
+use crate::journal::{Cursor, Events, Home, JournalError, lock_shared};
 use crate::layout;
 use crate::manifest::Witness;
 use crate::status::{RunStatus, TaskStatus};
+use crate::workspace::RunWords;
 
 /// The names of what may be tasks or runs in a directory, sorted.
 pub(super) fn names(dir: &Dir, below: &str) -> Vec<String> {
@@ -106,13 +107,19 @@ pub(super) struct LookedTask {
     pub(super) runs: Vec<RunId>,
 }
 
-/// Looks at a task, but not at its runs. `None` where it is not there, or not any more.
-pub(super) fn look(home: &Home, choice: &Choice, witnesses: &[Witness]) -> Option<LookedTask> {
+/// Looks at a task, but not at its runs. `None` where it is not there, or not any more. Of the runs that are
+/// known `elsewhere`, those that are gone are told, unless they were pruned.
+pub(super) fn look(
+    home: &Home,
+    choice: &Choice,
+    witnesses: &[Witness],
+    elsewhere: &BTreeMap<RunId, &Witness>,
+) -> Option<LookedTask> {
     // A run's directory comes after the record that says so, so the runs are listed before it is read.
     let mut findings = Vec::new();
     let dir = Dir::open(home.dir());
     let listed = match &dir {
-        Ok(dir) => ids::<RunId>(dir, layout::RUNS, layout::RUN, &mut findings),
+        Ok(dir) => listed(dir, &mut findings),
         Err(error) if error.is_not_found() => return None,
         Err(_) => Ok(Vec::new()),
     };
@@ -125,14 +132,14 @@ pub(super) fn look(home: &Home, choice: &Choice, witnesses: &[Witness]) -> Optio
     let path = home.dir().to_owned();
     let mut needs_success = false;
     if let (Some(said), Ok(dir)) = (&mut looked.said, &dir) {
-        match agree(home, dir, said, &mut runs) {
+        match agree(home, dir, &mut said.runs, said.cursor, &mut runs, elsewhere) {
             Ok(different) => looked.verified.findings.extend(different),
             Err(JournalError::Io(error)) => looked.verified.findings.push(unreadable(&error)),
             Err(error) => {
                 looked.verified.findings.push(whole(&path, Code::Unreadable, error.to_string()));
             }
         }
-        needs_success = said.task == TaskStatus::Done && !said.runs.succeeded;
+        needs_success = said.task == TaskStatus::Done && !said.runs.has_success();
     }
     let state = TaskState::new(path, needs_success, runs.len());
     if runs.is_empty() {
@@ -141,36 +148,48 @@ pub(super) fn look(home: &Home, choice: &Choice, witnesses: &[Witness]) -> Optio
     Some(LookedTask { looked, state, runs })
 }
 
+/// The runs in a task's directory, sorted. A directory without a genesis file and without records is none: a
+/// start that was interrupted left it, or it is being made or removed.
+fn listed(dir: &Dir, findings: &mut Vec<Finding>) -> Result<Vec<RunId>, crate::error::IoError> {
+    let mut runs = ids::<RunId>(dir, layout::RUNS, layout::RUN, findings)?;
+    let has = |run: &RunId, file: &str, size: u64| {
+        let entry = dir.stat(&format!("{}/{run}/{file}", layout::RUNS));
+        // What cannot be looked at is told by who looks into it.
+        entry.map_or(true, |entry| entry.is_some_and(|entry| entry.size >= size))
+    };
+    runs.retain(|run| has(run, layout::RUN, 0) || has(run, layout::JOURNAL, 1));
+    Ok(runs)
+}
+
 /// What a task's journal and its directory do not agree on. Runs that came since they were listed are added.
 fn agree(
     home: &Home,
     dir: &Dir,
-    said: &mut Said,
+    said: &mut RunWords,
+    cursor: Option<Cursor>,
     runs: &mut Vec<RunId>,
+    elsewhere: &BTreeMap<RunId, &Witness>,
 ) -> Result<Vec<Finding>, JournalError> {
     let is_run = |run: &RunId| {
         let path = format!("{}/{run}/{}", layout::RUNS, layout::RUN);
         dir.stat(&path).is_ok_and(|entry| entry.is_some())
     };
-    let agrees = |said: &Said, runs: &[RunId]| {
-        runs.iter().all(|run| said.runs.known.contains_key(run))
-            && missing(&said.runs, runs).next().is_none()
-    };
-    if agrees(said, runs) {
+    let is_known = |said: &RunWords, run: &RunId| said.word(run).is_some();
+    if runs.iter().all(|run| is_known(said, run)) && missing(said, runs, elsewhere).is_empty() {
         return Ok(Vec::new());
     }
     // With nothing in flight: whoever starts a run holds the lock until it is there.
     let lock = lock_shared(home, dir)?;
     let mut events = Events::open(home)?;
-    if let Some(cursor) = said.cursor {
+    if let Some(cursor) = cursor {
         events = events.from(cursor)?;
     }
     for record in events {
-        said.runs.take_in(&record?)?;
+        said.apply(&record?)?;
     }
-    let absent: Vec<RunId> = missing(&said.runs, runs).cloned().collect();
-    let (born, unborn): (Vec<_>, Vec<_>) = absent.into_iter().partition(is_run);
-    let orphans = runs.iter().filter(|run| !said.runs.known.contains_key(run) && is_run(run));
+    let absent = missing(said, runs, elsewhere);
+    let (born, absent): (Vec<_>, Vec<_>) = absent.into_iter().partition(is_run);
+    let orphans = runs.iter().filter(|run| !is_known(said, run) && is_run(run));
     let orphans: Vec<_> = orphans.cloned().collect();
     drop(lock);
     runs.extend(born);
@@ -178,14 +197,32 @@ fn agree(
     let orphans = orphans
         .iter()
         .map(|run| whole(&at(run), Code::OrphanedRun, "the journal of its task does not know it"));
-    let unborn = unborn.iter().map(|run| {
-        whole(&at(run), Code::UnbornRun, "the journal of its task knows it, and it is not there")
+    let absent = absent.iter().map(|run| match elsewhere.get(run) {
+        Some(witness) => gone(&at(run), witness),
+        None => {
+            let reason = "the journal of its task knows it, and it is not there";
+            whole(&at(run), Code::UnbornRun, reason)
+        }
     });
-    Ok(orphans.chain(unborn).collect())
+    Ok(orphans.chain(absent).collect())
 }
 
-/// Runs that should be there and were not listed.
-fn missing<'a>(said: &'a Runs, runs: &'a [RunId]) -> impl Iterator<Item = &'a RunId> {
-    let should_be = said.known.iter().filter(|(_, is_there)| **is_there).map(|(run, _)| run);
-    should_be.filter(|run| runs.binary_search(run).is_err())
+/// That a task or a run is gone which somebody has elsewhere.
+pub(super) fn gone(path: &Utf8Path, witness: &Witness) -> Finding {
+    let (by, records) = (&witness.by, witness.cursor.seq());
+    let reason = format!(
+        "it is not there, {by} has it up to seq {records}, and no record says that it was pruned"
+    );
+    whole(path, Code::JournalMissing, reason)
+}
+
+/// Runs that should be there, by the word of their task's journal or of somebody else, and were not listed.
+fn missing(
+    said: &RunWords,
+    runs: &[RunId],
+    elsewhere: &BTreeMap<RunId, &Witness>,
+) -> BTreeSet<RunId> {
+    let witnessed = elsewhere.keys().filter(|run| said.pruned(run).is_none());
+    let should_be = said.there().chain(witnessed);
+    should_be.filter(|run| runs.binary_search(run).is_err()).cloned().collect()
 }

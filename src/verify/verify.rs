@@ -98,10 +98,20 @@ impl Verify {
     }
 
     /// Holds the run that a page names against it as well: a copy of a manifest that was kept elsewhere tells
-    /// of records that were lost from a journal's end, and of files that were changed together with their
-    /// records.
+    /// of records that were lost from a journal's end, of files that were changed together with their
+    /// records, and of a run that is gone though its task's journal does not say that it was pruned.
+    /// [`Snapshot::witness`](crate::Snapshot::witness) does it with a backup.
     pub fn witness(self, page: &Manifest) -> Self {
         self.witnessed(page.task_id.clone(), Some(page.run_id.clone()), page.into())
+    }
+
+    /// True if a task, or a run of it, is looked at.
+    pub(crate) fn covers(&self, task: &TaskId, run: Option<&RunId>) -> bool {
+        match &self.scope {
+            Scope::Workspace => true,
+            Scope::Task(id) => id == task,
+            Scope::Run(id, only) => id == task && run == Some(only),
+        }
     }
 
     /// The same with what somebody else knows of a task or a run.
@@ -137,7 +147,10 @@ impl Verify {
         self.read_data.check()?;
         let root = Dir::open_root(&self.root).map_err(|error| self.not_there(error))?;
         let mut seed = [0; 16];
-        seed.copy_from_slice(self.runtime.ids.next_id(self.runtime.clock.now()).as_bytes());
+        if let ReadData::Percent(_) = self.read_data {
+            let id = self.runtime.ids.next_id(self.runtime.clock.now());
+            seed.copy_from_slice(id.as_bytes());
+        }
         let survey = Survey::new(&self.root, &self.runtime, self.read_data, seed, &self.witnesses);
         let mut verified = match &self.scope {
             Scope::Workspace => survey.workspace(&root, progress)?,

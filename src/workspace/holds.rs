@@ -1,17 +1,13 @@
-//! Holds: a person's word that a run stays; and what else a task's journal says of whether its runs are there.
-
-use std::collections::BTreeMap;
+//! Holds: a person's word that a run stays.
 
 use serde::{Deserialize, Serialize};
 
+use super::run_words::{PrunedRun, RunWords};
 use super::{Task, WorkspaceError};
 use crate::clock::Timestamp;
-use crate::digest::Digest;
-use crate::id::{EventId, RunId};
+use crate::id::RunId;
 use crate::io::Dir;
-use crate::journal::{
-    Actor, Cursor, Event, Events, Home, JournalError, LockedLog, Log, Record, types,
-};
+use crate::journal::{Actor, Event, JournalError, LockedLog, Log, Record, types};
 use crate::layout;
 
 /// The kind of the streams that these records are in; their ids are the runs.
@@ -43,103 +39,28 @@ struct Said {
     by: Option<String>,
 }
 
-/// How far the journal of a run reached that was pruned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PrunedJournal {
-    pub(crate) bytes: u64,
-    pub(crate) last_seq: u64,
-    pub(crate) hash: Digest,
+/// What a record says of a hold.
+pub(super) enum HoldWord {
+    Placed(Hold),
+    Lifted(RunId),
 }
 
-impl From<Cursor> for PrunedJournal {
-    fn from(cursor: Cursor) -> Self {
-        Self { bytes: cursor.offset, last_seq: cursor.seq, hash: cursor.hash }
-    }
-}
-
-/// That a run was pruned, as its task's journal has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PrunedRun {
-    /// The `run_pruned`.
-    pub(crate) event_id: EventId,
-    pub(crate) at: Timestamp,
-    pub(crate) journal: PrunedJournal,
-}
-
-/// What a task's journal says of its runs, but that they started: which are held, and which were pruned.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RunWords {
-    held: BTreeMap<RunId, Hold>,
-    pruned: BTreeMap<RunId, PrunedRun>,
-    read: Option<Cursor>,
-}
-
-impl RunWords {
-    /// All that the journal says, read without a lock.
-    pub(crate) fn read(task: &Home) -> Result<Self, JournalError> {
-        let mut words = Self::default();
-        for record in Events::open(task)? {
-            words.apply(&record?)?;
-        }
-        Ok(words)
-    }
-
-    /// Takes in what was appended since, or all of it where the journal is another one by now.
-    pub(crate) fn bring_up(&mut self, locked: &mut LockedLog<'_>) -> Result<(), JournalError> {
-        let from = match self.read {
-            Some(cursor) if locked.fits(cursor)? => Some(cursor),
-            _ => {
-                *self = Self::default();
-                None
-            }
+impl HoldWord {
+    /// `None` for a record that says nothing of holds.
+    pub(super) fn of(record: &Record) -> Result<Option<Self>, JournalError> {
+        let is_placed = match record.event_type() {
+            types::HOLD_PLACED => true,
+            types::HOLD_LIFTED => false,
+            _ => return Ok(None),
         };
-        locked.replay(from, &mut |record| self.apply(record))
-    }
-
-    pub(crate) fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
-        self.read = Some(record.cursor());
-        let said = record.event_type();
-        if ![types::HOLD_PLACED, types::HOLD_LIFTED, types::RUN_PRUNED, types::RUN_RESTORED]
-            .contains(&said)
-        {
-            return Ok(());
-        }
         // A run that cannot have this name cannot be there either.
-        let Ok(run) = RunId::new(record.stream_id()) else { return Ok(()) };
-        match said {
-            types::HOLD_PLACED => {
-                let Said { reason, by } = record.payload()?;
-                let (reason, placed_at) = (reason.unwrap_or_default(), record.occurred_at());
-                self.pruned.remove(&run);
-                self.held.insert(run.clone(), Hold { run, reason, by, placed_at });
-            }
-            types::HOLD_LIFTED => {
-                self.held.remove(&run);
-            }
-            types::RUN_PRUNED => {
-                #[derive(Deserialize)]
-                struct Pruned {
-                    journal: PrunedJournal,
-                }
-                let Pruned { journal } = record.payload()?;
-                let (event_id, at) = (record.event_id(), record.occurred_at());
-                self.pruned.insert(run, PrunedRun { event_id, at, journal });
-            }
-            _ => {
-                self.pruned.remove(&run);
-            }
+        let Ok(run) = RunId::new(record.stream_id()) else { return Ok(None) };
+        if !is_placed {
+            return Ok(Some(Self::Lifted(run)));
         }
-        Ok(())
-    }
-
-    /// The hold on a run.
-    pub(crate) fn hold(&self, run: &RunId) -> Option<&Hold> {
-        self.held.get(run)
-    }
-
-    /// What was said of a run's removal, if that was the last word on whether it is there.
-    pub(crate) fn pruned(&self, run: &RunId) -> Option<&PrunedRun> {
-        self.pruned.get(run)
+        let Said { reason, by } = record.payload()?;
+        let (reason, placed_at) = (reason.unwrap_or_default(), record.occurred_at());
+        Ok(Some(Self::Placed(Hold { run, reason, by, placed_at })))
     }
 }
 
@@ -207,7 +128,7 @@ impl Task {
     /// # Errors
     /// Where the task's journal cannot be read.
     pub fn holds(&self) -> Result<Vec<Hold>, WorkspaceError> {
-        Ok(self.run_words()?.held.into_values().collect())
+        Ok(self.run_words()?.into_holds().collect())
     }
 
     /// What the task's journal says of its runs, read without a lock.

@@ -5,6 +5,7 @@ mod create;
 mod error;
 mod holds;
 mod run;
+mod run_words;
 mod task;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod workspace;
@@ -12,7 +13,7 @@ mod workspace;
 pub use completion::{Completion, ReportFault, UnmetReport};
 pub use error::WorkspaceError;
 pub use holds::Hold;
-pub(crate) use holds::{PrunedJournal, RunWords};
 pub use run::{Run, RunState};
+pub(crate) use run_words::{JournalReach, RestoredRun, RunWord, RunWords};
 pub use task::{RunOptions, Task, TaskOptions};
 pub use workspace::Workspace;

@@ -92,6 +92,13 @@ fn a_hold_has_a_reason_and_may_have_a_name() {
     let said = (&held["run"], &held["held"], &held["reason"], &held["by"]);
     assert_eq!(said, (&json!("TASK-1/RUN-1"), &json!(true), &json!("an audit"), &json!("Ada")));
     assert!(held["placed_at"].is_string());
+    let list = shell.json(&["run", "list", "TASK-1"]);
+    let reasons: Vec<_> = (0..2).map(|at| &list["runs"][at]["held"]["reason"]).collect();
+    assert_eq!(reasons, [&json!("an audit"), &json!(null)]);
+    assert!(shell.ok(&["run", "list"]).contains("SUCCESS (held)"));
+    assert!(shell.ok(&["run", "show", "RUN-1"]).contains("an audit, by Ada\n"));
+    assert_eq!(shell.json(&["run", "show", "RUN-1"])["held"]["by"], "Ada");
+    assert_eq!(shell.json(&["run", "show", "RUN-2"]).get("held"), None);
     // In the environment of a worker too.
     let lease = shell.ok(&["lease", "claim", "TASK-1", "--worker", "w"]);
     shell.ok(&["run", "hold", "RUN-2", "--reason", "from outside"]);
@@ -133,6 +140,9 @@ fn health_is_one_page() {
         insta::assert_snapshot!(shown);
     });
 
+    shell.ok(&["verify"]);
+    let verified = shell.ok(&["health"]);
+    assert!(verified.contains("verified   just now: 0 errors, 0 warnings\n"), "{verified}");
     fs::write(shell.path("workspaces/.index/CURRENT"), "nonsense\n").unwrap();
     let answer = shell.go(&["health"]);
     assert_eq!((answer.exit, answer.err.as_str()), (1, ""));

@@ -49,3 +49,44 @@ fn verify_is_shown_to_people_and_programs() {
     shell.refused(3, &["verify", "--manifest", "none.json"]);
     shell.refused(5, &["verify", "--manifest", "plan"]);
 }
+
+#[test]
+fn a_backup_bears_witness() {
+    let shell = Shell::with_run();
+    shell.ok(&["event", "append", "-r", "RUN-1", "noted"]);
+    shell.ok(&["backup", "create", "first"]);
+    let whole = fs::read(shell.run_file("journal/events.jsonl")).unwrap();
+    shell.ok(&["event", "append", "-r", "RUN-1", "noted"]);
+    shell.ok(&["backup", "create", "second"]);
+    for what in [None, Some("TASK-1"), Some("RUN-1")] {
+        let args = ["verify", "--backup", "second"].into_iter().chain(what);
+        assert!(shell.ok(&args.collect::<Vec<_>>()).starts_with("0 errors, 0 warnings, 0 notes"));
+    }
+    // An older copy of the journal, as it was at the first backup.
+    fs::write(shell.run_file("journal/events.jsonl"), whole).unwrap();
+    assert_eq!(shell.go(&["verify"]).exit, 0);
+    assert_eq!(shell.go(&["verify", "--backup", "first"]).exit, 0);
+    let list = shell.json(&["backup", "list", "second"]);
+    let id = list["snapshots"][0]["snapshot_id"].as_str().unwrap().to_owned();
+    for args in [
+        &["verify", "--backup", "second"][..],
+        &["verify", "RUN-1", "--backup", "second", "--snapshot", &id],
+    ] {
+        let told = shell.go(args);
+        assert_eq!(told.exit, 1, "{}", told.out);
+        assert!(
+            told.out.contains("journal_shorter") && told.out.contains(&format!("snapshot {id}"))
+        );
+    }
+    fs::remove_dir_all(shell.run_file("")).unwrap();
+    let told = shell.go(&["verify", "--backup", "first"]);
+    assert_eq!(told.exit, 1);
+    assert!(told.out.contains("journal_missing") && told.out.contains("TASK-1/runs/RUN-1"));
+
+    shell.refused(3, &["verify", "--backup", "nowhere"]);
+    shell.refused(3, &["verify", "--backup", "first", "--snapshot", "ffffffff"]);
+    shell.refused(2, &["verify", "--snapshot", &id]);
+    // A snapshot of another workspace is not taken by itself.
+    shell.ok(&["--root", "other", "init"]);
+    shell.refused(3, &["--root", "other", "verify", "--backup", "first"]);
+}

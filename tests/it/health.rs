@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use runjournal::testing::TestWorkspace;
-use runjournal::{Event, Health, HealthTrouble, RunStatus};
+use runjournal::{Event, Health, HealthTrouble, RunStatus, Severity, Verify};
 
 use crate::prune::{DAY, complete, id};
 
@@ -148,4 +148,30 @@ fn the_index_is_told_by_what_it_lacks() {
     let health = health.with_index(&elsewhere);
     assert!(health.is_good());
     assert_eq!(health.index.unwrap().state, IndexState::NotBuilt);
+}
+
+#[test]
+fn the_last_verify_is_told_and_its_errors_are_a_trouble() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.append(Event::new("noted")).unwrap();
+    assert_eq!(of(&test).last_verify, None);
+    Verify::run_of(&ctx).run().unwrap();
+    assert_eq!(of(&test).last_verify, None, "not as a whole");
+    let whole = fs::read(ctx.journal_path()).unwrap();
+    let mut changed = whole.clone();
+    changed[60] ^= 1;
+    fs::write(ctx.journal_path(), changed).unwrap();
+    let found = Verify::workspace(test.workspace()).run().unwrap();
+    let health = of(&test);
+    let last = health.last_verify.clone().unwrap();
+    let errors = found.count(Severity::Error) as u64;
+    assert!(errors > 0);
+    assert_eq!(last.errors, errors);
+    let told = HealthTrouble::VerifiedWithErrors { at: last.at, errors };
+    assert_eq!((health.is_good(), &health.troubles), (false, &vec![told]));
+
+    fs::write(ctx.journal_path(), whole).unwrap();
+    Verify::workspace(test.workspace()).run().unwrap();
+    assert!(of(&test).is_good() && of(&test).last_verify.unwrap().at > last.at);
 }

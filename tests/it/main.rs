@@ -156,6 +156,8 @@ mod repair;
 #[cfg(unix)]
 mod restore_drills;
 #[cfg(test)]
+mod run_words;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod steps;
@@ -177,6 +179,8 @@ mod verify_bits;
 mod verify_fixtures;
 #[cfg(test)]
 mod verify_live;
+#[cfg(test)]
+mod witnesses;
 #[cfg(test)]
 mod work;
 #[cfg(test)]

@@ -1,9 +1,12 @@
--- Projector "run_starts": what task journals say of runs.
+-- Projector "run_starts": what task journals say of runs. The last word on each: its start, its removal by a
+-- prune, or its restore.
 CREATE TABLE t_run_starts (
     journal INTEGER NOT NULL,
     run_id TEXT NOT NULL,
     seq INTEGER NOT NULL,
-    -- 1 if the last word on whether it is there is that it was pruned.
-    pruned INTEGER NOT NULL,
+    -- 1 if it should be there.
+    there INTEGER NOT NULL,
+    -- 1 if it was pruned, and had succeeded.
+    succeeded INTEGER NOT NULL,
     PRIMARY KEY (journal, run_id)
 );

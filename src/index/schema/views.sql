@@ -302,6 +302,8 @@ WHERE t.status = 'DONE' AND NOT EXISTS (
     FROM t_journals o
     JOIN t_runs r ON r.journal = o.journal
     WHERE o.task_id = j.task_id AND r.status = 'SUCCESS'
+) AND NOT EXISTS (
+    SELECT 1 FROM t_run_starts s WHERE s.journal = t.journal AND s.succeeded = 1
 )
 UNION ALL
 SELECT j.task_id, j.run_id, 'orphaned_run', j.task_id || '/runs/' || j.run_id, NULL, NULL,
@@ -319,7 +321,7 @@ SELECT j.task_id, s.run_id, 'unborn_run', j.task_id || '/runs/' || s.run_id, NUL
     'the journal of its task knows it, and it is not there'
 FROM t_run_starts s
 JOIN t_journals j ON j.journal = s.journal
-WHERE s.pruned = 0
+WHERE s.there = 1
     AND NOT EXISTS (SELECT 1 FROM t_journals o WHERE o.task_id = j.task_id AND o.run_id = s.run_id)
 UNION ALL
 SELECT j.task_id, j.run_id,

@@ -1,14 +1,12 @@
 //! What the records of one journal must add up to, record by record. What does not is told with its place.
 
 mod ending;
-mod runs;
 mod steps;
 mod streams;
 mod turns;
 
 use camino::Utf8Path;
 pub(super) use ending::Ending;
-pub(super) use runs::Runs;
 pub(super) use steps::Steps;
 pub(super) use streams::Streams;
 pub(super) use turns::{Checkpoints, Created};
