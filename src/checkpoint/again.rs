@@ -2,50 +2,56 @@
 
 use std::collections::BTreeMap;
 
+use super::CheckpointError;
 use super::checkpoint::Created;
 use super::page::Page;
-use super::{CheckpointError, create};
 use crate::artifact::Last;
 use crate::context::RunContext;
+use crate::digest::Digest;
 use crate::error::IoError;
+use crate::journal::{Events, Home, JournalError, types};
 use crate::layout;
 
-/// Makes the file of a turn's checkpoint again: it is a function of the records before its own. What stands
-/// there is moved away first. Durable.
+/// What the file of a turn's checkpoint must say, and the digest that its record names: a function of the records
+/// before that one, which never change. `None` where no record tells of the turn.
+pub(crate) fn from_journal(home: &Home, turn: u64) -> Result<Option<(Page, Digest)>, JournalError> {
+    let mut artifacts = BTreeMap::new();
+    for record in Events::open(home)? {
+        let record = record?;
+        if let Some((name, last)) = Last::of(&record)? {
+            match last.digest {
+                Some(digest) => artifacts.insert(name, digest),
+                None => artifacts.remove(&name),
+            };
+        }
+        if record.event_type() == types::CHECKPOINT_CREATED {
+            let created: Created = record.payload()?;
+            if created.turn == turn {
+                let page = Page::new(turn, record.seq().saturating_sub(1), artifacts);
+                return Ok(Some((page, created.digest)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the file of a turn's checkpoint again. What stands there is moved away first. Durable.
 pub(crate) fn make_again(
     ctx: &RunContext,
     turn: u64,
     aside: &mut dyn FnMut(&str) -> Result<(), IoError>,
 ) -> Result<(), CheckpointError> {
-    ctx.writer().with_log(|log| {
-        let mut locked = log.lock()?;
-        let not_there = || CheckpointError::NotThere { turn, run: ctx.run_path() };
-        let record = create::made(&mut locked, turn)?.ok_or_else(not_there)?;
-        let Created { digest, .. } = record.payload()?;
-        let mut artifacts = BTreeMap::new();
-        locked.replay(None, &mut |seen| {
-            if seen.seq() < record.seq()
-                && let Some((name, last)) = Last::of(seen)?
-            {
-                match last.digest {
-                    Some(digest) => artifacts.insert(name, digest),
-                    None => artifacts.remove(&name),
-                };
-            }
-            Ok(())
-        })?;
-        let page = Page::new(turn, record.seq().saturating_sub(1), artifacts);
-        let path = layout::checkpoint(turn);
-        let differs = || CheckpointError::Damaged {
+    let path = layout::checkpoint(turn);
+    let not_there = || CheckpointError::NotThere { turn, run: ctx.run_path() };
+    let (page, digest) = from_journal(&ctx.home(), turn)?.ok_or_else(not_there)?;
+    if page.digest()? != digest {
+        return Err(CheckpointError::Damaged {
             path: ctx.run_path().join(&path),
-            reason: format!(
-                "made again from the journal, it is not what seq {} names",
-                record.seq()
-            ),
-        };
-        if page.digest()? != digest {
-            return Err(differs());
-        }
+            reason: format!("made again from the journal, it does not have the digest {digest}"),
+        });
+    }
+    ctx.writer().with_log(|log| {
+        let locked = log.lock()?;
         aside(&path)?;
         page.write(locked.dir()).map(drop)
     })

@@ -159,7 +159,7 @@ fn standing(locked: &mut LockedLog<'_>, wanted: Option<u64>) -> Result<Standing,
 }
 
 /// The record of a turn.
-pub(super) fn made(locked: &mut LockedLog<'_>, turn: u64) -> Result<Option<Record>, JournalError> {
+fn made(locked: &mut LockedLog<'_>, turn: u64) -> Result<Option<Record>, JournalError> {
     Ok(locked.keyed(&key(turn))?.and_then(|batch| batch.into_iter().next()))
 }
 

@@ -30,7 +30,8 @@ pub(crate) fn keep_bytes(
 ) -> Result<Digest, IoError> {
     let digest = Digest::of(content);
     if !is_good(dir, digest)? {
-        put(dir, new_id(), digest, |file, _| file.write(content).map(|()| digest))?;
+        let fill = |file: &mut NewFile, _: &str| file.write(content).map(|()| digest);
+        put(dir, new_id(), digest, fill, || Ok(()))?;
     }
     Ok(digest)
 }
@@ -47,13 +48,36 @@ pub(crate) fn keep_file(
     if is_good(dir, digest)? {
         return Ok(digest);
     }
-    put(dir, new_id(), digest, |file, temporary| {
+    put(dir, new_id(), digest, take_in(dir, source), || Ok(()))
+}
+
+/// The same for an object that is damaged: what stands in its place is moved away by `aside`, once the content
+/// that takes its place is there, and has the digest. One that is good after all is left alone.
+pub(crate) fn replace_file(
+    dir: &Dir,
+    new_id: &(dyn Fn() -> EventId + Sync),
+    source: &mut ReadFile,
+    digest: Digest,
+    aside: impl FnOnce() -> Result<(), IoError>,
+) -> Result<Digest, IoError> {
+    // Anything else than a file may stand there.
+    if is_good(dir, digest).unwrap_or(false) {
+        return Ok(digest);
+    }
+    put(dir, new_id(), digest, take_in(dir, source), aside)
+}
+
+fn take_in<'a>(
+    dir: &'a Dir,
+    source: &'a mut ReadFile,
+) -> impl FnOnce(&mut NewFile, &str) -> Result<Digest, IoError> + 'a {
+    |file, temporary| {
         if file.share_blocks(source, u64::MAX)? {
             // What was taken in is hashed, whatever the file holds by now.
             return Ok(dir.open_read(temporary)?.digest()?.0);
         }
         copy(source, file)
-    })
+    }
 }
 
 /// Waits until the names of these objects are on the disk, also of those that stood there before: who
@@ -106,6 +130,7 @@ fn put(
     id: EventId,
     digest: Digest,
     fill: impl FnOnce(&mut NewFile, &str) -> Result<Digest, IoError>,
+    before: impl FnOnce() -> Result<(), IoError>,
 ) -> Result<Digest, IoError> {
     for parent in [layout::TMP, layout::OBJECTS, &layout::object_dir(digest)] {
         dir.create_dir(parent)?;
@@ -116,6 +141,7 @@ fn put(
         let found = fill(&mut file, &temporary)?;
         if found == digest {
             file.sync()?;
+            before()?;
             dir.rename(&temporary, dir, &layout::object(digest))?;
         }
         Ok(found)

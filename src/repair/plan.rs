@@ -104,7 +104,8 @@ impl RepairPlan {
     ///
     /// Before anything of a run or a task is moved, its task's journal tells of the repair (`run_repaired`,
     /// `task_repaired`). A crash leaves each thing as it was, set aside, or mended; the same repair planned
-    /// again goes on from there. Applied twice, it changes nothing the second time.
+    /// again goes on from there. Once a plan is empty, there is nothing to repair; what a damaged genesis file
+    /// hides shows when it is back, in the next plan.
     #[must_use = "what failed is told here"]
     pub fn apply(self) -> Repaired {
         let mut repaired = Repaired { done: Vec::new(), failed: Vec::new(), left: self.left };

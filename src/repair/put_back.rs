@@ -6,6 +6,7 @@ use super::plan::Place;
 use super::quarantine::Quarantine;
 use super::sources::{Sources, object_of};
 use super::spot::Spot;
+use crate::artifact::HomeWriter;
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::name::ArtifactName;
@@ -30,7 +31,7 @@ pub(super) fn mend(
             let sources = Sources::open(place, spot);
             let sources = sources.ok_or_else(|| moved_on("its journal cannot be read"))?;
             if object_of(&spot.path) == Some(*digest) {
-                return put_back_object(place, &sources, *digest, from, aside);
+                return put_back_object(place, spot, &sources, (*digest, from), aside);
             }
             let context = context.ok_or_else(|| moved_on("only runs have artifacts"))?;
             let name = sources.name_of(spot, *digest);
@@ -85,21 +86,26 @@ fn make_again(
     Ok(manifest.write(context)?)
 }
 
+/// Under the lock: a writer that needs the object may be about to mend it itself.
 fn put_back_object(
     place: &Place,
+    spot: &Spot,
     sources: &Sources,
-    digest: Digest,
-    from: &Origin,
+    (digest, from): (Digest, &Origin),
     aside: &Quarantine<'_>,
 ) -> Result<(), RepairError> {
     let mut source = sources.open_origin(digest, from)?;
-    let path = layout::object(digest);
-    aside.take(&path)?;
-    let new_id = || place.runtime.next_event_id();
-    let found = object::keep_file(sources.dir(), &new_id, &mut source, digest)?;
-    if found != digest {
-        let (path, reason) = (source.path().to_owned(), format!("it has the digest {found} now"));
-        return Err(RepairError::MovedOn { path, reason });
+    let found = HomeWriter::new(place.home(spot)).with_log(|log| {
+        let locked = log.lock()?;
+        let new_id = || place.runtime.next_event_id();
+        let take = || aside.take(&layout::object(digest)).map(drop);
+        let found = object::replace_file(locked.dir(), &new_id, &mut source, digest, take)?;
+        object::sync_names(locked.dir(), [digest])?;
+        Ok::<_, RepairError>(found)
+    })?;
+    if found == digest {
+        return Ok(());
     }
-    Ok(object::sync_names(sources.dir(), [digest])?)
+    let (path, reason) = (source.path().to_owned(), format!("it has the digest {found} now"));
+    Err(RepairError::MovedOn { path, reason })
 }

@@ -26,7 +26,7 @@ use crate::workspace::{Task, Workspace};
 /// for mend in plan.mends() {
 ///     println!("{}: {}", mend.finding, mend.means);
 /// }
-/// let repaired = plan.apply()?;
+/// let repaired = plan.apply();
 /// assert_eq!((repaired.done.len(), repaired.failed.len()), (1, 0));
 /// assert!(runjournal::Repair::run_of(&ctx).plan()?.is_empty()); // twice changes nothing
 /// # Ok(())

@@ -85,10 +85,6 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn dir(&self) -> &Dir {
-        &self.dir
-    }
-
     /// `None` where its journal cannot be read: then nothing says what its files should be.
     pub(super) fn open(place: &Place, spot: &Spot) -> Option<Self> {
         let home = &place.home(spot);

@@ -6,7 +6,7 @@ use super::fold::Created;
 use super::object::Named;
 use super::pass::Pass;
 use super::places::{special, unreadable, whole};
-use crate::checkpoint::{CheckpointError, Page};
+use crate::checkpoint::{self, CheckpointError, Page};
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::io::{Dir, Kind};
@@ -18,14 +18,18 @@ use crate::manifest::sums;
 pub(super) fn look(home: &Home, dir: &Dir, pass: &Pass, findings: &mut Vec<Finding>) -> Vec<Named> {
     let mut named: BTreeMap<Digest, String> = BTreeMap::new();
     for (turn, created) in &pass.checkpoints.created {
-        match read(dir, *turn, created) {
-            Ok(page) => {
-                for (name, digest) in page.artifacts {
-                    let by = || format!("the checkpoint of turn {turn}, for {name},");
-                    named.entry(digest).or_insert_with(by);
-                }
+        let page = match read(dir, *turn, created) {
+            Ok(page) => page,
+            Err(finding) => {
+                findings.push(finding);
+                // What it should name is known all the same.
+                let Ok(Some((page, _))) = checkpoint::from_journal(home, *turn) else { continue };
+                page
             }
-            Err(finding) => findings.push(finding),
+        };
+        for (name, digest) in page.artifacts {
+            let by = || format!("the checkpoint of turn {turn}, for {name},");
+            named.entry(digest).or_insert_with(by);
         }
     }
     unrecorded(home, dir, pass, findings);
