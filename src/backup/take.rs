@@ -141,8 +141,13 @@ impl<'a> Taking<'a> {
                 copied.insert(home.page.path.clone(), home);
             }
         }
-        // One that was pruned after it was copied: its task says that it is gone.
-        copied.retain(|id, _| !pruned.contains(id));
+        // One that was pruned after it was copied. Where a crash kept the prune from going on, it stands, and may
+        // have gone on since.
+        for run in &pruned {
+            if root.stat(&format!("{run}/{}", layout::RUN))?.is_none() {
+                copied.remove(run);
+            }
+        }
         let mut totals = SnapshotTotals::default();
         for (id, home) in &copied {
             let counted = if id.run.is_some() { &mut totals.runs } else { &mut totals.tasks };

@@ -52,6 +52,10 @@ pub(crate) fn make_again(
     }
     ctx.writer().with_log(|log| {
         let locked = log.lock()?;
+        // Somebody may have been faster.
+        if Page::unnamed(locked.dir(), &path).is_some_and(|there| there == page) {
+            return Ok(());
+        }
         aside(&path)?;
         page.write(locked.dir()).map(drop)
     })

@@ -1,6 +1,7 @@
 //! What should be under `artifacts/` held against what is there.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::Witness;
@@ -178,6 +179,7 @@ impl Comparison {
                 let is_later = last.is_some_and(|last| last.seq > witness.cursor.seq());
                 match witness.artifacts.get(name) {
                     Some(known) if !(*reaches && is_later) => Some(*known),
+                    None if witness.names_all && *reaches && !is_later => None,
                     _ => said,
                 }
             }
@@ -300,7 +302,7 @@ fn difference(word: &Word, found: Found) -> Option<Different> {
                 different.on_disk = Some(digest);
                 format!("it has the digest {digest}, and {expected} was journaled")
             }
-            Err(error) => unreadable(&error),
+            Err(error) => different.unreadable(&error),
         },
         (Some(_), Found::Dir) => "a directory stands there".to_owned(),
         (None, Found::File(mut file)) if word.last.is_some() => {
@@ -309,13 +311,20 @@ fn difference(word: &Word, found: Found) -> Option<Different> {
         }
         (None, Found::File(_)) => "no record names it".to_owned(),
         (_, Found::Special) => SPECIAL.to_owned(),
-        (_, Found::Unreadable(error) | Found::Unreachable(error)) => unreadable(&error),
+        (_, Found::Unreadable(error) | Found::Unreachable(error)) => different.unreadable(&error),
     };
     Some(different)
 }
 
-fn unreadable(error: &IoError) -> String {
-    format!("it cannot be read ({}: {})", error.action, error.source)
+impl Different {
+    /// A file that the system does not let us see is not known to differ. What stands in the way of it does.
+    fn unreadable(&mut self, error: &IoError) -> String {
+        let in_the_way = [ErrorKind::NotADirectory, ErrorKind::IsADirectory, ErrorKind::Other];
+        if !in_the_way.contains(&error.kind()) {
+            self.code = Code::Unreadable;
+        }
+        format!("it cannot be read ({}: {})", error.action, error.source)
+    }
 }
 
 /// Only a regular file is opened: to open a pipe or a device may be more than to look at it.

@@ -15,6 +15,8 @@ pub(crate) struct Witness {
     /// Behind the last record that it knows.
     pub(crate) cursor: Cursor,
     pub(crate) artifacts: BTreeMap<ArtifactName, Digest>,
+    /// True if what it does not name was not there.
+    pub(crate) names_all: bool,
 }
 
 impl From<&Manifest> for Witness {
@@ -25,6 +27,7 @@ impl From<&Manifest> for Witness {
             by: "the manifest".to_owned(),
             cursor: page.cursor(),
             artifacts: artifacts.collect(),
+            names_all: true,
         }
     }
 }

@@ -74,7 +74,7 @@ impl PrunePlan {
                 match removed {
                     Ok(None) => pruned.runs.push(run),
                     Ok(Some(why)) => pruned.keep(run, why),
-                    Err(error) if error.is_gone() => {}
+                    Err(_) if !stands(&root, &run)? => {}
                     Err(error) => pruned.keep(run, Keep::because(&error)),
                 }
             }
@@ -131,6 +131,12 @@ impl Pruned {
             );
         }
     }
+}
+
+/// False once somebody moved or removed the run.
+fn stands(root: &Dir, run: &PrunableRun) -> Result<bool, PruneError> {
+    let dir = format!("{}/{}/{}", run.task, layout::RUNS, run.run);
+    Ok(root.stat(&dir)?.is_some())
 }
 
 /// Where runs are moved to that go.

@@ -57,13 +57,15 @@ pub(super) fn put_back(
     let bytes = bytes.filter(|bytes| Digest::of(bytes) == digest);
     let bytes = bytes.ok_or_else(|| moved_on("the backup's copy was changed"))?;
     let dir = Dir::open(place.home(spot).dir())?;
+    let there = dir.open_read(&spot.path).and_then(|mut file| file.digest());
+    if there.is_ok_and(|(there, _)| there == digest) {
+        return Ok(());
+    }
     let temporary = format!(".{}.{}", spot.path, place.runtime.next_event_id());
     let mut file = dir.create_new(&temporary)?;
     file.write(&bytes)?;
     file.sync()?;
-    aside.take(&spot.path)?;
-    let linked = dir.link_new(&temporary, &spot.path);
-    dir.remove_file(&temporary)?;
-    linked?;
+    aside.keep(&spot.path)?;
+    dir.rename(&temporary, &dir, &spot.path)?;
     Ok(dir.sync("")?)
 }

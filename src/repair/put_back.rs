@@ -9,6 +9,7 @@ use super::spot::Spot;
 use crate::artifact::HomeWriter;
 use crate::context::RunContext;
 use crate::digest::Digest;
+use crate::manifest::Manifest;
 use crate::name::ArtifactName;
 use crate::{checkpoint, layout, object};
 
@@ -82,7 +83,11 @@ fn make_again(
         return Ok(checkpoint::make_again(context, turn, &mut take)?);
     }
     let manifest = context.manifest()?;
-    aside.take(&spot.path)?;
+    if Manifest::read(context).is_ok_and(|there| there.as_ref() == Some(&manifest)) {
+        return Ok(());
+    }
+    // The page of a run that ended is a witness: it is not to be missing at any moment.
+    aside.keep(&spot.path)?;
     Ok(manifest.write(context)?)
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Mend;
 use crate::error::IoError;
 use crate::id::EventId;
-use crate::io::Dir;
+use crate::io::{Dir, Kind};
 use crate::{layout, line};
 
 /// Where one repair of a run, or of a task, sets things aside: `.quarantine/<id>/`, each under the path that it
@@ -59,6 +59,17 @@ impl<'a> Quarantine<'a> {
             self.dir.sync(moved.rsplit_once('/').map_or("", |(parent, _)| parent))?;
         }
         Ok(true)
+    }
+
+    /// Gives a file that is about to be replaced a second name here; what is no file is moved. Durable.
+    pub(super) fn keep(&self, path: &str) -> Result<(), IoError> {
+        if self.dir.stat(path)?.is_none_or(|entry| entry.kind != Kind::File) {
+            return self.take(path).map(drop);
+        }
+        let aside = format!("{}/{path}", self.place());
+        self.make_parents(&aside)?;
+        self.dir.link_new(path, &aside)?;
+        self.dir.sync(aside.rsplit_once('/').map_or("", |(parent, _)| parent))
     }
 
     fn make_parents(&self, path: &str) -> Result<(), IoError> {

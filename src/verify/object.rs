@@ -20,8 +20,9 @@ pub(super) struct Named {
 impl Named {
     /// What is wrong with it. It is looked at twice: for the second time with nothing in flight.
     pub(super) fn look(&self, home: &Home, dir: &Dir, read: bool) -> Option<Finding> {
-        self.look_once(dir, read)?;
-        let lock = lock_shared(home, dir).ok()?;
+        let found = self.look_once(dir, read)?;
+        // Where the lock is not to be had, the first look holds.
+        let Ok(lock) = lock_shared(home, dir) else { return Some(found) };
         let found = self.look_once(dir, read);
         drop(lock);
         found
@@ -39,7 +40,7 @@ impl Named {
             Some(Finding { code, place, reason: format!("{reason}; {} names it", self.by) })
         };
         let unreadable = |error: IoError| {
-            tell(Code::ObjectChanged, format!("cannot {}: {}", error.action, error.source))
+            tell(Code::Unreadable, format!("cannot {}: {}", error.action, error.source))
         };
         let entry = match dir.stat(&object) {
             Ok(Some(entry)) => entry,

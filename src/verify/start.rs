@@ -6,7 +6,7 @@ use super::places::{unreadable, whole};
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::genesis::{self, Genesis, GenesisError, Read, RunGenesis, TaskGenesis};
-use crate::io::{Entry, Kind};
+use crate::io::{Dir, Entry, Kind};
 use crate::layout::{self, FORMAT_VERSION};
 
 /// What a genesis file says.
@@ -35,13 +35,12 @@ impl Look<'_> {
             Some(Entry { kind: Kind::File, .. }) => {}
             Some(_) => return Err(damaged("it is no file")),
             None => {
-                let journal = self.dir.stat(layout::JOURNAL).unwrap_or_default();
-                let has_records = journal.is_some_and(|journal| journal.size > 0);
+                let reason = traces(&self.dir, "");
                 // It may have come just now.
-                if !has_records || self.dir.stat(name).is_ok_and(|entry| entry.is_some()) {
+                if reason.is_none() || self.dir.stat(name).is_ok_and(|entry| entry.is_some()) {
                     return Ok(None);
                 }
-                return Err(damaged("it is missing though its journal holds records"));
+                return Err(damaged(reason.unwrap_or_default()));
             }
         }
         let read = if is_run {
@@ -79,4 +78,16 @@ impl Look<'_> {
             self.tell(newer(path, found));
         }
     }
+}
+
+/// What shows that a directory, by its path with a slash at its end, is a task's or a run's though it has no
+/// genesis file: who makes one has none of it yet.
+pub(super) fn traces(dir: &Dir, home: &str) -> Option<&'static str> {
+    let journal = dir.stat(&format!("{home}{}", layout::JOURNAL)).unwrap_or_default();
+    if journal.is_some_and(|journal| journal.size > 0) {
+        return Some("it is missing though its journal holds records");
+    }
+    let holds = |below| dir.list(&format!("{home}{below}")).is_ok_and(|names| !names.is_empty());
+    let any = [layout::ARTIFACTS, layout::OBJECTS, layout::CHECKPOINTS, layout::RUNS];
+    any.into_iter().any(holds).then_some("it is missing though there is more of it")
 }

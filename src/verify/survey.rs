@@ -156,7 +156,7 @@ impl<'a> Survey<'a> {
             let known = self.known_of(&witnesses).iter().chain(elsewhere.into_values());
             let findings = known.take(1).map(|known| task::gone(home.dir(), known)).collect();
             self.tell(Verified { findings, ..Verified::default() });
-            return self.is_lost();
+            return self.is_lost(&home);
         };
         looked.verified.tasks = 1;
         if looked.said.as_ref().is_some_and(|said| said.runs.has_lost()) {
@@ -178,7 +178,7 @@ impl<'a> Survey<'a> {
         let said = looked.as_ref().and_then(|looked| looked.said.as_ref());
         let findings = state.looked_at(said).into_iter().collect();
         self.tell(Verified { findings, ..Verified::default() });
-        let Some(mut looked) = looked else { return self.is_lost() };
+        let Some(mut looked) = looked else { return self.is_lost(&home) };
         looked.verified.runs = 1;
         self.take(looked, more);
     }
@@ -195,9 +195,11 @@ impl<'a> Survey<'a> {
         of_task.collect()
     }
 
-    /// It was there when it was listed.
-    fn is_lost(&self) {
-        self.lost.store(true, Ordering::Relaxed);
+    /// It was there when it was listed. What stands still, and is nothing, was never more.
+    fn is_lost(&self, home: &Home) {
+        if Dir::open(home.dir()).is_err() {
+            self.lost.store(true, Ordering::Relaxed);
+        }
     }
 
     fn take(&self, looked: Looked, more: &Jobs<Job>) {

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::home::{self, Looked, Said};
 use super::places::{case_collisions, special, unreadable, whole};
 use super::read_data::Choice;
+use super::start::traces;
 use crate::finding::{Code, Finding};
 use crate::id::RunId;
 use crate::io::{Dir, Kind};
@@ -148,16 +149,16 @@ pub(super) fn look(
     Some(LookedTask { looked, state, runs })
 }
 
-/// The runs in a task's directory, sorted. A directory without a genesis file and without records is none: a
-/// start that was interrupted left it, or it is being made or removed.
+/// The runs in a task's directory, sorted. A directory without a genesis file and without anything else is none:
+/// a start that was interrupted left it, or it is being made or removed.
 fn listed(dir: &Dir, findings: &mut Vec<Finding>) -> Result<Vec<RunId>, crate::error::IoError> {
     let mut runs = ids::<RunId>(dir, layout::RUNS, layout::RUN, findings)?;
-    let has = |run: &RunId, file: &str, size: u64| {
-        let entry = dir.stat(&format!("{}/{run}/{file}", layout::RUNS));
+    runs.retain(|run| {
+        let home = format!("{}/{run}/", layout::RUNS);
         // What cannot be looked at is told by who looks into it.
-        entry.map_or(true, |entry| entry.is_some_and(|entry| entry.size >= size))
-    };
-    runs.retain(|run| has(run, layout::RUN, 0) || has(run, layout::JOURNAL, 1));
+        dir.stat(&format!("{home}{}", layout::RUN)).map_or(true, |entry| entry.is_some())
+            || traces(dir, &home).is_some()
+    });
     Ok(runs)
 }
 

@@ -219,6 +219,27 @@ fn an_object_that_was_mended_meanwhile_is_left_alone() {
 }
 
 #[test]
+fn a_plan_that_somebody_else_was_faster_with_takes_nothing_away() {
+    let (_test, ctx) = run();
+    ctx.next_checkpoint().unwrap();
+    ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
+    for path in ["manifest.json", "checkpoints/1.json"] {
+        fs::write(ctx.run_path().join(path), "{}\n").unwrap();
+    }
+    let plan = Repair::run_of(&ctx).plan().unwrap();
+    assert!(plan.clone().apply().failed.is_empty());
+    let right = files(ctx.run_path().as_std_path());
+    assert!(plan.apply().failed.is_empty());
+    let after = files(ctx.run_path().as_std_path());
+    let set_aside = |files: &BTreeMap<String, Vec<u8>>| {
+        let aside = |path: &&String| path.contains(".quarantine") && !path.ends_with("note.json");
+        files.keys().filter(aside).count()
+    };
+    assert_eq!((set_aside(&right), set_aside(&after)), (2, 2));
+    assert_well(&ctx);
+}
+
+#[test]
 fn files_are_adopted_on_request_alone() {
     let (test, ctx) = run();
     fs::write(artifact(&ctx, "by-hand.txt"), "mine").unwrap();

@@ -2,7 +2,9 @@
 
 use camino::Utf8Path;
 use runjournal::testing::TestWorkspace;
-use runjournal::{ArtifactName, Event, Outcome, ReadData, RunContext, Signal, Verified, Verify};
+use runjournal::{
+    ArtifactName, Event, EventId, Outcome, ReadData, RunContext, Signal, Verified, Verify,
+};
 use serde_json::json;
 
 /// Codes and paths below the root, in order.
@@ -51,4 +53,53 @@ fn a_good_workspace_has_no_findings() {
     assert_eq!((of_run.tasks, of_run.runs, of_run.files), (0, 1, 0));
     let of_task = Verify::task(&ctx.task().unwrap()).run().unwrap();
     assert_eq!((of_task.tasks, of_task.runs), (1, 2));
+}
+
+#[test]
+fn a_run_without_its_genesis_file_and_its_journal_is_not_taken_for_none() {
+    let harm: [fn(&Utf8Path); 3] = [
+        |dir| std::fs::write(dir.join("journal/events.jsonl"), "").unwrap(),
+        |dir| std::fs::remove_file(dir.join("journal/events.jsonl")).unwrap(),
+        |dir| std::fs::remove_dir_all(dir.join("journal")).unwrap(),
+    ];
+    for harm in harm {
+        let test = TestWorkspace::new().unwrap();
+        let ctx = some(&test, "RUN-1");
+        std::fs::remove_file(ctx.run_path().join("run.json")).unwrap();
+        harm(&ctx.run_path());
+        let path = "TASK-1/runs/RUN-1/run.json";
+        assert!(all(&test).contains(&format!("genesis_damaged {path}")), "{:?}", all(&test));
+
+        let task = test.task().path();
+        std::fs::remove_file(task.join("task.json")).unwrap();
+        harm(&task);
+        assert!(all(&test).contains(&"genesis_damaged TASK-1/task.json".to_owned()));
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_task_and_no_run_hides_nothing() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = some(&test, "RUN-1");
+    let nowhere = Event::new("noted").causation(EventId::from(uuid::Uuid::from_u128(7)));
+    ctx.append(nowhere).unwrap();
+    let journal = "causation_nowhere TASK-1/runs/RUN-1/journal/events.jsonl";
+    assert_eq!(all(&test), [journal]);
+    std::fs::create_dir_all(test.root().join("docs/inside")).unwrap();
+    std::fs::create_dir_all(test.task().path().join("runs/half")).unwrap();
+    assert_eq!(all(&test), [journal]);
+}
+
+#[test]
+fn what_cannot_be_looked_at_again_is_told_as_it_was_seen() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = some(&test, "RUN-1");
+    let objects = walkdir::WalkDir::new(ctx.run_path().join("objects")).into_iter();
+    let object = objects.map(Result::unwrap).find(|entry| entry.file_type().is_file()).unwrap();
+    std::fs::write(object.path(), "rot").unwrap();
+    let lock = ctx.run_path().join("journal/.lock");
+    std::fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &lock).unwrap();
+    let found = all(&test);
+    assert!(found.iter().any(|found| found.starts_with("object_changed ")), "{found:?}");
 }
