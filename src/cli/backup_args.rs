@@ -37,7 +37,7 @@ pub(crate) enum BackupVerb {
         /// Only a task, or a run: TASK, or TASK/RUN with its whole id
         #[arg(value_name = "TASK|TASK/RUN", value_parser = scope)]
         what: Option<BackupScope>,
-        /// The snapshot, by the beginning of its id; otherwise the newest that has it
+        /// The snapshot, by the beginning of its id; otherwise the newest that has it without errors
         #[arg(long, value_name = "ID")]
         snapshot: Option<String>,
         /// Where to: a workspace, or a directory that is empty or not there; otherwise the workspace
@@ -92,7 +92,12 @@ Exit codes: 1 something is missing or changed.";
 const RESTORE: &str = "\
 All of it is made and checked aside, and put in place only then. What stands there as the snapshot has it is \
 left alone; where something else stands, nothing is restored. With a run whose task is not there, the task comes \
-along. A run is put into a task that nobody holds, or under the lease in RUNJOURNAL_LEASE.";
+along. A run is put into a task that nobody holds, or under the lease in RUNJOURNAL_LEASE.
+
+Unless --snapshot names one, a snapshot that found errors in what is to be restored is passed over, and told, as \
+long as there is an older one without; where there is none, the newest is restored.
+
+Exit codes: 1 it was restored as the snapshot has it, and something in it was not as it should be.";
 
 const PRUNE: &str = "\
 Decided for each workspace, and for snapshots of a whole workspace, of each task and of each run, by \
