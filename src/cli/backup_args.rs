@@ -101,7 +101,7 @@ Exit codes: 1 it was restored as the snapshot has it, and something in it was no
 
 const PRUNE: &str = "\
 Decided for each workspace, and for snapshots of a whole workspace, of each task and of each run, by \
-themselves. The newest of each stays, and what is held.";
+themselves. Of each the newest stays, and the newest without errors, and what is held.";
 
 fn scope(text: &str) -> Result<BackupScope, String> {
     let task = |id: &str| id.parse::<TaskId>().map_err(|error| error.to_string());
