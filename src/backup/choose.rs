@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::scope::HomeId;
 use super::snapshot::Snapshot;
 use super::{Backup, BackupError, BackupScope};
+use crate::digest::Digest;
 use crate::finding::{Finding, Severity};
+use crate::id::{RunId, TaskId};
 
 impl Backup {
     /// The newest snapshot that [`holds`](Snapshot::holds) a scope and found no error in it; `None` where each has
@@ -16,6 +18,25 @@ impl Backup {
     pub fn newest_good(&self, scope: &BackupScope) -> Result<Option<Snapshot>, BackupError> {
         let good = |snapshot: &Snapshot| snapshot.holds(scope) && snapshot.is_good(scope);
         Ok(self.snapshots()?.into_iter().rev().find(good))
+    }
+
+    /// What a file of a task or a run was, in each snapshot that has it and can be read: every digest once, newest
+    /// first. Of a file that never changes, those are damage but one.
+    pub(crate) fn digests_of(
+        &self,
+        task: &TaskId,
+        run: Option<&RunId>,
+        path: &str,
+    ) -> Result<Vec<Digest>, BackupError> {
+        let mut digests = Vec::new();
+        for snapshot in self.snapshots()?.into_iter().rev() {
+            // Where a page is damaged, another snapshot may have what is needed.
+            let Ok(Some(digest)) = snapshot.file(task, run, path) else { continue };
+            if !digests.contains(&digest) {
+                digests.push(digest);
+            }
+        }
+        Ok(digests)
     }
 }
 
