@@ -1,11 +1,9 @@
 //! `backup`: copies of a workspace, a task or a run elsewhere, and what is put back from them.
 
-use std::time::Duration;
-
 use camino::Utf8Path;
 use runjournal::{
-    Backup, BackupError, BackupPruned, BackupScope, Finding, Retention, Snapshot, SnapshotKept,
-    Timestamp,
+    Backup, BackupError, BackupPruned, BackupScope, Code, Finding, Retention, Snapshot,
+    SnapshotKept, Timestamp,
 };
 use serde::Serialize;
 
@@ -30,10 +28,9 @@ pub(crate) fn backup(
             restore(at, &Backup::open(src)?, asked, output)
         }
         BackupVerb::Prune { dest, keep_last, keep_within, apply } => {
-            let day = |days: u64| Duration::from_secs(days.saturating_mul(86_400));
             let mut retention = Retention::default();
             retention.keep_last = keep_last;
-            retention.keep_within = keep_within.map(day);
+            retention.keep_within = keep_within;
             prune(&Backup::open(dest)?, retention, apply, output)
         }
         BackupVerb::Hold { dest, id, reason, .. } => {
@@ -153,6 +150,7 @@ fn verify(backup: &Backup, read_data: bool, output: &mut Output) -> Result<Exit,
     output.one(&view, |output| {
         for finding in findings {
             output.line(&finding.to_string())?;
+            output.line(&format!("  to do: {}", advice(finding.code)))?;
         }
         let (snapshots, objects) = (counted(snapshots, "snapshot"), counted(objects, "object"));
         let found = count(findings.len(), "finding");
@@ -248,6 +246,23 @@ fn hold(
         None => output.line(&format!("snapshot {} is not held", snapshot.id())),
     })?;
     Ok(Exit::Fine)
+}
+
+/// What to do about a finding in a backup: its files are not mended, but brought again.
+fn advice(code: Code) -> &'static str {
+    match code {
+        Code::ObjectChanged => {
+            "remove this file; the next `backup create` brings it again if the workspace still has its content"
+        }
+        Code::ObjectMissing => {
+            "the next `backup create` brings it again if the workspace still has its content"
+        }
+        Code::Unreadable => {
+            "look at the disk, and at who may read it; a damaged file in `objects/` is to be removed, so that the \
+             next `backup create` brings it again, and a damaged one in `snapshots/` for good"
+        }
+        other => other.advice(),
+    }
 }
 
 fn counted(number: u64, thing: &str) -> String {

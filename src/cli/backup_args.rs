@@ -1,8 +1,12 @@
 //! The grammar of `backup`.
 
+use std::time::Duration;
+
 use camino::Utf8PathBuf;
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use runjournal::{BackupScope, RunId, TaskId};
+
+use super::duration::age_in_days;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupVerb {
@@ -49,15 +53,16 @@ pub(crate) enum BackupVerb {
     },
     /// Show which snapshots would go, and remove them
     #[command(after_help = PRUNE)]
+    #[command(group = ArgGroup::new("kept").required(true).multiple(true))]
     Prune {
         /// The backup
         dest: Utf8PathBuf,
         /// Keep the newest N
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", group = "kept")]
         keep_last: Option<usize>,
-        /// Keep those that are not older than so many days
-        #[arg(long, value_name = "DAYS", required_unless_present = "keep_last")]
-        keep_within: Option<u64>,
+        /// Keep those that are not older, as 12h or 30d; a number alone is of days
+        #[arg(long, value_name = "TIME", group = "kept", value_parser = age_in_days)]
+        keep_within: Option<Duration>,
         /// Do it; otherwise the plan is shown and nothing is changed
         #[arg(long)]
         apply: bool,
@@ -84,8 +89,8 @@ journal says is copied as it is, and told.
 Exit codes: 1 a snapshot was taken, and something in it is not as it should be.";
 
 const VERIFY: &str = "\
-What is missing, the next `backup create` brings again if the workspace still has it; remove an object that is \
-changed before that.
+What is missing, the next `backup create` brings again if the workspace still has it; remove a file that is \
+changed before that. What to do stands with each finding.
 
 Exit codes: 1 something is missing or changed.";
 

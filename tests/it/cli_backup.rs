@@ -66,7 +66,14 @@ fn what_is_wrong_has_its_exit_code() {
     shell.refused(3, &["backup", "restore", "copies", "--snapshot", "x"]);
     shell.refused(3, &["backup", "restore", "copies", "TASK-9"]);
     shell.refused(2, &["backup", "restore", "copies", "TASK-1/RUN 1"]);
-    shell.refused(2, &["backup", "prune", "copies"]);
+    let usage = shell.refused(2, &["backup", "prune", "copies"]);
+    let both = "<--keep-last <N>|--keep-within <TIME>>";
+    assert!(usage.contains(both), "{usage}");
+    shell.refused(2, &["backup", "prune", "copies", "--keep-within", "soon"]);
+    for time in ["30", "30d", "12h", "never"] {
+        let plan = shell.ok(&["backup", "prune", "copies", "--keep-within", time]);
+        assert!(plan.starts_with("0 snapshots and "), "{plan}");
+    }
     shell.ok(&["event", "append", "-r", "RUN-1", "went_on"]);
     shell.refused(4, &["backup", "restore", "copies", "--snapshot", &first]);
     let plan = shell.go(&["backup", "restore", "copies", "--dry-run"]);
@@ -111,6 +118,7 @@ fn damage_of_a_backup_is_told() {
     let found = shell.go(&["backup", "verify", "copies", "--read-data"]);
     assert_eq!(found.exit, 1);
     assert!(found.out.contains("object_changed: "), "{}", found.out);
+    assert!(found.out.contains("\n  to do: remove this file; the next"), "{}", found.out);
     let refused = shell.refused(5, &["backup", "restore", "copies", "--to", "elsewhere"]);
     assert!(refused.contains("is damaged"), "{refused}");
     assert!(!shell.path("elsewhere/TASK-1").exists());
