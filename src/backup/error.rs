@@ -28,7 +28,9 @@ pub enum BackupError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// There is no backup.
-    #[error("there is no backup at {path}; `Backup::create_at` makes one, or choose another path")]
+    #[error(
+        "there is no backup at {path}; `runjournal backup create {path}` makes one, or choose another path"
+    )]
     NotABackup {
         /// Where it was looked for.
         path: Utf8PathBuf,
@@ -58,7 +60,10 @@ pub enum BackupError {
         waited: std::time::Duration,
     },
     /// Something in the backup is not what was written.
-    #[error("{path} is damaged: {reason}; use another snapshot, or another copy of the backup")]
+    #[error(
+        "{path} is damaged: {reason}; `runjournal backup verify --read-data` tells of all that is, and what to do; \
+         use another snapshot, or another copy of the backup"
+    )]
     Damaged {
         /// The file.
         path: Utf8PathBuf,
@@ -86,7 +91,9 @@ pub enum BackupError {
         id: String,
     },
     /// The text fits several snapshots.
-    #[error("{id} fits {count} snapshots of {path}; give more of the id")]
+    #[error(
+        "{id} fits {count} snapshots of {path}; give more of the id: `runjournal backup list` shows them"
+    )]
     AmbiguousSnapshot {
         /// The backup.
         path: Utf8PathBuf,
@@ -96,7 +103,9 @@ pub enum BackupError {
         count: usize,
     },
     /// The snapshot does not hold it.
-    #[error("snapshot {snapshot} does not hold {what}; choose one that does")]
+    #[error(
+        "snapshot {snapshot} does not hold {what}; without `--snapshot`, one that does is chosen"
+    )]
     NotInSnapshot {
         /// The snapshot.
         snapshot: String,
@@ -104,7 +113,9 @@ pub enum BackupError {
         what: String,
     },
     /// Something stands where something else was to be put. Nothing was put in place.
-    #[error("nothing was restored, for {path} {reason}; move it away, or restore to another root")]
+    #[error(
+        "nothing was restored, for {path} {reason}; move it away, or restore elsewhere: `--to ROOT`"
+    )]
     Refused {
         /// What stands there.
         path: Utf8PathBuf,

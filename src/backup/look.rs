@@ -10,6 +10,7 @@ use super::keep::{Keep, Known};
 use super::page::{self, Page, PageFile, PageJournal};
 use super::scope::HomeId;
 use super::word::Word;
+use crate::checkpoint::{CheckpointError, Page as Checkpoint};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::{Code, Finding, Place};
@@ -156,21 +157,38 @@ impl Look<'_> {
         let digest = |files: &BTreeMap<String, PageFile>, path: &str| {
             files.get(path).map(|file| file.digest)
         };
-        for (turn, expected) in &word.checkpoints {
+        let mut objects = word.objects.clone();
+        for (turn, (expected, seq)) in &word.checkpoints {
             let path = layout::checkpoint(*turn);
             match digest(&self.files, &path) {
                 None => self.tell(Code::CheckpointMissing, &path, NOTHING.to_owned()),
                 Some(found) if found != *expected => {
                     self.tell(Code::CheckpointDamaged, &path, differs(found, *expected));
                 }
-                Some(_) => {}
+                Some(_) => match Checkpoint::read(&self.dir, *turn, *seq, *expected) {
+                    Ok(checkpoint) => objects.extend(checkpoint.artifacts.into_values()),
+                    Err(error) => self.unread_checkpoint(&path, error)?,
+                },
             }
         }
-        for named in &word.objects {
-            let path = layout::object(*named);
+        for named in objects {
+            let path = layout::object(named);
             if digest(&self.files, &path).is_none() {
                 self.tell(Code::ObjectMissing, &path, NOTHING.to_owned());
             }
+        }
+        Ok(())
+    }
+
+    /// A checkpoint that is what its record names, and whose objects nobody can tell.
+    fn unread_checkpoint(&mut self, path: &str, error: CheckpointError) -> Result<(), BackupError> {
+        match error {
+            CheckpointError::Io(error) if !is_of(&error, &self.dir) => return Err(error.into()),
+            CheckpointError::Io(error) => self.tell(Code::Unreadable, path, unreadable(&error)),
+            CheckpointError::NewerFormat { .. } => {
+                self.tell(Code::NewerFormat, path, error.to_string());
+            }
+            _ => self.tell(Code::CheckpointDamaged, path, error.to_string()),
         }
         Ok(())
     }

@@ -4,11 +4,12 @@
 //! In reading order: the directory ([`Backup`]), what a snapshot is of (`scope`) and what it says
 //! ([`Snapshot`], with a `page` for each home); taking one: where content goes (`keep`), what a journal says
 //! (`word`), a home while others write (`look`, `artifacts`), all of them (`take`); whether all of it is there
-//! (`check`); putting back: what would be put where (`restore`), and doing it (`put`); and which snapshots are
+//! (`check`); which one is meant (`choose`); putting back: what would be put where (`restore`), and doing it (`put`); and which snapshots are
 //! kept (`retention`).
 
 mod artifacts;
 mod check;
+mod choose;
 mod error;
 mod keep;
 mod look;

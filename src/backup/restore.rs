@@ -10,6 +10,7 @@ use super::scope::HomeId;
 use super::snapshot::{Snapshot, SnapshotPage};
 use super::{BackupError, BackupScope, Known, check, look, threads};
 use crate::context::absolute;
+use crate::finding::Finding;
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::TaskId;
 use crate::io::{Dir, LockFile, real_path};
@@ -50,6 +51,9 @@ pub struct RestoreItem {
     pub action: RestoreAction,
     /// Bytes of its files.
     pub bytes: u64,
+    /// What was wrong with it when the snapshot was taken, and is wrong with what is put in place. Paths are
+    /// from the root.
+    pub findings: Vec<Finding>,
     pub(super) id: HomeId,
     pub(super) page: Page,
     /// The task's directory stands.
@@ -122,7 +126,13 @@ impl Restore {
             };
             joins.insert(&home.path.task, stands);
         }
-        let look = Look { restore: &self, dir: &dir, runtime: &runtime, joins: &joins };
+        let look = Look {
+            restore: &self,
+            dir: &dir,
+            runtime: &runtime,
+            joins: &joins,
+            findings: &self.snapshot.findings_by_home(),
+        };
         let items = threads::each(self.threads(), &homes, |home| look.item(home))?;
         drop(target);
         let Self { snapshot, root, lease, .. } = self;
@@ -213,6 +223,7 @@ struct Look<'a> {
     runtime: &'a Runtime,
     /// True for the tasks whose directory stands.
     joins: &'a BTreeMap<&'a TaskId, bool>,
+    findings: &'a BTreeMap<HomeId, Vec<Finding>>,
 }
 
 impl Look<'_> {
@@ -226,7 +237,8 @@ impl Look<'_> {
             false => refused("its task is neither there nor in the snapshot"),
         };
         let (path, bytes) = (Utf8PathBuf::from(id.to_string()), page.size());
-        Ok(RestoreItem { path, action, bytes, id, page, joins })
+        let findings = self.findings.get(&id).cloned().unwrap_or_default();
+        Ok(RestoreItem { path, action, bytes, findings, id, page, joins })
     }
 
     fn has_task(&self, task: &TaskId) -> bool {

@@ -12,8 +12,8 @@ use crate::digest::Digest;
 use crate::io::{Dir, Kind};
 use crate::layout;
 
-/// Which snapshots are kept: those that one of these keeps, those with a hold, and the newest of each workspace
-/// and scope.
+/// Which snapshots are kept: those that one of these keeps, those with a hold, and of each workspace and scope
+/// the newest, and the newest that found no error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Retention {
@@ -48,6 +48,8 @@ pub enum SnapshotKept {
     Newest,
     /// It is not old enough.
     Recent,
+    /// It is the newest that found no error: the newer ones are of damage.
+    NewestGood,
 }
 
 /// What a prune would remove.
@@ -89,9 +91,12 @@ impl Backup {
             groups.entry(group).or_default().push(snapshot);
         }
         let (mut keep, mut remove) = (Vec::new(), Vec::new());
-        for snapshot in groups.into_values() {
-            for (newer, snapshot) in snapshot.into_iter().rev().enumerate() {
-                match kept(&snapshot, newer, retention, now) {
+        for snapshots in groups.into_values() {
+            let good = snapshots.iter().rev().find(|snapshot| snapshot.is_good(snapshot.scope()));
+            let good = good.map(Snapshot::id);
+            for (newer, snapshot) in snapshots.into_iter().rev().enumerate() {
+                let newest_good = (good == Some(snapshot.id())).then_some(SnapshotKept::NewestGood);
+                match kept(&snapshot, newer, retention, now).or(newest_good) {
                     Some(why) => keep.push((snapshot, why)),
                     None => remove.push(snapshot),
                 }

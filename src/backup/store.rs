@@ -17,7 +17,6 @@ use crate::context::absolute;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::genesis::{self, Genesis, GenesisError};
-use crate::id::{RunId, TaskId};
 use crate::io::{Dir, Kind, LockFile, ReadFile, make_dirs, real_path};
 use crate::journal::Runtime;
 use crate::layout::{self, FORMAT_VERSION};
@@ -215,21 +214,6 @@ impl Backup {
     /// Where it cannot be opened.
     pub fn object(&self, digest: Digest) -> Result<Option<BackupObject>, BackupError> {
         Ok(open_object(&self.objects()?, digest)?.map(BackupObject))
-    }
-
-    /// What a file of a task or a run was, in the newest snapshot that has it; such files never change.
-    pub(crate) fn newest_of(
-        &self,
-        task: &TaskId,
-        run: Option<&RunId>,
-        path: &str,
-    ) -> Result<Option<Digest>, BackupError> {
-        for snapshot in self.list()?.into_iter().rev().flatten() {
-            if let Some(digest) = snapshot.file(task, run, path)? {
-                return Ok(Some(digest));
-            }
-        }
-        Ok(None)
     }
 
     /// Every snapshot, oldest first, or why it cannot be read.

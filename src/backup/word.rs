@@ -15,8 +15,8 @@ pub(super) struct Word {
     pub(super) artifacts: BTreeMap<String, Last>,
     /// Objects that hold payloads.
     pub(super) objects: BTreeSet<Digest>,
-    /// The digest of each checkpoint, by its turn.
-    pub(super) checkpoints: BTreeMap<u64, Digest>,
+    /// The digest of each checkpoint, and the seq of the record that says so, by its turn.
+    pub(super) checkpoints: BTreeMap<u64, (Digest, u64)>,
     /// Of a task: what it says of its runs.
     pub(super) runs: RunWords,
     pub(super) cursor: Option<Cursor>,
@@ -55,7 +55,7 @@ impl Word {
         match record.event_type() {
             types::CHECKPOINT_CREATED => {
                 let Checkpoint { turn, digest } = record.payload()?;
-                self.checkpoints.insert(turn, digest);
+                self.checkpoints.insert(turn, (digest, record.seq()));
             }
             _ => {
                 let said = Last::of(record)?;

@@ -1,15 +1,14 @@
 //! `backup`: copies of a workspace, a task or a run elsewhere, and what is put back from them.
 
-use std::time::Duration;
-
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use runjournal::{
-    Backup, BackupError, BackupPruned, BackupScope, Finding, LeaseRef, RestoreAction, RestoreItem,
-    Restored, Retention, Snapshot, SnapshotKept, Timestamp,
+    Backup, BackupError, BackupPruned, BackupScope, Code, Finding, Retention, Snapshot,
+    SnapshotKept, Timestamp,
 };
 use serde::Serialize;
 
 use super::backup_args::BackupVerb;
+use super::backup_restore::{Asked, restore};
 use super::error::CliError;
 use super::exit::{Exit, of_genesis, of_io, of_journal, of_manifest, of_workspace};
 use super::locate::{Locator, Scope};
@@ -29,10 +28,9 @@ pub(crate) fn backup(
             restore(at, &Backup::open(src)?, asked, output)
         }
         BackupVerb::Prune { dest, keep_last, keep_within, apply } => {
-            let day = |days: u64| Duration::from_secs(days.saturating_mul(86_400));
             let mut retention = Retention::default();
             retention.keep_last = keep_last;
-            retention.keep_within = keep_within.map(day);
+            retention.keep_within = keep_within;
             prune(&Backup::open(dest)?, retention, apply, output)
         }
         BackupVerb::Hold { dest, id, reason, .. } => {
@@ -152,98 +150,13 @@ fn verify(backup: &Backup, read_data: bool, output: &mut Output) -> Result<Exit,
     output.one(&view, |output| {
         for finding in findings {
             output.line(&finding.to_string())?;
+            output.line(&format!("  to do: {}", advice(finding.code)))?;
         }
         let (snapshots, objects) = (counted(snapshots, "snapshot"), counted(objects, "object"));
         let found = count(findings.len(), "finding");
         output.line(&format!("{snapshots}, {objects}, {} bytes: {found}", verified.bytes))
     })?;
     Ok(exit_for(findings))
-}
-
-/// What `restore` was asked for.
-struct Asked {
-    what: BackupScope,
-    snapshot: Option<String>,
-    to: Option<Utf8PathBuf>,
-    dry_run: bool,
-}
-
-#[derive(Serialize)]
-struct ItemView<'a> {
-    path: &'a Utf8Path,
-    action: &'a RestoreAction,
-    bytes: u64,
-}
-
-#[derive(Serialize)]
-struct RestoreView<'a> {
-    snapshot_id: String,
-    root: &'a Utf8Path,
-    plan: Vec<ItemView<'a>>,
-    restored: Option<Restored>,
-}
-
-fn restore(
-    at: &Locator,
-    backup: &Backup,
-    asked: Asked,
-    output: &mut Output,
-) -> Result<Exit, CliError> {
-    let root = match asked.to {
-        Some(root) => root,
-        None => at.workspace()?.root().to_owned(),
-    };
-    let snapshot = match &asked.snapshot {
-        Some(id) => backup.snapshot(id)?,
-        None => newest(backup, &asked.what, |_| true)?,
-    };
-    let mut restore = snapshot.restore_to(&root);
-    if let Some(task) = &asked.what.task {
-        if let Some(lease) = LeaseRef::from_env_on(task)? {
-            restore = restore.with_lease(lease);
-        }
-        restore = restore.scope(asked.what.clone());
-    }
-    if asked.dry_run {
-        restore = restore.reading_data();
-    }
-    let plan = restore.plan()?;
-    let items = plan.items().to_vec();
-    let refused = plan.is_refused();
-    let restored = if asked.dry_run { None } else { Some(plan.apply()?) };
-    let plan = items
-        .iter()
-        .map(|item| ItemView { path: &item.path, action: &item.action, bytes: item.bytes })
-        .collect();
-    let view = RestoreView { snapshot_id: snapshot.id().to_string(), root: &root, plan, restored };
-    output.one(&view, |output| {
-        show_plan(&items, output)?;
-        match &view.restored {
-            Some(done) => {
-                let (put, same) = (done.put.len(), done.same.len());
-                let from = snapshot.id();
-                output.line(&format!(
-                    "{put} put into {root} from snapshot {from}, {same} there already"
-                ))
-            }
-            None => Ok(()),
-        }
-    })?;
-    Ok(if refused { Exit::Conflict } else { Exit::Fine })
-}
-
-fn show_plan(items: &[RestoreItem], output: &mut Output) -> Result<(), CliError> {
-    let row = |item: &RestoreItem| {
-        let action = match &item.action {
-            RestoreAction::Put => "put".to_owned(),
-            RestoreAction::Same => "there already".to_owned(),
-            RestoreAction::Refused(reason) => format!("refused: {reason}"),
-            // An action that is newer than this.
-            _ => "unknown".to_owned(),
-        };
-        [item.path.to_string(), item.bytes.to_string(), action]
-    };
-    output.table(["PATH", "BYTES", "ACTION"], &items.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The newest snapshot that holds it, of those that fit.
@@ -253,17 +166,9 @@ pub(super) fn newest(
     fits: impl Fn(&Snapshot) -> bool,
 ) -> Result<Snapshot, CliError> {
     let mut snapshots = backup.snapshots()?;
-    let holds = |snapshot: &Snapshot| match (&what.task, &what.run) {
-        (None, _) => *snapshot.scope() == BackupScope::workspace(),
-        (Some(task), run) => {
-            let whole = run.is_some() || snapshot.scope().run.is_none();
-            let wanted = (task, run.as_ref());
-            whole && snapshot.homes().any(|home| home == wanted)
-        }
-    };
     let found = snapshots
         .iter()
-        .rposition(|snapshot| fits(snapshot) && holds(snapshot))
+        .rposition(|snapshot| fits(snapshot) && snapshot.holds(what))
         .map(|at| snapshots.swap_remove(at));
     found.ok_or_else(|| {
         let (path, id) = (backup.path().to_owned(), format!("of {what}"));
@@ -341,6 +246,23 @@ fn hold(
         None => output.line(&format!("snapshot {} is not held", snapshot.id())),
     })?;
     Ok(Exit::Fine)
+}
+
+/// What to do about a finding in a backup: its files are not mended, but brought again.
+fn advice(code: Code) -> &'static str {
+    match code {
+        Code::ObjectChanged => {
+            "remove this file; the next `backup create` brings it again if the workspace still has its content"
+        }
+        Code::ObjectMissing => {
+            "the next `backup create` brings it again if the workspace still has its content"
+        }
+        Code::Unreadable => {
+            "look at the disk, and at who may read it; a damaged file in `objects/` is to be removed, so that the \
+             next `backup create` brings it again, and a damaged one in `snapshots/` for good"
+        }
+        other => other.advice(),
+    }
 }
 
 fn counted(number: u64, thing: &str) -> String {

@@ -1,8 +1,12 @@
 //! The grammar of `backup`.
 
+use std::time::Duration;
+
 use camino::Utf8PathBuf;
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use runjournal::{BackupScope, RunId, TaskId};
+
+use super::duration::age_in_days;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupVerb {
@@ -37,7 +41,7 @@ pub(crate) enum BackupVerb {
         /// Only a task, or a run: TASK, or TASK/RUN with its whole id
         #[arg(value_name = "TASK|TASK/RUN", value_parser = scope)]
         what: Option<BackupScope>,
-        /// The snapshot, by the beginning of its id; otherwise the newest that has it
+        /// The snapshot, by the beginning of its id; otherwise the newest that has it without errors
         #[arg(long, value_name = "ID")]
         snapshot: Option<String>,
         /// Where to: a workspace, or a directory that is empty or not there; otherwise the workspace
@@ -49,15 +53,16 @@ pub(crate) enum BackupVerb {
     },
     /// Show which snapshots would go, and remove them
     #[command(after_help = PRUNE)]
+    #[command(group = ArgGroup::new("kept").required(true).multiple(true))]
     Prune {
         /// The backup
         dest: Utf8PathBuf,
         /// Keep the newest N
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", group = "kept")]
         keep_last: Option<usize>,
-        /// Keep those that are not older than so many days
-        #[arg(long, value_name = "DAYS", required_unless_present = "keep_last")]
-        keep_within: Option<u64>,
+        /// Keep those that are not older, as 12h or 30d; a number alone is of days
+        #[arg(long, value_name = "TIME", group = "kept", value_parser = age_in_days)]
+        keep_within: Option<Duration>,
         /// Do it; otherwise the plan is shown and nothing is changed
         #[arg(long)]
         apply: bool,
@@ -84,19 +89,24 @@ journal says is copied as it is, and told.
 Exit codes: 1 a snapshot was taken, and something in it is not as it should be.";
 
 const VERIFY: &str = "\
-What is missing, the next `backup create` brings again if the workspace still has it; remove an object that is \
-changed before that.
+What is missing, the next `backup create` brings again if the workspace still has it; remove a file that is \
+changed before that. What to do stands with each finding.
 
 Exit codes: 1 something is missing or changed.";
 
 const RESTORE: &str = "\
 All of it is made and checked aside, and put in place only then. What stands there as the snapshot has it is \
 left alone; where something else stands, nothing is restored. With a run whose task is not there, the task comes \
-along. A run is put into a task that nobody holds, or under the lease in RUNJOURNAL_LEASE.";
+along. A run is put into a task that nobody holds, or under the lease in RUNJOURNAL_LEASE.
+
+Unless --snapshot names one, a snapshot that found errors in what is to be restored is passed over, and told, as \
+long as there is an older one without; where there is none, the newest is restored.
+
+Exit codes: 1 it was restored as the snapshot has it, and something in it was not as it should be.";
 
 const PRUNE: &str = "\
 Decided for each workspace, and for snapshots of a whole workspace, of each task and of each run, by \
-themselves. The newest of each stays, and what is held.";
+themselves. Of each the newest stays, and the newest without errors, and what is held.";
 
 fn scope(text: &str) -> Result<BackupScope, String> {
     let task = |id: &str| id.parse::<TaskId>().map_err(|error| error.to_string());

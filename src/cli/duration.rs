@@ -15,6 +15,19 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| "it must not be negative".to_owned())
 }
 
+/// Reads how old something may get: a duration, or `never`.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    if text == "never" { Ok(Duration::MAX) } else { duration(text) }
+}
+
+/// The same, where a number alone is of days.
+pub(crate) fn age_in_days(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(days) => Ok(Duration::from_secs(days.saturating_mul(86_400))),
+        Err(_) => age(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,5 +44,14 @@ mod tests {
         for text in ["", "5", "s", "-5s", "1 month", "5 parsecs", "99999999999999999999d"] {
             assert!(read(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn ages() {
+        let days = |text| age_in_days(text).map(|age| age.as_secs() / 86_400);
+        assert_eq!((days("30d"), days("30"), days("48h")), (Ok(30), Ok(30), Ok(2)));
+        assert_eq!((age("never"), age_in_days("never")), (Ok(Duration::MAX), Ok(Duration::MAX)));
+        assert!(age("30").is_err() && days("-1").is_err());
+        assert_eq!(age_in_days("18446744073709551615"), Ok(Duration::from_secs(u64::MAX)));
     }
 }

@@ -18,6 +18,7 @@ mod output;
 mod approval;
 mod artifact;
 mod backup;
+mod backup_restore;
 mod checkpoint;
 mod diff;
 mod event;

@@ -6,7 +6,7 @@ use clap::Args;
 use runjournal::{Keep, KeptRun, Leftover, PrunableRun, Prune, PruneError, PrunePolicy, TaskId};
 use serde::Serialize;
 
-use super::duration::duration;
+use super::duration::age;
 use super::error::CliError;
 use super::exit::{Exit, of_io, of_workspace};
 use super::locate::Locator;
@@ -40,10 +40,6 @@ pub(crate) struct PruneArgs {
     /// How old what nobody names gets
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = age)]
     leftovers: Duration,
-}
-
-fn age(text: &str) -> Result<Duration, String> {
-    if text == "never" { Ok(Duration::MAX) } else { duration(text) }
 }
 
 /// What goes, or went, and what stays.

@@ -1,11 +1,14 @@
 //! A genesis file put back from a backup. Without it nothing of its run, or task, can be opened.
 
+use serde::de::IgnoredAny;
+
 use super::RepairError;
 use super::mend::{Means, Origin};
 use super::plan::Place;
 use super::quarantine::Quarantine;
 use super::sources::{gone_from_backup, in_backup};
 use super::spot::Spot;
+use crate::backup::Backup;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::Dir;
@@ -21,13 +24,20 @@ pub(super) fn file_of(spot: &Spot) -> Option<&'static str> {
     (spot.path == name).then_some(name)
 }
 
-/// The file in the backup that was given, if the journal begins with it.
+/// The newest file in the backup that was given that the journal begins with: snapshots of the damage have others.
 pub(super) fn find(place: &Place, spot: &Spot) -> Option<Means> {
     let (backup, name) = (place.backup.as_ref()?, file_of(spot)?);
-    let digest = backup.newest_of(&spot.task, spot.run.as_ref(), name).ok()??;
+    let digests = backup.digests_of(&spot.task, spot.run.as_ref(), name).ok()?;
+    let fits = |digest: &Digest| fits(place, spot, backup, *digest).unwrap_or(false);
+    let digest = digests.into_iter().find(fits)?;
+    Some(Means::PutBack { digest, from: Origin::Backup })
+}
+
+/// True if the backup has a whole genesis file with this digest, and the journal begins with it.
+fn fits(place: &Place, spot: &Spot, backup: &Backup, digest: Digest) -> Option<bool> {
     let bytes = in_backup(backup, digest)?.read_little(MOST).ok()??;
-    let fits = Digest::of(&bytes) == digest && begins(place, spot, digest).ok()?;
-    fits.then_some(Means::PutBack { digest, from: Origin::Backup })
+    let is_whole = Digest::of(&bytes) == digest && line::read::<IgnoredAny>(&bytes).is_ok();
+    Some(is_whole && begins(place, spot, digest).ok()?)
 }
 
 /// True if the first record of the journal follows a genesis file with this digest, or there is none.

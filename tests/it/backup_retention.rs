@@ -7,7 +7,7 @@ use std::time::Duration;
 use runjournal::testing::FixedClock;
 use runjournal::*;
 
-use crate::backups::{Lab, assert_same};
+use crate::backups::{Lab, assert_same, codes};
 
 const A: ArtifactName = ArtifactName::from_static("a.txt");
 const DAY: i64 = 86_400_000_000;
@@ -78,6 +78,29 @@ fn the_newest_the_recent_and_the_held_stay() {
     assert_eq!(backup.prune(default).unwrap().objects(), 0);
     backup.take(lab.test.workspace()).unwrap();
     assert_eq!(backup.verify(true).unwrap().findings, []);
+}
+
+#[test]
+fn the_newest_without_an_error_stays() {
+    let lab = Lab::new();
+    let (backup, clock, taken) = days(&lab, 2);
+    fs::write(lab.ctx("RUN-1").run_path().join("artifacts/a.txt"), "harmed").unwrap();
+    let harmed = [(); 3].map(|()| {
+        clock.advance(DAY);
+        backup.take(lab.test.workspace()).unwrap()
+    });
+    assert!(harmed.iter().all(|snapshot| codes(snapshot.findings()) == [Code::ArtifactChanged]));
+    let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+    let why = |snapshot: &Snapshot| {
+        let kept = plan.keep().iter().find(|(kept, _)| kept.id() == snapshot.id());
+        kept.map(|(_, why)| *why)
+    };
+    assert_eq!(why(&taken[1]), Some(SnapshotKept::NewestGood));
+    assert_eq!(why(&harmed[2]), Some(SnapshotKept::Newest));
+    plan.apply().unwrap();
+    assert_eq!(ids(&backup.snapshots().unwrap()), [taken[1].id(), harmed[2].id()]);
+    let good = backup.newest_good(&BackupScope::workspace()).unwrap().unwrap();
+    assert_eq!(good.id(), taken[1].id());
 }
 
 #[test]

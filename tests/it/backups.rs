@@ -655,3 +655,21 @@ fn an_object_that_rotted_is_made_anew_once_it_is_gone() {
     assert_eq!(content, b"second, of RUN-2");
     assert!(lab.backup().object(Digest::of(b"nowhere")).unwrap().is_none());
 }
+
+#[test]
+fn a_missing_object_of_a_checkpoint_is_told() {
+    let lab = Lab::new();
+    let ctx = lab.test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write_bytes(A, b"first").unwrap();
+    ctx.next_checkpoint().unwrap();
+    ctx.artifacts().write_bytes(A, b"second").unwrap();
+    ctx.next_checkpoint().unwrap();
+    assert_eq!(lab.take().findings(), [], "all of it is there");
+    let hex = Digest::of(b"first").to_hex();
+    let object = format!("objects/{}/{}", &hex[..2], &hex[2..]);
+    fs::remove_file(ctx.run_path().join(&object)).unwrap();
+    let snapshot = lab.take();
+    assert_eq!(codes(snapshot.findings()), [Code::ObjectMissing]);
+    let place = &snapshot.findings()[0].place.path;
+    assert_eq!(*place, format!("TASK-1/runs/RUN-1/{object}"));
+}

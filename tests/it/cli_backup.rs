@@ -66,7 +66,14 @@ fn what_is_wrong_has_its_exit_code() {
     shell.refused(3, &["backup", "restore", "copies", "--snapshot", "x"]);
     shell.refused(3, &["backup", "restore", "copies", "TASK-9"]);
     shell.refused(2, &["backup", "restore", "copies", "TASK-1/RUN 1"]);
-    shell.refused(2, &["backup", "prune", "copies"]);
+    let usage = shell.refused(2, &["backup", "prune", "copies"]);
+    let both = "<--keep-last <N>|--keep-within <TIME>>";
+    assert!(usage.contains(both), "{usage}");
+    shell.refused(2, &["backup", "prune", "copies", "--keep-within", "soon"]);
+    for time in ["30", "30d", "12h", "never"] {
+        let plan = shell.ok(&["backup", "prune", "copies", "--keep-within", time]);
+        assert!(plan.starts_with("0 snapshots and "), "{plan}");
+    }
     shell.ok(&["event", "append", "-r", "RUN-1", "went_on"]);
     shell.refused(4, &["backup", "restore", "copies", "--snapshot", &first]);
     let plan = shell.go(&["backup", "restore", "copies", "--dry-run"]);
@@ -111,7 +118,68 @@ fn damage_of_a_backup_is_told() {
     let found = shell.go(&["backup", "verify", "copies", "--read-data"]);
     assert_eq!(found.exit, 1);
     assert!(found.out.contains("object_changed: "), "{}", found.out);
+    assert!(found.out.contains("\n  to do: remove this file; the next"), "{}", found.out);
     let refused = shell.refused(5, &["backup", "restore", "copies", "--to", "elsewhere"]);
     assert!(refused.contains("is damaged"), "{refused}");
     assert!(!shell.path("elsewhere/TASK-1").exists());
+}
+
+/// Flips a bit in the journal of the run, and makes a snapshot of that.
+fn back_up_damage(shell: &Shell) {
+    let journal = shell.run_file("journal/events.jsonl");
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes[200] ^= 4;
+    fs::write(&journal, bytes).unwrap();
+    assert_eq!(shell.go(&["backup", "create", "copies"]).exit, 1);
+}
+
+#[test]
+fn a_snapshot_of_damage_is_passed_over() {
+    let shell = with_artifact();
+    shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-2"]);
+    shell.ok(&["backup", "create", "copies"]);
+    let journal = fs::read(shell.run_file("journal/events.jsonl")).unwrap();
+    shell.ok(&["event", "append", "-r", "RUN-2", "went_on"]);
+    back_up_damage(&shell);
+    fs::rename(shell.path("workspaces/TASK-1"), shell.path("aside")).unwrap();
+    let (good, newest) = (id(&shell, 0), id(&shell, 1));
+
+    let restore = ["backup", "restore", "copies", "TASK-1/RUN-1"];
+    let plan = shell.ok(&[&restore[..], &["--dry-run"]].concat());
+    let newer = format!("snapshot {newest}, taken ");
+    assert!(plan.starts_with(&newer) && plan.contains("journal_damaged"), "{plan}");
+    assert!(plan.contains(&format!("so this is snapshot {good}, taken ")), "{plan}");
+    let done = shell.json(&restore);
+    assert_eq!(
+        (&done["snapshot_id"], &done["passed_over"]["snapshot_id"]),
+        (&good.into(), &newest.clone().into())
+    );
+    assert_eq!(done["passed_over"]["findings"][0]["code"], "journal_damaged");
+    assert_eq!(fs::read(shell.run_file("journal/events.jsonl")).unwrap(), journal);
+    // The damage of one run says nothing of another.
+    let other = shell.json(&["backup", "restore", "copies", "TASK-1/RUN-2"]);
+    assert_eq!(
+        (&other["snapshot_id"], &other["passed_over"]),
+        (&newest.into(), &serde_json::Value::Null)
+    );
+}
+
+#[test]
+fn damage_that_is_restored_is_told() {
+    let shell = with_artifact();
+    back_up_damage(&shell);
+    let restore = |to: &str| shell.go(&["backup", "restore", "copies", "TASK-1/RUN-1", "--to", to]);
+    let only = restore("first");
+    assert_eq!(only.exit, 1, "{}", only.err);
+    assert!(only.err.contains("no snapshot has TASK-1/RUN-1 without errors"), "{}", only.err);
+    assert!(only.out.contains("error: journal_damaged: TASK-1/runs/RUN-1/"), "{}", only.out);
+    assert!(shell.path("first/TASK-1/runs/RUN-1/run.json").exists());
+    let there = restore("first");
+    assert_eq!(there.exit, 0, "nothing was put in place: {}", there.out);
+    let named = ["backup", "restore", "copies", "--snapshot", &id(&shell, 0), "--to", "second"];
+    let named = shell.go(&[&named[..], &["--format", "json"]].concat());
+    assert_eq!(named.exit, 1);
+    let page: serde_json::Value = serde_json::from_str(&named.out).unwrap();
+    assert_eq!(page["plan"][0]["findings"], serde_json::json!([]), "the task is whole");
+    assert_eq!(page["plan"][1]["findings"][0]["code"], "journal_damaged");
 }

@@ -363,6 +363,28 @@ fn damage(path: &Path, how: u8, at: usize) {
     }
 }
 
+/// A backup of the damage has the garbage as the newest of that file.
+#[test]
+fn a_genesis_file_comes_back_past_snapshots_of_damage() {
+    let (test, ctx) = run();
+    let dir = tempfile::tempdir().unwrap();
+    let backup = Backup::create_at(Utf8Path::from_path(dir.path()).unwrap().join("b")).unwrap();
+    backup.take(test.workspace()).unwrap();
+    let of_run = ctx.run_path().join("run.json");
+    let of_task = test.task().path().join("task.json");
+    let whole = [&of_run, &of_task].map(|file| fs::read(file).unwrap());
+    for garbage in ["{}\n", "", "{}\n"] {
+        fs::write(&of_run, garbage).unwrap();
+        fs::write(&of_task, garbage).unwrap();
+        backup.take(test.workspace()).unwrap();
+    }
+    let plan = Repair::workspace(test.workspace()).from_backup(&backup).plan().unwrap();
+    assert_eq!(plan.mends().len(), 2, "{:?}", plan.left());
+    assert!(plan.apply().failed.is_empty());
+    assert_eq!([&of_run, &of_task].map(|file| fs::read(file).unwrap()), whole);
+    assert!(Verify::workspace(test.workspace()).run().unwrap().is_clean());
+}
+
 #[test]
 fn a_task_gets_its_genesis_file_back() {
     let (test, ctx) = run();

@@ -1,0 +1,161 @@
+//! `backup restore`: which snapshot is taken, and what is put where.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::{
+    Backup, BackupScope, Finding, LeaseRef, RestoreAction, RestoreItem, Restored, Snapshot,
+    Timestamp,
+};
+use serde::Serialize;
+
+use super::backup::newest;
+use super::error::CliError;
+use super::exit::Exit;
+use super::locate::Locator;
+use super::output::{Output, exit_for, hint};
+
+/// The newest snapshot of what was asked for, where an older one is taken: what is wrong with it.
+#[derive(Serialize)]
+struct PassedOver {
+    snapshot_id: String,
+    created_at: Timestamp,
+    findings: Vec<Finding>,
+}
+
+/// What `restore` was asked for.
+pub(super) struct Asked {
+    pub(super) what: BackupScope,
+    pub(super) snapshot: Option<String>,
+    pub(super) to: Option<Utf8PathBuf>,
+    pub(super) dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct ItemView<'a> {
+    path: &'a Utf8Path,
+    action: &'a RestoreAction,
+    bytes: u64,
+    findings: &'a [Finding],
+}
+
+#[derive(Serialize)]
+struct RestoreView<'a> {
+    snapshot_id: String,
+    passed_over: Option<PassedOver>,
+    root: &'a Utf8Path,
+    plan: Vec<ItemView<'a>>,
+    restored: Option<Restored>,
+}
+
+pub(super) fn restore(
+    at: &Locator,
+    backup: &Backup,
+    asked: Asked,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let root = match asked.to {
+        Some(root) => root,
+        None => at.workspace()?.root().to_owned(),
+    };
+    let (snapshot, passed_over) = match &asked.snapshot {
+        Some(id) => (backup.snapshot(id)?, None),
+        None => best(backup, &asked.what)?,
+    };
+    let mut restore = snapshot.restore_to(&root);
+    if let Some(task) = &asked.what.task {
+        if let Some(lease) = LeaseRef::from_env_on(task)? {
+            restore = restore.with_lease(lease);
+        }
+        restore = restore.scope(asked.what.clone());
+    }
+    if asked.dry_run {
+        restore = restore.reading_data();
+    }
+    let plan = restore.plan()?;
+    let items = plan.items().to_vec();
+    let refused = plan.is_refused();
+    let restored = if asked.dry_run { None } else { Some(plan.apply()?) };
+    let plan = items
+        .iter()
+        .map(|RestoreItem { path, action, bytes, findings, .. }| ItemView {
+            path,
+            action,
+            bytes: *bytes,
+            findings,
+        })
+        .collect();
+    let snapshot_id = snapshot.id().to_string();
+    let view = RestoreView { snapshot_id, passed_over, root: &root, plan, restored };
+    output.one(&view, |output| {
+        if let Some(newer) = &view.passed_over {
+            show_passed_over(newer, &snapshot, output)?;
+        }
+        show_plan(&items, output)?;
+        match &view.restored {
+            Some(done) => {
+                let (put, same) = (done.put.len(), done.same.len());
+                let from = snapshot.id();
+                output.line(&format!(
+                    "{put} put into {root} from snapshot {from}, {same} there already"
+                ))
+            }
+            None => Ok(()),
+        }
+    })?;
+    Ok(if refused { Exit::Conflict } else { exit_for(wrong(&items)) })
+}
+
+/// The newest snapshot without an error in what is asked for, and the newest of all where that is another. Where
+/// each has errors, the newest: the plan tells them.
+fn best(backup: &Backup, what: &BackupScope) -> Result<(Snapshot, Option<PassedOver>), CliError> {
+    let newest = newest(backup, what, |_| true)?;
+    let Some(good) = backup.newest_good(what)? else {
+        hint(&format!("no snapshot has {what} without errors; this is the newest"));
+        return Ok((newest, None));
+    };
+    let passed_over = (good.id() != newest.id()).then(|| PassedOver {
+        snapshot_id: newest.id().to_string(),
+        created_at: newest.created_at(),
+        findings: newest.findings_of(what).cloned().collect(),
+    });
+    Ok((good, passed_over))
+}
+
+fn show_passed_over(
+    newer: &PassedOver,
+    taken: &Snapshot,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let PassedOver { snapshot_id: id, created_at, findings } = newer;
+    let (newer, older) = (output.ago(*created_at), output.ago(taken.created_at()));
+    output.line(&format!("snapshot {id}, taken {newer}, is the newest, and has errors:"))?;
+    for finding in findings {
+        output.line(&format!("  {finding}"))?;
+    }
+    let taken = taken.id();
+    output.line(&format!(
+        "so this is snapshot {taken}, taken {older}; `--snapshot {id}` is for the newest as it is"
+    ))
+}
+
+/// What was wrong with what is put in place.
+fn wrong(items: &[RestoreItem]) -> impl Iterator<Item = &Finding> {
+    let put = items.iter().filter(|item| item.action == RestoreAction::Put);
+    put.flat_map(|item| &item.findings)
+}
+
+fn show_plan(items: &[RestoreItem], output: &mut Output) -> Result<(), CliError> {
+    let row = |item: &RestoreItem| {
+        let action = match &item.action {
+            RestoreAction::Put => "put".to_owned(),
+            RestoreAction::Same => "there already".to_owned(),
+            RestoreAction::Refused(reason) => format!("refused: {reason}"),
+            // An action that is newer than this.
+            _ => "unknown".to_owned(),
+        };
+        let findings = item.findings.len().to_string();
+        [item.path.to_string(), item.bytes.to_string(), findings, action]
+    };
+    let rows: Vec<_> = items.iter().map(row).collect();
+    output.table(["PATH", "BYTES", "FINDINGS", "ACTION"], &rows)?;
+    output.findings(wrong(items))
+}
