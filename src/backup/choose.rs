@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::scope::HomeId;
 use super::snapshot::Snapshot;
 use super::{Backup, BackupError, BackupScope};
@@ -11,12 +13,20 @@ use crate::id::{RunId, TaskId};
 
 impl Backup {
     /// The newest snapshot that [`holds`](Snapshot::holds) a scope and found no error in it; `None` where each has
-    /// one, or there is none. It may miss what was written since: compare it with the newest.
+    /// one, or there is none. Of several workspaces, that with this id. It may miss what was written since:
+    /// compare it with the newest.
     ///
     /// # Errors
     /// Where the directory cannot be read.
-    pub fn newest_good(&self, scope: &BackupScope) -> Result<Option<Snapshot>, BackupError> {
-        let good = |snapshot: &Snapshot| snapshot.holds(scope) && snapshot.is_good(scope);
+    pub fn newest_good(
+        &self,
+        scope: &BackupScope,
+        workspace: Option<Uuid>,
+    ) -> Result<Option<Snapshot>, BackupError> {
+        let good = |snapshot: &Snapshot| {
+            let is_of_it = workspace.is_none_or(|id| snapshot.workspace_id() == id);
+            is_of_it && snapshot.holds(scope) && snapshot.is_good(scope)
+        };
         Ok(self.snapshots()?.into_iter().rev().find(good))
     }
 

@@ -122,6 +122,16 @@ pub enum BackupError {
         /// Why it is in the way.
         reason: String,
     },
+    /// Something came to stand where something was to be put, since the restore was planned. It was left as it
+    /// is; what was put in place before it stays.
+    #[error(
+        "{path} came to stand there since the restore was planned, and was left as it is; the same command \
+         again tells whether it is what the snapshot has"
+    )]
+    CameBetween {
+        /// What stands there.
+        path: Utf8PathBuf,
+    },
     /// A value cannot be written as JSON.
     #[error("cannot be written as JSON")]
     Json(#[from] serde_json::Error),

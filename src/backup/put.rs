@@ -48,24 +48,52 @@ impl RestorePlan {
         let restoring = Restoring::begin(&root, &self)?;
         let (put, same): (Vec<_>, Vec<_>) =
             self.items.iter().partition(|item| item.action == RestoreAction::Put);
-        self.stage(&restoring.staging, &put)?;
-        self.workspace(&root, &restoring.staging)?;
-        for item in &put {
+        let done = self.put(&root, &restoring.staging, &put);
+        // Also where it failed: what was made aside is made again by the next one.
+        let ended = restoring.end(&root);
+        done?;
+        ended?;
+        let paths = |items: &[&RestoreItem]| items.iter().map(|item| item.path.clone()).collect();
+        let bytes = put.iter().map(|item| item.bytes).sum();
+        Ok(Restored { put: paths(&put), same: paths(&same), bytes })
+    }
+
+    /// Makes all of it aside, and then puts it in place.
+    fn put(&self, root: &Dir, staging: &Dir, put: &[&RestoreItem]) -> Result<(), BackupError> {
+        self.stage(staging, put)?;
+        self.workspace(root, staging)?;
+        for item in put {
             match (&item.id.run, item.joins) {
                 (None, _) => {
                     let task = item.id.task.as_str();
-                    restoring.staging.rename_new(task, &root, task)?;
+                    self.name(staging.rename_new(task, root, task), item)?;
                     root.sync("")?;
                 }
-                (Some(_), true) => self.join(&root, &restoring.staging, item)?,
+                (Some(_), true) => self.join(root, staging, item)?,
                 // It came with its task.
                 (Some(_), false) => {}
             }
         }
-        restoring.end(&root)?;
-        let paths = |items: &[&RestoreItem]| items.iter().map(|item| item.path.clone()).collect();
-        let bytes = put.iter().map(|item| item.bytes).sum();
-        Ok(Restored { put: paths(&put), same: paths(&same), bytes })
+        Ok(())
+    }
+
+    /// What came to stand in the place since the plan was made stays there.
+    fn name(&self, named: Result<(), IoError>, item: &RestoreItem) -> Result<(), BackupError> {
+        match named {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                Err(self.came_between(item))
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn came_between(&self, item: &RestoreItem) -> BackupError {
+        BackupError::CameBetween { path: self.root.join(&item.path) }
     }
 
     fn stage(&self, staging: &Dir, put: &[&RestoreItem]) -> Result<(), BackupError> {
@@ -97,13 +125,16 @@ impl RestorePlan {
         home.lease.clone_from(&self.lease);
         let mut log = Log::open(&home)?;
         let mut locked = log.lock()?;
-        self.note(&mut locked, item)?;
         let below = format!("{}/{}", item.id.task, layout::RUNS);
+        if root.stat(&format!("{below}/{run}"))?.is_some() {
+            return Err(self.came_between(item));
+        }
+        self.note(&mut locked, item)?;
         if root.create_dir(&below)? {
             root.sync(item.id.task.as_str())?;
         }
         let (from, into) = (staging.open_dir(&below)?, root.open_dir(&below)?);
-        from.rename_new(run.as_str(), &into, run.as_str())?;
+        self.name(from.rename_new(run.as_str(), &into, run.as_str()), item)?;
         Ok(into.sync("")?)
     }
 

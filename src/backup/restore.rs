@@ -255,10 +255,7 @@ impl Look<'_> {
         }
         if id.run.is_none() && self.restore.scope.run.is_some() {
             // The run alone is restored, whatever became of its task.
-            return Ok(match Dir::open_root(root)?.stat(&format!("{id}/{}", layout::TASK))? {
-                Some(_) => RestoreAction::Same,
-                None => refused("a directory without task.json stands there"),
-            });
+            return self.same_task(id, page);
         }
         let known = Known::default();
         let taken = look::take(root, self.runtime, id, &HashOnly, &known, false)?;
@@ -269,6 +266,22 @@ impl Look<'_> {
             return Ok(RestoreAction::Same);
         }
         Ok(refused("it stands there, and is not what the snapshot has"))
+    }
+
+    /// Whether a task that stands is the one of the snapshot: its genesis file, which never changes, says so.
+    fn same_task(&self, id: &HomeId, page: &Page) -> Result<RestoreAction, BackupError> {
+        let path = format!("{id}/{}", layout::TASK);
+        let there = match Dir::open_root(&self.restore.root)?.open_read(&path) {
+            Err(error) if error.is_not_found() => {
+                return Ok(refused("a directory without task.json stands there"));
+            }
+            other => other?.digest()?.0,
+        };
+        let was = page.files.iter().find(|file| file.path == layout::TASK);
+        if was.is_some_and(|was| was.digest == there) {
+            return Ok(RestoreAction::Same);
+        }
+        Ok(refused("its task.json is another one than the snapshot's: it is another task"))
     }
 
     /// Whether a run may be put into a task that stands.

@@ -281,9 +281,10 @@ pub(super) fn exit_of(error: &BackupError) -> Exit {
         | BackupError::NoSnapshot { .. }
         | BackupError::NotInSnapshot { .. } => Exit::NotFound,
         BackupError::AmbiguousSnapshot { .. } | BackupError::Inside { .. } => Exit::Usage,
-        BackupError::NotEmpty { .. } | BackupError::Busy { .. } | BackupError::Refused { .. } => {
-            Exit::Conflict
-        }
+        BackupError::NotEmpty { .. }
+        | BackupError::Busy { .. }
+        | BackupError::Refused { .. }
+        | BackupError::CameBetween { .. } => Exit::Conflict,
         BackupError::Damaged { .. } => Exit::Damage,
         BackupError::NewerFormat { .. } => Exit::ReadOnly,
         _ => Exit::Internal,

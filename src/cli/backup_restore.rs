@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{
     Backup, BackupScope, Finding, LeaseRef, RestoreAction, RestoreItem, Restored, Snapshot,
-    Timestamp,
+    Timestamp, Workspace,
 };
 use serde::Serialize;
 
@@ -58,7 +58,7 @@ pub(super) fn restore(
     };
     let (snapshot, passed_over) = match &asked.snapshot {
         Some(id) => (backup.snapshot(id)?, None),
-        None => best(backup, &asked.what)?,
+        None => best(backup, &asked.what, &root)?,
     };
     let mut restore = snapshot.restore_to(&root);
     if let Some(task) = &asked.what.task {
@@ -106,9 +106,16 @@ pub(super) fn restore(
 
 /// The newest snapshot without an error in what is asked for, and the newest of all where that is another. Where
 /// each has errors, the newest: the plan tells them.
-fn best(backup: &Backup, what: &BackupScope) -> Result<(Snapshot, Option<PassedOver>), CliError> {
-    let newest = newest(backup, what, |_| true)?;
-    let Some(good) = backup.newest_good(what)? else {
+fn best(
+    backup: &Backup,
+    what: &BackupScope,
+    root: &Utf8Path,
+) -> Result<(Snapshot, Option<PassedOver>), CliError> {
+    // One backup may hold several workspaces; into a new root goes the newest of all.
+    let workspace = Workspace::open(root).ok().map(|workspace| workspace.genesis().workspace_id);
+    let newest =
+        newest(backup, what, |snapshot| workspace.is_none_or(|id| snapshot.workspace_id() == id))?;
+    let Some(good) = backup.newest_good(what, workspace)? else {
         hint(&format!("no snapshot has {what} without errors; this is the newest"));
         return Ok((newest, None));
     };

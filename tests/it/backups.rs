@@ -673,3 +673,47 @@ fn a_missing_object_of_a_checkpoint_is_told() {
     let place = &snapshot.findings()[0].place.path;
     assert_eq!(*place, format!("TASK-1/runs/RUN-1/{object}"));
 }
+
+#[test]
+fn what_came_between_plan_and_restore_stays() {
+    let lab = Lab::with_runs();
+    let run = lab.test.task().path().join("runs/RUN-1");
+    let snapshot = lab.take();
+    let scope = BackupScope::run("TASK-1".parse().unwrap(), "RUN-1".parse().unwrap());
+    fs::remove_dir_all(&run).unwrap();
+    let plan = || snapshot.restore_to(lab.test.root()).scope(scope.clone()).plan().unwrap();
+    let (first, second) = (plan(), plan());
+    first.apply().unwrap();
+    let said = || lab.test.task().events().unwrap().of_type("run_restored").count();
+    assert_eq!(said(), 1);
+    assert!(matches!(second.apply(), Err(BackupError::CameBetween { .. })));
+    assert_eq!(said(), 1, "it said that it put back what it did not");
+    assert!(!lab.test.root().join(".restoring").exists());
+
+    let elsewhere = lab.path("elsewhere");
+    let plan = || snapshot.restore_to(&elsewhere).plan().unwrap();
+    let (first, second) = (plan(), plan());
+    first.apply().unwrap();
+    assert!(matches!(second.apply(), Err(BackupError::CameBetween { .. })));
+    assert!(!elsewhere.join(".restoring").exists());
+    assert!(plan().apply().unwrap().put.is_empty());
+}
+
+#[test]
+fn a_run_is_not_put_into_another_task_of_the_same_name() {
+    let (lab, other) = (Lab::with_runs(), Lab::with_runs());
+    let other_task = other.test.task().path().join("task.json");
+    let genesis = fs::read_to_string(lab.test.task().path().join("task.json")).unwrap();
+    assert_eq!(
+        genesis,
+        fs::read_to_string(&other_task).unwrap(),
+        "the tests are the same to the byte"
+    );
+    let snapshot = lab.take();
+    fs::remove_dir_all(other.test.task().path()).unwrap();
+    let options = TaskOptions { title: "another".into(), ..TaskOptions::default() };
+    other.test.workspace().create_task("TASK-1", options).unwrap();
+    let scope = BackupScope::run("TASK-1".parse().unwrap(), "RUN-1".parse().unwrap());
+    let plan = snapshot.restore_to(other.test.root()).scope(scope).plan().unwrap();
+    assert!(plan.is_refused(), "{:?}", plan.items());
+}

@@ -128,7 +128,7 @@ fn damage_of_a_backup_is_told() {
 fn back_up_damage(shell: &Shell) {
     let journal = shell.run_file("journal/events.jsonl");
     let mut bytes = fs::read(&journal).unwrap();
-    bytes[200] ^= 4;
+    bytes[0] ^= 4;
     fs::write(&journal, bytes).unwrap();
     assert_eq!(shell.go(&["backup", "create", "copies"]).exit, 1);
 }
