@@ -3,7 +3,7 @@
 use std::fmt;
 
 use camino::Utf8PathBuf;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -255,11 +255,13 @@ impl Code {
                 "rename one of them before the tree goes to a disk that ignores case"
             }
             Code::SymbolicLink => "move it away: it is never followed",
-            Code::TerminalTwice => "look at the journal: no version of this library writes this",
+            Code::TerminalTwice | Code::DuplicateStep | Code::DuplicateTurn => {
+                "look at the journal: no version of this library writes this"
+            }
             Code::CausationNowhere => {
                 "nothing, if what caused it was pruned or lies elsewhere; otherwise restore what is missing"
             }
-            Code::TurnOutOfSequence => {
+            Code::TurnOutOfSequence | Code::StepWithoutStart => {
                 "restore the run from a backup: a record of its journal is missing"
             }
             Code::IdentityDiffers => "nothing, if it was moved or copied there: the place holds",
@@ -274,11 +276,6 @@ impl Code {
             Code::UnbornRun => {
                 "start it again under its id, if its start was interrupted; restore it, if it was lost"
             }
-            Code::StepWithoutStart => {
-                "restore the run from a backup: a record of its journal is missing"
-            }
-            Code::DuplicateStep => "look at the journal: no version of this library writes this",
-            Code::DuplicateTurn => "look at the journal: no version of this library writes this",
             Code::ProjectionStopped => {
                 "look at the event; a projector that takes it goes on from there at the next refresh"
             }
@@ -346,8 +343,9 @@ pub struct Place {
     pub length: Option<u64>,
 }
 
-/// One thing that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// One thing that is not as it should be. As JSON it has its `severity` and its `advice` as well, which its code
+/// says; they are not looked at when it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 pub struct Finding {
     /// What was found.
     pub code: Code,
@@ -355,6 +353,39 @@ pub struct Finding {
     pub place: Place,
     /// Why it counts as this, in words.
     pub reason: String,
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            severity: Severity,
+            #[serde(flatten)]
+            finding: Kept<'a>,
+            advice: &'static str,
+        }
+        let (severity, advice) = (self.code.severity(), self.code.advice());
+        Told { severity, finding: Kept::from(self), advice }.serialize(serializer)
+    }
+}
+
+/// A finding as files keep it, without what its code says: that may be told otherwise one day.
+#[derive(Serialize)]
+pub(crate) struct Kept<'a> {
+    code: Code,
+    place: &'a Place,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a Finding> for Kept<'a> {
+    fn from(Finding { code, place, reason }: &'a Finding) -> Self {
+        Self { code: *code, place, reason }
+    }
+}
+
+/// For `serialize_with`: findings as files keep them.
+pub(crate) fn kept<S: Serializer>(findings: &[Finding], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(findings.iter().map(Kept::from))
 }
 
 impl fmt::Display for Finding {

@@ -23,7 +23,7 @@ pub enum GenesisError {
     #[error(transparent)]
     Io(#[from] IoError),
     /// The file is there, and is not what was written.
-    #[error("{path} is damaged: {reason}; restore it from a backup, it is never rewritten")]
+    #[error("{path} is damaged: {reason}; it is never rewritten: {}", way_back(.path))]
     Damaged {
         /// The file.
         path: Utf8PathBuf,
@@ -53,6 +53,17 @@ pub enum GenesisError {
         /// How long it may be.
         most: u64,
     },
+}
+
+/// How a damaged one is put back.
+fn way_back(path: &Utf8Path) -> &'static str {
+    match path.file_name() {
+        Some(layout::TASK | layout::RUN) => "`runjournal repair --from BACKUP` puts it back",
+        Some(layout::WORKSPACE) => {
+            "it is copied from a backup by hand, as docs/operations.md says under \"workspace.json\""
+        }
+        _ => "take it from another copy",
+    }
 }
 
 /// No genesis file is longer: whoever reads one holds it in memory.

@@ -10,7 +10,7 @@ use super::store::read_versioned;
 use super::{Backup, BackupError, BackupScope};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::finding::Finding;
+use crate::finding::{self, Finding};
 use crate::id::{RunId, TaskId};
 use crate::io::Dir;
 use crate::journal::Cursor;
@@ -46,6 +46,7 @@ pub(super) struct SnapshotFile {
     pub(super) workspace: Digest,
     /// Sorted by path.
     pub(super) homes: Vec<SnapshotPage>,
+    #[serde(serialize_with = "finding::kept")]
     pub(super) findings: Vec<Finding>,
     pub(super) totals: SnapshotTotals,
 }

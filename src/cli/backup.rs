@@ -96,7 +96,8 @@ fn create(
             snapshot.id(),
             snapshot.scope()
         ))?;
-        output.findings(snapshot.findings())
+        // As a snapshot has them, they are told from the root already.
+        output.findings(snapshot.findings(), Utf8Path::new(""))
     })?;
     Ok(exit_for(snapshot.findings()))
 }
@@ -148,10 +149,7 @@ fn verify(backup: &Backup, read_data: bool, output: &mut Output) -> Result<Exit,
     let findings = verified.findings.as_slice();
     let view = VerifiedView { snapshots, objects, bytes: verified.bytes, read_data, findings };
     output.one(&view, |output| {
-        for finding in findings {
-            output.line(&finding.to_string())?;
-            output.line(&format!("  to do: {}", advice(finding.code)))?;
-        }
+        output.findings_of(findings, backup.path(), advice)?;
         let (snapshots, objects) = (counted(snapshots, "snapshot"), counted(objects, "object"));
         let found = count(findings.len(), "finding");
         output.line(&format!("{snapshots}, {objects}, {} bytes: {found}", verified.bytes))
@@ -223,7 +221,7 @@ fn prune(
                 ))
             }
             None => output.line(&format!(
-                "{gone} and {objects} of {bytes} bytes to remove, {left} to keep; --apply does it"
+                "{gone} and {objects} of {bytes} bytes to remove, {left} to keep; the same with `--apply` does it"
             )),
         }
     })?;

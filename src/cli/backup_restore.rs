@@ -164,5 +164,5 @@ fn show_plan(items: &[RestoreItem], output: &mut Output) -> Result<(), CliError>
     };
     let rows: Vec<_> = items.iter().map(row).collect();
     output.table(["PATH", "BYTES", "FINDINGS", "ACTION"], &rows)?;
-    output.findings(wrong(items))
+    output.findings(wrong(items), Utf8Path::new(""))
 }

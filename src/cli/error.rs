@@ -83,6 +83,11 @@ pub(crate) enum CliError {
         "no run's id is {run:?} or starts with it; `runjournal run list` shows those there are"
     )]
     RunNotFound { run: String },
+    #[error(
+        "there is no task {named}, and no run's id is {named} or starts with it; `runjournal task list` and \
+         `runjournal run list` show those there are"
+    )]
+    NoTaskAndNoRun { named: String },
     #[error("{run:?} fits {}; give more of the id, or TASK/RUN", list(.candidates))]
     AmbiguousRun { run: String, candidates: Vec<String> },
     #[error("{origin} is not JSON{}", appended(*.before))]
@@ -252,6 +257,7 @@ impl CliError {
             Self::NotThere { .. }
             | Self::NoWorkspace { .. }
             | Self::RunNotFound { .. }
+            | Self::NoTaskAndNoRun { .. }
             | Self::NoRecord { .. } => Exit::NotFound,
             Self::FileExists { .. } | Self::OtherReason { .. } => Exit::Conflict,
             Self::File { source, .. } => of_system(source),

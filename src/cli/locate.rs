@@ -71,7 +71,11 @@ impl Locator {
         let Ok(id) = named.parse() else { return self.named_run(named).map(Scope::Run) };
         match self.task(&id) {
             Err(CliError::Workspace(WorkspaceError::TaskNotFound { .. })) => {
-                self.named_run(named).map(Scope::Run)
+                let run = self.named_run(named).map(Scope::Run);
+                run.map_err(|error| match error {
+                    CliError::RunNotFound { run } => CliError::NoTaskAndNoRun { named: run },
+                    other => other,
+                })
             }
             other => other.map(Scope::Task),
         }

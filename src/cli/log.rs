@@ -11,7 +11,8 @@ use super::args::{Format, Log};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file;
-use super::output::{Output, exit_for, hint, told};
+use super::findings::told;
+use super::output::{Output, exit_for, hint};
 
 /// How often a quiet journal is looked at for findings that are not told yet.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -22,7 +23,12 @@ pub(crate) fn log(context: &RunContext, args: &Log, output: &mut Output) -> Resu
     }
     let mut bookmark = args.cursor_file.as_deref().map(Bookmark::read).transpose()?;
     let events = args.events(context, bookmark.as_ref())?;
-    if args.follow { follow(events, bookmark, output) } else { list(events, &mut bookmark, output) }
+    let root = context.root();
+    if args.follow {
+        follow(events, root, bookmark, output)
+    } else {
+        list(events, root, &mut bookmark, output)
+    }
 }
 
 impl Log {
@@ -93,6 +99,7 @@ impl Bookmark {
 
 fn list(
     mut events: Events,
+    root: &Utf8Path,
     bookmark: &mut Option<Bookmark>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
@@ -111,23 +118,24 @@ fn list(
     if let Some(bookmark) = bookmark {
         bookmark.keep(events.cursor())?;
     }
-    tell(events.findings());
+    tell(events.findings(), root);
     Ok(exit_for(events.findings()))
 }
 
 /// Findings that are not as it should be, on standard error.
-fn tell<'a>(findings: impl IntoIterator<Item = &'a Finding>) {
+fn tell<'a>(findings: impl IntoIterator<Item = &'a Finding>, root: &Utf8Path) {
     let serious = findings.into_iter().filter(|finding| exit_for([*finding]) != Exit::Fine);
-    serious.flat_map(told).for_each(|line| hint(&line));
+    told(serious, root).iter().for_each(|line| hint(line));
 }
 
 fn follow(
     events: Events,
+    root: &Utf8Path,
     bookmark: Option<Bookmark>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let mut tail = events.follow();
-    let mut printed = Printed { bookmark, told: Vec::new() };
+    let mut printed = Printed { root, bookmark, told: Vec::new() };
     while !tail.has_ended() {
         let mut item = tail.try_next()?;
         if item.is_none() {
@@ -147,12 +155,13 @@ fn follow(
 }
 
 /// What a live tail has told.
-struct Printed {
+struct Printed<'a> {
+    root: &'a Utf8Path,
     bookmark: Option<Bookmark>,
     told: Vec<Finding>,
 }
 
-impl Printed {
+impl Printed<'_> {
     /// Hands over what was printed, and tells what there is to tell besides.
     fn all_of(&mut self, tail: &Follow, output: &mut Output) -> Result<(), CliError> {
         output.flush()?;
@@ -160,7 +169,8 @@ impl Printed {
             bookmark.keep(tail.cursor())?;
         }
         if self.told != tail.findings() {
-            tell(tail.findings().iter().filter(|finding| !self.told.contains(finding)));
+            let new = tail.findings().iter().filter(|finding| !self.told.contains(finding));
+            tell(new, self.root);
             self.told = tail.findings().to_vec();
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The tool, one file a verb. In reading order: the grammar (`args`, `backup_args`, `index_args`), which verb does what
 //! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`,
-//! `error`), with which code the tool ends (`exit`), durations (`duration`), files of the user's (`file`),
+//! `findings`, `error`), with which code the tool ends (`exit`), durations (`duration`), files of the user's (`file`),
 //! Ctrl-C (`interrupt`), and the verbs.
 
 mod args;
@@ -10,6 +10,7 @@ mod duration;
 mod error;
 mod exit;
 mod file;
+mod findings;
 mod index_args;
 mod interrupt;
 mod locate;

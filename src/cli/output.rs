@@ -110,19 +110,7 @@ impl Output {
 
     /// Lines of cells in aligned columns.
     pub(crate) fn aligned(&mut self, lines: &[impl AsRef<[String]>]) -> Result<(), CliError> {
-        let shown = |line: &[String]| line.iter().map(|cell| visible(cell)).collect::<Vec<_>>();
-        let lines: Vec<_> = lines.iter().map(|line| shown(line.as_ref())).collect();
-        let width = |column: usize| {
-            let cells = lines.iter().filter_map(|line| line.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let columns = lines.first().map_or(0, Vec::len);
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for line in &lines {
-            let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-            writeln!(self.out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
-        }
-        Ok(())
+        aligned(lines).iter().try_for_each(|line| self.line(line))
     }
 
     /// A page of names and values; a value that is empty is left out.
@@ -140,14 +128,6 @@ impl Output {
         ago(self.now.as_microseconds().saturating_sub(then.as_microseconds()))
     }
 
-    /// Findings for people, and what to do about each.
-    pub(crate) fn findings<'a>(
-        &mut self,
-        findings: impl IntoIterator<Item = &'a Finding>,
-    ) -> Result<(), CliError> {
-        findings.into_iter().flat_map(told).try_for_each(|line| self.line(&line))
-    }
-
     /// Hands over what was printed so far.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
@@ -163,24 +143,6 @@ pub(crate) fn hint(text: &str) {
 pub(crate) fn exit_for<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Exit {
     let serious = findings.into_iter().any(|finding| finding.code.severity() > Severity::Note);
     if serious { Exit::Findings } else { Exit::Fine }
-}
-
-/// The lines that tell a finding, and what to do about it.
-pub(crate) fn told(finding: &Finding) -> Vec<String> {
-    let mut lines = vec![format!("{}: {finding}", severity(finding))];
-    if finding.code.severity() > Severity::Note {
-        lines.push(format!("  to do: {}", finding.code.advice()));
-    }
-    lines
-}
-
-/// How much a finding matters, in a word.
-fn severity(finding: &Finding) -> &'static str {
-    match finding.code.severity() {
-        Severity::Note => "note",
-        Severity::Warning => "warning",
-        _ => "error",
-    }
 }
 
 /// A number of things: `1 run`, `2 runs`.
@@ -252,6 +214,23 @@ pub(crate) fn teller() -> impl FnMut(&Progress) {
             hint(&format!("index: {}", summary(done)));
         }
     }
+}
+
+/// Lines of cells, as lines in which the columns are aligned.
+pub(super) fn aligned(lines: &[impl AsRef<[String]>]) -> Vec<String> {
+    let shown = |line: &[String]| line.iter().map(|cell| visible(cell)).collect::<Vec<_>>();
+    let lines: Vec<_> = lines.iter().map(|line| shown(line.as_ref())).collect();
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let padded = |line: &Vec<String>| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(padded).collect()
 }
 
 fn visible(text: &str) -> String {

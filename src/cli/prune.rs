@@ -89,7 +89,8 @@ fn show(page: &Page, output: &mut Output) -> Result<(), CliError> {
     }
     for kept in &page.kept {
         let run = kept.run.as_ref().map_or_else(|| "all runs".to_owned(), ToString::to_string);
-        output.line(&format!("stays: {}/{run}: {}", kept.task, kept.why))?;
+        let next = next_step(kept).map(|next| format!("; {next}")).unwrap_or_default();
+        output.line(&format!("stays: {}/{run}: {}{next}", kept.task, kept.why))?;
     }
     let what = format!(
         "{} and {}, {} bytes",
@@ -100,9 +101,16 @@ fn show(page: &Page, output: &mut Output) -> Result<(), CliError> {
     output.line(&match (page.runs.is_empty() && page.leftovers.is_empty(), page.applied) {
         (true, false) => "nothing to prune".to_owned(),
         (true, true) => "nothing pruned".to_owned(),
-        (false, false) => format!("{what} to prune; `runjournal prune --apply` does it"),
+        (false, false) => format!("{what} to prune; the same with `--apply` does it"),
         (false, true) => format!("{what} pruned"),
     })
+}
+
+/// What is to be typed next, where something is damaged.
+fn next_step(kept: &KeptRun) -> Option<String> {
+    let run = kept.run.as_ref().map(|run| format!("/{run}")).unwrap_or_default();
+    let is_damaged = matches!(kept.why, Keep::Damaged { .. });
+    is_damaged.then(|| format!("see `runjournal verify {}{run}`", kept.task))
 }
 
 fn row(run: &PrunableRun, output: &Output) -> [String; 5] {

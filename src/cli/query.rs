@@ -99,9 +99,10 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
                 query = query.of_run(run.task_id(), run.run_id());
             }
             let reader = reader()?;
+            let root = at.workspace()?.root().to_owned();
             let exit = exit_for_all(&reader, query.clone())?;
             let page = reader.findings(&paged!(query, paging))?;
-            print("findings", page, output, |rows, output| output.findings(rows))?;
+            print("findings", page, output, |rows, output| output.findings(rows, &root))?;
             Ok(exit)
         }
         Named::Sql { sql, values } => ask(&reader()?, &sql, values, output),

@@ -1,19 +1,29 @@
 //! `repair`: shows what verify's findings ask for, and does it.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use runjournal::{
-    Backup, Finding, Left, Means, Mend, NotMended, Repair, RepairError, RepairPlan, Severity,
-    VerifyError,
+    Backup, Finding, Left, Mend, NotMended, Repair, RepairError, RepairPlan, VerifyError,
 };
 use serde::Serialize;
 
 use super::error::CliError;
 use super::exit::{Exit, of_io};
+use super::findings::table;
 use super::locate::{Locator, Scope};
-use super::output::{Output, count};
+use super::output::{Output, count, exit_for};
+
+const REPAIR: &str = "\
+Reads everything, contents too. Each finding is shown with what would mend it, or why it is left; nothing is \
+deleted, what stands in the wrong place goes to .quarantine/.
+
+Places are told from the root of the workspace; in JSON, paths are in full.
+
+Exit codes: 1 something is to be mended, could not be mended, or is left, as a warning or an error. A torn tail \
+and a cache that is ahead are left to the next append, and are not shown.";
 
 #[derive(Debug, Args)]
+#[command(after_help = REPAIR)]
 pub(crate) struct RepairArgs {
     /// A task, or a run as TASK/RUN or a unique prefix of its id; left out: the workspace
     #[arg(value_name = "TASK|RUN")]
@@ -50,6 +60,7 @@ pub(crate) fn repair(
     args: RepairArgs,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
+    let root = at.workspace()?.root().to_owned();
     let repair = match at.scope(args.scope.as_deref())? {
         Scope::Workspace(workspace) => Repair::workspace(&workspace),
         Scope::Task(task) => Repair::task(&task),
@@ -59,39 +70,55 @@ pub(crate) fn repair(
         Some(dir) => repair.from_backup(&Backup::open(dir)?),
         None => repair,
     };
-    let plan = repair.adopting(args.adopt).plan()?;
-    if args.apply { apply(plan, output) } else { show(&plan, output) }
+    let repair = repair.adopting(args.adopt);
+    if args.apply { apply(&repair, &root, output) } else { show(&repair.plan()?, &root, output) }
 }
 
-fn show(plan: &RepairPlan, output: &mut Output) -> Result<Exit, CliError> {
+fn show(plan: &RepairPlan, root: &Utf8Path, output: &mut Output) -> Result<Exit, CliError> {
     let page = Page { applied: false, mends: plan.mends(), failed: Vec::new(), left: plan.left() };
     output.one(&page, |output| {
-        for mend in plan.mends() {
-            tell(&mend.finding, &format!("would {}", mend.means), output)?;
-        }
-        leave(plan.left(), output)?;
+        let mut told: Vec<_> = plan
+            .mends()
+            .iter()
+            .map(|mend| (&mend.finding, format!("would {}", mend.means)))
+            .collect();
+        told.extend(left(plan.left()));
+        tell(&told, root, output)?;
         output.line(&match plan.mends().len() {
             0 => nothing(plan.left()),
             several => {
-                format!("{} to mend; `runjournal repair --apply` does it", count(several, "thing"))
+                format!("{} to mend; the same with `--apply` does it", count(several, "thing"))
             }
         })
     })?;
     Ok(if plan.is_empty() { exit(&[], plan.left()) } else { Exit::Findings })
 }
 
-fn apply(plan: RepairPlan, output: &mut Output) -> Result<Exit, CliError> {
-    let repaired = plan.apply();
+fn apply(repair: &Repair, root: &Utf8Path, output: &mut Output) -> Result<Exit, CliError> {
+    let mut repaired = repair.plan()?.apply();
+    // What a damaged genesis file hid shows once it is back.
+    loop {
+        let hidden = repair.plan()?;
+        if hidden.is_empty() || !repaired.failed.is_empty() {
+            repaired.left = hidden.left().to_vec();
+            break;
+        }
+        let mut more = hidden.apply();
+        repaired.done.append(&mut more.done);
+        repaired.failed.append(&mut more.failed);
+    }
     let failed: Vec<_> = repaired.failed.iter().map(failed).collect();
     let page = Page { applied: true, mends: &repaired.done, failed, left: &repaired.left };
     output.one(&page, |output| {
-        for Mend { finding, means, .. } in &repaired.done {
-            tell(finding, &done(means), output)?;
-        }
-        for failed in &page.failed {
-            tell(&failed.mend.finding, &format!("failed: {}", failed.error), output)?;
-        }
-        leave(&repaired.left, output)?;
+        let mut told: Vec<_> = repaired
+            .done
+            .iter()
+            .map(|mend| (&mend.finding, format!("done: {}", mend.means)))
+            .collect();
+        let failed = page.failed.iter();
+        told.extend(failed.map(|it| (&it.mend.finding, format!("failed: {}", it.error))));
+        told.extend(left(&repaired.left));
+        tell(&told, root, output)?;
         output.line(&match repaired.done.len() {
             0 => nothing(&repaired.left),
             several => format!("{} mended", count(several, "thing")),
@@ -110,17 +137,20 @@ fn failed(not: &NotMended) -> Failed<'_> {
     Failed { mend: &not.mend, error }
 }
 
-fn done(means: &Means) -> String {
-    format!("done: {means}")
+fn left(left: &[Left]) -> impl Iterator<Item = (&Finding, String)> {
+    left.iter().map(|left| (&left.finding, format!("left: {}", left.why)))
 }
 
-fn tell(finding: &Finding, what: &str, output: &mut Output) -> Result<(), CliError> {
-    output.line(&finding.to_string())?;
-    output.line(&format!("  {what}"))
-}
-
-fn leave(left: &[Left], output: &mut Output) -> Result<(), CliError> {
-    left.iter().try_for_each(|left| tell(&left.finding, &format!("left: {}", left.why), output))
+/// Each finding, and below it what becomes of it.
+fn tell(told: &[(&Finding, String)], root: &Utf8Path, output: &mut Output) -> Result<(), CliError> {
+    let findings: Vec<_> = told.iter().map(|(finding, _)| *finding).collect();
+    let mut lines = table(&findings, root).into_iter();
+    lines.next().iter().try_for_each(|head| output.line(head))?;
+    for (line, (_, what)) in lines.zip(told) {
+        output.line(&line)?;
+        output.line(&format!("  {what}"))?;
+    }
+    Ok(())
 }
 
 fn nothing(left: &[Left]) -> String {
@@ -136,8 +166,8 @@ pub(super) fn exit_of(error: &RepairError) -> Exit {
     }
 }
 
-/// Fine where all is well, or where what is left is no more than a warning.
+/// As `verify` ends, where it finds what was left; the next append deals with a torn tail, which is none of it.
 fn exit(failed: &[NotMended], left: &[Left]) -> Exit {
-    let serious = left.iter().any(|left| left.finding.code.severity() >= Severity::Error);
-    if serious || !failed.is_empty() { Exit::Findings } else { Exit::Fine }
+    let left = exit_for(left.iter().map(|left| &left.finding));
+    if failed.is_empty() { left } else { Exit::Findings }
 }

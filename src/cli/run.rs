@@ -258,7 +258,7 @@ fn show(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
             ("artifacts root", page.artifacts_root.to_string()),
             ("path", page.path.clone()),
         ])?;
-        output.findings(&page.findings)
+        output.findings(&page.findings, context.root())
     })?;
     Ok(exit_for(&page.findings))
 }

@@ -1,5 +1,6 @@
 //! `status`: one short page about the whole workspace, read from the tree.
 
+use camino::Utf8Path;
 use runjournal::{Finding, TaskId, TaskStatus, Workspace};
 use serde::Serialize;
 
@@ -90,12 +91,12 @@ fn show(page: &Page, output: &mut Output) -> Result<(), CliError> {
     }
     for task in &page.tasks {
         output.line("")?;
-        show_task(task, output)?;
+        show_task(task, page, output)?;
     }
     Ok(())
 }
 
-fn show_task(task: &TaskLines, output: &mut Output) -> Result<(), CliError> {
+fn show_task(task: &TaskLines, page: &Page, output: &mut Output) -> Result<(), CliError> {
     let status = task.status.map_or_else(|| "UNREADABLE".to_owned(), |status| status.to_string());
     let runs = count(task.runs.len(), "run");
     output.line(format!("{}  {status}  {runs}  {}", task.task_id, task.title).trim_end())?;
@@ -117,5 +118,5 @@ fn show_task(task: &TaskLines, output: &mut Output) -> Result<(), CliError> {
     }
     let findings = task.findings.iter().chain(task.runs.iter().flat_map(|run| &run.findings));
     let serious = findings.filter(|finding| exit_for([*finding]) != Exit::Fine);
-    output.findings(serious)
+    output.findings(serious, Utf8Path::new(&page.root))
 }

@@ -131,7 +131,7 @@ fn show(at: &Locator, id: TaskId, output: &mut Output) -> Result<Exit, CliError>
             output.line("")?;
             run_line::table(&runs, output)?;
         }
-        output.findings(&page.findings)
+        output.findings(&page.findings, at.workspace()?.root())
     })?;
     Ok(exit_for(&page.findings))
 }

@@ -1,14 +1,11 @@
 //! `verify`: holds everything against everything, and lists what is not as it should be.
 
-use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
-use runjournal::{
-    Backup, Code, Finding, Manifest, ReadData, Severity, Verified, VerifyError, VerifyProgress,
-};
+use runjournal::{Backup, Manifest, ReadData, Severity, Verified, VerifyError, VerifyProgress};
 use serde::Serialize;
 
 use super::backup::newest;
@@ -49,6 +46,8 @@ files each time.
 
 With --backup, records that a journal lost from its end, files that were changed together with their records, and \
 tasks and runs that are gone and were not pruned are found as well. What went on since is fine.
+
+Places are told from the root of the workspace; in JSON, paths are in full.
 
 Exit codes: 1 something is wrong: a warning or an error.";
 
@@ -103,28 +102,8 @@ impl<'a> Page<'a> {
 }
 
 fn show(verified: &Verified, root: &Utf8Path, output: &mut Output) -> Result<(), CliError> {
-    if !verified.findings.is_empty() {
-        let rows: Vec<_> = verified.findings.iter().map(|finding| row(finding, root)).collect();
-        output.table(["SEVERITY", "CODE", "PLACE", "REASON"], &rows)?;
-        let codes: BTreeSet<Code> = verified.findings.iter().map(|finding| finding.code).collect();
-        for code in codes.into_iter().filter(|code| code.severity() > Severity::Note) {
-            output.line(&format!("{code}: to do: {}", code.advice()))?;
-        }
-    }
+    output.findings(&verified.findings, root)?;
     output.line(&totals(verified))
-}
-
-fn row(finding: &Finding, root: &Utf8Path) -> [String; 4] {
-    let severity = match finding.code.severity() {
-        Severity::Note => "note",
-        Severity::Warning => "warning",
-        _ => "error",
-    };
-    let place = &finding.place;
-    let path = place.path.strip_prefix(root).unwrap_or(&place.path);
-    let bytes = place.offset.map(|offset| format!("@{offset}")).unwrap_or_default();
-    let reason = finding.reason.clone();
-    [severity.to_owned(), finding.code.to_string(), format!("{path}{bytes}"), reason]
 }
 
 fn totals(verified: &Verified) -> String {

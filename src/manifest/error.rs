@@ -19,8 +19,8 @@ pub enum ManifestError {
     Journal(#[from] JournalError),
     /// The file is there, and is not what was written.
     #[error(
-        "{path} is damaged: {reason}; it is derived: write it anew from the run (`RunContext::manifest`, \
-         `Manifest::write`), or, if it was to be a witness, restore it from a backup"
+        "{path} is damaged: {reason}; where it is a run's own, `runjournal repair --apply` makes it again \
+         from the journal; a copy that was to be a witness is no witness any more: use another"
     )]
     Damaged {
         /// The file.

@@ -95,7 +95,8 @@ impl Left {
     }
 }
 
-const NO_BYTES: &str = "no content with its digest is in the run: name a backup that has it";
+const NO_BYTES: &str =
+    "no content with its digest is in the run: name a backup that has it with `--from BACKUP`";
 const NOT_IN_BACKUP: &str = "no content with its digest is in the run or in the backup";
 
 fn why(code: Code, has_backup: bool) -> &'static str {
@@ -121,9 +122,12 @@ fn why(code: Code, has_backup: bool) -> &'static str {
         | Code::TurnOutOfSequence
         | Code::StepWithoutStart => "records are gone: restore the run from a backup that has them",
         Code::ArtifactUnjournaled => {
-            "it may be wanted: adopt it on request, in a run that is not complete, or move it away"
+            "it may be wanted: `--adopt` journals it in a run that is not complete; or move it away"
         }
-        Code::IndexDrift | Code::ProjectionStopped => "the index is derived: rebuild it",
-        _ => "it is for a person to decide: see the advice",
+        Code::IndexDrift | Code::ProjectionStopped => {
+            "the index is derived: `runjournal index rebuild`"
+        }
+        // It is for a person to decide.
+        _ => code.advice(),
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::Mend;
+use super::{Means, Mend};
 use crate::error::IoError;
+use crate::finding::Kept;
 use crate::id::EventId;
 use crate::io::{Dir, Kind};
 use crate::{layout, line};
@@ -19,7 +20,14 @@ pub(super) struct Quarantine<'a> {
 #[derive(Serialize)]
 struct Note<'a> {
     repair: EventId,
-    mends: &'a [Mend],
+    mends: Vec<Noted<'a>>,
+}
+
+#[derive(Serialize)]
+struct Noted<'a> {
+    finding: Kept<'a>,
+    #[serde(flatten)]
+    means: &'a Means,
 }
 
 const NOTE: &str = "note.json";
@@ -35,7 +43,9 @@ impl<'a> Quarantine<'a> {
 
     /// Leaves the note, before anything is moved.
     pub(super) fn note(&self, mends: &[Mend]) -> Result<(), IoError> {
-        let note = Note { repair: self.id, mends };
+        let mends =
+            mends.iter().map(|Mend { finding, means }| Noted { finding: finding.into(), means });
+        let note = Note { repair: self.id, mends: mends.collect() };
         let path = format!("{}/{NOTE}", self.place());
         let json = serde_json::to_string(&note)
             .map_err(|error| IoError::new("write", &self.dir.path().join(&path), error.into()))?;

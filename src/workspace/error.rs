@@ -155,7 +155,8 @@ pub enum WorkspaceError {
     },
     /// A journal stands where the run was not made to its end.
     #[error(
-        "{path} holds records, but its run.json is missing: that is damage; restore it from a backup"
+        "{path} holds records, but its run.json is missing: that is damage; `runjournal repair --from BACKUP` puts it \
+         back"
     )]
     GenesisMissing {
         /// The journal.

@@ -425,6 +425,15 @@ fn commits_that_wait_for_their_rename_are_in_place_in_the_copy() {
     fs::write(&a, "mine").unwrap();
     let snapshot = lab.take();
     assert_eq!(codes(snapshot.findings()), [Code::CommitNotApplied]);
+    let file = lab.backup().path().join(format!("snapshots/{}.json", snapshot.id()));
+    let file: serde_json::Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let kept = file["findings"][0].as_object().unwrap();
+    assert_eq!(kept.keys().collect::<Vec<_>>(), ["code", "place", "reason"]);
+    // What is told has more, and is read back as what was found.
+    let told = serde_json::to_value(&snapshot.findings()[0]).unwrap();
+    assert_eq!((&told["severity"], told["advice"].is_string()), (&"error".into(), true));
+    let read: Finding = serde_json::from_value(told).unwrap();
+    assert_eq!(read, snapshot.findings()[0]);
     let root = lab.path("mine");
     snapshot.restore_to(&root).plan().unwrap().apply().unwrap();
     let copy = root.join("TASK-1/runs/RUN-1");

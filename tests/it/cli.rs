@@ -122,9 +122,9 @@ pub(crate) fn check(answer: &str, expect: impl FnOnce(&str)) {
     settings.add_filter(r"blake3:[0-9a-f]{64}", "[DIGEST]");
     settings.add_filter(r"[0-9a-f]{32}", "[TRACE]");
     settings.add_filter(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[TIME]");
-    settings.add_filter(r"bytes at \d+", "bytes at [OFFSET]");
+    settings.add_filter(r"jsonl@\d+", "jsonl@[OFFSET]");
     // Columns are as wide as what stands in them.
-    settings.add_filter(r"(LAST|CREATED|WHEN) +", "$1 ");
+    settings.add_filter(r"(LAST|CREATED|WHEN|PLACE) +", "$1 ");
     settings.add_filter(r"(just now|\d+ s ago) +", "[AGO] ");
     settings.add_filter(r"(just now|\d+ s ago)", "[AGO]");
     settings.bind(|| expect(answer));
@@ -526,8 +526,9 @@ fn a_damaged_end_is_told_with_the_last_events_and_by_a_live_tail() {
     assert_eq!(answer.exit, 1);
     assert!(answer.out.contains("noted") && answer.err.contains("journal_damaged"));
     let mut err = BufReader::new(tail.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(err.next().unwrap().starts_with("error: journal_damaged: "));
-    assert!(err.next().unwrap().starts_with("  to do: "));
+    assert!(err.next().unwrap().starts_with("SEVERITY  CODE"));
+    assert!(err.next().unwrap().starts_with("error     journal_damaged  TASK-1/runs/RUN-1/"));
+    assert!(err.next().unwrap().starts_with("journal_damaged: to do: "));
     // It is told once, and is fine when it was closed off.
     shell.ok(&["repair", "--apply"]);
     shell.ok(&["run", "complete", "--status", "failed"]);
@@ -1004,13 +1005,17 @@ fn damage_stops_appends_until_it_is_closed_off() {
     assert!(err.contains("`runjournal repair --apply`"), "{err}");
     let status = shell.go(&["status"]);
     assert_eq!((status.exit, status.err.as_str()), (1, ""));
-    assert!(status.out.contains("error: journal_damaged: "), "{}", status.out);
+    assert!(status.out.contains("error     journal_damaged  TASK-1/runs/RUN-1/"), "{}", status.out);
     let page = shell.json(&["run", "show"]);
     assert_eq!(page["findings"][0]["place"]["length"], 13);
     let log = shell.go(&["event", "log"]);
     assert_eq!(log.exit, 1);
     assert!(log.out.contains("before") && log.err.contains("journal_damaged"));
-    assert!(log.err.contains("\n  to do: restore the run from a backup"), "{}", log.err);
+    assert!(
+        log.err.contains("\njournal_damaged: to do: restore the run from a backup"),
+        "{}",
+        log.err
+    );
 
     let bytes = fs::read(&journal).unwrap();
     let plan = shell.go(&["repair"]);
@@ -1018,9 +1023,10 @@ fn damage_stops_appends_until_it_is_closed_off() {
     assert_eq!(fs::read(&journal).unwrap(), bytes, "a plan changes nothing");
     check(&plan.out, |page| {
         insta::assert_snapshot!(page, @r#"
-        journal_damaged: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl, 13 bytes at [OFFSET]: not a record
+        SEVERITY  CODE             PLACE REASON
+        error     journal_damaged  TASK-1/runs/RUN-1/journal/events.jsonl@[OFFSET]  not a record
           would close it off with a record; the bytes are kept as they are
-        1 thing to mend; `runjournal repair --apply` does it
+        1 thing to mend; the same with `--apply` does it
         "#);
     });
     assert!(shell.ok(&["repair", "--apply"]).ends_with("1 thing mended\n"));
@@ -1046,9 +1052,10 @@ fn damage_that_repair_cannot_close_off_is_told() {
     assert_eq!((told.exit, told.err.as_str()), (1, ""));
     check(&told.out, |page| {
         insta::assert_snapshot!(page, @r#"
-        broken_chain: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl, 335 bytes at [OFFSET]: a record that does not follow the one before it
+        SEVERITY  CODE          PLACE REASON
+        error     broken_chain  TASK-1/runs/RUN-1/journal/events.jsonl@[OFFSET]  a record that does not follow the one before it
           left: a journal is never edited: what counts is read all the same; restore the run from a backup to have the rest
-        sequence_gap: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl, 335 bytes at [OFFSET]: 1 record is missing before it
+        error     sequence_gap  TASK-1/runs/RUN-1/journal/events.jsonl@[OFFSET]  1 record is missing before it
           left: a journal is never edited: what counts is read all the same; restore the run from a backup to have the rest
         nothing that repair can mend
         "#);
@@ -1069,11 +1076,33 @@ fn damage_that_repair_cannot_close_off_is_told() {
     assert_eq!(told.exit, 1);
     check(&told.out, |page| {
         insta::assert_snapshot!(page, @r#"
-        journal_damaged: [DIR]/workspaces/TASK-1/runs/RUN-1/journal/events.jsonl, 13 bytes at [OFFSET]: not a record
+        SEVERITY  CODE             PLACE REASON
+        error     journal_damaged  TASK-1/runs/RUN-1/journal/events.jsonl@[OFFSET]  not a record
           left: a journal is never edited: what counts is read all the same; restore the run from a backup to have the rest
         nothing that repair can mend
         "#);
     });
+}
+
+#[test]
+fn a_warning_that_repair_leaves_is_told_by_its_exit_code() {
+    let shell = Shell::in_run();
+    shell.write("workspaces/TASK-1/runs/RUN-1/artifacts/mine.txt", "mine");
+    for args in [&["repair"][..], &["repair", "--apply"]] {
+        let told = shell.go(args);
+        assert_eq!((told.exit, told.err.as_str()), (1, ""), "{args:?}: {}", told.out);
+        assert!(told.out.contains("warning   artifact_unjournaled  "), "{}", told.out);
+        assert!(told.out.contains("`--adopt`"), "{}", told.out);
+    }
+    assert_eq!(shell.go(&["repair", "--adopt", "--apply"]).exit, 0);
+    assert_eq!(shell.ok(&["repair"]), "nothing to repair\n");
+
+    fs::create_dir(shell.path("workspaces/TASK-1/runs/no id")).unwrap();
+    fs::copy(shell.run_file("run.json"), shell.path("workspaces/TASK-1/runs/no id/run.json"))
+        .unwrap();
+    let told = shell.go(&["repair"]);
+    assert_eq!(told.exit, 1);
+    assert!(told.out.contains("\n  left: rename it: nothing finds it"), "{}", told.out);
 }
 
 #[test]
@@ -1085,10 +1114,10 @@ fn what_a_killed_writer_left_is_a_warning() {
     file.write_all(b"{\"seq\":2,").unwrap();
     let page = shell.go(&["run", "show"]);
     assert_eq!(page.exit, 1);
-    assert!(page.out.contains("warning: torn_tail: "), "{}", page.out);
+    assert!(page.out.contains("warning   torn_tail  "), "{}", page.out);
     assert_eq!(shell.ok(&["repair"]), "nothing to repair\n");
     shell.ok(&["event", "append", "after"]);
-    assert!(shell.ok(&["run", "show"]).contains("note: garbage: "));
+    assert!(shell.ok(&["run", "show"]).contains("note      garbage  "));
 }
 
 #[test]
@@ -1103,7 +1132,11 @@ fn a_commit_that_cannot_be_put_in_place_is_told() {
 
     for args in [&["status"][..], &["run", "show"]] {
         let page = shell.go(args);
-        assert!(page.exit == 1 && page.out.contains("commit_not_applied: "), "{}", page.out);
+        assert!(
+            page.exit == 1 && page.out.contains("error     commit_not_applied  "),
+            "{}",
+            page.out
+        );
     }
     let complete = ["run", "complete", "--status", "success"];
     check(&shell.refused(4, &complete), |err| {
@@ -1125,10 +1158,11 @@ fn one_unreadable_run_does_not_hide_the_others() {
     let status = shell.go(&["status"]);
     assert_eq!(status.exit, 1);
     assert!(status.out.contains("UNREADABLE") && status.out.contains("RUN-2"), "{}", status.out);
-    shell.refused(5, &["run", "show", "RUN-1"]);
+    let refused = shell.refused(5, &["run", "show", "RUN-1"]);
+    assert!(refused.contains("`runjournal repair --from BACKUP`"), "{refused}");
     shell.refused(5, &["artifact", "list", "-r", "RUN-1"]);
     let repair = shell.go(&["repair"]);
-    assert!(repair.exit == 1 && repair.out.contains("name a backup"), "{}", repair.out);
+    assert!(repair.exit == 1 && repair.out.contains("with `--from BACKUP`"), "{}", repair.out);
     fs::remove_file(shell.path("workspaces/TASK-1/runs/RUN-2/journal/events.jsonl")).unwrap();
     assert!(shell.refused(5, &["event", "log", "-r", "RUN-2"]).contains("is missing"));
 

@@ -83,7 +83,9 @@ fn what_is_wrong_has_its_exit_code() {
     fs::write(shell.run_file("artifacts/goal.txt"), "changed").unwrap();
     let found = shell.go(&["backup", "create", "copies"]);
     assert_eq!((found.exit, found.err.as_str()), (1, ""));
-    assert!(found.out.contains("artifact_changed: TASK-1/runs/RUN-1/artifacts/goal.txt"));
+    assert!(
+        found.out.contains("error     artifact_changed  TASK-1/runs/RUN-1/artifacts/goal.txt  ")
+    );
 }
 
 #[test]
@@ -98,7 +100,10 @@ fn old_snapshots_are_planned_away() {
     assert!(shell.ok(&["backup", "list", "copies"]).contains("the first"));
     let plan = shell.ok(&prune);
     assert!(plan.contains("1 snapshot and 2 objects of "), "{plan}");
-    assert!(plan.contains("to remove, 2 others to keep; --apply does it"), "{plan}");
+    assert!(
+        plan.contains("to remove, 2 others to keep; the same with `--apply` does it"),
+        "{plan}"
+    );
     shell.ok(&["backup", "hold", "copies", &first, "--lift"]);
     let pruned = shell.json(&[&prune[..], &["--apply"]].concat());
     assert_eq!(pruned["pruned"]["snapshots"], 2);
@@ -117,8 +122,12 @@ fn damage_of_a_backup_is_told() {
     shell.ok(&["backup", "verify", "copies"]);
     let found = shell.go(&["backup", "verify", "copies", "--read-data"]);
     assert_eq!(found.exit, 1);
-    assert!(found.out.contains("object_changed: "), "{}", found.out);
-    assert!(found.out.contains("\n  to do: remove this file; the next"), "{}", found.out);
+    assert!(found.out.contains("error     object_changed  objects/"), "{}", found.out);
+    assert!(
+        found.out.contains("object_changed: to do: remove this file; the next"),
+        "{}",
+        found.out
+    );
     let refused = shell.refused(5, &["backup", "restore", "copies", "--to", "elsewhere"]);
     assert!(refused.contains("is damaged"), "{refused}");
     assert!(!shell.path("elsewhere/TASK-1").exists());

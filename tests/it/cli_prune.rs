@@ -79,6 +79,7 @@ fn what_is_damaged_is_told_and_stays() {
     let answer = shell.go(&prune(&["--apply"]));
     assert_eq!((answer.exit, answer.err.as_str()), (1, ""));
     assert!(answer.out.contains("stays: TASK-1/RUN-1: damaged: "), "{}", answer.out);
+    assert!(answer.out.contains("; see `runjournal verify TASK-1/RUN-1`\n"), "{}", answer.out);
     assert_eq!(listed(&shell), ["\"RUN-1\""]);
 }
 

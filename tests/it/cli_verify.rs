@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use runjournal::Code;
+
 use crate::cli::{Shell, check};
 
 #[test]
@@ -32,11 +34,21 @@ fn verify_is_shown_to_people_and_programs() {
         (&page["errors"], &page["findings"][1]["code"]),
         (&2.into(), &"artifact_changed".into())
     );
+    for finding in page["findings"].as_array().unwrap() {
+        let code: Code = serde_json::from_value(finding["code"].clone()).unwrap();
+        assert_eq!(
+            (&finding["severity"], &finding["advice"]),
+            (&"error".into(), &code.advice().into())
+        );
+        let place = finding["place"]["path"].as_str().unwrap();
+        assert!(place.ends_with("/plan.txt") || place.ends_with("/RUN-1"), "{place}");
+        assert!(fs::exists(place).unwrap(), "{place}");
+    }
     let told =
         shell.go(&["verify", "TASK-1/RUN-1", "--read-data", "--manifest", kept.to_str().unwrap()]);
     check(&told.out, |told| {
         insta::assert_snapshot!(told.lines().take(5).collect::<Vec<_>>().join("\n"), @"
-        SEVERITY  CODE                      PLACE                                 REASON
+        SEVERITY  CODE                      PLACE REASON
         error     status_without_artifacts  TASK-1/runs/RUN-1                     it succeeded, and artifacts of it are missing or changed
         error     artifact_changed          TASK-1/runs/RUN-1/artifacts/plan.txt  it has the digest [DIGEST], and [DIGEST] was journaled
         artifact_changed: to do: `runjournal repair` brings it back if the run has its content elsewhere, with `--from BACKUP` also from there; or, while the run is not complete, keep what is there with `runjournal artifact adopt`
@@ -45,9 +57,14 @@ fn verify_is_shown_to_people_and_programs() {
     });
 
     shell.refused(2, &["verify", "--read-data=3/2"]);
-    shell.refused(3, &["verify", "RUN-9"]);
+    let nothing = shell.refused(3, &["verify", "RUN-9"]);
+    assert!(nothing.contains("no task RUN-9, and no run's id is RUN-9 or starts"), "{nothing}");
     shell.refused(3, &["verify", "--manifest", "none.json"]);
-    shell.refused(5, &["verify", "--manifest", "plan"]);
+    let damaged = shell.refused(5, &["verify", "--manifest", "plan"]);
+    assert!(
+        damaged.contains("`runjournal repair --apply`") && !damaged.contains("::"),
+        "{damaged}"
+    );
 }
 
 #[test]

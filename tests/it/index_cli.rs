@@ -183,8 +183,12 @@ fn findings_are_told_as_everywhere() {
     fs::write(shell.run_file("artifacts/plan.json"), "[2]\n").unwrap();
     let answer = shell.go(&["query", "findings"]);
     assert_eq!(answer.exit, 1);
-    assert!(answer.out.starts_with("error: artifact_changed: "), "{}", answer.out);
-    assert!(answer.out.contains("to do: "), "{}", answer.out);
+    assert!(
+        answer.out.contains("error     artifact_changed  TASK-1/runs/RUN-1/artifacts/plan.json  "),
+        "{}",
+        answer.out
+    );
+    assert!(answer.out.contains("\nartifact_changed: to do: "), "{}", answer.out);
     let finding = &shell.json(&["query", "findings", "-r", "RUN-1"])["findings"][0];
     assert_eq!(finding["code"], "artifact_changed");
     assert!(fs::metadata(finding["place"]["path"].as_str().unwrap()).is_ok());

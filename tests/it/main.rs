@@ -29,6 +29,9 @@ mod cli_checkpoints;
 #[cfg(all(feature = "cli", unix))]
 mod cli_flow;
 #[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod cli_guide;
+
 #[cfg(feature = "cli")]
 mod cli_lineage;
 #[cfg(test)]

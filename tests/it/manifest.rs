@@ -259,8 +259,8 @@ fn every_flipped_bit_of_a_page_is_found() {
     fs::write(page(&ctx), format!("{unsealed}}}\n")).unwrap();
     let refused = Manifest::read(&ctx).unwrap_err().to_string();
     let expected = format!(
-        "{} is damaged: it does not end in its hash; it is derived: write it anew from the run \
-         (`RunContext::manifest`, `Manifest::write`), or, if it was to be a witness, restore it from a backup",
+        "{} is damaged: it does not end in its hash; where it is a run's own, `runjournal repair --apply` \
+         makes it again from the journal; a copy that was to be a witness is no witness any more: use another",
         page(&ctx)
     );
     assert_eq!(refused, expected);

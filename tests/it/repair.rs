@@ -147,7 +147,10 @@ fn a_closed_run_is_mended_and_its_journal_does_not_grow() {
     assert_eq!(payload["mends"][0]["means"], "put_back");
     let aside = ctx.run_path().join(".quarantine").join(told[0].event_id().to_string());
     assert_eq!(fs::read_to_string(aside.join("manifest.json")).unwrap(), "{}\n");
-    assert!(aside.join("note.json").exists());
+    let note = fs::read_to_string(aside.join("note.json")).unwrap();
+    let note: serde_json::Value = serde_json::from_str(&note).unwrap();
+    let finding = note["mends"][0]["finding"].as_object().unwrap();
+    assert_eq!(finding.keys().collect::<Vec<_>>(), ["code", "place", "reason"]);
 }
 
 #[test]
