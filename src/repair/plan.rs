@@ -109,7 +109,13 @@ impl RepairPlan {
     #[must_use = "what failed is told here"]
     pub fn apply(self) -> Repaired {
         let mut repaired = Repaired { done: Vec::new(), failed: Vec::new(), left: self.left };
-        let mut mends = self.mends.into_iter().peekable();
+        // A task before its runs: its journal is told of theirs.
+        let mut mends = self.mends;
+        mends.sort_by_key(|mend| {
+            let spot = Spot::of(&self.place.root, &mend.finding.place.path);
+            spot.map(|spot| (spot.task, spot.run))
+        });
+        let mut mends = mends.into_iter().peekable();
         while let Some(first) = mends.next() {
             let Some(spot) = Spot::of(&self.place.root, &first.finding.place.path) else {
                 continue;

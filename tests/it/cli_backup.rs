@@ -156,14 +156,14 @@ fn a_snapshot_of_damage_is_passed_over() {
     let restore = ["backup", "restore", "copies", "TASK-1/RUN-1"];
     let plan = shell.ok(&[&restore[..], &["--dry-run"]].concat());
     let newer = format!("snapshot {newest}, taken ");
-    assert!(plan.starts_with(&newer) && plan.contains("journal_damaged"), "{plan}");
+    assert!(plan.starts_with(&newer) && plan.contains("broken_chain"), "{plan}");
     assert!(plan.contains(&format!("so this is snapshot {good}, taken ")), "{plan}");
     let done = shell.json(&restore);
     assert_eq!(
         (&done["snapshot_id"], &done["passed_over"]["snapshot_id"]),
         (&good.into(), &newest.clone().into())
     );
-    assert_eq!(done["passed_over"]["findings"][0]["code"], "journal_damaged");
+    assert_eq!(done["passed_over"]["findings"][1]["code"], "broken_chain");
     assert_eq!(fs::read(shell.run_file("journal/events.jsonl")).unwrap(), journal);
     // The damage of one run says nothing of another.
     let other = shell.json(&["backup", "restore", "copies", "TASK-1/RUN-2"]);
@@ -181,7 +181,7 @@ fn damage_that_is_restored_is_told() {
     let only = restore("first");
     assert_eq!(only.exit, 1, "{}", only.err);
     assert!(only.err.contains("no snapshot has TASK-1/RUN-1 without errors"), "{}", only.err);
-    assert!(only.out.contains("error: journal_damaged: TASK-1/runs/RUN-1/"), "{}", only.out);
+    assert!(only.out.contains("\nerror     broken_chain "), "{}", only.out);
     assert!(shell.path("first/TASK-1/runs/RUN-1/run.json").exists());
     let there = restore("first");
     assert_eq!(there.exit, 0, "nothing was put in place: {}", there.out);
@@ -190,5 +190,5 @@ fn damage_that_is_restored_is_told() {
     assert_eq!(named.exit, 1);
     let page: serde_json::Value = serde_json::from_str(&named.out).unwrap();
     assert_eq!(page["plan"][0]["findings"], serde_json::json!([]), "the task is whole");
-    assert_eq!(page["plan"][1]["findings"][0]["code"], "journal_damaged");
+    assert_eq!(page["plan"][1]["findings"][1]["code"], "broken_chain");
 }

@@ -232,7 +232,8 @@ fn a_plan_that_somebody_else_was_faster_with_takes_nothing_away() {
     let plan = Repair::run_of(&ctx).plan().unwrap();
     assert!(plan.clone().apply().failed.is_empty());
     let right = files(ctx.run_path().as_std_path());
-    assert!(plan.apply().failed.is_empty());
+    let repaired = plan.apply();
+    assert!(repaired.failed.is_empty(), "{repaired:?}");
     let after = files(ctx.run_path().as_std_path());
     let set_aside = |files: &BTreeMap<String, Vec<u8>>| {
         let aside = |path: &&String| path.contains(".quarantine") && !path.ends_with("note.json");
@@ -250,7 +251,8 @@ fn files_are_adopted_on_request_alone() {
     assert_eq!((plan.mends().len(), plan.left().len()), (0, 1));
     let plan = Repair::run_of(&ctx).adopting(true).plan().unwrap();
     assert_eq!(means(&plan), [(Code::ArtifactUnjournaled, Means::Adopt)]);
-    assert!(plan.apply().failed.is_empty());
+    let repaired = plan.apply();
+    assert!(repaired.failed.is_empty(), "{repaired:?}");
     assert_well(&ctx);
     assert!(!ctx.run_path().join(".quarantine").exists());
 }
@@ -383,7 +385,8 @@ fn a_genesis_file_comes_back_past_snapshots_of_damage() {
     }
     let plan = Repair::workspace(test.workspace()).from_backup(&backup).plan().unwrap();
     assert_eq!(plan.mends().len(), 2, "{:?}", plan.left());
-    assert!(plan.apply().failed.is_empty());
+    let repaired = plan.apply();
+    assert!(repaired.failed.is_empty(), "{repaired:?}");
     assert_eq!([&of_run, &of_task].map(|file| fs::read(file).unwrap()), whole);
     assert!(Verify::workspace(test.workspace()).run().unwrap().is_clean());
 }
