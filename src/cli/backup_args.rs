@@ -84,13 +84,14 @@ pub(crate) enum BackupVerb {
 
 const CREATE: &str = "\
 Others may go on writing. Content that the backup has already is not written again. What is not as the \
-journal says is copied as it is, and told.
+journal says is copied as it is, and told. Its place is told from the root of the workspace, in JSON too.
 
 Exit codes: 1 a snapshot was taken, and something in it is not as it should be.";
 
 const VERIFY: &str = "\
 What is missing, the next `backup create` brings again if the workspace still has it; remove a file that is \
-changed before that. What to do stands with each finding.
+changed before that. What to do stands with each finding. Places are told from the backup; in JSON, paths are \
+in full.
 
 Exit codes: 1 something is missing or changed.";
 
