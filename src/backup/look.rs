@@ -18,6 +18,7 @@ use crate::genesis::GenesisError;
 use crate::id::RunId;
 use crate::io::{Dir, Kind};
 use crate::journal::{Cursor, Home, JournalError, Opened, Runtime, lock_shared};
+use crate::verify::traces;
 use crate::{layout, line};
 
 /// A copy of one home.
@@ -77,12 +78,8 @@ impl Look<'_> {
                 return self.unread(Code::GenesisDamaged, genesis, &reason);
             }
             Err(GenesisError::Io(error)) if error.is_not_found() => {
-                let journal = self.dir.stat(layout::JOURNAL)?;
-                if journal.is_none_or(|journal| journal.size == 0) {
-                    // Somebody is making it, or died over that.
-                    return Ok(None);
-                }
-                let reason = "it is not there, and its journal has records";
+                // Without a trace of more, somebody is making it, or died over that.
+                let Some(reason) = traces(&self.dir, "") else { return Ok(None) };
                 return self.unread(Code::GenesisDamaged, genesis, reason);
             }
             Err(error) => return Err(error.into()),

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::keep::HashOnly;
+use super::look::Taken;
 use super::page::Page;
 use super::scope::HomeId;
 use super::snapshot::{Snapshot, SnapshotPage};
 use super::{BackupError, BackupScope, Known, check, look, threads};
 use crate::context::absolute;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::TaskId;
 use crate::io::{Dir, LockFile, real_path};
@@ -262,7 +263,7 @@ impl Look<'_> {
         let Some(taken) = taken else {
             return Ok(refused("a directory without its genesis file stands there"));
         };
-        if taken.page == *page || (id.run.is_none() && self.goes_on(id, page, &taken.page)?) {
+        if taken.page == *page || (id.run.is_none() && self.goes_on(id, page, &taken)?) {
             return Ok(RestoreAction::Same);
         }
         Ok(refused("it stands there, and is not what the snapshot has"))
@@ -298,13 +299,13 @@ impl Look<'_> {
         Ok(RestoreAction::Put)
     }
 
-    /// True if a task is the one of the snapshot, some records later.
-    fn goes_on(&self, id: &HomeId, was: &Page, is: &Page) -> Result<bool, BackupError> {
-        let genesis = |page: &Page| {
-            page.files.iter().find(|file| file.path == layout::TASK).map(|file| file.digest)
-        };
+    /// True if a task is the one of the snapshot, some records later, and whole.
+    fn goes_on(&self, id: &HomeId, was: &Page, is: &Taken) -> Result<bool, BackupError> {
+        let damaged = |finding: &Finding| finding.code.severity() >= Severity::Error;
+        let has_all = was.files.iter().all(|file| is.page.files.contains(file));
         let cursor = was.journal.as_ref().and_then(|journal| journal.cursor);
-        let Some(cursor) = cursor.filter(|_| genesis(was) == genesis(is)) else { return Ok(false) };
+        let is_it = has_all && !is.findings.iter().any(damaged);
+        let Some(cursor) = cursor.filter(|_| is_it) else { return Ok(false) };
         match Events::open(&id.home(&self.restore.root, self.runtime))?.from(cursor) {
             Ok(_) => Ok(true),
             Err(JournalError::CursorMismatch { .. }) => Ok(false),

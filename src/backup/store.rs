@@ -196,7 +196,7 @@ impl Backup {
     /// # Errors
     /// [`BackupError::NoSnapshot`], [`BackupError::AmbiguousSnapshot`]; where it is damaged, that.
     pub fn snapshot(&self, id: &str) -> Result<Snapshot, BackupError> {
-        let mut ids = self.ids()?;
+        let mut ids: Vec<_> = self.ids()?.into_iter().filter_map(Result::ok).collect();
         ids.retain(|known| known.to_string().starts_with(id));
         match ids.as_slice() {
             [one] => Snapshot::read(self, *one),
@@ -216,25 +216,49 @@ impl Backup {
         Ok(open_object(&self.objects()?, digest)?.map(BackupObject))
     }
 
+    /// Why what stands among the snapshots cannot be read: one that is newer than all others may be there.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn unreadable(&self) -> Result<Vec<BackupError>, BackupError> {
+        Ok(self.list()?.into_iter().filter_map(Result::err).collect())
+    }
+
     /// Every snapshot, oldest first, or why it cannot be read.
     pub(super) fn list(&self) -> Result<Vec<Result<Snapshot, BackupError>>, BackupError> {
-        let mut list: Vec<_> = self.ids()?.into_iter().map(|id| Snapshot::read(self, id)).collect();
+        let ids = self.ids()?.into_iter();
+        let mut list: Vec<_> = ids.map(|id| Snapshot::read(self, id?)).collect();
         list.sort_by_key(|snapshot| {
             snapshot.as_ref().ok().map(|snapshot| (snapshot.created_at(), snapshot.id()))
         });
         Ok(list)
     }
 
-    fn ids(&self) -> Result<Vec<Uuid>, BackupError> {
-        let names = match self.dir()?.list(layout::SNAPSHOTS) {
-            Err(error) if error.is_not_found() => Vec::new(),
-            other => other?,
+    /// The ids of the snapshots; and what stands among them that is none, for what it names is not known.
+    fn ids(&self) -> Result<Vec<Result<Uuid, BackupError>>, BackupError> {
+        let dir = self.dir()?;
+        let path = |name: &str| self.root.join(layout::SNAPSHOTS).join(name);
+        let odd = |name: &str, reason: &str| {
+            Err(BackupError::Damaged { path: path(name), reason: reason.to_owned() })
         };
-        let id = |(name, kind): (String, Kind)| {
-            let id = name.strip_suffix(".json").filter(|_| kind == Kind::File)?;
-            id.parse().ok().filter(|uuid: &Uuid| uuid.to_string() == id)
+        match dir.stat(layout::SNAPSHOTS)?.map(|entry| entry.kind) {
+            None => return Ok(Vec::new()),
+            Some(Kind::Dir) => {}
+            Some(_) => return Ok(vec![odd("", "it is no directory")]),
+        }
+        let names = dir.list(layout::SNAPSHOTS)?;
+        let has = |wanted: &str| names.iter().any(|(name, _)| name == wanted);
+        let id = |(name, kind): &(String, Kind)| {
+            let (stem, ending) = name.rsplit_once('.')?;
+            let id = stem.parse().ok().filter(|id: &Uuid| id.to_string() == stem);
+            match (ending, id) {
+                ("json", Some(id)) if *kind == Kind::File => Some(Ok(id)),
+                ("hold", Some(_)) if has(&format!("{stem}.json")) => None,
+                ("hold", Some(_)) => Some(odd(name, "the snapshot that it holds is not there")),
+                _ => Some(odd(name, "no snapshot has such a name, or it is no file; move it away")),
+            }
         };
-        Ok(names.into_iter().filter_map(id).collect())
+        Ok(names.iter().filter_map(id).collect())
     }
 
     pub(super) fn dir(&self) -> Result<Dir, IoError> {

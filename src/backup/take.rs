@@ -10,6 +10,7 @@ use super::look::{self, Taken};
 use super::scope::{BackupSource, HomeId};
 use super::snapshot::{self, Snapshot, SnapshotFile, SnapshotPage, SnapshotTotals};
 use super::{Backup, BackupError, Known, threads};
+use crate::clock::Timestamp;
 use crate::finding::{Code, Finding, Place};
 use crate::genesis::{self, WorkspaceGenesis};
 use crate::id::{RunId, TaskId};
@@ -40,7 +41,11 @@ impl Backup {
         workspace.writable(&source.root)?;
         let _lock = self.lock_shared()?;
         let objects = self.objects()?;
-        let created_at = self.runtime.clock.now();
+        // Not before those that are there, whatever the clock says now or said then.
+        let newest = self.snapshots()?.last().map(Snapshot::created_at);
+        let after = newest.map(|newest| newest.as_microseconds().saturating_add(1));
+        let now = self.runtime.clock.now();
+        let created_at = after.map_or(now, |after| now.max(Timestamp::from_microseconds(after)));
         let pool = Pool::open(&self.dir()?, &self.runtime)?;
         let parent = self.parent(workspace.value.workspace_id, &source)?;
         let taking = Taking::new(self, &source, &objects, &pool, parent.as_ref());

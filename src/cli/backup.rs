@@ -112,7 +112,14 @@ fn list(backup: &Backup, output: &mut Output) -> Result<Exit, CliError> {
         }
         table(&snapshots, output)
     })?;
-    Ok(Exit::Fine)
+    tell_unreadable(backup)
+}
+
+/// Snapshots that cannot be read are not in any list.
+pub(super) fn tell_unreadable(backup: &Backup) -> Result<Exit, CliError> {
+    let unreadable = backup.unreadable()?;
+    unreadable.iter().for_each(|error| hint(&format!("not listed: {error}")));
+    Ok(if unreadable.is_empty() { Exit::Fine } else { Exit::Findings })
 }
 
 fn table(snapshots: &[Snapshot], output: &mut Output) -> Result<(), CliError> {

@@ -7,7 +7,7 @@ use runjournal::{
 };
 use serde::Serialize;
 
-use super::backup::newest;
+use super::backup::{newest, tell_unreadable};
 use super::error::CliError;
 use super::exit::Exit;
 use super::locate::Locator;
@@ -101,7 +101,13 @@ pub(super) fn restore(
             None => Ok(()),
         }
     })?;
-    Ok(if refused { Exit::Conflict } else { exit_for(wrong(&items)) })
+    // One that cannot be read may be newer than what was taken.
+    let unreadable = if asked.snapshot.is_none() { tell_unreadable(backup)? } else { Exit::Fine };
+    Ok(match exit_for(wrong(&items)) {
+        _ if refused => Exit::Conflict,
+        Exit::Fine => unreadable,
+        found => found,
+    })
 }
 
 /// The newest snapshot without an error in what is asked for, and the newest of all where that is another. Where

@@ -32,5 +32,6 @@ mod verify;
 pub use error::VerifyError;
 pub use last::LastVerify;
 pub use read_data::{ReadData, ReadDataError};
+pub(crate) use start::traces;
 pub use verified::{Verified, VerifyProgress};
 pub use verify::Verify;

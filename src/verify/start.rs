@@ -82,7 +82,7 @@ impl Look<'_> {
 
 /// What shows that a directory, by its path with a slash at its end, is a task's or a run's though it has no
 /// genesis file: who makes one has none of it yet.
-pub(super) fn traces(dir: &Dir, home: &str) -> Option<&'static str> {
+pub(crate) fn traces(dir: &Dir, home: &str) -> Option<&'static str> {
     let journal = dir.stat(&format!("{home}{}", layout::JOURNAL)).unwrap_or_default();
     if journal.is_some_and(|journal| journal.size > 0) {
         return Some("it is missing though its journal holds records");

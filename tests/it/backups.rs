@@ -726,3 +726,70 @@ fn a_run_is_not_put_into_another_task_of_the_same_name() {
     let plan = snapshot.restore_to(other.test.root()).scope(scope).plan().unwrap();
     assert!(plan.is_refused(), "{:?}", plan.items());
 }
+
+#[test]
+fn what_is_no_snapshot_keeps_prune_from_removing_what_it_may_name() {
+    let harm: [fn(&Utf8Path, &str); 4] = [
+        |dir, id| {
+            fs::rename(dir.join(format!("{id}.json")), dir.join(format!("{id}.JSON"))).unwrap()
+        },
+        |dir, id| {
+            let file = dir.join(format!("{id}.json"));
+            fs::rename(&file, dir.with_file_name("elsewhere")).unwrap();
+            std::os::unix::fs::symlink("../elsewhere", file).unwrap();
+        },
+        |dir, id| {
+            fs::rename(dir.join(format!("{id}.json")), dir.join(format!("{id}.hold"))).unwrap();
+        },
+        |dir, _| {
+            fs::rename(dir, dir.with_file_name("moved")).unwrap();
+            fs::write(dir, "").unwrap();
+        },
+    ];
+    for harm in harm {
+        let lab = Lab::with_runs();
+        let id = lab.take().id().to_string();
+        harm(&lab.path("backup/snapshots"), &id);
+        let objects = truth(&lab.path("backup/objects"));
+        let backup = lab.backup();
+        assert!(matches!(backup.prune(Retention::default()), Err(BackupError::Damaged { .. })));
+        assert_eq!(truth(&lab.path("backup/objects")), objects);
+        assert_eq!(backup.unreadable().unwrap().len(), 1);
+        assert_eq!(backup.verify(false).unwrap().findings.len(), 1);
+    }
+}
+
+#[test]
+fn a_task_that_is_damaged_is_not_there_already() {
+    let lab = Lab::with_runs();
+    let snapshot = lab.take();
+    let journal = lab.test.task().path().join("journal/events.jsonl");
+    flip(&journal, 300);
+    let plan = snapshot.restore_to(lab.test.root()).plan().unwrap();
+    assert!(plan.is_refused());
+}
+
+#[test]
+fn a_directory_with_something_in_it_is_told_of() {
+    let lab = Lab::with_runs();
+    let run = lab.test.task().path().join("runs/RUN-1");
+    fs::remove_file(run.join("run.json")).unwrap();
+    fs::remove_dir_all(run.join("journal")).unwrap();
+    let snapshot = lab.take();
+    assert!(
+        codes(snapshot.findings()).contains(&Code::GenesisDamaged),
+        "{:?}",
+        snapshot.findings()
+    );
+}
+
+#[test]
+fn a_clock_that_was_ahead_once_takes_no_later_snapshot_away() {
+    let lab = Lab::with_runs();
+    lab.take();
+    let ahead = Timestamp::from_microseconds(4_102_444_800_000_000);
+    let clock = std::sync::Arc::new(testing::FixedClock::starting_at(ahead));
+    lab.backup().with_clock(clock).take(lab.test.workspace()).unwrap();
+    let last = lab.take();
+    assert_eq!(lab.backup().snapshots().unwrap().last().map(Snapshot::id), Some(last.id()));
+}

@@ -159,6 +159,7 @@ mod repair;
 #[cfg(unix)]
 mod restore_drills;
 #[cfg(test)]
+#[cfg(all(feature = "sqlite", unix))]
 mod run_words;
 #[cfg(test)]
 mod sessions;
