@@ -84,6 +84,8 @@ fn a_forged_history_is_told_of_by_a_snapshot() {
     let snapshot = lab.backup().take(made.test.workspace()).unwrap();
     // The artifact and its record are others, and the chain is whole.
     fs::write(made.ctx.journal_path(), b"").unwrap();
+    // Who forges leaves no cache that knows better.
+    let _ = fs::remove_file(made.ctx.run_path().join("journal/.head"));
     fs::remove_file(made.ctx.artifact_path(&name("a.txt"))).unwrap();
     made.forge("note_taken", "run/RUN-1", 0, &serde_json::json!({"text": "another"}));
     let alone = Verify::workspace(made.test.workspace()).read_data(ReadData::All);
