@@ -76,6 +76,20 @@ impl Last {
         Ok(Some((payload.path, last)))
     }
 
+    /// Takes a record into what the journal says is there.
+    pub(crate) fn take_in(
+        record: &Record,
+        artifacts: &mut BTreeMap<ArtifactName, Digest>,
+    ) -> Result<(), JournalError> {
+        if let Some((name, last)) = Self::of(record)? {
+            match last.digest {
+                Some(digest) => artifacts.insert(name, digest),
+                None => artifacts.remove(&name),
+            };
+        }
+        Ok(())
+    }
+
     /// What the journal says of one path, record by record, read without a lock.
     pub(crate) fn all(
         home: &Home,

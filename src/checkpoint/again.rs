@@ -18,12 +18,7 @@ pub(crate) fn from_journal(home: &Home, turn: u64) -> Result<Option<(Page, Diges
     let mut artifacts = BTreeMap::new();
     for record in Events::open(home)? {
         let record = record?;
-        if let Some((name, last)) = Last::of(&record)? {
-            match last.digest {
-                Some(digest) => artifacts.insert(name, digest),
-                None => artifacts.remove(&name),
-            };
-        }
+        Last::take_in(&record, &mut artifacts)?;
         if record.event_type() == types::CHECKPOINT_CREATED {
             let created: Created = record.payload()?;
             if created.turn == turn {

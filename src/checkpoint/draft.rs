@@ -75,13 +75,7 @@ impl Draft {
     }
 
     fn take_in(&mut self, record: &Record) -> Result<(), JournalError> {
-        if let Some((name, last)) = Last::of(record)? {
-            match last.digest {
-                Some(digest) => self.artifacts.insert(name, digest),
-                None => self.artifacts.remove(&name),
-            };
-        }
-        Ok(())
+        Last::take_in(record, &mut self.artifacts)
     }
 
     /// Keeps what is not kept yet, while others write: what they replace meanwhile is left for later. False
