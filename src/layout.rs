@@ -1,10 +1,15 @@
 //! Every file name on disk, and nothing else.
 
+mod home_id;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use uuid::Uuid;
 
+pub(crate) use home_id::HomeId;
+
 use crate::digest::Digest;
 use crate::id::{EventId, RunId, TaskId};
+use crate::name::ArtifactName;
 
 /// The version of the format that this code writes.
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -86,6 +91,13 @@ pub(crate) fn object(digest: Digest) -> String {
     format!("{OBJECTS}/{hex:.2}/{}", hex.get(2..).unwrap_or_default())
 }
 
+/// The digest that the path of an object, relative to the run or the task, says.
+pub(crate) fn object_of(path: &str) -> Option<Digest> {
+    let (two, rest) = path.strip_prefix(OBJECTS)?.strip_prefix('/')?.split_once('/')?;
+    let digest = Digest::from_hex(format!("{two}{rest}").as_bytes().try_into().ok()?)?;
+    (object(digest) == path).then_some(digest)
+}
+
 /// The checkpoint of a turn, relative to the run.
 pub(crate) fn checkpoint(turn: u64) -> String {
     format!("{CHECKPOINTS}/{turn}.json")
@@ -114,6 +126,16 @@ pub(crate) fn work(started: EventId) -> String {
 /// An artifact's path, relative to the run.
 pub(crate) fn artifact(name: &str) -> String {
     format!("{ARTIFACTS}/{name}")
+}
+
+/// The artifact that a path, relative to the run, is of.
+pub(crate) fn artifact_of(path: &str) -> Option<ArtifactName> {
+    ArtifactName::new(path.strip_prefix(ARTIFACTS)?.strip_prefix('/')?).ok()
+}
+
+/// The record whose staged content a path, relative to the run, is.
+pub(crate) fn stage_of(path: &str) -> Option<EventId> {
+    path.strip_prefix(TMP)?.strip_prefix('/')?.parse().ok()
 }
 
 /// A snapshot, within `snapshots/`.

@@ -198,9 +198,9 @@ pub use artifact::{
     Expect, StagedWriter, Stored, Transaction,
 };
 pub use backup::{
-    Backup, BackupError, BackupGenesis, BackupObject, BackupPrune, BackupPruned, BackupScope,
-    BackupSource, BackupVerified, Restore, RestoreAction, RestoreItem, RestorePlan, Restored,
-    Retention, Snapshot, SnapshotHome, SnapshotKept, SnapshotTotals,
+    Backup, BackupError, BackupGenesis, BackupObject, BackupPrune, BackupPruned, BackupVerified,
+    Restore, RestoreAction, RestoreItem, RestorePlan, Restored, Retention, Snapshot, SnapshotHome,
+    SnapshotKept, SnapshotTotals,
 };
 pub use checkpoint::{ArtifactSet, Checkpoint, CheckpointError};
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
@@ -250,6 +250,6 @@ pub use verify::{
 };
 pub use work::{Claim, ClaimRef, Queue, Work, WorkError, WorkItem, WorkState};
 pub use workspace::{
-    Completion, Hold, ReportFault, Run, RunOptions, RunState, Task, TaskOptions, UnmetReport,
-    Workspace, WorkspaceError,
+    Completion, Hold, ReportFault, Run, RunOptions, RunState, Scope, Subject, Task, TaskOptions,
+    UnmetReport, Workspace, WorkspaceError,
 };

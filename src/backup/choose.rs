@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::scope::HomeId;
 use super::snapshot::Snapshot;
-use super::{Backup, BackupError, BackupScope};
+use super::{Backup, BackupError};
 use crate::digest::Digest;
 use crate::finding::{Finding, Severity};
-use crate::id::{RunId, TaskId};
+use crate::layout::HomeId;
+use crate::workspace::Scope;
 
 impl Backup {
     /// The newest snapshot that [`holds`](Snapshot::holds) a scope and found no error in it; `None` where each has
@@ -20,7 +20,7 @@ impl Backup {
     /// Where the directory cannot be read.
     pub fn newest_good(
         &self,
-        scope: &BackupScope,
+        scope: &Scope,
         workspace: Option<Uuid>,
     ) -> Result<Option<Snapshot>, BackupError> {
         let good = |snapshot: &Snapshot| {
@@ -32,16 +32,11 @@ impl Backup {
 
     /// What a file of a task or a run was, in each snapshot that has it and can be read: every digest once, newest
     /// first. Of a file that never changes, those are damage but one.
-    pub(crate) fn digests_of(
-        &self,
-        task: &TaskId,
-        run: Option<&RunId>,
-        path: &str,
-    ) -> Result<Vec<Digest>, BackupError> {
+    pub(crate) fn digests_of(&self, home: &HomeId, path: &str) -> Result<Vec<Digest>, BackupError> {
         let mut digests = Vec::new();
         for snapshot in self.snapshots()?.into_iter().rev() {
             // Where a page is damaged, another snapshot may have what is needed.
-            let Ok(Some(digest)) = snapshot.file(task, run, path) else { continue };
+            let Ok(Some(digest)) = snapshot.file(home, path) else { continue };
             if !digests.contains(&digest) {
                 digests.push(digest);
             }
@@ -53,9 +48,9 @@ impl Backup {
 impl Snapshot {
     /// True if all of a scope is in it, as it was then: with a task its runs, with the workspace everything.
     #[must_use]
-    pub fn holds(&self, scope: &BackupScope) -> bool {
+    pub fn holds(&self, scope: &Scope) -> bool {
         match (&scope.task, &scope.run) {
-            (None, _) => *self.scope() == BackupScope::workspace(),
+            (None, _) => *self.scope() == Scope::workspace(),
             (Some(task), run) => {
                 let whole = run.is_some() || self.scope().run.is_none();
                 whole && self.homes().any(|home| home == (task, run.as_ref()))
@@ -64,17 +59,18 @@ impl Snapshot {
     }
 
     /// Those of the [`findings`](Snapshot::findings) that are in a scope: of a run, its own and not its task's.
-    pub fn findings_of(&self, scope: &BackupScope) -> impl Iterator<Item = &Finding> {
+    pub fn findings_of(&self, scope: &Scope) -> impl Iterator<Item = &Finding> {
         self.findings().iter().filter(move |finding| match &scope.task {
             None => true,
-            Some(task) => self.home_of(finding).is_some_and(|home| {
-                home.task == *task && (scope.run.is_none() || home.run == scope.run)
-            }),
+            Some(_) => {
+                let home = self.home_of(finding);
+                home.is_some_and(|home| scope.covers(&home.task, home.run.as_ref()))
+            }
         })
     }
 
     /// True if it found no error in a scope.
-    pub(super) fn is_good(&self, scope: &BackupScope) -> bool {
+    pub(super) fn is_good(&self, scope: &Scope) -> bool {
         self.findings_of(scope).all(|finding| finding.code.severity() < Severity::Error)
     }
 

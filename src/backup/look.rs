@@ -8,7 +8,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::BackupError;
 use super::keep::{Keep, Known};
 use super::page::{self, Page, PageFile, PageJournal};
-use super::scope::HomeId;
 use super::word::Word;
 use crate::checkpoint::{CheckpointError, Page as Checkpoint};
 use crate::digest::Digest;
@@ -18,6 +17,7 @@ use crate::genesis::GenesisError;
 use crate::id::RunId;
 use crate::io::{Dir, Kind};
 use crate::journal::{Cursor, Home, JournalError, Opened, Runtime, lock_shared};
+use crate::layout::HomeId;
 use crate::verify::traces;
 use crate::{layout, line};
 
@@ -51,7 +51,7 @@ pub(super) fn take(
     known: &Known,
     is_of_few: bool,
 ) -> Result<Option<Taken>, BackupError> {
-    let home = id.home(root, runtime);
+    let home = Home::of(root, id.clone(), runtime);
     let is_gone = || match Dir::open(home.dir()).and_then(|dir| dir.stat(id.genesis())) {
         Ok(found) => found.is_none(),
         Err(error) => error.is_not_found(),
@@ -199,7 +199,7 @@ impl Look<'_> {
                 self.tell(Code::SymbolicLink, &path, SPECIAL.to_owned());
                 continue;
             }
-            let object = object_at(&path);
+            let object = layout::object_of(&path);
             let found = self.file(&path, object)?;
             if let (Some(found), Some(expected)) = (found, object)
                 && found != expected
@@ -310,10 +310,4 @@ pub(super) fn unreadable(error: &IoError) -> String {
 /// True if an error is about a file of the home, and not of the backup.
 pub(super) fn is_of(error: &IoError, dir: &Dir) -> bool {
     error.path.starts_with(dir.path())
-}
-
-/// The digest that is the name of an object at this path.
-fn object_at(path: &str) -> Option<Digest> {
-    let hex: String = path.strip_prefix(layout::OBJECTS)?.split('/').collect();
-    Digest::from_hex(hex.as_bytes().try_into().ok()?)
 }

@@ -1,7 +1,7 @@
 //! Backup: snapshots of workspaces, tasks and runs in a directory elsewhere, taken while others write, and what
 //! is put back from them.
 //!
-//! In reading order: the directory ([`Backup`]), what a snapshot is of (`scope`) and what it says
+//! In reading order: the directory ([`Backup`]), what a snapshot says
 //! ([`Snapshot`], with a `page` for each home); taking one: where content goes (`keep`), what a journal says
 //! (`word`), a home while others write (`look`, `artifacts`), all of them (`take`); whether all of it is there
 //! (`check`); which one is meant (`choose`); putting back: what would be put where (`restore`), and doing it (`put`); and which snapshots are
@@ -17,7 +17,6 @@ mod page;
 mod put;
 mod restore;
 mod retention;
-mod scope;
 mod snapshot;
 mod stage;
 mod store;
@@ -31,6 +30,5 @@ use keep::Known;
 pub use put::Restored;
 pub use restore::{Restore, RestoreAction, RestoreItem, RestorePlan};
 pub use retention::{BackupPrune, BackupPruned, Retention, SnapshotKept};
-pub use scope::{BackupScope, BackupSource};
 pub use snapshot::{Snapshot, SnapshotHome, SnapshotTotals};
 pub use store::{Backup, BackupGenesis, BackupObject};

@@ -5,11 +5,10 @@ use std::io::ErrorKind;
 use camino::Utf8PathBuf;
 
 use super::restore::{RestoreAction, RestoreItem, RestorePlan};
-use super::scope::HomeId;
 use super::{BackupError, stage, threads};
 use crate::error::IoError;
 use crate::io::{Dir, LockFile, make_dirs};
-use crate::journal::{Event, JournalError, LockedLog, Log, types};
+use crate::journal::{Event, Home, JournalError, LockedLog, Log, types};
 use crate::layout;
 use crate::workspace::{JournalReach, RestoredRun, RunWord, RunWords};
 
@@ -121,7 +120,7 @@ impl RestorePlan {
     /// taken away again.
     fn join(&self, root: &Dir, staging: &Dir, item: &RestoreItem) -> Result<(), BackupError> {
         let Some(run) = &item.id.run else { return Ok(()) };
-        let mut home = HomeId::task(item.id.task.clone()).home(root.path(), &self.runtime);
+        let mut home = Home::of_task(root.path(), &item.id.task, &self.runtime);
         home.lease.clone_from(&self.lease);
         let mut log = Log::open(&home)?;
         let mut locked = log.lock()?;

@@ -7,23 +7,24 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::keep::HashOnly;
 use super::look::Taken;
 use super::page::Page;
-use super::scope::HomeId;
 use super::snapshot::{Snapshot, SnapshotPage};
-use super::{BackupError, BackupScope, Known, check, look, threads};
+use super::{BackupError, Known, check, look, threads};
 use crate::context::absolute;
 use crate::finding::{Finding, Severity};
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::TaskId;
 use crate::io::{Dir, LockFile, real_path};
-use crate::journal::{Events, JournalError, LeaseRef, Leased, Runtime};
+use crate::journal::{Events, Home, JournalError, LeaseRef, Leased, Runtime};
 use crate::layout;
+use crate::layout::HomeId;
+use crate::workspace::Scope;
 
 /// A restore that is being described.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is restored before the plan is applied"]
 pub struct Restore {
     snapshot: Snapshot,
-    scope: BackupScope,
+    scope: Scope,
     root: Utf8PathBuf,
     lease: Option<LeaseRef>,
     reads_data: bool,
@@ -86,7 +87,7 @@ impl Snapshot {
 
 impl Restore {
     /// Only a task, or a run. With a run whose task is not there, the task comes along, without its other runs.
-    pub fn scope(self, scope: BackupScope) -> Self {
+    pub fn scope(self, scope: Scope) -> Self {
         Self { scope, ..self }
     }
 
@@ -166,7 +167,11 @@ impl Restore {
 
     /// What is to be restored, tasks before their runs.
     fn homes(&self) -> Result<Vec<SnapshotPage>, BackupError> {
-        let homes = self.snapshot.file.homes.iter().filter(|home| self.scope.has(&home.path));
+        // A run's task comes along, for where it is not there.
+        let is_its_task =
+            |id: &HomeId| id.run.is_none() && self.scope.task.as_ref() == Some(&id.task);
+        let belongs = |id: &HomeId| self.scope.covers(&id.task, id.run.as_ref()) || is_its_task(id);
+        let homes = self.snapshot.file.homes.iter().filter(|home| belongs(&home.path));
         let homes: Vec<_> = homes.cloned().collect();
         let has = |wanted: &dyn Fn(&HomeId) -> bool| homes.iter().any(|home| wanted(&home.path));
         let whole = match (&self.scope.task, &self.scope.run) {
@@ -287,7 +292,7 @@ impl Look<'_> {
 
     /// Whether a run may be put into a task that stands.
     fn free(&self, id: &HomeId) -> Result<RestoreAction, BackupError> {
-        let task = HomeId::task(id.task.clone()).home(&self.restore.root, self.runtime);
+        let task = Home::of_task(&self.restore.root, &id.task, self.runtime);
         let mut last = Events::open(&task)?.in_stream("lease", id.task.as_str()).last(1)?;
         let Some(record) = last.next().transpose()? else { return Ok(RestoreAction::Put) };
         let leased = Leased::of(&record)?;
@@ -306,7 +311,7 @@ impl Look<'_> {
         let cursor = was.journal.as_ref().and_then(|journal| journal.cursor);
         let is_it = has_all && !is.findings.iter().any(damaged);
         let Some(cursor) = cursor.filter(|_| is_it) else { return Ok(false) };
-        match Events::open(&id.home(&self.restore.root, self.runtime))?.from(cursor) {
+        match Events::open(&Home::of(&self.restore.root, id.clone(), self.runtime))?.from(cursor) {
             Ok(_) => Ok(true),
             Err(JournalError::CursorMismatch { .. }) => Ok(false),
             Err(error) => Err(error.into()),

@@ -6,11 +6,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::snapshot::Snapshot;
-use super::{Backup, BackupError, BackupScope, check, threads};
+use super::{Backup, BackupError, check, threads};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::io::{Dir, Kind};
 use crate::layout;
+use crate::workspace::Scope;
 
 /// Which snapshots are kept: those that one of these keeps, those with a hold, and of each workspace and scope
 /// the newest, and the newest that found no error.
@@ -84,7 +85,7 @@ impl Backup {
     pub fn prune(&self, retention: Retention) -> Result<BackupPrune, BackupError> {
         let _lock = self.lock_shared()?;
         let now = self.runtime.clock.now();
-        let mut groups: BTreeMap<(Uuid, BackupScope), Vec<Snapshot>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Uuid, Scope), Vec<Snapshot>> = BTreeMap::new();
         for snapshot in self.list()? {
             let snapshot = snapshot?;
             let group = (snapshot.workspace_id(), snapshot.scope().clone());

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::page::Page;
-use super::scope::HomeId;
 use super::store::read_versioned;
-use super::{Backup, BackupError, BackupScope};
+use super::{Backup, BackupError};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::finding::{self, Finding};
@@ -15,10 +14,12 @@ use crate::id::{RunId, TaskId};
 use crate::io::Dir;
 use crate::journal::Cursor;
 use crate::layout;
+use crate::layout::HomeId;
 use crate::line;
 use crate::manifest::Witness;
 use crate::name::ArtifactName;
 use crate::verify::Verify;
+use crate::workspace::Scope;
 
 /// No snapshot is longer, which is room for some millions of runs: whoever reads one holds it in memory.
 const MAX_BYTES: u64 = 1 << 30;
@@ -38,7 +39,7 @@ pub(super) struct SnapshotFile {
     pub(super) snapshot_id: Uuid,
     pub(super) created_at: Timestamp,
     pub(super) workspace_id: Uuid,
-    pub(super) scope: BackupScope,
+    pub(super) scope: Scope,
     /// The one whose objects were trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) parent: Option<Uuid>,
@@ -145,7 +146,7 @@ impl Snapshot {
 
     /// What it is of.
     #[must_use]
-    pub fn scope(&self) -> &BackupScope {
+    pub fn scope(&self) -> &Scope {
         &self.file.scope
     }
 
@@ -186,13 +187,8 @@ impl Snapshot {
     }
 
     /// The digest of a file that lies in a run, or in what is a task's own.
-    pub(super) fn file(
-        &self,
-        task: &TaskId,
-        run: Option<&RunId>,
-        path: &str,
-    ) -> Result<Option<Digest>, BackupError> {
-        let Some(page) = self.page_of(task, run)? else { return Ok(None) };
+    pub(super) fn file(&self, home: &HomeId, path: &str) -> Result<Option<Digest>, BackupError> {
+        let Some(page) = self.page_of(&home.task, home.run.as_ref())? else { return Ok(None) };
         Ok(page.files.iter().find(|file| file.path == path).map(|file| file.digest))
     }
 
@@ -230,7 +226,7 @@ impl Snapshot {
         let objects = self.backup.objects()?;
         for named in &self.file.homes {
             let HomeId { task, run } = &named.path;
-            if !verify.covers(task, run.as_ref()) {
+            if !verify.scope().covers(task, run.as_ref()) {
                 continue;
             }
             let known = SnapshotHome::from(self.backup.page(&objects, named)?);

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use camino::Utf8Path;
 
 use super::page::{Page, PageJournal};
-use super::scope::HomeId;
 use super::store::open_object;
 use super::{BackupError, keep, threads};
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::genesis::{self, RunGenesis};
 use crate::io::{Dir, NewFile, SYNCS_FILE_SYSTEM};
-use crate::journal::{Cursor, Events, Runtime};
+use crate::journal::{Cursor, Events, Home, Runtime};
 use crate::layout;
+use crate::layout::HomeId;
 use crate::manifest::Draft;
 
 /// A home of which the files are worth several threads.
@@ -104,7 +104,7 @@ fn scan(
 ) -> Result<(), BackupError> {
     // Nobody could tell what counts in it, and nobody can now.
     let Some(expected) = journal.cursor else { return Ok(()) };
-    let mut events = Events::open(&id.home(root, runtime))?;
+    let mut events = Events::open(&Home::of(root, id.clone(), runtime))?;
     let mut draft = Draft::default();
     for record in events.by_ref() {
         draft.apply(&record?);

@@ -7,7 +7,6 @@ use camino::Utf8PathBuf;
 
 use super::keep::{Keep as _, Pool};
 use super::look::{self, Taken};
-use super::scope::{BackupSource, HomeId};
 use super::snapshot::{self, Snapshot, SnapshotFile, SnapshotPage, SnapshotTotals};
 use super::{Backup, BackupError, Known, threads};
 use crate::clock::Timestamp;
@@ -15,7 +14,9 @@ use crate::finding::{Code, Finding, Place};
 use crate::genesis::{self, WorkspaceGenesis};
 use crate::id::{RunId, TaskId};
 use crate::io::{Dir, Kind, real_path};
+use crate::layout::HomeId;
 use crate::layout::{self, FORMAT_VERSION};
+use crate::workspace::Subject;
 
 impl Backup {
     /// Takes a snapshot of a workspace, a task or a run (with the task's own journal). Others may go on writing:
@@ -33,12 +34,12 @@ impl Backup {
     /// # Errors
     /// [`BackupError::Inside`] where backup and workspace lie in one another; where the workspace is newer
     /// than this code; where a journal stays locked. Then there is no snapshot.
-    pub fn take(&self, source: impl Into<BackupSource>) -> Result<Snapshot, BackupError> {
+    pub fn take(&self, source: impl Into<Subject>) -> Result<Snapshot, BackupError> {
         let source = source.into();
         self.check_apart(&source)?;
-        let root = Dir::open_root(&source.root)?;
+        let root = Dir::open_root(source.root())?;
         let workspace = genesis::read::<WorkspaceGenesis>(&root)?;
-        workspace.writable(&source.root)?;
+        workspace.writable(source.root())?;
         let _lock = self.lock_shared()?;
         let objects = self.objects()?;
         // Not before those that are there, whatever the clock says now or said then.
@@ -61,7 +62,7 @@ impl Backup {
             snapshot_id: self.runtime.ids.next_id(created_at),
             created_at,
             workspace_id: workspace.value.workspace_id,
-            scope: source.scope.clone(),
+            scope: source.scope().clone(),
             parent: parent.map(|parent| parent.id()),
             workspace: workspace_file,
             homes,
@@ -73,8 +74,8 @@ impl Backup {
     }
 
     /// Refuses a backup that would be a part of what it is of, or the other way round.
-    fn check_apart(&self, source: &BackupSource) -> Result<(), BackupError> {
-        let (backup, workspace) = (real_path(self.path())?, real_path(&source.root)?);
+    fn check_apart(&self, source: &Subject) -> Result<(), BackupError> {
+        let (backup, workspace) = (real_path(self.path())?, real_path(source.root())?);
         if backup.starts_with(&workspace) || workspace.starts_with(&backup) {
             return Err(BackupError::Inside { backup, workspace });
         }
@@ -85,11 +86,11 @@ impl Backup {
     fn parent(
         &self,
         workspace: uuid::Uuid,
-        source: &BackupSource,
+        source: &Subject,
     ) -> Result<Option<Snapshot>, BackupError> {
         let mut same = self.snapshots()?;
         same.retain(|snapshot| snapshot.workspace_id() == workspace);
-        let newest = same.iter().rposition(|snapshot| *snapshot.scope() == source.scope);
+        let newest = same.iter().rposition(|snapshot| *snapshot.scope() == *source.scope());
         let newest = newest.or(same.len().checked_sub(1));
         Ok(newest.map(|newest| same.swap_remove(newest)))
     }
@@ -103,7 +104,7 @@ type Copied = (Vec<SnapshotPage>, Vec<Finding>, SnapshotTotals);
 
 struct Taking<'a> {
     backup: &'a Backup,
-    source: &'a BackupSource,
+    source: &'a Subject,
     objects: &'a Dir,
     pool: &'a Pool,
     before: BTreeMap<&'a HomeId, &'a SnapshotPage>,
@@ -121,7 +122,7 @@ struct CopiedHome {
 impl<'a> Taking<'a> {
     fn new(
         backup: &'a Backup,
-        source: &'a BackupSource,
+        source: &'a Subject,
         objects: &'a Dir,
         pool: &'a Pool,
         parent: Option<&'a Snapshot>,
@@ -167,7 +168,7 @@ impl<'a> Taking<'a> {
 
     /// The tasks and the runs that belong to the source.
     fn homes(&self, root: &Dir) -> Result<(Vec<HomeId>, Vec<HomeId>), BackupError> {
-        let scope = &self.source.scope;
+        let scope = self.source.scope();
         let tasks = match &scope.task {
             Some(task) => vec![task.clone()],
             None => {
@@ -211,7 +212,7 @@ impl<'a> Taking<'a> {
 
     fn home(&self, id: &HomeId, is_of_few: bool) -> Result<Option<CopiedHome>, BackupError> {
         let known = self.backup.known(self.objects, self.before.get(id).copied());
-        let BackupSource { root, runtime, .. } = self.source;
+        let (root, runtime) = (self.source.root(), self.source.runtime());
         let taken = look::take(root, runtime, id, self.pool, &known, is_of_few)?;
         let Some(Taken { page, mut findings, pruned }) = taken else { return Ok(None) };
         for finding in &mut findings {

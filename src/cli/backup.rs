@@ -2,8 +2,8 @@
 
 use camino::Utf8Path;
 use runjournal::{
-    Backup, BackupError, BackupPruned, BackupScope, Code, Finding, Retention, Snapshot,
-    SnapshotKept, Timestamp,
+    Backup, BackupError, BackupPruned, Code, Finding, Retention, Scope, Snapshot, SnapshotKept,
+    Timestamp,
 };
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::backup_args::BackupVerb;
 use super::backup_restore::{Asked, restore};
 use super::error::CliError;
 use super::exit::{Exit, of_genesis, of_io, of_journal, of_manifest, of_workspace};
-use super::locate::{Locator, Scope};
+use super::locate::Locator;
 use super::output::{Output, count, exit_for, hint};
 
 pub(crate) fn backup(
@@ -80,13 +80,9 @@ fn create(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     // Found before a directory is made for it.
-    let scope = at.scope(what)?;
+    let subject = at.subject(what)?;
     let backup = Backup::create_at(dest)?;
-    let snapshot = match &scope {
-        Scope::Workspace(workspace) => backup.take(workspace)?,
-        Scope::Task(task) => backup.take(task)?,
-        Scope::Run(run) => backup.take(run)?,
-    };
+    let snapshot = backup.take(subject)?;
     output.one(&SnapshotView::of(&snapshot), |output| {
         let totals = snapshot.totals();
         let (runs, files) = (counted(totals.runs, "run"), counted(totals.files, "file"));
@@ -167,7 +163,7 @@ fn verify(backup: &Backup, read_data: bool, output: &mut Output) -> Result<Exit,
 /// The newest snapshot that holds it, of those that fit.
 pub(super) fn newest(
     backup: &Backup,
-    what: &BackupScope,
+    what: &Scope,
     fits: impl Fn(&Snapshot) -> bool,
 ) -> Result<Snapshot, CliError> {
     let mut snapshots = backup.snapshots()?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use clap::{ArgGroup, Subcommand};
-use runjournal::{BackupScope, RunId, TaskId};
+use runjournal::{RunId, Scope, TaskId};
 
 use super::duration::age_in_days;
 
@@ -40,7 +40,7 @@ pub(crate) enum BackupVerb {
         src: Utf8PathBuf,
         /// Only a task, or a run: TASK, or TASK/RUN with its whole id
         #[arg(value_name = "TASK|TASK/RUN", value_parser = scope)]
-        what: Option<BackupScope>,
+        what: Option<Scope>,
         /// The snapshot, by the beginning of its id; otherwise the newest that has it without errors
         #[arg(long, value_name = "ID")]
         snapshot: Option<String>,
@@ -109,13 +109,13 @@ const PRUNE: &str = "\
 Decided for each workspace, and for snapshots of a whole workspace, of each task and of each run, by \
 themselves. Of each the newest stays, and the newest without errors, and what is held.";
 
-fn scope(text: &str) -> Result<BackupScope, String> {
+fn scope(text: &str) -> Result<Scope, String> {
     let task = |id: &str| id.parse::<TaskId>().map_err(|error| error.to_string());
     match text.split_once('/') {
-        None => Ok(BackupScope::task(task(text)?)),
+        None => Ok(Scope::task(task(text)?)),
         Some((id, run)) => {
             let run = run.parse::<RunId>().map_err(|error| error.to_string())?;
-            Ok(BackupScope::run(task(id)?, run))
+            Ok(Scope::run(task(id)?, run))
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{
-    Backup, BackupScope, Finding, LeaseRef, RestoreAction, RestoreItem, Restored, Snapshot,
-    Timestamp, Workspace,
+    Backup, Finding, LeaseRef, RestoreAction, RestoreItem, Restored, Scope, Snapshot, Timestamp,
+    Workspace,
 };
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ struct PassedOver {
 
 /// What `restore` was asked for.
 pub(super) struct Asked {
-    pub(super) what: BackupScope,
+    pub(super) what: Scope,
     pub(super) snapshot: Option<String>,
     pub(super) to: Option<Utf8PathBuf>,
     pub(super) dry_run: bool,
@@ -114,7 +114,7 @@ pub(super) fn restore(
 /// each has errors, the newest: the plan tells them.
 fn best(
     backup: &Backup,
-    what: &BackupScope,
+    what: &Scope,
     root: &Utf8Path,
 ) -> Result<(Snapshot, Option<PassedOver>), CliError> {
     // One backup may hold several workspaces; into a new root goes the newest of all.

@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::Index;
 use runjournal::{
-    BackupScope, LeaseRef, RunContext, RunId, Task, TaskId, Workspace, WorkspaceError,
+    LeaseRef, RunContext, RunId, Scope, Subject, Task, TaskId, Workspace, WorkspaceError,
 };
 
 use super::args::InJournal;
@@ -65,19 +65,36 @@ impl Locator {
         })
     }
 
-    /// The workspace, or the task or the run of that name; of an id that both have, the task.
-    pub(crate) fn scope(&self, named: Option<&str>) -> Result<Scope, CliError> {
-        let Some(named) = named else { return self.workspace().map(Scope::Workspace) };
-        let Ok(id) = named.parse() else { return self.named_run(named).map(Scope::Run) };
+    /// The workspace, or the task or the run of that name, under the lease of the environment if that is on it;
+    /// of an id that both have, the task. Those that cannot be opened are found by their directories.
+    pub(crate) fn subject(&self, named: Option<&str>) -> Result<Subject, CliError> {
+        let workspace = self.workspace()?;
+        let Some(named) = named else { return Ok(Subject::from(&workspace)) };
+        let found = self.task_or_run(named);
+        let scope = found.or_else(|error| by_directory(workspace.root(), named).ok_or(error))?;
+        let lease = scope.task.as_ref().map(LeaseRef::from_env_on).transpose()?.flatten();
+        let subject = Subject::named(&workspace, scope);
+        Ok(match lease {
+            Some(lease) => subject.with_lease(lease),
+            None => subject,
+        })
+    }
+
+    fn task_or_run(&self, named: &str) -> Result<Scope, CliError> {
+        let run = || {
+            let run = self.named_run(named)?;
+            Ok(Scope::run(run.task_id().clone(), run.run_id().clone()))
+        };
+        let Ok(id) = named.parse::<TaskId>() else { return run() };
         match self.task(&id) {
+            Ok(_) => Ok(Scope::task(id)),
             Err(CliError::Workspace(WorkspaceError::TaskNotFound { .. })) => {
-                let run = self.named_run(named).map(Scope::Run);
-                run.map_err(|error| match error {
+                run().map_err(|error| match error {
                     CliError::RunNotFound { run } => CliError::NoTaskAndNoRun { named: run },
                     other => other,
                 })
             }
-            other => other.map(Scope::Task),
+            Err(other) => Err(other),
         }
     }
 
@@ -112,24 +129,6 @@ impl Locator {
         match RunContext::from_env() {
             Ok(inherited) if inherited.run_path() == found.run_path() => Ok(inherited),
             _ => Ok(found),
-        }
-    }
-}
-
-/// What a verb of care is about.
-pub(crate) enum Scope {
-    Workspace(Workspace),
-    Task(Task),
-    Run(RunContext),
-}
-
-impl Scope {
-    /// The same, as snapshots name what they are of.
-    pub(crate) fn of_backup(&self) -> BackupScope {
-        match self {
-            Scope::Workspace(_) => BackupScope::workspace(),
-            Scope::Task(task) => BackupScope::task(task.id().clone()),
-            Scope::Run(run) => BackupScope::run(run.task_id().clone(), run.run_id().clone()),
         }
     }
 }
@@ -183,6 +182,31 @@ fn find(workspace: &Workspace, text: &str) -> Result<RunContext, CliError> {
             candidates: several.iter().map(|(task, run)| format!("{task}/{run}")).collect(),
         }),
     }
+}
+
+/// The task, or the run, that a directory is of by its name.
+fn by_directory(root: &Utf8Path, named: &str) -> Option<Scope> {
+    let is_dir = |path: &Utf8Path| path.symlink_metadata().is_ok_and(|entry| entry.is_dir());
+    let run_of = |task: &str, run: &str| {
+        let (task, run) = (task.parse().ok()?, run.parse().ok()?);
+        is_dir(&run_dir(root, &task, &run)).then(|| Scope::run(task, run))
+    };
+    if let Some((task, run)) = named.split_once('/') {
+        return run_of(task, run);
+    }
+    let task = named.parse::<TaskId>().ok()?;
+    if is_dir(&root.join(task.as_str())) {
+        return Some(Scope::task(task));
+    }
+    let entries = root.read_dir_utf8().ok()?.filter_map(Result::ok);
+    let mut runs = entries.filter_map(|entry| run_of(entry.file_name(), named));
+    // Of several nobody can say which is meant.
+    let first = runs.next()?;
+    runs.next().is_none().then_some(first)
+}
+
+fn run_dir(root: &Utf8Path, task: &TaskId, run: &RunId) -> Utf8PathBuf {
+    root.join(task.as_str()).join("runs").join(run.as_str())
 }
 
 /// The task of that name; a text that cannot be an id names none.

@@ -57,10 +57,9 @@ pub(crate) fn prune(
     asked: &PruneArgs,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let workspace = at.workspace()?;
     let prune = match &asked.task {
-        Some(task) => Prune::task(&workspace.task(task)?),
-        None => Prune::workspace(&workspace),
+        Some(task) => Prune::of(&at.task(task)?),
+        None => Prune::of(&at.workspace()?),
     };
     let PruneArgs { success, failed, abandoned, leftovers, .. } = *asked;
     let plan = prune.policy(PrunePolicy { success, failed, abandoned, leftovers }).plan()?;

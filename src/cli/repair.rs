@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::exit::{Exit, of_io};
 use super::findings::table;
-use super::locate::{Locator, Scope};
+use super::locate::Locator;
 use super::output::{Output, count, exit_for};
 
 const REPAIR: &str = "\
@@ -61,11 +61,7 @@ pub(crate) fn repair(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let root = at.workspace()?.root().to_owned();
-    let repair = match at.scope(args.scope.as_deref())? {
-        Scope::Workspace(workspace) => Repair::workspace(&workspace),
-        Scope::Task(task) => Repair::task(&task),
-        Scope::Run(ctx) => Repair::run_of(&ctx),
-    };
+    let repair = Repair::of(at.subject(args.scope.as_deref())?);
     let repair = match &args.from {
         Some(dir) => repair.from_backup(&Backup::open(dir)?),
         None => repair,

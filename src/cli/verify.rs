@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::backup::newest;
 use super::error::CliError;
 use super::exit::{Exit, of_io};
-use super::locate::{Locator, Scope};
+use super::locate::Locator;
 use super::output::{Output, count, exit_for, hint};
 
 /// What is to be verified.
@@ -53,12 +53,9 @@ Exit codes: 1 something is wrong: a warning or an error.";
 
 pub(crate) fn verify(at: &Locator, asked: Verify, output: &mut Output) -> Result<Exit, CliError> {
     let workspace = at.workspace()?;
-    let scope = at.scope(asked.what.as_deref())?;
-    let mut verify = match &scope {
-        Scope::Workspace(workspace) => runjournal::Verify::workspace(workspace),
-        Scope::Task(task) => runjournal::Verify::task(task),
-        Scope::Run(run) => runjournal::Verify::run_of(run),
-    };
+    let subject = at.subject(asked.what.as_deref())?;
+    let scope = subject.scope().clone();
+    let mut verify = runjournal::Verify::of(subject);
     if asked.what.is_none() && asked.read_data == ReadData::All {
         verify = verify.index(at.index()?);
     }
@@ -71,7 +68,7 @@ pub(crate) fn verify(at: &Locator, asked: Verify, output: &mut Output) -> Result
             Some(id) => backup.snapshot(id)?,
             None => {
                 let of = workspace.genesis().workspace_id;
-                newest(&backup, &scope.of_backup(), |snapshot| snapshot.workspace_id() == of)?
+                newest(&backup, &scope, |snapshot| snapshot.workspace_id() == of)?
             }
         };
         verify = snapshot.witness(verify)?;
@@ -145,7 +142,7 @@ pub(super) fn exit_of(error: &VerifyError) -> Exit {
     match error {
         VerifyError::Io(error) => of_io(error),
         VerifyError::NotThere { .. } => Exit::NotFound,
-        VerifyError::ReadData(_) => Exit::Usage,
+        VerifyError::ReadData(_) | VerifyError::WitnessOutside { .. } => Exit::Usage,
         _ => Exit::Internal,
     }
 }

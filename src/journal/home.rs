@@ -9,10 +9,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Actor, Event, HeadPolicy, LeaseRef, types};
 use crate::clock::{Clock, SystemClock};
+use crate::digest::Digest;
 use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
 use crate::io::Dir;
-use crate::{digest::Digest, layout};
+use crate::layout::HomeId;
 
 /// What is injected: the clock, the source of ids, and how long to wait for a lock.
 #[derive(Debug, Clone)]
@@ -70,19 +71,12 @@ impl FromStr for StepRef {
     }
 }
 
-/// The task, or the run, that a journal belongs to.
-#[derive(Debug, Clone)]
-enum Owner {
-    Task(TaskId),
-    Run(TaskId, RunId),
-}
-
 /// A journal's place, and in whose name it is written. A value: nothing is open.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
     root: Utf8PathBuf,
     dir: Utf8PathBuf,
-    owner: Owner,
+    id: HomeId,
     pub(crate) runtime: Runtime,
     pub(crate) actor: Actor,
     pub(crate) step: Option<StepRef>,
@@ -103,31 +97,27 @@ pub(crate) struct Opened {
 
 impl Home {
     pub(crate) fn of_task(root: &Utf8Path, task: &TaskId, runtime: &Runtime) -> Self {
-        let dir = layout::task_dir(root, task);
-        Self::new(root, dir, Owner::Task(task.clone()), runtime, Actor::new("system", None))
+        Self::of(root, HomeId::task(task.clone()), runtime)
     }
 
     pub(crate) fn of_run(root: &Utf8Path, task: &TaskId, run: &RunId, runtime: &Runtime) -> Self {
-        let dir = layout::run_dir(root, task, run);
-        Self::new(root, dir, Owner::Run(task.clone(), run.clone()), runtime, Actor::default())
+        Self::of(root, HomeId::run(task.clone(), run.clone()), runtime)
     }
 
-    fn new(
-        root: &Utf8Path,
-        dir: Utf8PathBuf,
-        owner: Owner,
-        runtime: &Runtime,
-        actor: Actor,
-    ) -> Self {
-        let (root, runtime) = (root.to_owned(), runtime.clone());
-        Self { root, dir, owner, runtime, actor, step: None, lease: None, traceparent: None }
+    pub(crate) fn of(root: &Utf8Path, id: HomeId, runtime: &Runtime) -> Self {
+        let actor = if id.run.is_some() { Actor::default() } else { Actor::new("system", None) };
+        let (root, dir, runtime) = (root.to_owned(), id.dir(root), runtime.clone());
+        Self { root, dir, id, runtime, actor, step: None, lease: None, traceparent: None }
+    }
+
+    /// The task or the run whose journal this is.
+    pub(crate) fn id(&self) -> &HomeId {
+        &self.id
     }
 
     /// The task whose journal this is, or whose run's.
     pub(crate) fn task_id(&self) -> &TaskId {
-        match &self.owner {
-            Owner::Task(id) | Owner::Run(id, _) => id,
-        }
+        &self.id.task
     }
 
     /// The journal of the task, in the name of the same lease.
@@ -148,23 +138,20 @@ impl Home {
 
     /// The stream of events that name none.
     pub(crate) fn default_stream(&self) -> (&'static str, &str) {
-        match &self.owner {
-            Owner::Task(id) => ("task", id.as_str()),
-            Owner::Run(_, id) => ("run", id.as_str()),
+        match &self.id.run {
+            None => ("task", self.id.task.as_str()),
+            Some(run) => ("run", run.as_str()),
         }
     }
 
     /// The run whose journal this is.
     pub(crate) fn run_id(&self) -> Option<&RunId> {
-        match &self.owner {
-            Owner::Task(_) => None,
-            Owner::Run(_, id) => Some(id),
-        }
+        self.id.run.as_ref()
     }
 
     /// True for a run's journal.
     pub(crate) fn is_run(&self) -> bool {
-        matches!(self.owner, Owner::Run(..))
+        self.id.run.is_some()
     }
 
     /// Opens the directory for reading.
@@ -180,13 +167,13 @@ impl Home {
     }
 
     fn opened(&self, writable: bool) -> Result<Opened, GenesisError> {
-        match &self.owner {
-            Owner::Task(_) => self.opened_as(writable, |genesis: &TaskGenesis| {
+        match self.id.run {
+            None => self.opened_as(writable, |genesis: &TaskGenesis| {
                 let TaskGenesis { title, objective, .. } = genesis;
                 let event = Event::new(types::TASK_CREATED).key("task:create");
                 Some(event.payload(&serde_json::json!({ "title": title, "objective": objective })))
             }),
-            Owner::Run(..) => self.opened_as(writable, |_: &RunGenesis| None),
+            Some(_) => self.opened_as(writable, |_: &RunGenesis| None),
         }
     }
 

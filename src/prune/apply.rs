@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::keep::{Keep, KeptRun, Trouble};
 use super::leftover::{self, Leftover};
 use super::look::{self, End, PrunableRun, age, milliseconds};
-use super::plan::{self, Busy, Scope, home_of};
+use super::plan::{self, Busy, home_of};
 use super::{PruneError, PrunePlan, PrunePolicy, PruneReason};
 use crate::artifact::HomeLog;
 use crate::digest::Digest;
@@ -18,7 +18,7 @@ use crate::journal::{Event, LockedLog, Log, types};
 use crate::layout;
 use crate::lease::LeaseState;
 use crate::status::{Completed, Counts, Outcome, RunStatus};
-use crate::workspace::{JournalReach, RunWords, Task, WorkspaceError};
+use crate::workspace::{JournalReach, RunWords, Subject, Task, WorkspaceError};
 
 /// What a prune did.
 #[derive(Debug, Clone, Serialize)]
@@ -53,8 +53,8 @@ impl PrunePlan {
     /// # Errors
     /// Where newer code made the workspace. What concerns one task or run keeps that one, with the reason.
     pub fn apply(self) -> Result<Pruned, PruneError> {
-        let Self { runs, kept, leftovers, scope, policy } = self;
-        let root = Dir::open_root(&scope.root())?;
+        let Self { runs, kept, leftovers, subject, policy } = self;
+        let root = Dir::open_root(subject.root())?;
         genesis::read::<WorkspaceGenesis>(&root)
             .and_then(|read| read.writable(root.path()))
             .map_err(WorkspaceError::from)?;
@@ -65,7 +65,7 @@ impl PrunePlan {
             by_task.entry(run.task.clone()).or_default().push(run);
         }
         for (id, runs) in by_task {
-            let mut removal = Removal::open(&scope, policy, &id);
+            let mut removal = Removal::open(&subject, policy, &id);
             for run in runs {
                 let removed = match &mut removal {
                     Ok(removal) => removal.remove(&run, &mut trash),
@@ -79,7 +79,7 @@ impl PrunePlan {
                 }
             }
         }
-        pruned.remove_leftovers(leftovers, &scope, policy, &mut trash);
+        pruned.remove_leftovers(leftovers, &subject, policy, &mut trash);
         Ok(pruned)
     }
 }
@@ -100,11 +100,11 @@ impl Pruned {
     fn remove_leftovers(
         &mut self,
         leftovers: Vec<Leftover>,
-        scope: &Scope,
+        subject: &Subject,
         policy: PrunePolicy,
         trash: &mut Trash<'_>,
     ) {
-        let now = scope.now();
+        let now = subject.now();
         let mut by_home: BTreeMap<(TaskId, Option<RunId>), Vec<Leftover>> = BTreeMap::new();
         for leftover in leftovers {
             match (&leftover.task, leftover.path.file_name()) {
@@ -117,7 +117,7 @@ impl Pruned {
             }
         }
         for ((id, run), leftovers) in by_home {
-            let Ok(task) = scope.task(&id) else { continue };
+            let Ok(task) = subject.task(&id) else { continue };
             let home = run
                 .as_ref()
                 .map_or_else(|| task.home().without_caller(), |run| home_of(&task, run));
@@ -185,7 +185,7 @@ impl Trash<'_> {
 
 /// The removal of runs of one task.
 struct Removal<'a> {
-    scope: &'a Scope,
+    subject: &'a Subject,
     policy: PrunePolicy,
     task: Task,
     dir: Dir,
@@ -194,12 +194,12 @@ struct Removal<'a> {
 }
 
 impl<'a> Removal<'a> {
-    fn open(scope: &'a Scope, policy: PrunePolicy, id: &TaskId) -> Result<Self, Trouble> {
-        let task = scope.task(id)?;
+    fn open(subject: &'a Subject, policy: PrunePolicy, id: &TaskId) -> Result<Self, Trouble> {
+        let task = subject.task(id)?;
         let log = Log::open(&task.home().without_caller())?;
         // Others write while it is read; under the lock it is only what they added.
         let words = task.run_words()?;
-        Ok(Self { scope, policy, dir: Dir::open(&task.path())?, task, log, words })
+        Ok(Self { subject, policy, dir: Dir::open(&task.path())?, task, log, words })
     }
 
     /// Removes a run, unless something keeps it.
@@ -208,7 +208,7 @@ impl<'a> Removal<'a> {
         run: &PrunableRun,
         trash: &mut Trash<'_>,
     ) -> Result<Option<Keep>, Trouble> {
-        let Self { scope, policy, task, dir, log, words } = self;
+        let Self { subject, policy, task, dir, log, words } = self;
         let mut locked = log.lock()?;
         if let Some(keep) = keeps(task, &mut locked, words, run)? {
             return Ok(Some(keep));
@@ -225,7 +225,7 @@ impl<'a> Removal<'a> {
         if let Some(holder) = look::running(run_locked.dir())? {
             return Ok(Some(Keep::Running { holder }));
         }
-        let age = age(run.since, scope.now());
+        let age = age(run.since, subject.now());
         trash.dir()?;
         let (journal, known) = (JournalReach::from(run.journal), words.pruned(&run.run));
         let name = match (&run.end, known) {

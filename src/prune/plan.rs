@@ -14,8 +14,8 @@ use crate::finding::Severity;
 use crate::id::{RunId, TaskId};
 use crate::io::Dir;
 use crate::journal::Home;
-use crate::layout;
-use crate::workspace::{RunWords, Task, Workspace};
+use crate::layout::{self, HomeId};
+use crate::workspace::{RunWords, Subject, Task};
 
 /// What to look through, and for how long what is kept.
 ///
@@ -26,7 +26,7 @@ use crate::workspace::{RunWords, Task, Workspace};
 /// # let workspace = runjournal::Workspace::open_or_create(&root)?;
 /// use runjournal::{Prune, PrunePolicy};
 ///
-/// let plan = Prune::workspace(&workspace).policy(PrunePolicy::default()).plan()?;
+/// let plan = Prune::of(&workspace).policy(PrunePolicy::default()).plan()?;
 /// for run in &plan.runs {
 ///     println!("{}/{}: {}", run.task, run.run, run.reason);
 /// }
@@ -36,64 +36,19 @@ use crate::workspace::{RunWords, Task, Workspace};
 /// # }
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "nothing is looked at before `plan`"]
 pub struct Prune {
-    scope: Scope,
+    subject: Subject,
     policy: PrunePolicy,
 }
 
-#[derive(Debug, Clone)]
-pub(super) enum Scope {
-    Workspace(Workspace),
-    Task(Task),
-}
-
-impl Scope {
-    pub(super) fn root(&self) -> Utf8PathBuf {
-        match self {
-            Self::Workspace(workspace) => workspace.root().to_owned(),
-            Self::Task(task) => task.root().to_owned(),
-        }
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        match self {
-            Self::Workspace(workspace) => workspace.runtime().clock.now(),
-            Self::Task(task) => task.runtime().clock.now(),
-        }
-    }
-
-    /// A task, in nobody's name.
-    pub(super) fn task(&self, id: &TaskId) -> Result<Task, Trouble> {
-        Ok(match self {
-            Self::Workspace(workspace) => workspace.task(id)?,
-            Self::Task(task) => task.clone(),
-        })
-    }
-
-    fn tasks(&self) -> Result<Vec<TaskId>, PruneError> {
-        Ok(match self {
-            Self::Workspace(workspace) => workspace.tasks()?,
-            Self::Task(task) => vec![task.id().clone()],
-        })
-    }
-}
-
 impl Prune {
-    /// All tasks of a workspace, and its trash.
-    #[must_use]
-    pub fn workspace(workspace: &Workspace) -> Self {
-        let scope = Scope::Workspace(workspace.clone());
-        Self { scope, policy: PrunePolicy::default() }
-    }
-
-    /// One task.
-    #[must_use]
-    pub fn task(task: &Task) -> Self {
-        Self { scope: Scope::Task(task.clone()), policy: PrunePolicy::default() }
+    /// Of a workspace with its trash, a task, or a run alone; as the [default policy](PrunePolicy) has it.
+    pub fn of(subject: impl Into<Subject>) -> Self {
+        Self { subject: subject.into(), policy: PrunePolicy::default() }
     }
 
     /// For how long what is kept.
-    #[must_use]
     pub fn policy(mut self, policy: PrunePolicy) -> Self {
         self.policy = policy;
         self
@@ -106,24 +61,24 @@ impl Prune {
     /// # Errors
     /// Where the workspace's root cannot be read. A task or a run that cannot be read is kept, with the reason.
     pub fn plan(&self) -> Result<PrunePlan, PruneError> {
-        let Self { scope, policy } = self;
-        let (now, root) = (scope.now(), scope.root());
+        let Self { subject, policy } = self;
+        let now = subject.now();
         let mut plan = PrunePlan {
-            scope: scope.clone(),
+            subject: subject.clone(),
             policy: *policy,
             runs: Vec::new(),
             kept: Vec::new(),
             leftovers: Vec::new(),
         };
-        for id in scope.tasks()? {
+        for id in subject.tasks()? {
             if let Err(error) = plan.look_through(&id, now)
                 && !error.is_gone()
             {
                 plan.kept.push(KeptRun { task: id, run: None, why: Keep::because(&error) });
             }
         }
-        if let Scope::Workspace(_) = scope {
-            let trash = leftover::trash(&Dir::open_root(&root)?);
+        if subject.scope().task.is_none() {
+            let trash = leftover::trash(&Dir::open_root(subject.root())?);
             // One that cannot be read now is found by the next plan.
             plan.leftovers.extend(trash.unwrap_or_default());
         }
@@ -143,7 +98,7 @@ pub struct PrunePlan {
     /// What nobody names any more.
     pub leftovers: Vec<Leftover>,
     #[serde(skip)]
-    pub(super) scope: Scope,
+    pub(super) subject: Subject,
     #[serde(skip)]
     pub(super) policy: PrunePolicy,
 }
@@ -163,7 +118,7 @@ impl PrunePlan {
     }
 
     fn look_through(&mut self, id: &TaskId, now: Timestamp) -> Result<(), Trouble> {
-        let task = self.scope.task(id)?;
+        let task = self.subject.task(id)?;
         let words = match words(&task)? {
             Ok(words) => words,
             Err(reason) => {
@@ -173,9 +128,12 @@ impl PrunePlan {
             }
         };
         let busy = Busy::of(&task)?;
-        let mine = leftover::parts(&task.home(), &self.policy, now)?;
-        self.leftovers.extend(mine.into_iter().map(|part| placed(&task, None, part)));
-        for run in task.runs()? {
+        let scope = self.subject.scope().clone();
+        if scope.covers(id, None) {
+            let mine = leftover::parts(&task.home(), &self.policy, now)?;
+            self.leftovers.extend(mine.into_iter().map(|part| placed(&task, None, part)));
+        }
+        for run in task.runs()?.into_iter().filter(|run| scope.covers(id, Some(run))) {
             let held = words.hold(&run).map(|hold| Keep::Held { reason: hold.reason.clone() });
             let keeps = |is_open| held.or_else(|| busy.keeps(is_open));
             let pruned = words.pruned(&run).map(|pruned| pruned.event_id);
@@ -205,10 +163,7 @@ impl PrunePlan {
 }
 
 fn placed(task: &Task, run: Option<&RunId>, part: leftover::Part) -> Leftover {
-    let home = match run {
-        Some(run) => format!("{}/{}/{run}", task.id(), layout::RUNS),
-        None => task.id().to_string(),
-    };
+    let home = HomeId { task: task.id().clone(), run: run.cloned() }.to_string();
     Leftover {
         kind: part.kind,
         task: Some(task.id().clone()),

@@ -4,10 +4,9 @@ use serde::de::IgnoredAny;
 
 use super::RepairError;
 use super::mend::{Means, Origin};
-use super::plan::Place;
+use super::plan::{Place, Spot};
 use super::quarantine::Quarantine;
 use super::sources::{gone_from_backup, in_backup};
-use super::spot::Spot;
 use crate::backup::Backup;
 use crate::digest::Digest;
 use crate::error::IoError;
@@ -20,14 +19,14 @@ const MOST: u64 = 1 << 20;
 
 /// The name of the genesis file, if this is the place of one.
 pub(super) fn file_of(spot: &Spot) -> Option<&'static str> {
-    let name = if spot.run.is_some() { layout::RUN } else { layout::TASK };
+    let name = spot.home.genesis();
     (spot.path == name).then_some(name)
 }
 
 /// The newest file in the backup that was given that the journal begins with: snapshots of the damage have others.
 pub(super) fn find(place: &Place, spot: &Spot) -> Option<Means> {
     let (backup, name) = (place.backup.as_ref()?, file_of(spot)?);
-    let digests = backup.digests_of(&spot.task, spot.run.as_ref(), name).ok()?;
+    let digests = backup.digests_of(&spot.home, name).ok()?;
     let fits = |digest: &Digest| fits(place, spot, backup, *digest).unwrap_or(false);
     let digest = digests.into_iter().find(fits)?;
     Some(Means::PutBack { digest, from: Origin::Backup })
@@ -71,7 +70,7 @@ pub(super) fn put_back(
     if there.is_ok_and(|(there, _)| there == digest) {
         return Ok(());
     }
-    let temporary = format!(".{}.{}", spot.path, place.runtime.next_event_id());
+    let temporary = format!(".{}.{}", spot.path, place.new_id());
     let mut file = dir.create_new(&temporary)?;
     file.write(&bytes)?;
     file.sync()?;

@@ -14,7 +14,6 @@ mod quarantine;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod repair;
 mod sources;
-mod spot;
 
 pub use error::RepairError;
 pub use mend::{Left, Means, Mend, Origin};

@@ -1,13 +1,12 @@
 //! The plan, and its application.
 
-use camino::Utf8PathBuf;
+use camino::Utf8Path;
 use serde::Serialize;
 use serde_json::json;
 
 use super::close_off::close_off;
 use super::mend::{Left, Means, Mend};
 use super::quarantine::Quarantine;
-use super::spot::Spot;
 use super::{RepairError, genesis, put_back};
 use crate::artifact::HomeWriter;
 use crate::backup::Backup;
@@ -15,37 +14,49 @@ use crate::context::RunContext;
 use crate::finding::Code;
 use crate::id::EventId;
 use crate::io::Dir;
-use crate::journal::{Durability, Event, Home, LeaseRef, Runtime, types};
+use crate::journal::{Durability, Event, Home, types};
+use crate::layout::HomeId;
+use crate::workspace::Subject;
 
-/// Where a repair works, and in whose name.
+/// Where a repair works, in whose name, and with what backup.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    pub(super) root: Utf8PathBuf,
-    pub(super) runtime: Runtime,
-    pub(super) lease: Option<LeaseRef>,
+    pub(super) subject: Subject,
     pub(super) backup: Option<Backup>,
 }
 
+/// Where a finding is: in which run or task, and at which path from there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) home: HomeId,
+    pub(super) path: String,
+}
+
 impl Place {
-    /// The run, or the task, that a spot is in.
-    pub(super) fn home(&self, spot: &Spot) -> Home {
-        match &spot.run {
-            Some(run) => Home::of_run(&self.root, &spot.task, run, &self.runtime),
-            None => self.task(spot),
-        }
+    /// `None` for what is in no task.
+    pub(super) fn spot(&self, path: &Utf8Path) -> Option<Spot> {
+        let (home, path) = HomeId::of_path(self.subject.root(), path)?;
+        Some(Spot { home, path: path.to_owned() })
     }
 
-    fn task(&self, spot: &Spot) -> Home {
-        Home::of_task(&self.root, &spot.task, &self.runtime)
+    /// The run, or the task, that a spot is in.
+    pub(super) fn home(&self, spot: &Spot) -> Home {
+        Home::of(self.subject.root(), spot.home.clone(), self.subject.runtime())
     }
 
     /// The run that a spot is in.
     pub(super) fn context(&self, spot: &Spot) -> Option<RunContext> {
-        let context = RunContext::new(&self.root, &spot.task, spot.run.as_ref()?, &self.runtime);
-        Some(match &self.lease {
+        let HomeId { task, run } = &spot.home;
+        let subject = &self.subject;
+        let context = RunContext::new(subject.root(), task, run.as_ref()?, subject.runtime());
+        Some(match subject.lease() {
             Some(lease) => context.with_lease(lease.clone()),
             None => context,
         })
+    }
+
+    pub(super) fn new_id(&self) -> EventId {
+        self.subject.runtime().next_event_id()
     }
 }
 
@@ -111,19 +122,16 @@ impl RepairPlan {
         let mut repaired = Repaired { done: Vec::new(), failed: Vec::new(), left: self.left };
         // A task before its runs: its journal is told of theirs.
         let mut mends = self.mends;
-        mends.sort_by_key(|mend| {
-            let spot = Spot::of(&self.place.root, &mend.finding.place.path);
-            spot.map(|spot| (spot.task, spot.run))
-        });
+        mends.sort_by_key(|mend| self.place.spot(&mend.finding.place.path).map(|spot| spot.home));
         let mut mends = mends.into_iter().peekable();
         while let Some(first) = mends.next() {
-            let Some(spot) = Spot::of(&self.place.root, &first.finding.place.path) else {
+            let Some(spot) = self.place.spot(&first.finding.place.path) else {
                 continue;
             };
             let mut group = vec![first];
             let same = |mend: &Mend| {
-                Spot::of(&self.place.root, &mend.finding.place.path)
-                    .is_some_and(|other| (&other.task, &other.run) == (&spot.task, &spot.run))
+                let other = self.place.spot(&mend.finding.place.path);
+                other.is_some_and(|other| other.home == spot.home)
             };
             while let Some(next) = mends.next_if(same) {
                 group.push(next);
@@ -169,7 +177,7 @@ impl Place {
 
     /// Puts a genesis file back. The task's journal, which may need it itself, is told afterwards.
     fn put_start_back(&self, spot: &Spot, mend: &Mend) -> Result<(), RepairError> {
-        let id = self.runtime.next_event_id();
+        let id = self.new_id();
         let dir = Dir::open(self.home(spot).dir())?;
         let aside = Quarantine::new(&dir, id);
         aside.note(std::slice::from_ref(mend))?;
@@ -181,7 +189,7 @@ impl Place {
 
     /// Tells the task's journal what is done, and leaves the note beside what will be set aside.
     fn begin(&self, spot: &Spot, mends: &[Mend]) -> Result<(Dir, EventId), RepairError> {
-        let id = self.runtime.next_event_id();
+        let id = self.new_id();
         self.tell(spot, mends, id)?;
         let dir = Dir::open(self.home(spot).dir())?;
         if mends.iter().any(|mend| mend.means != Means::Adopt) {
@@ -193,19 +201,19 @@ impl Place {
     fn tell(&self, spot: &Spot, mends: &[Mend], id: EventId) -> Result<(), RepairError> {
         let told: Vec<_> = mends.iter().map(|mend| told(&self.home(spot), mend)).collect();
         let payload = json!({ "repair": id, "mends": told });
-        let event = match &spot.run {
+        let event = match &spot.home.run {
             Some(run) => Event::new(types::RUN_REPAIRED).stream("run", run.as_str()),
             None => Event::new(types::TASK_REPAIRED),
         };
         let event = event.payload(&payload).id(id);
-        HomeWriter::new(self.task(spot)).decide(Durability::Durable, |locked| {
+        HomeWriter::new(self.home(spot).of_its_task()).decide(Durability::Durable, |locked| {
             locked.append_unfenced(std::slice::from_ref(&event)).map(drop)
         })?;
         Ok(())
     }
 
     fn mend(&self, mend: &Mend, aside: &Quarantine<'_>) -> Result<(), RepairError> {
-        let spot = Spot::of(&self.root, &mend.finding.place.path);
+        let spot = self.spot(&mend.finding.place.path);
         let moved_on = || RepairError::MovedOn {
             path: mend.finding.place.path.clone(),
             reason: "it is not in a run or a task any more".to_owned(),

@@ -2,10 +2,9 @@
 
 use super::RepairError;
 use super::mend::{Means, Mend, Origin};
-use super::plan::Place;
+use super::plan::{Place, Spot};
 use super::quarantine::Quarantine;
-use super::sources::{Sources, object_of};
-use super::spot::Spot;
+use super::sources::Sources;
 use crate::artifact::HomeWriter;
 use crate::context::RunContext;
 use crate::digest::Digest;
@@ -31,7 +30,7 @@ pub(super) fn mend(
         (Means::PutBack { digest, from }, context) => {
             let sources = Sources::open(place, spot);
             let sources = sources.ok_or_else(|| moved_on("its journal cannot be read"))?;
-            if object_of(&spot.path) == Some(*digest) {
+            if layout::object_of(&spot.path) == Some(*digest) {
                 return put_back_object(place, spot, &sources, (*digest, from), aside);
             }
             let context = context.ok_or_else(|| moved_on("only runs have artifacts"))?;
@@ -43,11 +42,13 @@ pub(super) fn mend(
             put_in_place(&context, &name, aside)
         }
         (Means::PutInPlace, Some(context)) => {
-            let name = spot.artifact().ok_or_else(|| moved_on("it is no artifact"))?;
+            let name =
+                layout::artifact_of(&spot.path).ok_or_else(|| moved_on("it is no artifact"))?;
             put_in_place(&context, &name, aside)
         }
         (Means::Adopt, Some(context)) => {
-            let name = spot.artifact().ok_or_else(|| moved_on("it is no artifact"))?;
+            let name =
+                layout::artifact_of(&spot.path).ok_or_else(|| moved_on("it is no artifact"))?;
             context.artifacts().adopt(name)?;
             Ok(())
         }
@@ -102,7 +103,7 @@ fn put_back_object(
     let mut source = sources.open_origin(digest, from)?;
     let found = HomeWriter::new(place.home(spot)).with_log(|log| {
         let locked = log.lock()?;
-        let new_id = || place.runtime.next_event_id();
+        let new_id = || place.new_id();
         let take = || aside.take(&layout::object(digest)).map(drop);
         let found = object::replace_file(locked.dir(), &new_id, &mut source, digest, take)?;
         object::sync_names(locked.dir(), [digest])?;

@@ -2,13 +2,11 @@
 
 use super::mend::Left;
 use super::plan::{Place, RepairPlan};
-use super::spot::Spot;
 use super::{Mend, RepairError, sources};
 use crate::backup::Backup;
-use crate::context::RunContext;
 use crate::finding::{Code, Severity};
 use crate::verify::{ReadData, Verify};
-use crate::workspace::{Task, Workspace};
+use crate::workspace::Subject;
 
 /// A repair of a workspace, a task or a run. [`plan`](Repair::plan) changes nothing.
 ///
@@ -22,13 +20,13 @@ use crate::workspace::{Task, Workspace};
 /// # std::fs::create_dir_all(ctx.run_path().join("artifacts"))?;
 /// std::fs::write(ctx.run_path().join("artifacts/notes.txt"), "by hand")?; // past the library
 ///
-/// let plan = runjournal::Repair::run_of(&ctx).adopting(true).plan()?;
+/// let plan = runjournal::Repair::of(&ctx).adopting(true).plan()?;
 /// for mend in plan.mends() {
 ///     println!("{}: {}", mend.finding, mend.means);
 /// }
 /// let repaired = plan.apply();
 /// assert_eq!((repaired.done.len(), repaired.failed.len()), (1, 0));
-/// assert!(runjournal::Repair::run_of(&ctx).plan()?.is_empty()); // twice changes nothing
+/// assert!(runjournal::Repair::of(&ctx).plan()?.is_empty()); // twice changes nothing
 /// # Ok(())
 /// # }
 /// ```
@@ -41,30 +39,12 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// Of a whole workspace.
-    pub fn workspace(workspace: &Workspace) -> Self {
-        let place = Place {
-            root: workspace.root().to_owned(),
-            runtime: workspace.runtime().clone(),
-            lease: None,
-            backup: None,
-        };
-        Self { place, verify: Verify::workspace(workspace), adopt: false }
-    }
-
-    /// Of a task and its runs; what it adopts is written under the task's lease.
-    pub fn task(task: &Task) -> Self {
-        let root = task.root().to_owned();
-        let lease = task.lease_ref().cloned();
-        let place = Place { root, runtime: task.runtime().clone(), lease, backup: None };
-        Self { place, verify: Verify::task(task), adopt: false }
-    }
-
-    /// Of a run; what it adopts is written under the context's lease.
-    pub fn run_of(ctx: &RunContext) -> Self {
-        let (root, lease) = (ctx.root().to_owned(), ctx.lease_ref().cloned());
-        let place = Place { root, runtime: ctx.runtime().clone(), lease, backup: None };
-        Self { place, verify: Verify::run_of(ctx), adopt: false }
+    /// Of a workspace, a task with its runs, or a run; what it adopts is written under the lease that the task or
+    /// the run was given.
+    pub fn of(subject: impl Into<Subject>) -> Self {
+        let subject = subject.into();
+        let place = Place { subject: subject.clone(), backup: None };
+        Self { place, verify: Verify::of(subject), adopt: false }
     }
 
     /// Also adopts files under `artifacts/` that no record names, in runs that are not complete. They are left
@@ -94,7 +74,7 @@ impl Repair {
             if is_dealt_with(finding.code) {
                 continue;
             }
-            let spot = Spot::of(&self.place.root, &finding.place.path);
+            let spot = self.place.spot(&finding.place.path);
             let found = spot.and_then(|spot| means.of(&finding, &spot));
             match found {
                 Some(means) => mends.push(Mend { finding, means }),

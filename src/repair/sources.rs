@@ -4,14 +4,13 @@ use super::RepairError;
 use super::close_off::damage_at_end;
 use super::genesis;
 use super::mend::{Means, Origin};
-use super::plan::Place;
-use super::spot::Spot;
+use super::plan::{Place, Spot};
 use crate::artifact::{Catalog, digest_on_disk};
 use crate::backup::{Backup, BackupObject};
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
-use crate::id::{EventId, RunId, TaskId};
 use crate::io::{Dir, ReadFile};
+use crate::layout::HomeId;
 use crate::name::ArtifactName;
 use crate::{layout, object};
 
@@ -19,7 +18,7 @@ use crate::{layout, object};
 pub(super) struct Finder<'a> {
     place: &'a Place,
     adopt: bool,
-    last: Option<(TaskId, Option<RunId>, Sources)>,
+    last: Option<(HomeId, Sources)>,
 }
 
 impl<'a> Finder<'a> {
@@ -40,7 +39,7 @@ impl<'a> Finder<'a> {
                 closable.then_some(Means::CloseOff)
             }
             Code::ArtifactMissing | Code::ArtifactChanged => {
-                let name = spot.artifact()?;
+                let name = layout::artifact_of(&spot.path)?;
                 sources.put_back(sources.catalog.digest(&name)?, Some(&name))
             }
             Code::StageDamaged => {
@@ -48,11 +47,11 @@ impl<'a> Finder<'a> {
                 sources.put_back(digest, Some(&name))
             }
             Code::ObjectMissing | Code::ObjectChanged => {
-                sources.put_back(object_of(&spot.path)?, None)
+                sources.put_back(layout::object_of(&spot.path)?, None)
             }
-            Code::CommitNotApplied => spot.artifact().map(|_| Means::PutInPlace),
+            Code::CommitNotApplied => layout::artifact_of(&spot.path).map(|_| Means::PutInPlace),
             Code::ArtifactUnjournaled if adopt && !sources.closed => {
-                let on_disk = digest_on_disk(&sources.dir, &spot.artifact()?);
+                let on_disk = digest_on_disk(&sources.dir, &layout::artifact_of(&spot.path)?);
                 on_disk.ok().flatten().map(|_| Means::Adopt)
             }
             Code::ManifestDamaged | Code::CheckpointMissing | Code::CheckpointDamaged => {
@@ -63,15 +62,11 @@ impl<'a> Finder<'a> {
     }
 
     fn sources(&mut self, spot: &Spot) -> Option<&Sources> {
-        let known = self
-            .last
-            .as_ref()
-            .is_some_and(|(task, run, _)| (task, run.as_ref()) == (&spot.task, spot.run.as_ref()));
-        if !known {
+        if self.last.as_ref().is_none_or(|(home, _)| *home != spot.home) {
             let sources = Sources::open(self.place, spot);
-            self.last = sources.map(|sources| (spot.task.clone(), spot.run.clone(), sources));
+            self.last = sources.map(|sources| (spot.home.clone(), sources));
         }
-        self.last.as_ref().map(|(_, _, sources)| sources)
+        self.last.as_ref().map(|(_, sources)| sources)
     }
 }
 
@@ -95,7 +90,7 @@ impl Sources {
 
     /// The artifact whose last record waits for this stage, and the digest that it is to have.
     fn staged(&self, path: &str) -> Option<(ArtifactName, Digest)> {
-        let id: EventId = path.strip_prefix(layout::TMP)?.strip_prefix('/')?.parse().ok()?;
+        let id = layout::stage_of(path)?;
         let mut all = self.catalog.iter();
         let (name, last) = all.find(|(_, last)| last.event_id == id)?;
         Some((name.clone(), last.digest?))
@@ -103,7 +98,8 @@ impl Sources {
 
     /// The artifact that a spot is about, if its last record names this digest.
     pub(super) fn name_of(&self, spot: &Spot, digest: Digest) -> Option<ArtifactName> {
-        let name = spot.artifact().or_else(|| self.staged(&spot.path).map(|(name, _)| name))?;
+        let name = layout::artifact_of(&spot.path)
+            .or_else(|| self.staged(&spot.path).map(|(name, _)| name))?;
         (self.catalog.digest(&name) == Some(digest)).then_some(name)
     }
 
@@ -156,10 +152,4 @@ pub(super) fn gone_from_backup(backup: &Backup, digest: Digest) -> Result<ReadFi
         path: backup.path().to_owned(),
         reason: format!("it has no content with the digest {digest} any more"),
     })
-}
-
-/// The digest that an object's path says.
-pub(super) fn object_of(path: &str) -> Option<Digest> {
-    let (two, rest) = path.strip_prefix(layout::OBJECTS)?.strip_prefix('/')?.split_once('/')?;
-    format!("blake3:{two}{rest}").parse().ok()
 }

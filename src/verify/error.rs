@@ -5,6 +5,7 @@ use camino::Utf8PathBuf;
 use super::ReadDataError;
 use crate::error::IoError;
 use crate::genesis::GenesisError;
+use crate::workspace::Scope;
 
 /// Verify could not look at all. What it could not look at in part is a finding.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,19 @@ pub enum VerifyError {
     NotThere {
         /// Where it was looked for.
         path: Utf8PathBuf,
+    },
+    /// A witness knows something that would not be looked at, so that its word would go unheard.
+    #[error(
+        "{by} is of {of}, which is no part of what is verified ({scope}); verify {of}, or the workspace, or \
+         leave it away"
+    )]
+    WitnessOutside {
+        /// What the witness is.
+        by: String,
+        /// The task or the run that it knows.
+        of: String,
+        /// What was to be verified.
+        scope: Scope,
     },
     /// There is no such part of the files.
     #[error(transparent)]

@@ -298,11 +298,6 @@ impl Look<'_> {
         if let Some(all_or_none) = self.choice.is_of_all() {
             return all_or_none;
         }
-        let mut path = match self.home.run_id() {
-            Some(run) => format!("{}/{}/{run}/", self.home.task_id(), layout::RUNS),
-            None => format!("{}/", self.home.task_id()),
-        };
-        path.push_str(relative);
-        self.choice.takes(&path)
+        self.choice.takes(&format!("{}/{relative}", self.home.id()))
     }
 }

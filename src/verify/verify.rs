@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
-
 use super::last::LastVerify;
 use super::survey::Survey;
 use super::{ReadData, Verified, VerifyError, VerifyProgress};
-use crate::context::RunContext;
 use crate::id::{RunId, TaskId};
 use crate::io::Dir;
-use crate::journal::Runtime;
+use crate::layout::HomeId;
 use crate::manifest::{Manifest, Witness};
-use crate::workspace::{Task, Workspace};
+use crate::workspace::{Scope, Subject};
 
 /// Holds everything against everything: records against their chain, files against the journal, journals
 /// against each other and against what others know of them.
@@ -32,12 +29,12 @@ use crate::workspace::{Task, Workspace};
 /// let ctx = workspace.create_task("TASK-1", TaskOptions::default())?.start_run()?;
 /// let plan = ArtifactName::new("plan.md")?;
 /// ctx.artifacts().write_bytes(&plan, b"fetch, then build")?;
-/// assert!(Verify::workspace(&workspace).run()?.is_clean());
+/// assert!(Verify::of(&workspace).run()?.is_clean());
 ///
 /// std::fs::write(ctx.artifact_path(&plan), b"fetch, then break")?;
 /// // As long as it was, so that only its content tells.
-/// assert!(Verify::workspace(&workspace).run()?.is_clean());
-/// let verified = Verify::workspace(&workspace).read_data(ReadData::All).run()?;
+/// assert!(Verify::of(&workspace).run()?.is_clean());
+/// let verified = Verify::of(&workspace).read_data(ReadData::All).run()?;
 /// assert_eq!(verified.findings[0].code, Code::ArtifactChanged);
 /// # Ok(())
 /// # }
@@ -45,45 +42,18 @@ use crate::workspace::{Task, Workspace};
 #[derive(Debug, Clone)]
 #[must_use = "nothing is looked at until it is run"]
 pub struct Verify {
-    root: Utf8PathBuf,
-    runtime: Runtime,
-    scope: Scope,
+    subject: Subject,
     read_data: ReadData,
     witnesses: BTreeMap<(TaskId, Option<RunId>), Vec<Witness>>,
     #[cfg(feature = "sqlite")]
     index: Option<crate::index::Index>,
 }
 
-/// What is looked at.
-#[derive(Debug, Clone)]
-pub(super) enum Scope {
-    Workspace,
-    Task(TaskId),
-    Run(TaskId, RunId),
-}
-
 impl Verify {
-    /// A whole workspace.
-    pub fn workspace(workspace: &Workspace) -> Self {
-        Self::new(workspace.root().to_owned(), workspace.runtime(), Scope::Workspace)
-    }
-
-    /// A task and its runs.
-    pub fn task(task: &Task) -> Self {
-        Self::new(task.root().to_owned(), task.runtime(), Scope::Task(task.id().clone()))
-    }
-
-    /// A run alone: whether its task knows it is not asked.
-    pub fn run_of(ctx: &RunContext) -> Self {
-        let scope = Scope::Run(ctx.task_id().clone(), ctx.run_id().clone());
-        Self::new(ctx.root().to_owned(), ctx.runtime(), scope)
-    }
-
-    fn new(root: Utf8PathBuf, runtime: &Runtime, scope: Scope) -> Self {
+    /// Of a workspace, a task with its runs, or a run alone, of which it is not asked whether its task knows it.
+    pub fn of(subject: impl Into<Subject>) -> Self {
         Self {
-            root,
-            runtime: runtime.clone(),
-            scope,
+            subject: subject.into(),
             read_data: ReadData::default(),
             witnesses: BTreeMap::new(),
             #[cfg(feature = "sqlite")]
@@ -100,18 +70,15 @@ impl Verify {
     /// Holds the run that a page names against it as well: a copy of a manifest that was kept elsewhere tells
     /// of records that were lost from a journal's end, of files that were changed together with their
     /// records, and of a run that is gone though its task's journal does not say that it was pruned.
-    /// [`Snapshot::witness`](crate::Snapshot::witness) does it with a backup.
+    /// [`Snapshot::witness`](crate::Snapshot::witness) does it with a backup. Of a run that is not looked at it is
+    /// refused.
     pub fn witness(self, page: &Manifest) -> Self {
         self.witnessed(page.task_id.clone(), Some(page.run_id.clone()), page.into())
     }
 
-    /// True if a task, or a run of it, is looked at.
-    pub(crate) fn covers(&self, task: &TaskId, run: Option<&RunId>) -> bool {
-        match &self.scope {
-            Scope::Workspace => true,
-            Scope::Task(id) => id == task,
-            Scope::Run(id, only) => id == task && run == Some(only),
-        }
+    /// Which part of the workspace is looked at.
+    pub(crate) fn scope(&self) -> &Scope {
+        self.subject.scope()
     }
 
     /// The same with what somebody else knows of a task or a run.
@@ -145,24 +112,33 @@ impl Verify {
         progress: &mut dyn FnMut(&VerifyProgress),
     ) -> Result<Verified, VerifyError> {
         self.read_data.check()?;
-        let root = Dir::open_root(&self.root).map_err(|error| self.not_there(error))?;
+        let (scope, runtime) = (self.subject.scope(), self.subject.runtime());
+        let outside =
+            self.witnesses.iter().find(|((task, run), _)| !scope.covers(task, run.as_ref()));
+        if let Some(((task, run), known)) = outside {
+            let by = known.first().map(|known| known.by.clone()).unwrap_or_default();
+            let of = HomeId { task: task.clone(), run: run.clone() }.to_string();
+            return Err(VerifyError::WitnessOutside { by, of, scope: scope.clone() });
+        }
+        let root = Dir::open_root(self.subject.root()).map_err(|error| self.not_there(error))?;
         let mut seed = [0; 16];
         if let ReadData::Percent(_) = self.read_data {
-            let id = self.runtime.ids.next_id(self.runtime.clock.now());
+            let id = runtime.ids.next_id(runtime.clock.now());
             seed.copy_from_slice(id.as_bytes());
         }
-        let survey = Survey::new(&self.root, &self.runtime, self.read_data, seed, &self.witnesses);
-        let mut verified = match &self.scope {
-            Scope::Workspace => survey.workspace(&root, progress)?,
-            Scope::Task(task) => survey.task(task, progress)?,
-            Scope::Run(task, run) => survey.run(task, run, progress)?,
+        let survey =
+            Survey::new(self.subject.root(), runtime, self.read_data, seed, &self.witnesses);
+        let mut verified = match (&scope.task, &scope.run) {
+            (None, _) => survey.workspace(&root, progress)?,
+            (Some(task), None) => survey.task(task, progress)?,
+            (Some(task), Some(run)) => survey.run(task, run, progress)?,
         };
         #[cfg(feature = "sqlite")]
         verified.findings.extend(self.index.iter().flat_map(super::index::look));
         verified.sort();
-        if matches!(self.scope, Scope::Workspace) {
-            let now = self.runtime.clock.now();
-            let unique = self.runtime.ids.next_id(now);
+        if scope.task.is_none() {
+            let now = runtime.clock.now();
+            let unique = runtime.ids.next_id(now);
             // It is derived, and the tree may be read-only.
             let _ = LastVerify::new(now, self.read_data, &verified).leave(&root, unique);
         }
@@ -171,7 +147,7 @@ impl Verify {
 
     fn not_there(&self, error: crate::error::IoError) -> VerifyError {
         if error.is_not_found() {
-            return VerifyError::NotThere { path: self.root.clone() };
+            return VerifyError::NotThere { path: self.subject.root().to_owned() };
         }
         error.into()
     }

@@ -6,6 +6,7 @@ mod error;
 mod holds;
 mod run;
 mod run_words;
+mod scope;
 mod task;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod workspace;
@@ -15,5 +16,6 @@ pub use error::WorkspaceError;
 pub use holds::Hold;
 pub use run::{Run, RunState};
 pub(crate) use run_words::{JournalReach, RestoredRun, RunWord, RunWords};
+pub use scope::{Scope, Subject};
 pub use task::{RunOptions, Task, TaskOptions};
 pub use workspace::Workspace;

@@ -185,8 +185,11 @@ impl Workspace {
     /// # Errors
     /// Where the root cannot be read.
     pub fn tasks(&self) -> Result<Vec<TaskId>, WorkspaceError> {
-        let root = Dir::open_root(&self.root)?;
-        ids_with(&root, "", layout::TASK)
+        Self::tasks_in(&self.root)
+    }
+
+    pub(super) fn tasks_in(root: &Utf8Path) -> Result<Vec<TaskId>, WorkspaceError> {
+        ids_with(&Dir::open_root(root)?, "", layout::TASK)
     }
 
     /// A task, by its id or the text of one.

@@ -99,7 +99,7 @@ fn the_newest_without_an_error_stays() {
     assert_eq!(why(&harmed[2]), Some(SnapshotKept::Newest));
     plan.apply().unwrap();
     assert_eq!(ids(&backup.snapshots().unwrap()), [taken[1].id(), harmed[2].id()]);
-    let good = backup.newest_good(&BackupScope::workspace(), None).unwrap().unwrap();
+    let good = backup.newest_good(&Scope::workspace(), None).unwrap().unwrap();
     assert_eq!(good.id(), taken[1].id());
 }
 

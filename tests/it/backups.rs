@@ -322,7 +322,7 @@ fn a_lost_run_comes_back_into_its_task() {
     assert!(matches!(refused, Err(BackupError::Refused { .. })), "{refused:?}");
     assert!(lab.test.task().run("RUN-1").is_err(), "nothing is put in place");
     // A scope leaves the other alone.
-    let only = BackupScope::run(lab.test.task().id().clone(), RunId::new("RUN-1").unwrap());
+    let only = Scope::run(lab.test.task().id().clone(), RunId::new("RUN-1").unwrap());
     let restored = restore().scope(only.clone()).plan().unwrap().apply().unwrap();
     assert_eq!(restored.put, ["TASK-1/runs/RUN-1"]);
     let again = restore().scope(only).plan().unwrap().apply().unwrap();
@@ -337,7 +337,7 @@ fn a_lost_task_comes_back_whole() {
     let snapshot = lab.take();
     let before = truth(lab.test.root());
     fs::remove_dir_all(lab.test.task().path()).unwrap();
-    let scope = BackupScope::task(lab.test.task().id().clone());
+    let scope = Scope::task(lab.test.task().id().clone());
     let restored =
         snapshot.restore_to(lab.test.root()).scope(scope).plan().unwrap().apply().unwrap();
     assert_eq!(restored.put, ["TASK-1", "TASK-1/runs/RUN-1", "TASK-1/runs/RUN-2"]);
@@ -357,7 +357,7 @@ fn a_run_takes_its_task_along() {
     assert_eq!(homes, [None, Some("RUN-2")]);
     for snapshot in [snapshot, lab.take()] {
         let root = lab.path(&format!("elsewhere-{}", snapshot.id()));
-        let scope = BackupScope::run(lab.test.task().id().clone(), RunId::new("RUN-2").unwrap());
+        let scope = Scope::run(lab.test.task().id().clone(), RunId::new("RUN-2").unwrap());
         let plan = snapshot.restore_to(&root).scope(scope).plan().unwrap();
         assert_eq!(plan.apply().unwrap().put, ["TASK-1", "TASK-1/runs/RUN-2"]);
         let run = root.join("TASK-1/runs/RUN-2");
@@ -366,7 +366,7 @@ fn a_run_takes_its_task_along() {
         task.run("RUN-2").unwrap().context().append(Event::new("went_on")).unwrap();
         task.open_or_start_run("RUN-1").unwrap();
     }
-    let none = BackupScope::run(lab.test.task().id().clone(), RunId::new("RUN-9").unwrap());
+    let none = Scope::run(lab.test.task().id().clone(), RunId::new("RUN-9").unwrap());
     let missing = lab.take().restore_to(lab.path("no")).scope(none).plan();
     assert!(matches!(missing, Err(BackupError::NotInSnapshot { .. })), "{missing:?}");
 }
@@ -688,7 +688,7 @@ fn what_came_between_plan_and_restore_stays() {
     let lab = Lab::with_runs();
     let run = lab.test.task().path().join("runs/RUN-1");
     let snapshot = lab.take();
-    let scope = BackupScope::run("TASK-1".parse().unwrap(), "RUN-1".parse().unwrap());
+    let scope = Scope::run("TASK-1".parse().unwrap(), "RUN-1".parse().unwrap());
     fs::remove_dir_all(&run).unwrap();
     let plan = || snapshot.restore_to(lab.test.root()).scope(scope.clone()).plan().unwrap();
     let (first, second) = (plan(), plan());
@@ -722,7 +722,7 @@ fn a_run_is_not_put_into_another_task_of_the_same_name() {
     fs::remove_dir_all(other.test.task().path()).unwrap();
     let options = TaskOptions { title: "another".into(), ..TaskOptions::default() };
     other.test.workspace().create_task("TASK-1", options).unwrap();
-    let scope = BackupScope::run("TASK-1".parse().unwrap(), "RUN-1".parse().unwrap());
+    let scope = Scope::run("TASK-1".parse().unwrap(), "RUN-1".parse().unwrap());
     let plan = snapshot.restore_to(other.test.root()).scope(scope).plan().unwrap();
     assert!(plan.is_refused(), "{:?}", plan.items());
 }

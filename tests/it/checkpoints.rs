@@ -795,7 +795,7 @@ fn an_object_that_is_pruned_before_the_journal_is_locked_is_kept_again() {
         let pruned = Arc::clone(&pruned);
         move || {
             if std::thread::current().id() == thread && !pruned.swap(true, Ordering::Relaxed) {
-                Prune::workspace(&workspace).plan().unwrap().apply().unwrap();
+                Prune::of(&workspace).plan().unwrap().apply().unwrap();
                 assert!(!old.exists(), "no record names it");
             }
         }

@@ -156,13 +156,13 @@ fn the_last_verify_is_told_and_its_errors_are_a_trouble() {
     let ctx = test.start_run("RUN-1").unwrap();
     ctx.append(Event::new("noted")).unwrap();
     assert_eq!(of(&test).last_verify, None);
-    Verify::run_of(&ctx).run().unwrap();
+    Verify::of(&ctx).run().unwrap();
     assert_eq!(of(&test).last_verify, None, "not as a whole");
     let whole = fs::read(ctx.journal_path()).unwrap();
     let mut changed = whole.clone();
     changed[60] ^= 1;
     fs::write(ctx.journal_path(), changed).unwrap();
-    let found = Verify::workspace(test.workspace()).run().unwrap();
+    let found = Verify::of(test.workspace()).run().unwrap();
     let health = of(&test);
     let last = health.last_verify.clone().unwrap();
     let errors = found.count(Severity::Error) as u64;
@@ -172,6 +172,6 @@ fn the_last_verify_is_told_and_its_errors_are_a_trouble() {
     assert_eq!((health.is_good(), &health.troubles), (false, &vec![told]));
 
     fs::write(ctx.journal_path(), whole).unwrap();
-    Verify::workspace(test.workspace()).run().unwrap();
+    Verify::of(test.workspace()).run().unwrap();
     assert!(of(&test).is_good() && of(&test).last_verify.unwrap().at > last.at);
 }

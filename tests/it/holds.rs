@@ -94,7 +94,7 @@ fn a_held_run_stays_until_the_hold_is_lifted() {
     task.hold_run(&id("RUN-2"), "a bug").unwrap();
     task.lift_hold(&id("RUN-2")).unwrap();
     test.clock().advance(100 * DAY);
-    let plan = Prune::workspace(test.workspace()).plan().unwrap();
+    let plan = Prune::of(test.workspace()).plan().unwrap();
     let goes: Vec<&RunId> = plan.runs.iter().map(|run| &run.run).collect();
     assert_eq!(goes, [&id("RUN-2"), &id("RUN-3")]);
     assert_eq!(plan.kept.len(), 1);
@@ -107,7 +107,7 @@ fn a_held_run_stays_until_the_hold_is_lifted() {
     assert_eq!(pruned.kept[1].why, Keep::Held { reason: "seen in the plan".into() });
 
     task.lift_hold(&id("RUN-1")).unwrap();
-    Prune::task(task).plan().unwrap().apply().unwrap();
+    Prune::of(task).plan().unwrap().apply().unwrap();
     assert_eq!(task.runs().unwrap(), [id("RUN-3")]);
     let error = task.hold_run(&id("RUN-1"), "too late").unwrap_err();
     assert!(matches!(error, WorkspaceError::RunPruned { .. }), "{error}");

@@ -175,7 +175,7 @@ const OPERATIONS: &[Operation] = &[
             let bytes = [&fs::read(run.journal_path()).ok()?[..], b"hello\n"].concat();
             fs::write(run.journal_path(), bytes).ok()?;
         }
-        (!Repair::run_of(&run).plan().ok()?.apply().done.is_empty()).then_some(())
+        (!Repair::of(&run).plan().ok()?.apply().done.is_empty()).then_some(())
     }),
     ("killed", |h| {
         let count = 1 + h.chance.below(3);

@@ -165,7 +165,7 @@ impl Lab {
     /// Closes off damage at the journal's end; true if there was some. Nothing else is mended.
     #[track_caller]
     pub(crate) fn repair(&self) -> bool {
-        let plan = Repair::run_of(&self.ctx).plan().unwrap();
+        let plan = Repair::of(&self.ctx).plan().unwrap();
         assert!(plan.mends().iter().all(|mend| mend.means == Means::CloseOff), "{plan:?}");
         let repaired = plan.apply();
         assert!(repaired.failed.is_empty(), "{repaired:?}");

@@ -30,7 +30,7 @@ pub(crate) fn complete(ctx: &RunContext, success: bool) {
 }
 
 fn plan(test: &TestWorkspace) -> PrunePlan {
-    Prune::workspace(test.workspace()).plan().unwrap()
+    Prune::of(test.workspace()).plan().unwrap()
 }
 
 fn goes(plan: &PrunePlan) -> Vec<String> {
@@ -108,7 +108,7 @@ fn runs_go_by_how_they_ended_and_how_long_ago() {
     assert!(plan.kept.is_empty());
 
     let policy = PrunePolicy { success: Duration::MAX, failed: days(400), ..Default::default() };
-    let plan = Prune::task(test.task()).policy(policy).plan().unwrap();
+    let plan = Prune::of(test.task()).policy(policy).plan().unwrap();
     assert_eq!(goes(&plan), ["TASK-1/EMPTY", "TASK-1/LEFT"]);
 }
 
@@ -216,7 +216,7 @@ fn what_is_put_back_is_decided_anew_and_said_once() {
     // As a power cut may leave it, or somebody who unpacks an archive.
     copy_dir(copy.as_std_path(), ctx.run_path().as_std_path());
     let keeps = PrunePolicy { failed: days(50), ..Default::default() };
-    let plan_of = |policy| Prune::workspace(test.workspace()).policy(policy).plan().unwrap();
+    let plan_of = |policy| Prune::of(test.workspace()).policy(policy).plan().unwrap();
     assert!(plan_of(keeps).runs.is_empty());
     test.task().hold_run(&id("RUN-1"), "put back").unwrap();
     assert!(plan_of(PrunePolicy::default()).runs.is_empty());
@@ -373,7 +373,7 @@ fn a_plan_writes_nothing_and_newer_trees_get_one_too() {
     fs::write(&genesis, format!("{body},\"hash\":\"{hash}\"}}\n")).unwrap();
     let newer = runjournal::Workspace::open(test.root()).unwrap();
     let newer = newer.with_clock(std::sync::Arc::new(Later(100 * DAY)));
-    let planned_there = Prune::workspace(&newer).plan().unwrap();
+    let planned_there = Prune::of(&newer).plan().unwrap();
     assert_eq!(goes(&planned_there), ["TASK-1/RUN-1"]);
     assert!(planned_there.apply().is_err());
     assert!(planned.apply().is_err(), "also with a handle from before");
@@ -564,7 +564,7 @@ fn judge(shapes: &[Shape], holder: Holder) {
     }
     let flow = (holder == Holder::Flow).then(|| locked(&task.path().join("journal/.flow")));
 
-    let planned = Prune::task(&bare).plan().unwrap();
+    let planned = Prune::of(&bare).plan().unwrap();
     let told = |run: &RunId| {
         if planned.runs.iter().any(|found| found.run == *run) {
             return "goes";

@@ -48,7 +48,7 @@ fn is_refused(error: &JournalError) -> bool {
 
 /// Plans, then applies while others work on each run; what of them was acknowledged.
 fn race(test: &TestWorkspace, work: impl Fn(&Task, usize) -> bool + Sync) -> Vec<bool> {
-    let plan = Prune::workspace(test.workspace()).plan().unwrap();
+    let plan = Prune::of(test.workspace()).plan().unwrap();
     assert_eq!(plan.runs.len(), RUNS);
     let start = Barrier::new(3);
     let (mut acknowledged, pruned) = std::thread::scope(|scope| {
@@ -112,7 +112,7 @@ fn a_writer_with_an_open_journal_is_told_that_the_run_was_removed() {
         let journal = run.journal().unwrap();
         journal.append(Event::new("noted")).unwrap();
         test.clock().advance(8 * DAY);
-        let plan = Prune::workspace(test.workspace()).plan().unwrap();
+        let plan = Prune::of(test.workspace()).plan().unwrap();
         let (stop, ready) = (AtomicBool::new(false), Barrier::new(2));
         let (pruned, last) = std::thread::scope(|scope| {
             let writer = scope.spawn(|| {
@@ -183,7 +183,7 @@ fn a_step_and_a_transaction_that_meet_a_prune_are_whole_or_refused() {
 fn a_claim_and_a_prune_leave_each_run_gone_or_bound() {
     for _ in 0..8 {
         let test = abandoned();
-        let plan = Prune::workspace(test.workspace()).plan().unwrap();
+        let plan = Prune::of(test.workspace()).plan().unwrap();
         let start = Barrier::new(2);
         let (lease, pruned) = std::thread::scope(|scope| {
             let claim = scope.spawn(|| {
@@ -209,7 +209,7 @@ fn a_claim_and_a_prune_leave_each_run_gone_or_bound() {
 #[test]
 fn two_prunes_remove_each_run_once() {
     let test = abandoned();
-    let plan = || Prune::workspace(test.workspace()).plan().unwrap();
+    let plan = || Prune::of(test.workspace()).plan().unwrap();
     let plans = [plan(), plan(), plan()];
     let removed: usize = std::thread::scope(|scope| {
         let prunes = plans.map(|plan| scope.spawn(|| plan.apply().unwrap().runs.len()));

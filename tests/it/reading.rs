@@ -293,7 +293,7 @@ fn take(lab: &Lab, step: &Step) {
     };
     let pick = |of: usize, fraction: u16| of * usize::from(fraction) / 65_536;
     let writer = || lab.ctx.journal().unwrap();
-    let stopped = || runjournal::Repair::run_of(&lab.ctx).plan().is_ok_and(|plan| !plan.is_empty());
+    let stopped = || runjournal::Repair::of(&lab.ctx).plan().is_ok_and(|plan| !plan.is_empty());
     match *step {
         Step::Append(size) => {
             let _ = writer().append(event(["a", "b"][size % 2], size));

@@ -60,14 +60,14 @@ fn means(plan: &RepairPlan) -> Vec<(Code, Means)> {
 fn repair(test: &TestWorkspace, ctx: &RunContext) -> RepairPlan {
     let root = test.workspace().root().as_std_path();
     let before = files(root);
-    let plan = Repair::run_of(ctx).plan().unwrap();
+    let plan = Repair::of(ctx).plan().unwrap();
     assert_eq!(files(root), before, "a plan changed something");
     let repaired = plan.clone().apply();
     assert!(repaired.failed.is_empty(), "{repaired:?}");
     let after = files(root);
     assert_kept(&before, &after);
-    assert!(Repair::run_of(ctx).plan().unwrap().is_empty());
-    let again = Repair::run_of(ctx).plan().unwrap().apply();
+    assert!(Repair::of(ctx).plan().unwrap().is_empty());
+    let again = Repair::of(ctx).plan().unwrap().apply();
     assert!(again.done.is_empty());
     assert_eq!(files(root), after, "a second repair changed something");
     plan
@@ -75,7 +75,7 @@ fn repair(test: &TestWorkspace, ctx: &RunContext) -> RepairPlan {
 
 #[track_caller]
 fn assert_well(ctx: &RunContext) {
-    let verified = Verify::run_of(ctx).read_data(ReadData::All).run().unwrap();
+    let verified = Verify::of(ctx).read_data(ReadData::All).run().unwrap();
     assert!(verified.is_clean(), "{:#?}", verified.findings);
 }
 
@@ -210,7 +210,7 @@ fn an_object_that_was_mended_meanwhile_is_left_alone() {
     let digest = runjournal::Digest::of(b"the plan\n").to_hex();
     let object = ctx.run_path().join("objects").join(&digest[..2]).join(&digest[2..]);
     fs::write(&object, "rot").unwrap();
-    let plan = Repair::run_of(&ctx).plan().unwrap();
+    let plan = Repair::of(&ctx).plan().unwrap();
     assert_eq!(plan.mends().len(), 1);
     // Somebody puts it right, and then what the plan would take it from rots.
     fs::write(&object, "the plan\n").unwrap();
@@ -229,7 +229,7 @@ fn a_plan_that_somebody_else_was_faster_with_takes_nothing_away() {
     for path in ["manifest.json", "checkpoints/1.json"] {
         fs::write(ctx.run_path().join(path), "{}\n").unwrap();
     }
-    let plan = Repair::run_of(&ctx).plan().unwrap();
+    let plan = Repair::of(&ctx).plan().unwrap();
     assert!(plan.clone().apply().failed.is_empty());
     let right = files(ctx.run_path().as_std_path());
     let repaired = plan.apply();
@@ -249,7 +249,7 @@ fn files_are_adopted_on_request_alone() {
     fs::write(artifact(&ctx, "by-hand.txt"), "mine").unwrap();
     let plan = repair(&test, &ctx);
     assert_eq!((plan.mends().len(), plan.left().len()), (0, 1));
-    let plan = Repair::run_of(&ctx).adopting(true).plan().unwrap();
+    let plan = Repair::of(&ctx).adopting(true).plan().unwrap();
     assert_eq!(means(&plan), [(Code::ArtifactUnjournaled, Means::Adopt)]);
     let repaired = plan.apply();
     assert!(repaired.failed.is_empty(), "{repaired:?}");
@@ -267,9 +267,9 @@ fn a_task_that_somebody_holds_is_repaired_all_the_same() {
     assert_well(&ctx);
     // Adoption is a write, and the holder's alone.
     fs::write(artifact(&ctx, "by-hand.txt"), "mine").unwrap();
-    let refused = Repair::run_of(&ctx).adopting(true).plan().unwrap().apply();
+    let refused = Repair::of(&ctx).adopting(true).plan().unwrap().apply();
     assert_eq!((refused.done.len(), refused.failed.len()), (0, 1));
-    let holder = Repair::run_of(&ctx.with_lease(LeaseRef::clone(lease.lease_ref())));
+    let holder = Repair::of(&ctx.with_lease(LeaseRef::clone(lease.lease_ref())));
     assert_eq!(holder.adopting(true).plan().unwrap().apply().done.len(), 1);
 }
 
@@ -277,7 +277,7 @@ fn a_task_that_somebody_holds_is_repaired_all_the_same() {
 fn what_was_put_right_meanwhile_is_left_alone() {
     let (_test, ctx) = run();
     fs::remove_file(artifact(&ctx, "plan.json")).unwrap();
-    let plan = Repair::run_of(&ctx).plan().unwrap();
+    let plan = Repair::of(&ctx).plan().unwrap();
     ctx.artifacts().write_bytes(name("plan.json"), b"a newer plan\n").unwrap();
     let _ = plan.apply();
     assert_eq!(fs::read(artifact(&ctx, "plan.json")).unwrap(), b"a newer plan\n");
@@ -328,7 +328,7 @@ fn everything_but_a_journal_comes_back_from_a_backup() {
             let before = files(test.root().as_std_path());
             // What a damaged genesis file hides shows once it is back.
             loop {
-                let plan = Repair::run_of(&ctx).from_backup(&backup).plan().unwrap();
+                let plan = Repair::of(&ctx).from_backup(&backup).plan().unwrap();
                 if plan.is_empty() {
                     break;
                 }
@@ -340,7 +340,7 @@ fn everything_but_a_journal_comes_back_from_a_backup() {
             for (path, content) in truth.iter().filter(|(path, _)| *path != "manifest.json") {
                 prop_assert_eq!(after.get(path), Some(content), "{}", path);
             }
-            let verified = Verify::run_of(&ctx).read_data(ReadData::All).run().unwrap();
+            let verified = Verify::of(&ctx).read_data(ReadData::All).run().unwrap();
             prop_assert!(verified.is_clean(), "{:#?}", verified.findings);
             assert_kept(&before, &files(test.root().as_std_path()));
             Ok(())
@@ -383,12 +383,12 @@ fn a_genesis_file_comes_back_past_snapshots_of_damage() {
         fs::write(&of_task, garbage).unwrap();
         backup.take(test.workspace()).unwrap();
     }
-    let plan = Repair::workspace(test.workspace()).from_backup(&backup).plan().unwrap();
+    let plan = Repair::of(test.workspace()).from_backup(&backup).plan().unwrap();
     assert_eq!(plan.mends().len(), 2, "{:?}", plan.left());
     let repaired = plan.apply();
     assert!(repaired.failed.is_empty(), "{repaired:?}");
     assert_eq!([&of_run, &of_task].map(|file| fs::read(file).unwrap()), whole);
-    assert!(Verify::workspace(test.workspace()).run().unwrap().is_clean());
+    assert!(Verify::of(test.workspace()).run().unwrap().is_clean());
 }
 
 #[test]
@@ -400,13 +400,13 @@ fn a_task_gets_its_genesis_file_back() {
     let file = test.task().path().join("task.json");
     let whole = fs::read(&file).unwrap();
     fs::write(&file, "{}\n").unwrap();
-    let without = Repair::workspace(test.workspace()).plan().unwrap();
+    let without = Repair::of(test.workspace()).plan().unwrap();
     assert!(without.is_empty() && without.left()[0].why.contains("backup"));
-    let plan = Repair::workspace(test.workspace()).from_backup(&backup).plan().unwrap();
+    let plan = Repair::of(test.workspace()).from_backup(&backup).plan().unwrap();
     assert_eq!(plan.mends().len(), 1);
     let repaired = plan.apply();
     assert!(repaired.failed.is_empty(), "{repaired:?}");
     assert_eq!(fs::read(&file).unwrap(), whole);
-    assert!(Verify::workspace(test.workspace()).run().unwrap().is_clean());
+    assert!(Verify::of(test.workspace()).run().unwrap().is_clean());
     ctx.append(Event::new("went_on")).unwrap();
 }

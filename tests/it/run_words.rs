@@ -17,7 +17,7 @@ const RUNS: [&str; 4] = ["RUN-1", "RUN-2", "RUN-3", "RUN-4"];
 
 /// Code and path of what verify says of runs.
 fn verified(workspace: &Workspace) -> BTreeSet<String> {
-    let findings = Verify::workspace(workspace).run().unwrap().findings;
+    let findings = Verify::of(workspace).run().unwrap().findings;
     let of_runs = findings.into_iter().filter(|finding| CODES.contains(&finding.code));
     let said = of_runs.map(|finding| {
         let path = finding.place.path.strip_prefix(workspace.root()).unwrap();
@@ -52,7 +52,7 @@ impl History {
         self.lab.test.clock().advance(2 * DAY);
         let (success, failed, abandoned) = (days(1), days(3), days(5));
         let policy = PrunePolicy { success, failed, abandoned, ..PrunePolicy::default() };
-        let plan = Prune::workspace(self.lab.test.workspace()).policy(policy).plan().unwrap();
+        let plan = Prune::of(self.lab.test.workspace()).policy(policy).plan().unwrap();
         plan.apply().unwrap();
     }
 
@@ -77,7 +77,7 @@ impl History {
             }
             5 => {
                 if let Some(snapshot) = self.chance.pick(&self.snapshots) {
-                    let scope = runjournal::BackupScope::run(self.task().id().clone(), id(run));
+                    let scope = runjournal::Scope::run(self.task().id().clone(), id(run));
                     let restore = snapshot.restore_to(self.lab.test.root()).scope(scope);
                     let _ = restore.plan().and_then(runjournal::RestorePlan::apply);
                 }
@@ -143,10 +143,10 @@ fn a_restored_run_is_known_held_and_may_be_what_made_a_task_done() {
     // The only run that succeeded went for its age: the task was done all the same.
     lab.test.clock().advance(2 * DAY);
     let policy = PrunePolicy { success: days(1), ..PrunePolicy::default() };
-    let prune = || Prune::workspace(lab.test.workspace()).policy(policy).plan().unwrap();
+    let prune = || Prune::of(lab.test.workspace()).policy(policy).plan().unwrap();
     assert_eq!(prune().apply().unwrap().runs.len(), 1);
     assert!(said().is_empty());
-    let scope = || runjournal::BackupScope::run(task.id().clone(), id("RUN-1"));
+    let scope = || runjournal::Scope::run(task.id().clone(), id("RUN-1"));
     let restore = || snapshot.restore_to(lab.test.root()).scope(scope()).plan().unwrap();
     restore().apply().unwrap();
     assert!(said().is_empty());

@@ -18,7 +18,7 @@ pub(crate) fn told(root: &Utf8Path, verified: &Verified) -> Vec<String> {
 }
 
 fn all(test: &TestWorkspace) -> Vec<String> {
-    let verify = Verify::workspace(test.workspace()).read_data(ReadData::All);
+    let verify = Verify::of(test.workspace()).read_data(ReadData::All);
     told(test.root(), &verify.run().unwrap())
 }
 
@@ -46,12 +46,12 @@ fn a_good_workspace_has_no_findings() {
     let ctx = some(&test, "RUN-1");
     some(&test, "RUN-2").run().unwrap().complete(Outcome::Success, None).unwrap();
     assert_eq!(all(&test), [""; 0]);
-    let verified = Verify::workspace(test.workspace()).read_data(ReadData::All).run().unwrap();
+    let verified = Verify::of(test.workspace()).read_data(ReadData::All).run().unwrap();
     assert!(verified.is_clean());
     assert_eq!((verified.tasks, verified.runs, verified.files), (1, 2, 6));
-    let of_run = Verify::run_of(&ctx).run().unwrap();
+    let of_run = Verify::of(&ctx).run().unwrap();
     assert_eq!((of_run.tasks, of_run.runs, of_run.files), (0, 1, 0));
-    let of_task = Verify::task(&ctx.task().unwrap()).run().unwrap();
+    let of_task = Verify::of(&ctx.task().unwrap()).run().unwrap();
     assert_eq!((of_task.tasks, of_task.runs), (1, 2));
 }
 

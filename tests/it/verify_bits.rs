@@ -19,7 +19,7 @@ fn complete() -> Made {
 }
 
 fn verified(made: &Made) -> Verified {
-    Verify::run_of(&made.ctx).read_data(ReadData::All).run().unwrap()
+    Verify::of(&made.ctx).read_data(ReadData::All).run().unwrap()
 }
 
 /// Flips bits of a file, those of each byte that `bits` names; each is told of at the file.
@@ -83,7 +83,7 @@ fn a_workspace_and_a_task_whose_genesis_files_are_hurt_are_looked_at_all_the_sam
             let mut bytes = whole.clone();
             bytes[at] ^= 1 << (at % 8);
             fs::write(&path, &bytes).unwrap();
-            let verified = Verify::workspace(workspace).run().unwrap();
+            let verified = Verify::of(workspace).run().unwrap();
             let codes: Vec<_> = verified.findings.iter().map(|finding| finding.code).collect();
             assert_eq!(codes, [Code::GenesisDamaged], "byte {at} of {file}");
             assert_eq!(verified.findings[0].place.path, path);
@@ -98,10 +98,10 @@ fn a_workspace_and_a_task_whose_genesis_files_are_hurt_are_looked_at_all_the_sam
 fn flipped_bits_of_a_journal_are_told_of() {
     let lab = Lab::with_everything();
     let bytes = lab.bytes();
-    let clean = Verify::run_of(&lab.ctx).run().unwrap();
+    let clean = Verify::of(&lab.ctx).run().unwrap();
     for at in (0..bytes.len()).step_by(5) {
         lab.flip(at, 1 << (at % 8));
-        let verified = Verify::run_of(&lab.ctx).run().unwrap();
+        let verified = Verify::of(&lab.ctx).run().unwrap();
         let is_told = verified.findings.iter().any(|finding| {
             finding.place.path == lab.ctx.journal_path() && finding.code.severity() > Severity::Note
         });
@@ -123,12 +123,12 @@ fn every_cut_of_a_journal_is_told_of_by_a_witness() {
     assert_eq!(Manifest::open(&copy).unwrap(), witness);
     for cut in 0..journal.len() {
         fs::write(made.ctx.journal_path(), &journal[..cut]).unwrap();
-        let verified = Verify::run_of(&made.ctx).witness(&witness).run().unwrap();
+        let verified = Verify::of(&made.ctx).witness(&witness).run().unwrap();
         let codes: Vec<_> = verified.findings.iter().map(|finding| finding.code).collect();
         assert!(codes.contains(&Code::JournalShorter), "cut at {cut}: {codes:?}");
     }
     fs::write(made.ctx.journal_path(), &journal).unwrap();
-    let verified = Verify::run_of(&made.ctx).witness(&witness).run().unwrap();
+    let verified = Verify::of(&made.ctx).witness(&witness).run().unwrap();
     assert_eq!(verified.findings, []);
 }
 
@@ -143,7 +143,7 @@ fn a_forged_history_is_told_of_by_a_witness_alone() {
     made.forge("note_taken", "run/RUN-1", 0, &serde_json::json!({"text": "another"}));
     fs::remove_file(made.ctx.artifact_path(&name("a.txt"))).unwrap();
     assert_eq!(verified(&made).findings, []);
-    let verified = Verify::run_of(&made.ctx).witness(&witness).run().unwrap();
+    let verified = Verify::of(&made.ctx).witness(&witness).run().unwrap();
     let codes: Vec<_> = verified.findings.iter().map(|finding| finding.code).collect();
     assert_eq!(codes, [Code::ArtifactMissing, Code::JournalShorter]);
 }

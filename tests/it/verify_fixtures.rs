@@ -408,7 +408,7 @@ fn found(fixture: &Fixture, tree: &BTreeMap<String, Vec<u8>>) -> Vec<Finding> {
     }
     (fixture.add)(&root.join("TASK-1/runs/RUN-1"));
     let workspace = Workspace::open(root).unwrap();
-    let verify = Verify::workspace(&workspace).read_data(ReadData::All);
+    let verify = Verify::of(&workspace).read_data(ReadData::All);
     #[cfg(feature = "sqlite")]
     let verify = {
         let index = runjournal::index::Index::of(&workspace);

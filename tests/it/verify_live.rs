@@ -186,7 +186,7 @@ impl Tree {
 }
 
 fn alarms(workspace: &Workspace) -> Vec<Finding> {
-    let verified = Verify::workspace(workspace).read_data(ReadData::All).run().unwrap();
+    let verified = Verify::of(workspace).read_data(ReadData::All).run().unwrap();
     let mut findings = verified.findings;
     findings.retain(|finding| finding.code.severity() > Severity::Note);
     findings

@@ -9,7 +9,7 @@ use crate::prune::days;
 use crate::verify_fixtures::{Made, name};
 
 fn held_against(workspace: &Workspace, snapshot: &Snapshot) -> Vec<Finding> {
-    let verify = Verify::workspace(workspace).read_data(ReadData::All);
+    let verify = Verify::of(workspace).read_data(ReadData::All);
     snapshot.witness(verify).unwrap().run().unwrap().findings
 }
 
@@ -56,7 +56,7 @@ fn what_goes_on_since_is_no_finding() {
     open.artifacts().remove(name("large.bin")).unwrap();
     lab.run("RUN-3");
     assert_eq!(held_against(lab.test.workspace(), &snapshot), []);
-    let run = snapshot.witness(Verify::run_of(&open).read_data(ReadData::All)).unwrap();
+    let run = snapshot.witness(Verify::of(&open).read_data(ReadData::All)).unwrap();
     assert_eq!(run.run().unwrap().findings, []);
 }
 
@@ -88,7 +88,7 @@ fn a_forged_history_is_told_of_by_a_snapshot() {
     let _ = fs::remove_file(made.ctx.run_path().join("journal/.head"));
     fs::remove_file(made.ctx.artifact_path(&name("a.txt"))).unwrap();
     made.forge("note_taken", "run/RUN-1", 0, &serde_json::json!({"text": "another"}));
-    let alone = Verify::workspace(made.test.workspace()).read_data(ReadData::All);
+    let alone = Verify::of(made.test.workspace()).read_data(ReadData::All);
     assert!(alone.run().unwrap().is_clean());
     let findings = held_against(made.test.workspace(), &snapshot);
     assert_told(&findings, Code::JournalShorter, "RUN-1/journal/events.jsonl", &snapshot);
@@ -102,7 +102,7 @@ fn a_run_or_a_task_that_is_gone_is_told_unless_it_was_pruned() {
     let snapshot = lab.take();
     let policy = PrunePolicy { success: days(0), ..PrunePolicy::default() };
     lab.test.clock().advance(1_000_000);
-    let plan = Prune::workspace(lab.test.workspace()).policy(policy).plan().unwrap();
+    let plan = Prune::of(lab.test.workspace()).policy(policy).plan().unwrap();
     assert_eq!(plan.apply().unwrap().runs.len(), 1);
     assert_eq!(held_against(lab.test.workspace(), &snapshot), []);
 
@@ -125,7 +125,7 @@ fn a_run_or_a_task_that_is_gone_is_told_unless_it_was_pruned() {
     let findings = held_against(lab.test.workspace(), &snapshot);
     assert_told(&findings, Code::JournalMissing, "TASK-2", &snapshot);
     // What is not looked at is not held against anything.
-    let verify = Verify::task(lab.test.task());
+    let verify = Verify::of(lab.test.task());
     let findings = snapshot.witness(verify).unwrap().run().unwrap().findings;
     assert!(!findings.iter().any(|finding| finding.place.path.ends_with("TASK-2")));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use runjournal::{ArtifactName, Backup, BackupScope, Event, Retention, RunId, TaskId, TaskOptions};
+use runjournal::{ArtifactName, Backup, Event, Retention, RunId, Scope, TaskId, TaskOptions};
 
 use super::{Base, Operation, Seen, plain};
 use crate::place::{RUN, TASK};
@@ -133,7 +133,7 @@ fn kept(place: &Place) -> impl Iterator<Item = (Utf8PathBuf, Utf8PathBuf)> {
 fn restore(place: &Place, _: &mut Acks) -> Outcome {
     let snapshots = backup(place)?.snapshots()?;
     let snapshot = snapshots.last().ok_or_else(|| Violation::new("there is no snapshot"))?;
-    let scope = BackupScope::run(TaskId::new(TASK)?, RunId::new(RUN)?);
+    let scope = Scope::run(TaskId::new(TASK)?, RunId::new(RUN)?);
     let plan = snapshot.restore_to(place.root()).scope(scope).plan()?;
     place.begin();
     plan.apply()?;

@@ -22,7 +22,7 @@ pub(super) const ALL: &[Operation] = &[
         },
         operate: |place, acks| {
             let all = PrunePolicy { abandoned: Duration::ZERO, ..NEVER };
-            let plan = Prune::workspace(&place.workspace()?).policy(all).plan()?;
+            let plan = Prune::of(&place.workspace()?).policy(all).plan()?;
             place.begin();
             plan.apply()?;
             acks.tell("pruned")?;
@@ -61,7 +61,7 @@ pub(super) const ALL: &[Operation] = &[
         },
         operate: |place, _| {
             let all = PrunePolicy { leftovers: Duration::ZERO, ..NEVER };
-            let plan = Prune::workspace(&place.workspace()?).policy(all).plan()?;
+            let plan = Prune::of(&place.workspace()?).policy(all).plan()?;
             place.begin();
             plan.apply()?;
             place.end();

@@ -14,7 +14,7 @@ pub(super) const ALL: &[Operation] = &[Operation {
     reads_much: true,
     prepare: damage,
     operate: |place, _| {
-        let plan = Repair::run_of(&damaged(place)?).plan()?;
+        let plan = Repair::of(&damaged(place)?).plan()?;
         place.begin();
         let repaired = plan.apply();
         place.end();
@@ -26,9 +26,9 @@ pub(super) const ALL: &[Operation] = &[Operation {
     holds: nothing_is_lost,
     done: |seen| {
         let ctx = damaged(seen.place)?;
-        let found = Verify::run_of(&ctx).read_data(ReadData::All).run()?;
+        let found = Verify::of(&ctx).read_data(ReadData::All).run()?;
         ensure(found.is_clean(), || format!("{:?}", found.findings))?;
-        let twice = Repair::run_of(&ctx).plan()?;
+        let twice = Repair::of(&ctx).plan()?;
         ensure(twice.is_empty(), || format!("{:?} is to be mended again", twice.mends()))?;
         let told = seen.place.task()?.events()?.of_type("run_repaired").count();
         ensure(told >= 1, || "the task was not told".into())

@@ -137,7 +137,7 @@ fn damage(place: &Place, acks: &mut Acks) -> Outcome {
 fn repair(place: &Place, acks: &mut Acks) -> Outcome {
     let ctx = place.ctx()?;
     place.begin();
-    let repaired = Repair::run_of(&ctx).plan()?.apply();
+    let repaired = Repair::of(&ctx).plan()?.apply();
     if let Some(failed) = repaired.failed.into_iter().next() {
         return Err(failed.error.into());
     }
