@@ -213,12 +213,12 @@ fn recover_one(
     }
     let mut stage_file = dir.open_read(&stage)?;
     let staged = stage_file.digest()?.0;
-    if staged != last.digest.unwrap_or_else(|| Digest::of(b"")) {
+    if staged != last.staged() {
         let place = Place { path: dir.path().join(&stage), offset: None, length: None };
         let reason = format!("it has the digest {staged}, not the one that seq {} names", last.seq);
         return Ok(Some(Finding { code: Code::StageDamaged, place, reason }));
     }
-    if on_disk.is_some() && on_disk != last.previous {
+    if !last.may_replace(on_disk) {
         let reason =
             format!("the file there is neither that of seq {} nor the one before", last.seq);
         return Ok(Some(not_applied(dir, &target, &reason)));

@@ -76,6 +76,17 @@ impl Last {
         Ok(Some((payload.path, last)))
     }
 
+    /// The digest of its stage: a removal's is empty.
+    pub(crate) fn staged(&self) -> Digest {
+        self.digest.unwrap_or_else(|| Digest::of(b""))
+    }
+
+    /// True if what it staged may be put where a file with this digest stands, or none: somebody else's file is
+    /// not replaced.
+    pub(crate) fn may_replace(&self, on_disk: Option<Digest>) -> bool {
+        on_disk.is_none() || on_disk == self.previous
+    }
+
     /// Takes a record into what the journal says is there.
     pub(crate) fn take_in(
         record: &Record,

@@ -159,7 +159,7 @@ impl Look<'_> {
         let digest = found.as_ref().map(|found| found.as_ref().map(|found| found.digest));
         if let (Some(stage), Some(last), Ok(digest)) = (&waits, last, &digest)
             && !matches!(kind, Some(Kind::Other | Kind::Dir))
-            && (digest.is_none() || *digest == expected || *digest == last.previous)
+            && (*digest == expected || last.may_replace(*digest))
         {
             // Whoever opens the run next puts it in place: so the copy has it there.
             let path = layout::artifact(&name);
@@ -214,7 +214,7 @@ impl Look<'_> {
 
     /// A stage, if it is what its record names: for a removal, empty.
     fn waiting(&self, stage: ReadFile, last: &Last) -> Result<Option<PageFile>, BackupError> {
-        let expected = last.digest.unwrap_or_else(|| Digest::of(b""));
+        let expected = last.staged();
         let copied = self.copied(&layout::stage(last.event_id), Ok(stage), Some(expected))?;
         Ok(copied.ok().flatten().filter(|stage| stage.digest == expected))
     }

@@ -1,11 +1,10 @@
 //! Backup: snapshots of workspaces, tasks and runs in a directory elsewhere, taken while others write, and what
 //! is put back from them.
 //!
-//! In reading order: the directory ([`Backup`]), what a snapshot says
-//! ([`Snapshot`], with a `page` for each home); taking one: where content goes (`keep`), what a journal says
-//! (`word`), a home while others write (`look`, `artifacts`), all of them (`take`); whether all of it is there
-//! (`check`); which one is meant (`choose`); putting back: what would be put where (`restore`), and doing it (`put`); and which snapshots are
-//! kept (`retention`).
+//! In reading order: the directory ([`Backup`]), what a snapshot says ([`Snapshot`], with a `page` for each home);
+//! taking one: where content goes (`keep`), what a journal says (`word`), a home while others write (`look`,
+//! `artifacts`), all of them (`take`); whether all of it is there (`check`); which one is meant (`choose`); putting
+//! back: what would be put where (`restore`), and doing it (`put`); and which snapshots are kept (`retention`).
 
 mod artifacts;
 mod check;

@@ -9,7 +9,6 @@ use crate::artifact::{Catalog, Last};
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::{Code, Finding, Place};
-use crate::id::EventId;
 use crate::io::{Dir, Entry, Kind, ReadFile};
 use crate::journal::{Home, JournalError, lock_shared};
 use crate::layout;
@@ -81,7 +80,7 @@ enum Found {
 /// What is at a path and in the stage of its last record.
 struct Opened {
     found: Found,
-    stage: Option<(EventId, ReadFile)>,
+    stage: Option<ReadFile>,
 }
 
 impl Comparison {
@@ -206,9 +205,9 @@ impl Comparison {
 
     fn opened(&self, name: &ArtifactName, word: &Word) -> Opened {
         let found = found(&self.dir, &layout::artifact(name.as_str()));
-        let event_id = word.last.as_ref().map(|last| last.event_id);
-        let stage = event_id.and_then(|id| match self::found(&self.dir, &layout::stage(id)) {
-            Found::File(stage) => Some((id, stage)),
+        let stage = word.last.as_ref().map(|last| layout::stage(last.event_id));
+        let stage = stage.and_then(|stage| match self::found(&self.dir, &stage) {
+            Found::File(stage) => Some(stage),
             _ => None,
         });
         Opened { found, stage }
@@ -217,19 +216,17 @@ impl Comparison {
     fn judge(&self, name: &ArtifactName, word: &Word, opened: Opened) -> Option<Difference> {
         let different = difference(word, opened.found)?;
         let mut standing = if different.is_special { Standing::Special } else { Standing::Usual };
-        if let Some((id, mut stage)) = opened.stage {
-            // A removal's stage is empty.
-            let staged = word.digest.unwrap_or_else(|| Digest::of(b""));
+        if let (Some(last), Some(mut stage)) = (&word.last, opened.stage) {
+            let staged = last.staged();
             standing = match stage.digest() {
                 Ok((digest, _)) if digest == staged => {
-                    let previous = word.last.as_ref().and_then(|last| last.previous);
-                    let is_previous = previous.is_some() && previous == different.on_disk;
-                    let will_be_put = different.is_nothing || is_previous;
+                    let is_known = different.is_nothing || different.on_disk.is_some();
+                    let will_be_put = is_known && last.may_replace(different.on_disk);
                     Standing::Waits { will_be_put }
                 }
                 Ok((digest, _)) => {
                     let reason = format!("it has the digest {digest}, and {staged} was journaled");
-                    let path = self.dir.path().join(layout::stage(id));
+                    let path = self.dir.path().join(layout::stage(last.event_id));
                     let place = Place { path, offset: None, length: None };
                     Standing::Damaged(Finding { code: Code::StageDamaged, place, reason })
                 }

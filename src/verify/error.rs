@@ -22,14 +22,14 @@ pub enum VerifyError {
     },
     /// A witness knows something that would not be looked at, so that its word would go unheard.
     #[error(
-        "{by} is of {of}, which is no part of what is verified ({scope}); verify {of}, or the workspace, or \
-         leave it away"
+        "{by} is of {of}, which is no part of what is verified ({scope}); verify {of} or the whole \
+         workspace, or leave it away"
     )]
     WitnessOutside {
         /// What the witness is.
         by: String,
         /// The task or the run that it knows.
-        of: String,
+        of: Scope,
         /// What was to be verified.
         scope: Scope,
     },

@@ -198,9 +198,15 @@ fn agree(
     let orphans = orphans
         .iter()
         .map(|run| whole(&at(run), Code::OrphanedRun, "the journal of its task does not know it"));
-    let absent = absent.iter().map(|run| match elsewhere.get(run) {
-        Some(witness) => gone(&at(run), witness),
-        None => {
+    let absent = absent.iter().map(|run| match (elsewhere.get(run), said.stood(run)) {
+        (Some(witness), _) => gone(&at(run), witness),
+        (None, Some(done)) => {
+            let reason = format!(
+                "it is not there, its task's journal says that it was {done}, and not that it was pruned"
+            );
+            whole(&at(run), Code::JournalMissing, reason)
+        }
+        (None, None) => {
             let reason = "the journal of its task knows it, and it is not there";
             whole(&at(run), Code::UnbornRun, reason)
         }

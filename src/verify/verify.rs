@@ -7,7 +7,6 @@ use super::survey::Survey;
 use super::{ReadData, Verified, VerifyError, VerifyProgress};
 use crate::id::{RunId, TaskId};
 use crate::io::Dir;
-use crate::layout::HomeId;
 use crate::manifest::{Manifest, Witness};
 use crate::workspace::{Scope, Subject};
 
@@ -117,7 +116,7 @@ impl Verify {
             self.witnesses.iter().find(|((task, run), _)| !scope.covers(task, run.as_ref()));
         if let Some(((task, run), known)) = outside {
             let by = known.first().map(|known| known.by.clone()).unwrap_or_default();
-            let of = HomeId { task: task.clone(), run: run.clone() }.to_string();
+            let of = Scope { task: Some(task.clone()), run: run.clone() };
             return Err(VerifyError::WitnessOutside { by, of, scope: scope.clone() });
         }
         let root = Dir::open_root(self.subject.root()).map_err(|error| self.not_there(error))?;

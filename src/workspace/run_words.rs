@@ -94,6 +94,8 @@ impl RunWord {
 pub(crate) struct RunWords {
     known: BTreeMap<RunId, RunWord>,
     held: BTreeMap<RunId, Hold>,
+    /// Why a run must have been there, if more is known than that somebody was about to make it.
+    stood: BTreeMap<RunId, &'static str>,
     /// A run was pruned, or put back as it was earlier: records that were are not any more.
     has_lost: bool,
     read: Option<Cursor>,
@@ -125,14 +127,25 @@ impl RunWords {
         self.read = Some(record.cursor());
         if let Some((run, word)) = RunWord::of(record)? {
             self.has_lost |= word != RunWord::Started;
-            if !word.is_there() {
-                self.held.remove(&run);
+            match &word {
+                RunWord::Started => {}
+                RunWord::Pruned(_) => {
+                    self.held.remove(&run);
+                    self.stood.remove(&run);
+                }
+                RunWord::Restored(_) => self.stands(&run, "restored"),
             }
             self.known.insert(run, word);
             return Ok(());
         }
+        if record.event_type() == types::RUN_REPAIRED
+            && let Ok(run) = RunId::new(record.stream_id())
+        {
+            self.stands(&run, "repaired");
+        }
         match HoldWord::of(record)? {
             Some(HoldWord::Placed(hold)) => {
+                self.stands(&hold.run, "held");
                 self.held.insert(hold.run.clone(), hold);
             }
             Some(HoldWord::Lifted(run)) => {
@@ -141,6 +154,16 @@ impl RunWords {
             None => {}
         }
         Ok(())
+    }
+
+    fn stands(&mut self, run: &RunId, why: &'static str) {
+        self.stood.insert(run.clone(), why);
+    }
+
+    /// What was done with a run that must have been there for it, and was not pruned since: it was held, repaired
+    /// or restored.
+    pub(crate) fn stood(&self, run: &RunId) -> Option<&'static str> {
+        self.stood.get(run).copied()
     }
 
     /// The last word on whether a run should be there; `None` where the journal does not know it.

@@ -107,3 +107,34 @@ fn a_backup_bears_witness() {
     shell.ok(&["--root", "other", "init"]);
     shell.refused(3, &["--root", "other", "verify", "--backup", "first"]);
 }
+
+/// What a damaged genesis file keeps from being opened is found by the name of its directory.
+#[test]
+fn what_cannot_be_opened_is_verified_repaired_and_copied_by_its_name() {
+    let shell = Shell::with_run();
+    shell.write("plan", "fetch");
+    shell.ok(&["artifact", "put", "-r", "RUN-1", "plan.txt", "plan"]);
+    shell.ok(&["backup", "create", "kept"]);
+    let task = shell.run_file("../../task.json");
+    for (file, names, place) in [
+        (shell.run_file("run.json"), &["RUN-1", "TASK-1/RUN-1"][..], "TASK-1/runs/RUN-1/run.json"),
+        (task, &["TASK-1", "TASK-1/RUN-1"], "TASK-1/task.json"),
+    ] {
+        let whole = fs::read(&file).unwrap();
+        fs::write(&file, &whole[1..]).unwrap();
+        for name in names {
+            let is_told = place.ends_with("run.json") || *name == "TASK-1";
+            let told = shell.go(&["verify", name]);
+            assert_eq!(told.exit, i32::from(is_told), "{name}: {}{}", told.out, told.err);
+            assert_eq!(told.out.contains(place), is_told, "{}", told.out);
+            let copied = shell.go(&["backup", "create", "another", name]);
+            assert_eq!(copied.exit, 1, "{name}: {}{}", copied.out, copied.err);
+        }
+        shell.ok(&["repair", names[0], "--apply", "--from", "kept"]);
+        assert_eq!(fs::read(&file).unwrap(), whole);
+    }
+    shell.refused(3, &["verify", "RUN-9"]);
+    shell.refused(3, &["verify", "TASK-1/RUN-9"]);
+    fs::create_dir(shell.run_file("../../../no-task")).unwrap();
+    shell.refused(3, &["verify", "no-task"]);
+}

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use runjournal::{Code, Event, Finding, Prune, PrunePolicy, ReadData, Snapshot, Verify, Workspace};
+use runjournal::{
+    Code, Event, Finding, Prune, PrunePolicy, ReadData, Snapshot, Verify, VerifyError, Workspace,
+};
 
 use crate::backups::Lab;
 use crate::prune::days;
@@ -128,4 +130,40 @@ fn a_run_or_a_task_that_is_gone_is_told_unless_it_was_pruned() {
     let verify = Verify::of(lab.test.task());
     let findings = snapshot.witness(verify).unwrap().run().unwrap().findings;
     assert!(!findings.iter().any(|finding| finding.place.path.ends_with("TASK-2")));
+}
+
+#[test]
+fn a_manifest_of_what_is_not_looked_at_is_refused() {
+    let lab = Lab::with_runs();
+    let page = lab.ctx("RUN-1").manifest().unwrap();
+    let refused = Verify::of(&lab.ctx("RUN-2")).witness(&page).run().unwrap_err();
+    assert!(matches!(refused, VerifyError::WitnessOutside { .. }));
+    insta::assert_snapshot!(refused, @"the manifest is of TASK-1/RUN-1, which is no part of what is verified (TASK-1/RUN-2); verify TASK-1/RUN-1 or the whole workspace, or leave it away");
+    for verify in [
+        Verify::of(&lab.ctx("RUN-1")),
+        Verify::of(lab.test.task()),
+        Verify::of(lab.test.workspace()),
+    ] {
+        assert_eq!(verify.witness(&page).run().unwrap().findings, []);
+    }
+}
+
+/// A start that was interrupted leaves a run that was never there. What was held was there.
+#[test]
+fn a_held_run_that_is_gone_is_no_interrupted_start() {
+    let lab = Lab::with_runs();
+    let task = lab.test.task();
+    task.hold_run(lab.ctx("RUN-1").run_id(), "the audit").unwrap();
+    for run in ["RUN-1", "RUN-2"] {
+        fs::remove_dir_all(lab.ctx(run).run_path()).unwrap();
+    }
+    let found = Verify::of(task).run().unwrap().findings;
+    let codes: Vec<_> =
+        found.iter().map(|found| (found.place.path.file_name(), found.code)).collect();
+    assert_eq!(
+        codes,
+        [(Some("RUN-1"), Code::JournalMissing), (Some("RUN-2"), Code::UnbornRun)],
+        "{found:?}"
+    );
+    assert!(found[0].reason.contains("it was held"), "{}", found[0].reason);
 }
