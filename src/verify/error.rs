@@ -5,7 +5,6 @@ use camino::Utf8PathBuf;
 use super::ReadDataError;
 use crate::error::IoError;
 use crate::genesis::GenesisError;
-use crate::workspace::Scope;
 
 /// Verify could not look at all. What it could not look at in part is a finding.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +28,9 @@ pub enum VerifyError {
         /// What the witness is.
         by: String,
         /// The task or the run that it knows.
-        of: Scope,
+        of: String,
         /// What was to be verified.
-        scope: Scope,
+        scope: String,
     },
     /// There is no such part of the files.
     #[error(transparent)]

@@ -116,8 +116,8 @@ impl Verify {
             self.witnesses.iter().find(|((task, run), _)| !scope.covers(task, run.as_ref()));
         if let Some(((task, run), known)) = outside {
             let by = known.first().map(|known| known.by.clone()).unwrap_or_default();
-            let of = Scope { task: Some(task.clone()), run: run.clone() };
-            return Err(VerifyError::WitnessOutside { by, of, scope: scope.clone() });
+            let of = Scope { task: Some(task.clone()), run: run.clone() }.to_string();
+            return Err(VerifyError::WitnessOutside { by, of, scope: scope.to_string() });
         }
         let root = Dir::open_root(self.subject.root()).map_err(|error| self.not_there(error))?;
         let mut seed = [0; 16];
