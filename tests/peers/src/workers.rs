@@ -5,9 +5,10 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use camino::Utf8Path;
 use runjournal::index::Index;
-use runjournal::{Durability, RunContext, Workspace};
+use runjournal::{Backup, Durability, RunContext, Workspace};
 
 use crate::call::{Call, Fit, LINE, Place, PlainRecord, event};
+use crate::rows::care;
 use crate::{Result, floor, large};
 
 /// The first argument of a worker.
@@ -85,6 +86,15 @@ pub(crate) fn work(arguments: &[String]) -> Result<()> {
         ["rebuild"] => {
             let workspace = Workspace::open(RunContext::from_env()?.root())?;
             Index::of(&workspace).rebuild()?;
+            peak()
+        }
+        ["backup", _, to] => {
+            care::take(RunContext::from_env()?.root(), Utf8Path::new(to))?;
+            peak()
+        }
+        ["restore", from, to] => {
+            let snapshot = Backup::open(from)?.snapshots()?.pop().ok_or("no snapshot")?;
+            care::restore(&snapshot, Utf8Path::new(to))?;
             peak()
         }
         ["put", size] => {

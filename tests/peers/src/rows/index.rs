@@ -1,4 +1,4 @@
-//! Rows 12 to 14: the index of a workspace.
+//! Rows 12 to 14: the index of a workspace. What it is measured on and against, row 15 uses as well.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -24,7 +24,7 @@ pub(crate) const RACY: Duration = Duration::from_millis(2_200);
 const REBUILD: &str = "Index::rebuild";
 const REFRESH: &str = "Index::refresh";
 const CHANGED: &str = "Index::refresh after changes";
-const FLOOR: &str = "walking, reading and hashing every byte";
+pub(super) const FLOOR: &str = "walking, reading and hashing every byte";
 
 /// So far apart are runs that grow: those that are open, and about a hundredth of all.
 const ONE_PERCENT: usize = tree::OPEN as usize * 6;
@@ -35,14 +35,18 @@ pub(super) fn sizes(plan: &Plan) -> &'static [u64] {
 }
 
 /// A workspace whose index is measured.
-struct Tree {
+pub(super) struct Tree {
     root: Utf8PathBuf,
     runs: u64,
     index: Index,
 }
 
 impl Tree {
-    fn of(lab: &Lab, runs: u64) -> Result<Self> {
+    pub(super) fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    pub(super) fn of(lab: &Lab, runs: u64) -> Result<Self> {
         let root = tree::of(lab, runs)?;
         let index = Index::of(&Workspace::open(&root)?);
         Ok(Self { root, runs, index })
@@ -60,7 +64,7 @@ impl Tree {
     }
 
     /// A lap is one call, of which a figure is of one run.
-    fn contender<'a>(
+    pub(super) fn contender<'a>(
         &'a self,
         name: &'static str,
         before: impl Fn() -> Result<()> + Clone + 'a,
@@ -82,7 +86,7 @@ impl Tree {
         })
     }
 
-    fn floor(&self) -> Contender<'_> {
+    pub(super) fn floor(&self) -> Contender<'_> {
         let files = self.runs * (tree::ARTIFACTS + 2) + self.runs.div_ceil(tree::TASK) * 2;
         self.contender(FLOOR, || Ok(()), || read_all(&self.root), files)
     }

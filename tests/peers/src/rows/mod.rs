@@ -3,6 +3,7 @@
 mod append;
 mod artifacts;
 mod bounds;
+pub(crate) mod care;
 mod durable;
 mod index;
 mod one_shot;
@@ -43,6 +44,8 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "12", measure: index::rebuild },
     Row { name: "13", measure: index::refresh },
     Row { name: "14", measure: index::queries },
+    Row { name: "15", measure: care::verify },
+    Row { name: "16", measure: care::backup },
     Row { name: "17", measure: rss::measure },
     Row { name: "parts", measure: parts::measure },
     Row { name: "bounds", measure: bounds::measure },
