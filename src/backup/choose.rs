@@ -1,6 +1,6 @@
 //! Which snapshot is meant: by what it holds, and by what was wrong when it was taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -78,6 +78,13 @@ impl Snapshot {
         self.findings_of(scope).all(|finding| finding.code.severity() < Severity::Error)
     }
 
+    /// The tasks and runs in which it found errors.
+    pub(super) fn bad(&self) -> BTreeSet<HomeId> {
+        let errors =
+            self.findings().iter().filter(|finding| finding.code.severity() >= Severity::Error);
+        errors.filter_map(|finding| self.home_of(finding)).collect()
+    }
+
     /// The findings of each task and run by itself.
     pub(super) fn findings_by_home(&self) -> BTreeMap<HomeId, Vec<Finding>> {
         let mut by_home: BTreeMap<HomeId, Vec<Finding>> = BTreeMap::new();
@@ -93,9 +100,7 @@ impl Snapshot {
     fn home_of(&self, finding: &Finding) -> Option<HomeId> {
         let path = finding.place.path.as_str();
         let end = path.match_indices('/').nth(2).map_or(path.len(), |(at, _)| at);
-        let homes = &self.file.homes;
-        let is_held = |id: &HomeId| homes.binary_search_by(|home| home.path.cmp(id)).is_ok();
-        let run = path.get(..end)?.parse().ok().filter(is_held);
+        let run = path.get(..end)?.parse().ok().filter(|run| self.named(run).is_some());
         run.or_else(|| path.split('/').next()?.parse().ok())
     }
 }

@@ -259,7 +259,7 @@ impl Look<'_> {
             return self.same_task(id, page);
         }
         let known = Known::default();
-        let taken = look::take(root, self.runtime, id, &HashOnly, &known, false)?;
+        let taken = look::take(root, self.runtime, id, &HashOnly, &known, false, None)?;
         let Some(taken) = taken else {
             return Ok(refused("a directory without its genesis file stands there"));
         };
