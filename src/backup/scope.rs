@@ -115,6 +115,10 @@ impl HomeId {
         }
     }
 
+    pub(super) fn scope(&self) -> BackupScope {
+        BackupScope { task: Some(self.task.clone()), run: self.run.clone() }
+    }
+
     /// The file that makes it exist.
     pub(super) fn genesis(&self) -> &'static str {
         if self.run.is_some() { layout::RUN } else { layout::TASK }
