@@ -134,7 +134,8 @@ pub enum ArtifactError {
     },
     /// The content is not what its record says.
     #[error(
-        "{path} has the digest {found}, and {expected} was expected; restore it from a backup or write it again"
+        "{path} has the digest {found}, and {expected} was expected; restore it from a backup \
+         (`runjournal repair --from DEST --apply`) or write it again"
     )]
     Changed {
         /// The file.

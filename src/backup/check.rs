@@ -40,7 +40,10 @@ impl Backup {
         let (mut snapshots, mut findings) = (Vec::new(), Vec::new());
         for listed in self.list()? {
             match listed {
-                Ok(snapshot) => snapshots.push(snapshot),
+                Ok(snapshot) => {
+                    findings.extend(snapshot.hold_damage().map(told).transpose()?);
+                    snapshots.push(snapshot);
+                }
                 Err(error) => findings.push(told(error)?),
             }
         }

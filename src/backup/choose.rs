@@ -1,15 +1,59 @@
-//! Which snapshot is meant: by what it holds, and by what was wrong when it was taken.
+//! Which snapshot is meant, for all or for each task and run: by what it holds, and by what was wrong when it was
+//! taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, SnapshotPage};
 use super::{Backup, BackupError};
+use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::finding::{Finding, Severity};
 use crate::layout::HomeId;
 use crate::workspace::Scope;
+
+/// A task or a run that is to be restored, and the snapshot that it is taken from.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    pub(super) named: SnapshotPage,
+    pub(super) snapshot_id: Uuid,
+    pub(super) taken_at: Timestamp,
+    /// What that snapshot found in it.
+    pub(super) findings: Vec<Finding>,
+    /// The errors that the newest snapshot found in it, where it is from an older one.
+    pub(super) passed_over: Vec<Finding>,
+    /// Its task is from a snapshot that does not know it.
+    pub(super) is_left: bool,
+}
+
+/// A snapshot, and what it found in each task and run.
+struct Found<'a> {
+    snapshot: &'a Snapshot,
+    findings: BTreeMap<HomeId, Vec<Finding>>,
+}
+
+impl<'a> Found<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, findings: snapshot.findings_by_home() }
+    }
+
+    fn errors(&self, id: &HomeId) -> impl Iterator<Item = &Finding> {
+        let findings = self.findings.get(id).into_iter().flatten();
+        findings.filter(|finding| finding.code.severity() >= Severity::Error)
+    }
+
+    fn chosen(&self, id: &HomeId) -> Option<Chosen> {
+        Some(Chosen {
+            named: self.snapshot.named(id)?.clone(),
+            snapshot_id: self.snapshot.id(),
+            taken_at: self.snapshot.created_at(),
+            findings: self.findings.get(id).cloned().unwrap_or_default(),
+            passed_over: Vec::new(),
+            is_left: false,
+        })
+    }
+}
 
 impl Backup {
     /// The newest snapshot that [`holds`](Snapshot::holds) a scope and found no error in it; `None` where each has
@@ -58,6 +102,48 @@ impl Snapshot {
         }
     }
 
+    /// Tasks and runs of this snapshot, in its order, and where each is taken from: from here, or with errors
+    /// passed over from the newest snapshot not after this one that found none in it; where each has some, from the
+    /// newest of them. No run is taken from a snapshot after that of its task, which would not know all leases that the
+    /// run is bound to.
+    pub(super) fn choose(
+        &self,
+        homes: &[HomeId],
+        passes_over_errors: bool,
+    ) -> Result<Vec<Chosen>, BackupError> {
+        let has_errors = passes_over_errors && self.bad().iter().any(|bad| homes.contains(bad));
+        let older = if has_errors { self.older()? } else { Vec::new() };
+        let all: Vec<_> = std::iter::once(self).chain(older.iter().rev()).map(Found::of).collect();
+        let mut of_task = (None, 0);
+        let mut chosen = Vec::new();
+        for id in homes {
+            let from = if of_task.0 == Some(&id.task) { of_task.1 } else { 0 };
+            let held = || {
+                let allowed = (from..).zip(all.iter().skip(from));
+                allowed.filter_map(|(at, found)| Some((at, found, found.chosen(id)?)))
+            };
+            let best = held()
+                .find(|(_, found, _)| !passes_over_errors || found.errors(id).next().is_none());
+            let (at, mut best) = match best.or_else(|| held().next()) {
+                Some((at, _, best)) => (at, best),
+                // Only snapshots after that of its task hold it.
+                None => match all.first().and_then(|newest| newest.chosen(id)) {
+                    Some(newest) => (0, Chosen { is_left: true, ..newest }),
+                    None => continue,
+                },
+            };
+            if at > 0 {
+                best.passed_over
+                    .extend(all.first().into_iter().flat_map(|all| all.errors(id)).cloned());
+            }
+            if id.run.is_none() {
+                of_task = (Some(&id.task), at);
+            }
+            chosen.push(best);
+        }
+        Ok(chosen)
+    }
+
     /// Those of the [`findings`](Snapshot::findings) that are in a scope: of a run, its own and not its task's.
     pub fn findings_of(&self, scope: &Scope) -> impl Iterator<Item = &Finding> {
         self.findings().iter().filter(move |finding| match &scope.task {
@@ -69,9 +155,26 @@ impl Snapshot {
         })
     }
 
+    /// Those of the same workspace before it, oldest first.
+    fn older(&self) -> Result<Vec<Self>, BackupError> {
+        let mut older = self.backup().snapshots()?;
+        older.retain(|older| {
+            older.workspace_id() == self.workspace_id()
+                && (older.created_at(), older.id()) < (self.created_at(), self.id())
+        });
+        Ok(older)
+    }
+
     /// True if it found no error in a scope.
     pub(super) fn is_good(&self, scope: &Scope) -> bool {
         self.findings_of(scope).all(|finding| finding.code.severity() < Severity::Error)
+    }
+
+    /// The tasks and runs in which it found errors.
+    pub(super) fn bad(&self) -> BTreeSet<HomeId> {
+        let errors =
+            self.findings().iter().filter(|finding| finding.code.severity() >= Severity::Error);
+        errors.filter_map(|finding| self.home_of(finding)).collect()
     }
 
     /// The findings of each task and run by itself.
@@ -89,9 +192,7 @@ impl Snapshot {
     fn home_of(&self, finding: &Finding) -> Option<HomeId> {
         let path = finding.place.path.as_str();
         let end = path.match_indices('/').nth(2).map_or(path.len(), |(at, _)| at);
-        let homes = &self.file.homes;
-        let is_held = |id: &HomeId| homes.binary_search_by(|home| home.path.cmp(id)).is_ok();
-        let run = path.get(..end)?.parse().ok().filter(is_held);
+        let run = path.get(..end)?.parse().ok().filter(|run| self.named(run).is_some());
         run.or_else(|| path.split('/').next()?.parse().ok())
     }
 }

@@ -61,7 +61,7 @@ pub enum BackupError {
     },
     /// Something in the backup is not what was written.
     #[error(
-        "{path} is damaged: {reason}; `runjournal backup verify --read-data` tells of all that is, and what to do; \
+        "{path} is damaged: {reason}; `runjournal backup verify DEST --read-data` tells of all that is, and what to do; \
          use another snapshot, or another copy of the backup"
     )]
     Damaged {
@@ -114,7 +114,7 @@ pub enum BackupError {
     },
     /// Something stands where something else was to be put. Nothing was put in place.
     #[error(
-        "nothing was restored, for {path} {reason}; move it away, or restore elsewhere: `--to ROOT`"
+        "nothing was restored, because of {path}: {reason}; move it away, or restore elsewhere: `--to ROOT`"
     )]
     Refused {
         /// What stands there.
@@ -131,6 +131,12 @@ pub enum BackupError {
     CameBetween {
         /// What stands there.
         path: Utf8PathBuf,
+    },
+    /// A snapshot cannot be held with these words.
+    #[error("the snapshot cannot be held: the reason {reason}")]
+    BadHold {
+        /// What is wrong with them.
+        reason: &'static str,
     },
     /// A value cannot be written as JSON.
     #[error("cannot be written as JSON")]

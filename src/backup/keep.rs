@@ -116,7 +116,12 @@ impl Pool {
     /// True if the object stands and is what its name says. One that no snapshot names may be half of what
     /// a killed process was writing when the power went.
     fn is_whole(&self, digest: Digest) -> Result<bool, IoError> {
-        let whole = match self.objects.open_read(&name(digest)) {
+        let path = name(digest);
+        if self.objects.stat(&path)?.is_some_and(|entry| entry.kind != Kind::File) {
+            // Put in its place, the object replaces a link, and what that leads to is not touched.
+            return Ok(false);
+        }
+        let whole = match self.objects.open_read(&path) {
             Ok(mut file) => {
                 let whole = file.digest()?.0 == digest;
                 if whole && !SYNCS_FILE_SYSTEM {
@@ -166,6 +171,10 @@ impl Pool {
             Err(error) if error.is_not_found() => {
                 self.objects.create_dir(name.get(..2).unwrap_or_default())?;
                 self.tmp.rename(temporary, &self.objects, &name)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {
+                let source = std::io::Error::other("a directory stands there; move it away");
+                Err(IoError::new("put an object at", &self.objects.path().join(name), source))
             }
             other => other,
         }

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::BackupError;
 use super::keep::{Keep, Known};
 use super::page::{self, Page, PageFile, PageJournal};
+use super::reach::Earlier;
 use super::word::Word;
 use crate::checkpoint::{CheckpointError, Page as Checkpoint};
 use crate::digest::Digest;
@@ -35,6 +36,8 @@ pub(super) struct Look<'a> {
     pub(super) known: &'a Known,
     /// Few others are copied at the same time.
     pub(super) is_of_few: bool,
+    pub(super) root: &'a Utf8Path,
+    pub(super) runtime: &'a Runtime,
     pub(super) id: &'a HomeId,
     pub(super) home: Home,
     pub(super) dir: Dir,
@@ -42,7 +45,8 @@ pub(super) struct Look<'a> {
     pub(super) files: BTreeMap<String, PageFile>,
 }
 
-/// Copies a home; `None` where there is none, be it that it was removed meanwhile.
+/// Copies a home; `None` where there is none, be it that it was removed meanwhile. Its journal is held against
+/// what an earlier snapshot knows.
 pub(super) fn take(
     root: &Utf8Path,
     runtime: &Runtime,
@@ -50,6 +54,7 @@ pub(super) fn take(
     keep: &dyn Keep,
     known: &Known,
     is_of_few: bool,
+    earlier: Option<&Earlier<'_>>,
 ) -> Result<Option<Taken>, BackupError> {
     let home = Home::of(root, id.clone(), runtime);
     let is_gone = || match Dir::open(home.dir()).and_then(|dir| dir.stat(id.genesis())) {
@@ -62,15 +67,15 @@ pub(super) fn take(
     };
     let home = home.clone();
     let (findings, files) = (Vec::new(), BTreeMap::new());
-    let look = Look { keep, known, is_of_few, id, home, dir, findings, files };
-    match look.take() {
+    let look = Look { keep, known, is_of_few, root, runtime, id, home, dir, findings, files };
+    match look.take(earlier) {
         Err(_) if is_gone() => Ok(None),
         other => other,
     }
 }
 
 impl Look<'_> {
-    fn take(mut self) -> Result<Option<Taken>, BackupError> {
+    fn take(mut self, earlier: Option<&Earlier<'_>>) -> Result<Option<Taken>, BackupError> {
         let genesis = self.id.genesis();
         let opened = match self.home.open() {
             Ok(opened) => opened,
@@ -89,6 +94,7 @@ impl Look<'_> {
             return self.unread(Code::JournalMissing, layout::JOURNAL, reason);
         }
         self.file(genesis, None)?;
+        let manifest = self.manifest(&opened);
         let mut word = Word::default();
         word.read_on(&self.home, &opened)?;
         if self.home.is_run() {
@@ -97,6 +103,7 @@ impl Look<'_> {
         self.beside(&word)?;
         let damage: Vec<_> = word.damage().cloned().collect();
         self.findings.extend(damage);
+        self.tell_of_reach(manifest, earlier, &word, &opened)?;
         let journal = self.journal(word.bytes(), word.cursor)?;
         let pruned = word.runs.gone().cloned().collect();
         Ok(Some(self.finish(Some(journal), pruned)))

@@ -3,8 +3,9 @@
 //!
 //! In reading order: the directory ([`Backup`]), what a snapshot says ([`Snapshot`], with a `page` for each home);
 //! taking one: where content goes (`keep`), what a journal says (`word`), a home while others write (`look`,
-//! `artifacts`), all of them (`take`); whether all of it is there (`check`); which one is meant (`choose`); putting
-//! back: what would be put where (`restore`), and doing it (`put`); and which snapshots are kept (`retention`).
+//! `artifacts`), whether its journal lost records (`reach`), all homes (`take`); whether all of it is there
+//! (`check`); which one is meant (`choose`); putting back: what would be put where (`restore`), and doing it
+//! (`put`); and which snapshots are kept (`retention`).
 
 mod artifacts;
 mod check;
@@ -14,6 +15,7 @@ mod keep;
 mod look;
 mod page;
 mod put;
+mod reach;
 mod restore;
 mod retention;
 mod snapshot;

@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use super::restore::{RestoreAction, RestoreItem, RestorePlan};
 use super::{BackupError, stage, threads};
 use crate::error::IoError;
+use crate::id::{RunId, TaskId};
 use crate::io::{Dir, LockFile, make_dirs};
 use crate::journal::{Event, Home, JournalError, LockedLog, Log, types};
 use crate::layout;
@@ -20,6 +21,8 @@ pub struct Restored {
     pub put: Vec<Utf8PathBuf>,
     /// Those that stood there as the snapshot has them.
     pub same: Vec<Utf8PathBuf>,
+    /// Runs that were [left out](RestoreAction::Left).
+    pub left: Vec<Utf8PathBuf>,
     /// Bytes of those that were put in place.
     pub bytes: u64,
 }
@@ -45,8 +48,10 @@ impl RestorePlan {
         make_dirs(&self.root)?;
         let root = Dir::open_root(&self.root)?;
         let restoring = Restoring::begin(&root, &self)?;
-        let (put, same): (Vec<_>, Vec<_>) =
+        let (put, rest): (Vec<_>, Vec<_>) =
             self.items.iter().partition(|item| item.action == RestoreAction::Put);
+        let (same, left): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|item| item.action == RestoreAction::Same);
         let done = self.put(&root, &restoring.staging, &put);
         // Also where it failed: what was made aside is made again by the next one.
         let ended = restoring.end(&root);
@@ -54,23 +59,24 @@ impl RestorePlan {
         ended?;
         let paths = |items: &[&RestoreItem]| items.iter().map(|item| item.path.clone()).collect();
         let bytes = put.iter().map(|item| item.bytes).sum();
-        Ok(Restored { put: paths(&put), same: paths(&same), bytes })
+        Ok(Restored { put: paths(&put), same: paths(&same), left: paths(&left), bytes })
     }
 
     /// Makes all of it aside, and then puts it in place.
     fn put(&self, root: &Dir, staging: &Dir, put: &[&RestoreItem]) -> Result<(), BackupError> {
         self.stage(staging, put)?;
         self.workspace(root, staging)?;
-        for item in put {
-            match (&item.id.run, item.joins) {
-                (None, _) => {
-                    let task = item.id.task.as_str();
-                    self.name(staging.rename_new(task, root, task), item)?;
-                    root.sync("")?;
-                }
-                (Some(_), true) => self.join(root, staging, item)?,
-                // It came with its task.
-                (Some(_), false) => {}
+        for of_task in put.chunk_by(|a, b| a.id.task == b.id.task) {
+            for item in of_task.iter().filter(|item| item.id.run.is_none()) {
+                let task = item.id.task.as_str();
+                self.name(staging.rename_new(task, root, task), item)?;
+                root.sync("")?;
+            }
+            // The others came with their task.
+            let joins = of_task.iter().filter_map(|item| Some((item.id.run.as_ref()?, *item)));
+            let joins: Vec<_> = joins.filter(|(_, item)| item.joins).collect();
+            if let Some((_, first)) = joins.first() {
+                self.join(root, staging, &first.id.task, &joins)?;
             }
         }
         Ok(())
@@ -116,44 +122,55 @@ impl RestorePlan {
         Ok(root.sync("")?)
     }
 
-    /// Puts a run into a task that stands. The task says so first: a run that it says was pruned would be
-    /// taken away again.
-    fn join(&self, root: &Dir, staging: &Dir, item: &RestoreItem) -> Result<(), BackupError> {
-        let Some(run) = &item.id.run else { return Ok(()) };
-        let mut home = Home::of_task(root.path(), &item.id.task, &self.runtime);
+    /// Puts runs into a task that stands. The task says so first: a run that it says was pruned would be taken
+    /// away again. Its journal is read once; others may write between two runs.
+    fn join(
+        &self,
+        root: &Dir,
+        staging: &Dir,
+        task: &TaskId,
+        runs: &[(&RunId, &RestoreItem)],
+    ) -> Result<(), BackupError> {
+        let mut home = Home::of_task(root.path(), &task, &self.runtime);
         home.lease.clone_from(&self.lease);
         let mut log = Log::open(&home)?;
-        let mut locked = log.lock()?;
-        let below = format!("{}/{}", item.id.task, layout::RUNS);
-        if root.stat(&format!("{below}/{run}"))?.is_some() {
-            return Err(self.came_between(item));
+        let mut words = RunWords::read(&home)?;
+        let below = format!("{task}/{}", layout::RUNS);
+        for (run, item) in runs {
+            let mut locked = log.lock()?;
+            if root.stat(&format!("{below}/{run}"))?.is_some() {
+                return Err(self.came_between(item));
+            }
+            note(&mut locked, &mut words, run, item)?;
+            if root.create_dir(&below)? {
+                root.sync(task.as_str())?;
+            }
+            let (from, into) = (staging.open_dir(&below)?, root.open_dir(&below)?);
+            self.name(from.rename_new(run.as_str(), &into, run.as_str()), item)?;
+            into.sync("")?;
         }
-        self.note(&mut locked, item)?;
-        if root.create_dir(&below)? {
-            root.sync(item.id.task.as_str())?;
-        }
-        let (from, into) = (staging.open_dir(&below)?, root.open_dir(&below)?);
-        self.name(from.rename_new(run.as_str(), &into, run.as_str()), item)?;
-        Ok(into.sync("")?)
+        Ok(())
     }
+}
 
-    /// Appends `run_restored`, unless that is the last thing that the task says of where the run is.
-    fn note(&self, locked: &mut LockedLog<'_>, item: &RestoreItem) -> Result<(), JournalError> {
-        let Some(run) = &item.id.run else { return Ok(()) };
-        let journal = item.page.journal.as_ref().and_then(|journal| journal.cursor);
-        let journal = journal.map(JournalReach::from);
-        let payload = RestoredRun { run_id: run.clone(), snapshot_id: self.snapshot.id(), journal };
-        let mut words = RunWords::default();
-        words.bring_up(locked)?;
-        let word = RunWord::Restored(Box::new(payload.clone()));
-        if words.word(run) != Some(&word) {
-            let event =
-                Event::new(types::RUN_RESTORED).stream("run", run.as_str()).payload(&payload);
-            locked.append(std::slice::from_ref(&event))?;
-        }
-        // Also what a killed restore appended.
-        locked.sync()
+/// Appends `run_restored`, unless that is the last thing that the task says of where the run is.
+fn note(
+    locked: &mut LockedLog<'_>,
+    words: &mut RunWords,
+    run: &RunId,
+    item: &RestoreItem,
+) -> Result<(), JournalError> {
+    let journal = item.page.journal.as_ref().and_then(|journal| journal.cursor);
+    let journal = journal.map(JournalReach::from);
+    let payload = RestoredRun { run_id: run.clone(), snapshot_id: item.snapshot_id, journal };
+    words.bring_up(locked)?;
+    let word = RunWord::Restored(Box::new(payload.clone()));
+    if words.word(run) != Some(&word) {
+        let event = Event::new(types::RUN_RESTORED).stream("run", run.as_str()).payload(&payload);
+        locked.append(std::slice::from_ref(&event))?;
     }
+    // Also what a killed restore appended.
+    locked.sync()
 }
 
 /// The place where a restore makes what it is to put, held by its lock. All of it goes in the end.

@@ -1,14 +1,18 @@
 //! What a restore would put where: decided before anything is changed.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use uuid::Uuid;
 
+use super::choose::Chosen;
 use super::keep::HashOnly;
 use super::look::Taken;
 use super::page::Page;
-use super::snapshot::{Snapshot, SnapshotPage};
+use super::snapshot::Snapshot;
 use super::{BackupError, Known, check, look, threads};
+use crate::clock::Timestamp;
 use crate::context::absolute;
 use crate::finding::{Finding, Severity};
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
@@ -28,6 +32,7 @@ pub struct Restore {
     root: Utf8PathBuf,
     lease: Option<LeaseRef>,
     reads_data: bool,
+    passes_over_errors: bool,
 }
 
 /// What is to be done about a task or a run.
@@ -41,6 +46,8 @@ pub enum RestoreAction {
     Same,
     /// Something else stands there, or stands in the way, and why.
     Refused(String),
+    /// A run that is left out, and why: its task is from a snapshot that does not know it.
+    Left(String),
 }
 
 /// A task or a run, and what is to be done about it.
@@ -53,6 +60,12 @@ pub struct RestoreItem {
     pub action: RestoreAction,
     /// Bytes of its files.
     pub bytes: u64,
+    /// The snapshot that it is from.
+    pub snapshot_id: Uuid,
+    /// When that was begun.
+    pub taken_at: Timestamp,
+    /// The errors that made it not be from the newest snapshot.
+    pub passed_over: Vec<Finding>,
     /// What was wrong with it when the snapshot was taken, and is wrong with what is put in place. Paths are
     /// from the root.
     pub findings: Vec<Finding>,
@@ -81,7 +94,7 @@ impl Snapshot {
     pub fn restore_to(&self, root: impl AsRef<Utf8Path>) -> Restore {
         let (snapshot, scope) = (self.clone(), self.scope().clone());
         let root = absolute(root.as_ref());
-        Restore { snapshot, scope, root, lease: None, reads_data: false }
+        Restore { snapshot, scope, root, lease: None, reads_data: false, passes_over_errors: false }
     }
 }
 
@@ -102,6 +115,13 @@ impl Restore {
         Self { reads_data: true, ..self }
     }
 
+    /// Takes each task and each run in which the snapshot found an error from the newest one before that found none
+    /// in it, of the same workspace; where there is none, as it is. A run is never taken from a snapshot after that of its
+    /// task: one that only such ones hold is [left out](RestoreAction::Left).
+    pub fn passing_over_errors(self) -> Self {
+        Self { passes_over_errors: true, ..self }
+    }
+
     /// Looks what stands where, and whether the backup has what is needed. Nothing is changed.
     ///
     /// # Errors
@@ -112,9 +132,9 @@ impl Restore {
     pub fn plan(self) -> Result<RestorePlan, BackupError> {
         let lock = self.snapshot.backup().lock_shared()?;
         self.check_root()?;
-        let homes = self.homes()?;
+        let homes = self.snapshot.choose(&self.homes()?, self.passes_over_errors)?;
         let dir = self.snapshot.backup().objects()?;
-        self.check_objects(&dir)?;
+        self.check_objects(&dir, &homes)?;
         let runtime = self.snapshot.backup().runtime.clone();
         let target = match Dir::open_root(&self.root) {
             Err(error) if error.is_not_found() => None,
@@ -122,18 +142,19 @@ impl Restore {
         };
         let mut joins: BTreeMap<&TaskId, bool> = BTreeMap::new();
         for home in &homes {
+            let task = &home.named.path.task;
             let stands = match &target {
-                Some(target) => target.stat(home.path.task.as_str())?.is_some(),
+                Some(target) => target.stat(task.as_str())?.is_some(),
                 None => false,
             };
-            joins.insert(&home.path.task, stands);
+            joins.insert(task, stands);
         }
         let look = Look {
             restore: &self,
             dir: &dir,
             runtime: &runtime,
             joins: &joins,
-            findings: &self.snapshot.findings_by_home(),
+            free: Mutex::default(),
         };
         let items = threads::each(self.threads(), &homes, |home| look.item(home))?;
         drop(target);
@@ -158,7 +179,7 @@ impl Restore {
                 if dir.list("")?.iter().all(|(name, _)| name == layout::RESTORING) {
                     return Ok(());
                 }
-                let reason = "is not empty, and no workspace".to_owned();
+                let reason = "it is not empty, and no workspace".to_owned();
                 Err(BackupError::Refused { path: self.root.clone(), reason })
             }
             Err(error) => Err(error.into()),
@@ -166,14 +187,14 @@ impl Restore {
     }
 
     /// What is to be restored, tasks before their runs.
-    fn homes(&self) -> Result<Vec<SnapshotPage>, BackupError> {
+    fn homes(&self) -> Result<Vec<HomeId>, BackupError> {
+        let homes = self.snapshot.file.homes.iter().map(|home| &home.path);
         // A run's task comes along, for where it is not there.
         let is_its_task =
             |id: &HomeId| id.run.is_none() && self.scope.task.as_ref() == Some(&id.task);
         let belongs = |id: &HomeId| self.scope.covers(&id.task, id.run.as_ref()) || is_its_task(id);
-        let homes = self.snapshot.file.homes.iter().filter(|home| belongs(&home.path));
-        let homes: Vec<_> = homes.cloned().collect();
-        let has = |wanted: &dyn Fn(&HomeId) -> bool| homes.iter().any(|home| wanted(&home.path));
+        let homes: Vec<_> = homes.filter(|home| belongs(home)).cloned().collect();
+        let has = |wanted: &dyn Fn(&HomeId) -> bool| homes.iter().any(wanted);
         let whole = match (&self.scope.task, &self.scope.run) {
             (None, _) => true,
             (Some(_), None) => has(&|id| id.run.is_none()),
@@ -191,10 +212,13 @@ impl Restore {
     }
 
     /// Looks for every object that is needed.
-    fn check_objects(&self, dir: &Dir) -> Result<(), BackupError> {
+    fn check_objects(&self, dir: &Dir, homes: &[Chosen]) -> Result<(), BackupError> {
         let backup = self.snapshot.backup();
-        threads::each(self.threads(), &self.homes()?, |home| {
-            let objects: BTreeMap<_, _> = backup.page(dir, home)?.objects().collect();
+        threads::each(self.threads(), homes, |home| {
+            if home.is_left {
+                return Ok(());
+            }
+            let objects: BTreeMap<_, _> = backup.page(dir, &home.named)?.objects().collect();
             let look = |(digest, size)| check::look(dir, digest, Some(size), self.reads_data);
             match objects.into_iter().find_map(look) {
                 Some(finding) => {
@@ -229,22 +253,46 @@ struct Look<'a> {
     runtime: &'a Runtime,
     /// True for the tasks whose directory stands.
     joins: &'a BTreeMap<&'a TaskId, bool>,
-    findings: &'a BTreeMap<HomeId, Vec<Finding>>,
+    /// Whether runs may be put into tasks that stand: their journals are read once for all of them.
+    free: Mutex<BTreeMap<TaskId, RestoreAction>>,
 }
 
 impl Look<'_> {
-    fn item(&self, home: &SnapshotPage) -> Result<RestoreItem, BackupError> {
-        let page = self.restore.snapshot.backup().page(self.dir, home)?;
-        let id = home.path.clone();
+    fn item(&self, home: &Chosen) -> Result<RestoreItem, BackupError> {
+        let Chosen { named, snapshot_id, taken_at, findings, passed_over, is_left } = home.clone();
+        let page = self.restore.snapshot.backup().page(self.dir, &named)?;
+        let id = named.path;
         let joins = self.joins.get(&id.task).copied().unwrap_or_default();
         let action = match joins {
             true => self.action(&id, &page)?,
             false if self.has_task(&id.task) => RestoreAction::Put,
             false => refused("its task is neither there nor in the snapshot"),
         };
+        let action = match action {
+            RestoreAction::Put if is_left => self.left(&id),
+            other => other,
+        };
         let (path, bytes) = (Utf8PathBuf::from(id.to_string()), page.size());
-        let findings = self.findings.get(&id).cloned().unwrap_or_default();
-        Ok(RestoreItem { path, action, bytes, findings, id, page, joins })
+        Ok(RestoreItem {
+            path,
+            action,
+            bytes,
+            snapshot_id,
+            taken_at,
+            passed_over,
+            findings,
+            id,
+            page,
+            joins,
+        })
+    }
+
+    fn left(&self, id: &HomeId) -> RestoreAction {
+        let (dest, scope) = (self.restore.snapshot.backup().path(), Scope::from(id));
+        RestoreAction::Left(format!(
+            "its task is from a snapshot that does not know it; once that is there, `runjournal backup restore \
+             {dest} {scope}` puts it in"
+        ))
     }
 
     fn has_task(&self, task: &TaskId) -> bool {
@@ -257,14 +305,14 @@ impl Look<'_> {
         let root = &self.restore.root;
         let stands = Dir::open_root(root)?.stat(&id.to_string())?.is_some();
         if !stands {
-            return self.free(id);
+            return self.free(&id.task);
         }
         if id.run.is_none() && self.restore.scope.run.is_some() {
             // The run alone is restored, whatever became of its task.
             return self.same_task(id, page);
         }
         let known = Known::default();
-        let taken = look::take(root, self.runtime, id, &HashOnly, &known, false)?;
+        let taken = look::take(root, self.runtime, id, &HashOnly, &known, false, None)?;
         let Some(taken) = taken else {
             return Ok(refused("a directory without its genesis file stands there"));
         };
@@ -290,10 +338,20 @@ impl Look<'_> {
         Ok(refused("its task.json is another one than the snapshot's: it is another task"))
     }
 
-    /// Whether a run may be put into a task that stands.
-    fn free(&self, id: &HomeId) -> Result<RestoreAction, BackupError> {
-        let task = Home::of_task(&self.restore.root, &id.task, self.runtime);
-        let mut last = Events::open(&task)?.in_stream("lease", id.task.as_str()).last(1)?;
+    /// Whether runs may be put into a task that stands.
+    fn free(&self, task: &TaskId) -> Result<RestoreAction, BackupError> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = free.get(task) {
+            return Ok(known.clone());
+        }
+        let found = self.look_whether_free(task)?;
+        free.insert(task.clone(), found.clone());
+        Ok(found)
+    }
+
+    fn look_whether_free(&self, id: &TaskId) -> Result<RestoreAction, BackupError> {
+        let task = Home::of_task(&self.restore.root, &id, self.runtime);
+        let mut last = Events::open(&task)?.in_stream("lease", id.as_str()).last(1)?;
         let Some(record) = last.next().transpose()? else { return Ok(RestoreAction::Put) };
         let leased = Leased::of(&record)?;
         let own = self.restore.lease.as_ref().is_some_and(|own| own.token == leased.token);

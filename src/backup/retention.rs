@@ -14,7 +14,8 @@ use crate::layout;
 use crate::workspace::Scope;
 
 /// Which snapshots are kept: those that one of these keeps, those with a hold, and of each workspace and scope
-/// the newest, and the newest that found no error.
+/// the newest, the newest that found no error, and of each task and run in which the newest found one, the newest
+/// that did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Retention {
@@ -49,7 +50,7 @@ pub enum SnapshotKept {
     Newest,
     /// It is not old enough.
     Recent,
-    /// It is the newest that found no error: the newer ones are of damage.
+    /// It is the newest that found no error, in all or in some task or run: the newer ones are of damage.
     NewestGood,
 }
 
@@ -87,16 +88,15 @@ impl Backup {
         let now = self.runtime.clock.now();
         let mut groups: BTreeMap<(Uuid, Scope), Vec<Snapshot>> = BTreeMap::new();
         for snapshot in self.list()? {
-            let snapshot = snapshot?;
+            let snapshot = snapshot.map_err(|error| stopped(error, None))?;
             let group = (snapshot.workspace_id(), snapshot.scope().clone());
             groups.entry(group).or_default().push(snapshot);
         }
         let (mut keep, mut remove) = (Vec::new(), Vec::new());
         for snapshots in groups.into_values() {
-            let good = snapshots.iter().rev().find(|snapshot| snapshot.is_good(snapshot.scope()));
-            let good = good.map(Snapshot::id);
+            let good = good(&snapshots);
             for (newer, snapshot) in snapshots.into_iter().rev().enumerate() {
-                let newest_good = (good == Some(snapshot.id())).then_some(SnapshotKept::NewestGood);
+                let newest_good = good.contains(&snapshot.id()).then_some(SnapshotKept::NewestGood);
                 match kept(&snapshot, newer, retention, now).or(newest_good) {
                     Some(why) => keep.push((snapshot, why)),
                     None => remove.push(snapshot),
@@ -122,7 +122,12 @@ impl Backup {
         let pages = check::pages(snapshots);
         let bytes = snapshots.iter().map(|snapshot| snapshot.totals().bytes).sum();
         let objects = threads::each(threads::for_bytes(bytes), &pages, |named| {
-            let page = self.page(&dir, named)?;
+            let page = self.page(&dir, named).map_err(|error| {
+                let names = |snapshot: &&Snapshot| {
+                    snapshot.named(&named.path).is_some_and(|held| held.page == named.page)
+                };
+                stopped(error, snapshots.iter().find(names))
+            })?;
             Ok::<_, BackupError>(page.objects().map(|(digest, _)| digest).collect::<BTreeSet<_>>())
         })?;
         let mut named: BTreeSet<_> = objects.into_iter().flatten().collect();
@@ -131,7 +136,8 @@ impl Backup {
         Ok(named)
     }
 
-    /// Tells of every object that is not named, with its size. What has no digest for a name is not ours.
+    /// Tells of every object that is not named, with its size. What has no digest for a name is not ours, and no
+    /// directory is.
     fn unnamed(
         &self,
         named: &BTreeSet<Digest>,
@@ -143,10 +149,11 @@ impl Backup {
                 continue;
             }
             let below = format!("{}/{fan}", layout::OBJECTS);
-            for (name, _) in list(&dir, &below)? {
+            for (name, kind) in list(&dir, &below)? {
                 let hex = format!("{fan}{name}");
                 let digest = hex.as_bytes().try_into().ok().and_then(Digest::from_hex);
-                if digest.is_some_and(|digest| !named.contains(&digest)) {
+                let is_named = digest.is_none_or(|digest| named.contains(&digest));
+                if !is_named && kind != Kind::Dir {
                     let path = format!("{below}/{name}");
                     let size = dir.stat(&path)?.map_or(0, |entry| entry.size);
                     tell(&path, size)?;
@@ -193,7 +200,8 @@ impl BackupPrune {
         let backup = &self.backup;
         let _lock = backup.lock_alone()?;
         let planned: BTreeSet<_> = self.remove.iter().map(Snapshot::id).collect();
-        let all = backup.list()?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let all = backup.list()?.into_iter().collect::<Result<Vec<_>, _>>();
+        let all = all.map_err(|error| stopped(error, None))?;
         let goes = |snapshot: &Snapshot| {
             planned.contains(&snapshot.id()) && snapshot.hold_reason().is_none()
         };
@@ -214,11 +222,45 @@ impl BackupPrune {
             pruned.bytes += size;
             Ok(())
         })?;
-        for (name, _) in list(&dir, layout::TMP)? {
-            dir.remove_file(&format!("{}/{name}", layout::TMP))?;
+        for (name, kind) in list(&dir, layout::TMP)? {
+            // No backup makes a directory there.
+            if kind != Kind::Dir {
+                dir.remove_file(&format!("{}/{name}", layout::TMP))?;
+            }
         }
         Ok(pruned)
     }
+}
+
+/// Of snapshots, oldest first: the newest without errors, and where the newest has errors in a task or a run, that
+/// without errors in it.
+fn good(snapshots: &[Snapshot]) -> BTreeSet<Uuid> {
+    let whole = snapshots.iter().rfind(|snapshot| snapshot.is_good(snapshot.scope()));
+    let mut good: BTreeSet<_> = whole.map(Snapshot::id).into_iter().collect();
+    let mut left = snapshots.last().map(Snapshot::bad).unwrap_or_default();
+    for snapshot in snapshots.iter().rev().skip(1) {
+        if left.is_empty() {
+            break;
+        }
+        let (bad, before) = (snapshot.bad(), left.len());
+        left.retain(|home| snapshot.named(home).is_none() || bad.contains(home));
+        if left.len() < before {
+            good.insert(snapshot.id());
+        }
+    }
+    good
+}
+
+/// Why a prune goes no further, and what to do.
+fn stopped(error: BackupError, names: Option<&Snapshot>) -> BackupError {
+    let BackupError::Damaged { path, reason } = error else { return error };
+    let of = names.map_or_else(|| path.clone(), |names| names.path());
+    let reason = format!(
+        "{reason}. Nothing is pruned, for nobody knows what it names: bring it back from another copy of the \
+         backup, or move {of} out of `{}/`, and then what only that names goes",
+        layout::SNAPSHOTS
+    );
+    BackupError::Damaged { path, reason }
 }
 
 fn kept(

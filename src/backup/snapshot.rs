@@ -1,6 +1,6 @@
 //! A snapshot: what a workspace, a task or a run was at one time.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use crate::manifest::Witness;
 use crate::name::ArtifactName;
 use crate::verify::Verify;
 use crate::workspace::Scope;
+use crate::workspace::hold_fault;
 
 /// No snapshot is longer, which is room for some millions of runs: whoever reads one holds it in memory.
 const MAX_BYTES: u64 = 1 << 30;
@@ -29,7 +30,14 @@ const MAX_BYTES: u64 = 1 << 30;
 pub struct Snapshot {
     backup: Backup,
     pub(super) file: SnapshotFile,
-    hold: Option<Hold>,
+    hold: Option<Result<Hold, HoldFault>>,
+}
+
+/// A hold that cannot be read: it holds all the same.
+#[derive(Debug, Clone)]
+struct HoldFault {
+    path: Utf8PathBuf,
+    reason: String,
 }
 
 /// What `snapshots/<id>.json` says.
@@ -121,10 +129,7 @@ impl Snapshot {
             let reason = "it is not the snapshot that its name says".to_owned();
             return Err(BackupError::Damaged { path, reason });
         }
-        let hold = match read_all(&dir, &layout::hold(id)) {
-            Err(BackupError::Io(error)) if error.is_not_found() => None,
-            other => Some(read_versioned(&dir.path().join(layout::hold(id)), &other?)?),
-        };
+        let hold = Hold::read(&dir, id);
         Ok(Self { backup: backup.clone(), file, hold })
     }
 
@@ -136,6 +141,11 @@ impl Snapshot {
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.file.snapshot_id
+    }
+
+    /// The file that says so.
+    pub(super) fn path(&self) -> Utf8PathBuf {
+        self.backup.path().join(layout::SNAPSHOTS).join(layout::snapshot(self.id()))
     }
 
     /// When it was begun.
@@ -175,10 +185,20 @@ impl Snapshot {
         &self.file.findings
     }
 
-    /// Why it is kept, if somebody said so.
+    /// Why it is kept, if somebody said so. A hold that cannot be read holds as well, and what is wrong with it
+    /// stands here; [`Backup::unreadable`] tells of it. Held anew or [lifted](Snapshot::lift), it is gone.
     #[must_use]
     pub fn hold_reason(&self) -> Option<&str> {
-        self.hold.as_ref().map(|hold| hold.reason.as_str())
+        self.hold.as_ref().map(|hold| match hold {
+            Ok(hold) => hold.reason.as_str(),
+            Err(fault) => fault.reason.as_str(),
+        })
+    }
+
+    /// What is wrong with the file of its hold.
+    pub(super) fn hold_damage(&self) -> Option<BackupError> {
+        let HoldFault { path, reason } = self.hold.as_ref()?.as_ref().err()?.clone();
+        Some(BackupError::Damaged { path, reason })
     }
 
     /// The runs that it holds, and before them the task itself, as `None`; sorted.
@@ -192,10 +212,15 @@ impl Snapshot {
         Ok(page.files.iter().find(|file| file.path == path).map(|file| file.digest))
     }
 
+    /// Where it says what a home was.
+    pub(super) fn named(&self, id: &HomeId) -> Option<&SnapshotPage> {
+        let homes = &self.file.homes;
+        homes.binary_search_by(|home| home.path.cmp(id)).ok().and_then(|at| homes.get(at))
+    }
+
     fn page_of(&self, task: &TaskId, run: Option<&RunId>) -> Result<Option<Page>, BackupError> {
-        let is_it = |home: &&SnapshotPage| home.path.task == *task && home.path.run.as_ref() == run;
-        let named = self.file.homes.iter().find(is_it);
-        named.map(|named| self.backup.page(&self.backup.objects()?, named)).transpose()
+        let id = HomeId { task: task.clone(), run: run.cloned() };
+        self.named(&id).map(|named| self.backup.page(&self.backup.objects()?, named)).transpose()
     }
 
     /// What it knows of a run, or of a task itself; `None` where it does not hold that.
@@ -243,8 +268,12 @@ impl Snapshot {
     /// Keeps the snapshot from [`Backup::prune`], or says anew why. Durable.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// [`BackupError::BadHold`] for a reason that is empty, longer than 1,024 bytes, or of several lines; where it
+    /// cannot be written.
     pub fn hold(&mut self, reason: &str) -> Result<(), BackupError> {
+        if let Some(reason) = hold_fault(reason) {
+            return Err(BackupError::BadHold { reason });
+        }
         let _lock = self.backup.lock_shared()?;
         let placed_at = self.backup.runtime.clock.now();
         let (format_version, snapshot_id) = (layout::FORMAT_VERSION, self.id());
@@ -252,7 +281,7 @@ impl Snapshot {
         // One that was pruned meanwhile is not to be held.
         Self::read(&self.backup, self.id())?;
         put(&self.backup, &layout::hold(self.id()), &hold)?;
-        self.hold = Some(hold);
+        self.hold = Some(Ok(hold));
         Ok(())
     }
 
@@ -269,6 +298,25 @@ impl Snapshot {
         }
         self.hold = None;
         Ok(())
+    }
+}
+
+impl Hold {
+    /// The hold on a snapshot. Whoever cannot read one must take it that there is one.
+    fn read(dir: &Dir, id: Uuid) -> Option<Result<Self, HoldFault>> {
+        let name = layout::hold(id);
+        let path = dir.path().join(&name);
+        let read = read_all(dir, &name).and_then(|bytes| read_versioned::<Self>(&path, &bytes));
+        let reason = match read {
+            Ok(hold) => return Some(Ok(hold)),
+            Err(BackupError::Io(error)) if error.is_not_found() => return None,
+            Err(BackupError::Io(error)) => format!("cannot {}: {}", error.action, error.source),
+            Err(BackupError::Damaged { reason, .. }) => reason,
+            Err(error) => error.to_string(),
+        };
+        let reason =
+            format!("the hold cannot be read ({reason}), and holds; hold it anew, or lift it");
+        Some(Err(HoldFault { path, reason }))
     }
 }
 

@@ -8,10 +8,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::BackupError;
 use super::keep::name;
 use super::page::{self, Page};
 use super::snapshot::{Snapshot, SnapshotPage};
-use super::{BackupError, Known};
 use crate::clock::{Clock, Timestamp};
 use crate::context::absolute;
 use crate::digest::Digest;
@@ -216,12 +216,14 @@ impl Backup {
         Ok(open_object(&self.objects()?, digest)?.map(BackupObject))
     }
 
-    /// Why what stands among the snapshots cannot be read: one that is newer than all others may be there.
+    /// Why what stands among the snapshots cannot be read: one that is newer than all others may be there. Of a
+    /// hold that cannot be read the snapshot can be.
     ///
     /// # Errors
     /// Where the directory cannot be read.
     pub fn unreadable(&self) -> Result<Vec<BackupError>, BackupError> {
-        Ok(self.list()?.into_iter().filter_map(Result::err).collect())
+        let list = self.list()?.into_iter();
+        Ok(list.filter_map(|one| one.map_or_else(Some, |one| one.hold_damage())).collect())
     }
 
     /// Every snapshot, oldest first, or why it cannot be read.
@@ -333,13 +335,6 @@ impl Backup {
             Some(fault) => Err(damaged(fault)),
             None => Ok(page),
         }
-    }
-
-    /// What a page names, for who trusts that it is there.
-    pub(super) fn known(&self, objects: &Dir, named: Option<&SnapshotPage>) -> Known {
-        // What cannot be read is not trusted, and everything it named is checked.
-        let page = named.and_then(|named| self.page(objects, named).ok());
-        Known::of(page.iter().flat_map(Page::objects))
     }
 }
 

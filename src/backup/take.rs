@@ -7,6 +7,8 @@ use camino::Utf8PathBuf;
 
 use super::keep::{Keep as _, Pool};
 use super::look::{self, Taken};
+use super::page::Page;
+use super::reach::{Before, Earlier};
 use super::snapshot::{self, Snapshot, SnapshotFile, SnapshotPage, SnapshotTotals};
 use super::{Backup, BackupError, Known, threads};
 use crate::clock::Timestamp;
@@ -16,6 +18,7 @@ use crate::id::{RunId, TaskId};
 use crate::io::{Dir, Kind, real_path};
 use crate::layout::HomeId;
 use crate::layout::{self, FORMAT_VERSION};
+use crate::workspace::Scope;
 use crate::workspace::Subject;
 
 impl Backup {
@@ -27,6 +30,17 @@ impl Backup {
     /// [`Snapshot::findings`]; so is a journal with damage. Links and special files are told, and neither followed
     /// nor copied. Content that the backup has already is read, and not written again; a workspace that
     /// did not change costs a line for each run. Modes and times of files are not kept.
+    ///
+    /// Told are `genesis_damaged`, `journal_missing`, `journal_damaged`, `broken_chain`, `sequence_gap`,
+    /// `journal_shorter`, `artifact_missing`, `artifact_changed`, `artifact_unjournaled`, `commit_not_applied`,
+    /// `checkpoint_missing`, `checkpoint_damaged`, `object_missing`, `object_changed`, `symbolic_link`, `bad_id`,
+    /// `newer_format` and `unreadable`: what a copy has or lacks. What records say of one another, what is derived from
+    /// them, and that a task or a run is gone, only a [`Verify`](crate::Verify) tells.
+    ///
+    /// A journal is too short (`journal_shorter`) where it has no damage and does not reach a record that the manifest
+    /// or a checkpoint beside it knows, or the newest snapshot here that found no error in that task or run: each
+    /// time, until the records are back. A run that was put back since by [`RestorePlan::apply`](super::RestorePlan::apply)
+    /// need not reach what was before.
     ///
     /// Durable: once it returned, a power cut does not lose it. A crash leaves content that no snapshot
     /// names, which the next one uses, and no snapshot.
@@ -43,13 +57,20 @@ impl Backup {
         let _lock = self.lock_shared()?;
         let objects = self.objects()?;
         // Not before those that are there, whatever the clock says now or said then.
-        let newest = self.snapshots()?.last().map(Snapshot::created_at);
+        let mut before = self.snapshots()?;
+        let newest = before.last().map(Snapshot::created_at);
         let after = newest.map(|newest| newest.as_microseconds().saturating_add(1));
         let now = self.runtime.clock.now();
         let created_at = after.map_or(now, |after| now.max(Timestamp::from_microseconds(after)));
         let pool = Pool::open(&self.dir()?, &self.runtime)?;
-        let parent = self.parent(workspace.value.workspace_id, &source)?;
-        let taking = Taking::new(self, &source, &objects, &pool, parent.as_ref());
+        before.retain(|snapshot| snapshot.workspace_id() == workspace.value.workspace_id);
+        let parent = parent(&before, &source).cloned();
+        // What was not there then, and is now, was made or put back since.
+        let all = Scope::workspace();
+        let clean = before.iter().rposition(|before| before.holds(&all) && before.is_good(&all));
+        before.drain(..clean.unwrap_or_default());
+        let before: Vec<_> = before.into_iter().rev().map(Before::from).collect();
+        let taking = Taking::new(self, &source, &objects, &pool, parent.as_ref(), &before);
         let (homes, mut findings, mut totals) = taking.all(&root)?;
         let bytes = root.open_read(layout::WORKSPACE)?.read_all()?;
         let workspace_file = pool.bytes(&bytes, &Known::default())?;
@@ -81,19 +102,12 @@ impl Backup {
         }
         Ok(())
     }
+}
 
-    /// The newest snapshot of the same workspace, best with the same scope.
-    fn parent(
-        &self,
-        workspace: uuid::Uuid,
-        source: &Subject,
-    ) -> Result<Option<Snapshot>, BackupError> {
-        let mut same = self.snapshots()?;
-        same.retain(|snapshot| snapshot.workspace_id() == workspace);
-        let newest = same.iter().rposition(|snapshot| *snapshot.scope() == *source.scope());
-        let newest = newest.or(same.len().checked_sub(1));
-        Ok(newest.map(|newest| same.swap_remove(newest)))
-    }
+/// The newest snapshot, best with the same scope.
+fn parent<'a>(before: &'a [Snapshot], source: &Subject) -> Option<&'a Snapshot> {
+    let same = before.iter().rfind(|snapshot| *snapshot.scope() == *source.scope());
+    same.or(before.last())
 }
 
 /// So many homes leave processors to the files of each.
@@ -107,7 +121,10 @@ struct Taking<'a> {
     source: &'a Subject,
     objects: &'a Dir,
     pool: &'a Pool,
-    before: BTreeMap<&'a HomeId, &'a SnapshotPage>,
+    /// Whose objects are taken to be there.
+    parent: Option<&'a Snapshot>,
+    /// Of the same workspace, newest first.
+    before: &'a [Before],
     findings: Mutex<Vec<Finding>>,
 }
 
@@ -126,10 +143,9 @@ impl<'a> Taking<'a> {
         objects: &'a Dir,
         pool: &'a Pool,
         parent: Option<&'a Snapshot>,
+        before: &'a [Before],
     ) -> Self {
-        let before = parent.iter().flat_map(|parent| &parent.file.homes);
-        let before = before.map(|named| (&named.path, named)).collect();
-        Self { backup, source, objects, pool, before, findings: Mutex::default() }
+        Self { backup, source, objects, pool, parent, before, findings: Mutex::default() }
     }
 
     /// Runs first, then the journals of their tasks: so these know every lease that a run is bound to.
@@ -171,10 +187,7 @@ impl<'a> Taking<'a> {
         let scope = self.source.scope();
         let tasks = match &scope.task {
             Some(task) => vec![task.clone()],
-            None => {
-                let dirs = list(root, "")?.into_iter().filter(|(_, kind)| *kind == Kind::Dir);
-                dirs.filter_map(|(name, _)| name.parse().ok()).collect()
-            }
+            None => self.tasks(root)?,
         };
         let mut runs = Vec::new();
         for task in &tasks {
@@ -184,6 +197,26 @@ impl<'a> Taking<'a> {
             }
         }
         Ok((tasks.into_iter().map(HomeId::task).collect(), runs))
+    }
+
+    /// The tasks. What stands in the place of one is told.
+    fn tasks(&self, root: &Dir) -> Result<Vec<TaskId>, BackupError> {
+        let mut tasks = Vec::new();
+        for (name, kind) in list(root, "")? {
+            match (name.parse(), kind) {
+                (Ok(task), Kind::Dir) => tasks.push(task),
+                (_, Kind::Other) if !name.starts_with('.') => {
+                    self.tell(Code::SymbolicLink, name, look::SPECIAL);
+                }
+                (Err(_), Kind::Dir)
+                    if root.stat(&format!("{name}/{}", layout::TASK))?.is_some() =>
+                {
+                    self.tell(Code::BadId, name, "no task can have this name; it is not copied");
+                }
+                _ => {}
+            }
+        }
+        Ok(tasks)
     }
 
     /// The runs of a task. What else stands among them is told.
@@ -211,9 +244,20 @@ impl<'a> Taking<'a> {
     }
 
     fn home(&self, id: &HomeId, is_of_few: bool) -> Result<Option<CopiedHome>, BackupError> {
-        let known = self.backup.known(self.objects, self.before.get(id).copied());
+        // What cannot be read is not trusted, and everything it named is checked.
+        let page = |named: &SnapshotPage| self.backup.page(self.objects, named).ok();
+        let parent = self.parent.and_then(|parent| parent.named(id));
+        let parent_page = parent.and_then(page);
+        let known = Known::of(parent_page.iter().flat_map(Page::objects));
+        let good = self.before.iter().find_map(|before| before.good(id));
+        let good_page = good.and_then(|good| good.named(id)).and_then(|named| match parent {
+            Some(parent) if parent.page == named.page => parent_page,
+            _ => page(named),
+        });
+        let earlier = good.zip(good_page.as_ref());
+        let earlier = earlier.map(|(snapshot, page)| Earlier { snapshot, page });
         let (root, runtime) = (self.source.root(), self.source.runtime());
-        let taken = look::take(root, runtime, id, self.pool, &known, is_of_few)?;
+        let taken = look::take(root, runtime, id, self.pool, &known, is_of_few, earlier.as_ref())?;
         let Some(Taken { page, mut findings, pruned }) = taken else { return Ok(None) };
         for finding in &mut findings {
             let relative = finding.place.path.strip_prefix(root).map(Utf8PathBuf::from);

@@ -111,10 +111,10 @@ fn list(backup: &Backup, output: &mut Output) -> Result<Exit, CliError> {
     tell_unreadable(backup)
 }
 
-/// Snapshots that cannot be read are not in any list.
+/// Snapshots that cannot be read are not in any list. One whose hold cannot be read is.
 pub(super) fn tell_unreadable(backup: &Backup) -> Result<Exit, CliError> {
     let unreadable = backup.unreadable()?;
-    unreadable.iter().for_each(|error| hint(&format!("not listed: {error}")));
+    unreadable.iter().for_each(|error| hint(&error.to_string()));
     Ok(if unreadable.is_empty() { Exit::Fine } else { Exit::Findings })
 }
 
@@ -281,7 +281,9 @@ pub(super) fn exit_of(error: &BackupError) -> Exit {
         BackupError::NotABackup { .. }
         | BackupError::NoSnapshot { .. }
         | BackupError::NotInSnapshot { .. } => Exit::NotFound,
-        BackupError::AmbiguousSnapshot { .. } | BackupError::Inside { .. } => Exit::Usage,
+        BackupError::AmbiguousSnapshot { .. }
+        | BackupError::Inside { .. }
+        | BackupError::BadHold { .. } => Exit::Usage,
         BackupError::NotEmpty { .. }
         | BackupError::Busy { .. }
         | BackupError::Refused { .. }

@@ -41,7 +41,7 @@ pub(crate) enum BackupVerb {
         /// Only a task, or a run: TASK, or TASK/RUN with its whole id
         #[arg(value_name = "TASK|TASK/RUN", value_parser = scope)]
         what: Option<Scope>,
-        /// The snapshot, by the beginning of its id; otherwise the newest that has it without errors
+        /// The snapshot, by the beginning of its id; otherwise the newest without errors, for each task and run
         #[arg(long, value_name = "ID")]
         snapshot: Option<String>,
         /// Where to: a workspace, or a directory that is empty or not there; otherwise the workspace
@@ -100,10 +100,11 @@ All of it is made and checked aside, and put in place only then. What stands the
 left alone; where something else stands, nothing is restored. With a run whose task is not there, the task comes \
 along. A run is put into a task that nobody holds, or under the lease in RUNJOURNAL_LEASE.
 
-Unless --snapshot names one, a snapshot that found errors in what is to be restored is passed over, and told, as \
-long as there is an older one without; where there is none, the newest is restored.
+Unless --snapshot names one, each task and each run is put from the newest snapshot that found no error in it, and \
+told where that is not the newest; where each found one, it is put from the newest. A run is not put from a snapshot \
+after that of its task: one that its task does not know is left out.
 
-Exit codes: 1 it was restored as the snapshot has it, and something in it was not as it should be.";
+Exit codes: 1 it was restored, and something in it was not as it should be, or a run was left out.";
 
 const PRUNE: &str = "\
 Decided for each workspace, and for snapshots of a whole workspace, of each task and of each run, by \

@@ -34,6 +34,8 @@ struct ItemView<'a> {
     path: &'a Utf8Path,
     action: &'a RestoreAction,
     bytes: u64,
+    snapshot_id: String,
+    passed_over: &'a [Finding],
     findings: &'a [Finding],
 }
 
@@ -58,9 +60,13 @@ pub(super) fn restore(
     };
     let (snapshot, passed_over) = match &asked.snapshot {
         Some(id) => (backup.snapshot(id)?, None),
-        None => best(backup, &asked.what, &root)?,
+        None if asked.what.run.is_some() => best(backup, &asked.what, &root)?,
+        None => (newest_for(backup, &asked.what, &root)?, None),
     };
     let mut restore = snapshot.restore_to(&root);
+    if asked.snapshot.is_none() && asked.what.run.is_none() {
+        restore = restore.passing_over_errors();
+    }
     if let Some(task) = &asked.what.task {
         if let Some(lease) = LeaseRef::from_env_on(task)? {
             restore = restore.with_lease(lease);
@@ -76,11 +82,13 @@ pub(super) fn restore(
     let restored = if asked.dry_run { None } else { Some(plan.apply()?) };
     let plan = items
         .iter()
-        .map(|RestoreItem { path, action, bytes, findings, .. }| ItemView {
-            path,
-            action,
-            bytes: *bytes,
-            findings,
+        .map(|item| ItemView {
+            path: &item.path,
+            action: &item.action,
+            bytes: item.bytes,
+            snapshot_id: item.snapshot_id.to_string(),
+            passed_over: &item.passed_over,
+            findings: &item.findings,
         })
         .collect();
     let snapshot_id = snapshot.id().to_string();
@@ -89,6 +97,7 @@ pub(super) fn restore(
         if let Some(newer) = &view.passed_over {
             show_passed_over(newer, &snapshot, output)?;
         }
+        show_older(&items, &snapshot, output)?;
         show_plan(&items, output)?;
         match &view.restored {
             Some(done) => {
@@ -103,25 +112,35 @@ pub(super) fn restore(
     })?;
     // One that cannot be read may be newer than what was taken.
     let unreadable = if asked.snapshot.is_none() { tell_unreadable(backup)? } else { Exit::Fine };
+    let some_left = items.iter().any(|item| matches!(item.action, RestoreAction::Left(_)));
     Ok(match exit_for(wrong(&items)) {
         _ if refused => Exit::Conflict,
+        _ if some_left => Exit::Findings,
         Exit::Fine => unreadable,
         found => found,
     })
 }
 
-/// The newest snapshot without an error in what is asked for, and the newest of all where that is another. Where
-/// each has errors, the newest: the plan tells them.
+/// The newest snapshot of what is asked for.
+fn newest_for(backup: &Backup, what: &Scope, root: &Utf8Path) -> Result<Snapshot, CliError> {
+    let workspace = workspace_at(root);
+    newest(backup, what, |snapshot| workspace.is_none_or(|id| snapshot.workspace_id() == id))
+}
+
+/// One backup may hold several workspaces; into a new root goes the newest of all.
+fn workspace_at(root: &Utf8Path) -> Option<uuid::Uuid> {
+    Workspace::open(root).ok().map(|workspace| workspace.genesis().workspace_id)
+}
+
+/// The newest snapshot without an error in a run, and the newest of all where that is another. Where each has
+/// errors, the newest: the plan tells them.
 fn best(
     backup: &Backup,
     what: &Scope,
     root: &Utf8Path,
 ) -> Result<(Snapshot, Option<PassedOver>), CliError> {
-    // One backup may hold several workspaces; into a new root goes the newest of all.
-    let workspace = Workspace::open(root).ok().map(|workspace| workspace.genesis().workspace_id);
-    let newest =
-        newest(backup, what, |snapshot| workspace.is_none_or(|id| snapshot.workspace_id() == id))?;
-    let Some(good) = backup.newest_good(what, workspace)? else {
+    let newest = newest_for(backup, what, root)?;
+    let Some(good) = backup.newest_good(what, workspace_at(root))? else {
         hint(&format!("no snapshot has {what} without errors; this is the newest"));
         return Ok((newest, None));
     };
@@ -150,6 +169,34 @@ fn show_passed_over(
     ))
 }
 
+/// Tells of each task and run that is not put as the newest snapshot has it.
+fn show_older(
+    items: &[RestoreItem],
+    newest: &Snapshot,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let put = items.iter().filter(|item| item.action == RestoreAction::Put);
+    for item in put.filter(|item| item.snapshot_id != newest.id()) {
+        let RestoreItem { path, snapshot_id: older, passed_over, .. } = item;
+        let (id, taken) = (newest.id(), output.ago(newest.created_at()));
+        let ago = output.ago(item.taken_at);
+        if passed_over.is_empty() {
+            output.line(&format!(
+                "{path}: put from snapshot {older}, taken {ago}, for its task is from none after that"
+            ))?;
+            continue;
+        }
+        output.line(&format!("{path}: snapshot {id}, taken {taken}, has errors in it:"))?;
+        for finding in passed_over {
+            output.line(&format!("  {finding}"))?;
+        }
+        output.line(&format!(
+            "so it is put from snapshot {older}, taken {ago}; `--snapshot {id}` is for the newest as it is"
+        ))?;
+    }
+    Ok(())
+}
+
 /// What was wrong with what is put in place.
 fn wrong(items: &[RestoreItem]) -> impl Iterator<Item = &Finding> {
     let put = items.iter().filter(|item| item.action == RestoreAction::Put);
@@ -162,6 +209,7 @@ fn show_plan(items: &[RestoreItem], output: &mut Output) -> Result<(), CliError>
             RestoreAction::Put => "put".to_owned(),
             RestoreAction::Same => "there already".to_owned(),
             RestoreAction::Refused(reason) => format!("refused: {reason}"),
+            RestoreAction::Left(reason) => format!("left out: {reason}"),
             // An action that is newer than this.
             _ => "unknown".to_owned(),
         };

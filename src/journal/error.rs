@@ -24,7 +24,10 @@ pub enum JournalError {
     #[error(transparent)]
     Genesis(#[from] GenesisError),
     /// The directory stands, and its journal does not.
-    #[error("{path} is missing though its run exists: that is damage; restore it from a backup")]
+    #[error(
+        "{path} is missing though its genesis file is there: that is damage; move the directory away that it \
+         was in, and restore that from a backup: `runjournal backup restore DEST TASK/RUN`, or `TASK`"
+    )]
     MissingJournal {
         /// Where the journal should be.
         path: Utf8PathBuf,
@@ -53,7 +56,8 @@ pub enum JournalError {
     /// The journal ends in bytes that no killed writer can have left.
     #[error(
         "{path} is damaged at byte {offset} ({length} bytes: {reason}) and no record follows the damage; \
-         restore it from a backup, or run `runjournal repair --apply` to close the damage off and go on"
+         move the run away and restore it from a backup (`runjournal backup restore DEST TASK/RUN`), or run \
+         `runjournal repair --apply` to close the damage off and go on"
     )]
     DamagedTail {
         /// The journal.
@@ -204,7 +208,7 @@ pub enum JournalError {
     /// The object that holds a payload is gone.
     #[error(
         "the payload of seq {seq} is not there: {path} (digest {expected}) is missing; restore it from a \
-         backup, or append the same payload again, which puts it back"
+         backup (`runjournal repair --from DEST --apply`), or append the same payload again, which puts it back"
     )]
     ObjectMissing {
         /// Where the object should be.
@@ -217,7 +221,8 @@ pub enum JournalError {
     /// The object that holds a payload is not what the record names.
     #[error(
         "the payload of seq {seq} was changed: {path} has the digest {} ({} bytes), and {} ({} bytes) was \
-         expected; restore it from a backup, or append the same payload again, which puts it back",
+         expected; restore it from a backup (`runjournal repair --from DEST --apply`), or append the same \
+         payload again, which puts it back",
         found.digest, found.size, expected.digest, expected.size
     )]
     ObjectChanged {

@@ -126,7 +126,7 @@ fn recorded(
 }
 
 /// The turns that files are called after.
-fn turns(dir: &Dir) -> BTreeSet<u64> {
+pub(crate) fn turns(dir: &Dir) -> BTreeSet<u64> {
     let names = dir.list(layout::CHECKPOINTS).unwrap_or_default().into_iter();
     let turns = names.filter_map(|(name, _)| {
         let turn = name.strip_suffix(".json")?.parse().ok()?;

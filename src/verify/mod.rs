@@ -29,6 +29,7 @@ mod verified;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod verify;
 
+pub(crate) use checkpoint::turns;
 pub use error::VerifyError;
 pub use last::LastVerify;
 pub use read_data::{ReadData, ReadDataError};

@@ -68,7 +68,7 @@ pub enum WorkspaceError {
     },
     /// There was such a run, and it was pruned; its id is not given away again.
     #[error(
-        "the run {task}/{run} was pruned at {at}; choose another id, or restore the run from a backup"
+        "the run {task}/{run} was pruned at {at}; choose another id, or restore the run from a backup: `runjournal backup restore DEST {task}/{run}`"
     )]
     RunPruned {
         /// Its task.

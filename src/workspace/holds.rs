@@ -178,13 +178,18 @@ impl Task {
         what: &'static str,
         text: &str,
     ) -> Result<(), WorkspaceError> {
-        let reason = match text {
-            "" => "is empty",
-            long if long.len() > LONGEST => "has more than 1,024 bytes",
-            odd if odd.chars().any(char::is_control) => "has line breaks or control characters",
-            _ => return Ok(()),
-        };
+        let Some(reason) = hold_fault(text) else { return Ok(()) };
         Err(WorkspaceError::BadHold { task: self.id().clone(), run: run.clone(), what, reason })
+    }
+}
+
+/// Why a text cannot be the reason of a hold, or say who places it.
+pub(crate) fn hold_fault(text: &str) -> Option<&'static str> {
+    match text {
+        "" => Some("is empty"),
+        long if long.len() > LONGEST => Some("has more than 1,024 bytes"),
+        odd if odd.chars().any(char::is_control) => Some("has line breaks or control characters"),
+        _ => None,
     }
 }
 

@@ -14,6 +14,7 @@ mod workspace;
 pub use completion::{Completion, ReportFault, UnmetReport};
 pub use error::WorkspaceError;
 pub use holds::Hold;
+pub(crate) use holds::hold_fault;
 pub use run::{Run, RunState};
 pub(crate) use run_words::{JournalReach, RestoredRun, RunWord, RunWords};
 pub use scope::{Scope, Subject};

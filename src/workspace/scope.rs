@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::id::{RunId, TaskId};
 use crate::journal::{LeaseRef, Runtime};
+use crate::layout::HomeId;
 
 /// A workspace as a whole, a task with its runs, or a run: by name, wherever it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -47,6 +48,12 @@ impl Scope {
     pub fn covers(&self, task: &TaskId, run: Option<&RunId>) -> bool {
         self.task.as_ref().is_none_or(|only| only == task)
             && (self.run.is_none() || self.run.as_ref() == run)
+    }
+}
+
+impl From<&HomeId> for Scope {
+    fn from(home: &HomeId) -> Self {
+        Self { task: Some(home.task.clone()), run: home.run.clone() }
     }
 }
 

@@ -104,6 +104,27 @@ fn the_newest_without_an_error_stays() {
 }
 
 #[test]
+fn of_each_run_the_newest_without_an_error_stays() {
+    let lab = Lab::new();
+    let (backup, _, taken) = days(&lab, 1);
+    let harm = |run: &str| fs::write(lab.ctx(run).run_path().join("artifacts/a.txt"), "harm");
+    let write = |run: &str| lab.ctx(run).artifacts().write_bytes(A, b"late").unwrap();
+    lab.test.start_run("RUN-2").unwrap();
+    write("RUN-2");
+    harm("RUN-1").unwrap();
+    // All that knows of the second run, and is not of damage.
+    let of_second = [(); 2].map(|()| backup.take(lab.test.workspace()).unwrap());
+    write("RUN-1");
+    harm("RUN-2").unwrap();
+    let newest = backup.take(lab.test.workspace()).unwrap();
+    let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+    assert_eq!(ids(plan.remove()), [of_second[0].id()]);
+    plan.apply().unwrap();
+    let left = [taken[0].id(), of_second[1].id(), newest.id()];
+    assert_eq!(ids(&backup.snapshots().unwrap()), left);
+}
+
+#[test]
 fn each_scope_is_decided_by_itself() {
     let lab = Lab::new();
     let (backup, _, taken) = days(&lab, 1);
@@ -164,4 +185,62 @@ fn nothing_goes_while_a_page_cannot_be_read() {
     assert!(backup.prune(Retention::default()).is_err());
     fs::write(&page, content).unwrap();
     assert_eq!(backup.verify(true).unwrap().findings, []);
+}
+
+#[test]
+fn a_hold_that_cannot_be_read_holds() {
+    let harm: [fn(&camino::Utf8Path); 3] = [
+        |hold| fs::write(hold, "rot").unwrap(),
+        |hold| {
+            let text = fs::read_to_string(hold).unwrap();
+            fs::write(hold, text.replace("the first", "the f1rst")).unwrap();
+        },
+        |hold| {
+            fs::remove_file(hold).unwrap();
+            std::os::unix::fs::symlink("/etc/passwd", hold).unwrap();
+        },
+    ];
+    for harm in harm {
+        let lab = Lab::new();
+        let (backup, _, taken) = days(&lab, 3);
+        taken[0].clone().hold("the first").unwrap();
+        let file = lab.path(&format!("backup/snapshots/{}.hold", taken[0].id()));
+        harm(&file);
+        assert_eq!(ids(&backup.snapshots().unwrap()), ids(&taken));
+        let unreadable = backup.unreadable().unwrap();
+        assert_eq!(unreadable.len(), 1);
+        assert!(unreadable[0].to_string().contains(file.as_str()), "{}", unreadable[0]);
+        let found = backup.verify(false).unwrap().findings;
+        assert_eq!((codes(&found), &found[0].place.path), (vec![Code::Unreadable], &file));
+        let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+        assert_eq!(ids(plan.remove()), [taken[1].id()]);
+        let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+        plan.apply().unwrap();
+
+        let mut held = backup.snapshot(&taken[0].id().to_string()).unwrap();
+        held.hold("again").unwrap();
+        assert_eq!(backup.unreadable().unwrap().len(), 0);
+        assert_eq!(backup.snapshots().unwrap()[0].hold_reason(), Some("again"));
+        harm(&file);
+        backup.snapshot(&taken[0].id().to_string()).unwrap().lift().unwrap();
+        assert_eq!(backup.verify(true).unwrap().findings, []);
+        assert_eq!(backup.prune(Retention::default().keep_last(1)).unwrap().remove().len(), 1);
+    }
+}
+
+#[test]
+fn a_hold_has_a_reason_that_can_be_read() {
+    let lab = Lab::new();
+    let (backup, _, mut taken) = days(&lab, 1);
+    let long = "x".repeat(1025);
+    for (reason, wrong) in [
+        ("", "is empty"),
+        (long.as_str(), "more than 1,024 bytes"),
+        ("two\nlines", "line breaks or control characters"),
+    ] {
+        let refused = taken[0].hold(reason).unwrap_err().to_string();
+        assert!(refused.contains(wrong), "{refused}");
+    }
+    assert_eq!(backup.snapshots().unwrap()[0].hold_reason(), None);
+    taken[0].hold(&long[1..]).unwrap();
 }

@@ -192,3 +192,75 @@ fn damage_that_is_restored_is_told() {
     assert_eq!(page["plan"][0]["findings"], serde_json::json!([]), "the task is whole");
     assert_eq!(page["plan"][1]["findings"][1]["code"], "broken_chain");
 }
+
+#[test]
+fn each_run_comes_from_the_newest_snapshot_that_is_good() {
+    let shell = with_artifact();
+    shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-2"]);
+    shell.ok(&["backup", "create", "copies"]);
+    let journal = fs::read(shell.run_file("journal/events.jsonl")).unwrap();
+    shell.ok(&["event", "append", "-r", "RUN-2", "went_on"]);
+    shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-3"]);
+    back_up_damage(&shell);
+    let (good, newest) = (id(&shell, 0), id(&shell, 1));
+    let show = ["backup", "restore", "copies", "--to", "first", "--dry-run"];
+    let shown = shell.ok(&show);
+    let passed = format!("TASK-1/runs/RUN-1: snapshot {newest}, taken ");
+    assert!(shown.contains(&passed) && shown.contains("broken_chain"), "{shown}");
+    assert!(shown.contains(&format!("so it is put from snapshot {good}, taken ")), "{shown}");
+
+    let done = shell.json(&["backup", "restore", "copies", "--to", "first"]);
+    assert_eq!(done["snapshot_id"], newest.as_str());
+    let from = |number: usize| {
+        let item = &done["plan"][number];
+        (item["path"].as_str().unwrap(), item["snapshot_id"].as_str().unwrap())
+    };
+    assert_eq!(from(0), ("TASK-1", newest.as_str()));
+    assert_eq!(from(1), ("TASK-1/runs/RUN-1", good.as_str()));
+    assert_eq!(from(2), ("TASK-1/runs/RUN-2", newest.as_str()));
+    assert_eq!(from(3), ("TASK-1/runs/RUN-3", newest.as_str()));
+    assert_eq!(done["plan"][1]["passed_over"][0]["code"], "broken_chain");
+    assert_eq!(done["plan"][2]["passed_over"], serde_json::json!([]));
+    let first = shell.path("first/TASK-1/runs");
+    assert_eq!(fs::read(first.join("RUN-1/journal/events.jsonl")).unwrap(), journal);
+    let went_on = fs::read_to_string(first.join("RUN-2/journal/events.jsonl")).unwrap();
+    assert!(went_on.contains("went_on"));
+    // Into a task that stands, each run is told of with the snapshot that it is from.
+    fs::rename(shell.run_file(""), shell.path("aside")).unwrap();
+    let again = shell.json(&["backup", "restore", "copies", "TASK-1"]);
+    assert_eq!(again["restored"]["put"], serde_json::json!(["TASK-1/runs/RUN-1"]));
+    let task = fs::read_to_string(shell.path("workspaces/TASK-1/journal/events.jsonl")).unwrap();
+    assert!(task.lines().last().unwrap().contains(&good), "{task}");
+}
+
+#[test]
+fn no_run_is_newer_than_its_task() {
+    let shell = with_artifact();
+    shell.ok(&["backup", "create", "copies"]);
+    let journal = fs::read(shell.run_file("journal/events.jsonl")).unwrap();
+    shell.ok(&["event", "append", "-r", "RUN-1", "went_on"]);
+    shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-2"]);
+    let of_task = shell.path("workspaces/TASK-1/journal/events.jsonl");
+    let mut bytes = fs::read(&of_task).unwrap();
+    bytes[0] ^= 4;
+    fs::write(&of_task, bytes).unwrap();
+    assert_eq!(shell.go(&["backup", "create", "copies"]).exit, 1);
+    let (good, newest) = (id(&shell, 0), id(&shell, 1));
+    let restore = ["backup", "restore", "copies", "--to", "first", "--format", "json"];
+    let done = shell.go(&restore);
+    assert_eq!(done.exit, 1, "not all of it was restored: {}", done.err);
+    let page: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(page["snapshot_id"], newest.as_str());
+    for number in [0, 1] {
+        assert_eq!(page["plan"][number]["snapshot_id"], good.as_str());
+    }
+    let left = page["plan"][2]["action"]["left"].as_str().unwrap();
+    assert!(left.contains("backup restore") && left.contains("TASK-1/RUN-2"), "{left}");
+    let first = shell.path("first/TASK-1/runs");
+    assert_eq!(fs::read(first.join("RUN-1/journal/events.jsonl")).unwrap(), journal);
+    assert!(!first.join("RUN-2").exists());
+    // By its name it comes, and the task is told.
+    let by_name = ["backup", "restore", "copies", "TASK-1/RUN-2", "--to", "first"];
+    shell.ok(&by_name);
+    assert_eq!(shell.go(&["--root", "first", "verify"]).exit, 0);
+}

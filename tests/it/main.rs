@@ -11,7 +11,12 @@ mod awaits;
 #[cfg(test)]
 mod backup_live;
 #[cfg(test)]
+#[cfg(unix)]
+mod backup_odd;
+#[cfg(test)]
 mod backup_retention;
+#[cfg(test)]
+mod backup_short;
 #[cfg(test)]
 mod backups;
 #[cfg(test)]
