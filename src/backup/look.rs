@@ -61,6 +61,7 @@ pub(super) fn take(
         Ok(found) => found.is_none(),
         Err(error) => error.is_not_found(),
     };
+    let was_moved = || Dir::open(home.dir()).is_err_and(|error| error.is_not_found());
     let dir = match Dir::open(home.dir()) {
         Err(error) if error.is_not_found() => return Ok(None),
         other => other?,
@@ -70,6 +71,8 @@ pub(super) fn take(
     let look = Look { keep, known, is_of_few, root, runtime, id, home, dir, findings, files };
     match look.take(earlier) {
         Err(_) if is_gone() => Ok(None),
+        // What was missing went with it.
+        Ok(Some(taken)) if !taken.findings.is_empty() && was_moved() => Ok(None),
         other => other,
     }
 }

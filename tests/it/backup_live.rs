@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -27,14 +27,49 @@ fn check(run: &Run) -> u64 {
     state.last_seq
 }
 
+/// So many rounds of a snapshot each.
+const ROUNDS: u64 = 6;
+
+/// How far somebody may go who writes while snapshots are taken: so much in each round, however fast the machine.
+struct Pace<'a> {
+    round: &'a AtomicU64,
+    ends: &'a AtomicBool,
+    in_a_round: u64,
+    done: AtomicU64,
+}
+
+impl<'a> Pace<'a> {
+    fn new(round: &'a AtomicU64, ends: &'a AtomicBool, in_a_round: u64) -> Self {
+        Self { round, ends, in_a_round, done: AtomicU64::new(0) }
+    }
+
+    /// The number of what is to be done next; it waits for the next round where this one is over, and in the end
+    /// there is nothing.
+    fn next(&self, done: u64) -> Option<u64> {
+        self.done.store(done, Ordering::Relaxed);
+        while !self.ends.load(Ordering::Relaxed) {
+            if done < self.round.load(Ordering::Relaxed) * self.in_a_round {
+                return Some(done + 1);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        None
+    }
+
+    /// True once it is in the midst of a round.
+    fn is_in(&self, round: u64) -> bool {
+        self.done.load(Ordering::Relaxed) >= (round - 1) * self.in_a_round + 2
+    }
+}
+
 /// Writes single artifacts, pairs of them, removals, large files and events, until it is told to end.
-fn write(ctx: &RunContext, ends: &AtomicBool) -> u64 {
+fn write(ctx: &RunContext, pace: &Pace<'_>) -> u64 {
     let artifacts = ctx.artifacts().durability(Durability::Buffered);
     let name = |text: String| ArtifactName::new(text).unwrap();
     let large = pattern(3 << 19);
     let mut number = 0;
-    while !ends.load(Ordering::Relaxed) {
-        number += 1;
+    while let Some(next) = pace.next(number) {
+        number = next;
         thread::sleep(Duration::from_millis(1));
         let content = format!("{number}");
         match number % 6 {
@@ -73,36 +108,50 @@ impl Drop for EndsOnDrop<'_> {
 }
 
 /// Starts runs of another task under a lease, and removes some.
-fn start_and_remove(lab: &Lab, ends: &AtomicBool) {
+fn start_and_remove(lab: &Lab, pace: &Pace<'_>) -> u64 {
     let task = lab.test.workspace().create_task("TASK-2", TaskOptions::default()).unwrap();
     let mut number = 0;
-    while !ends.load(Ordering::Relaxed) {
-        number += 1;
+    while let Some(next) = pace.next(number) {
+        number = next;
         let lease = task.claim("worker", Duration::from_secs(60)).unwrap();
         let ctx = lease.task().start_run_as(format!("SHORT-{number}").as_str()).unwrap();
         ctx.append(Event::new("one")).unwrap();
         ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
         lease.release().unwrap();
         if number % 3 == 0 {
-            fs::remove_dir_all(ctx.run_path()).unwrap();
+            // At once: half of a run is damage, also where somebody is about to remove the rest.
+            let gone = lab.test.root().join("../gone");
+            fs::rename(ctx.run_path(), &gone).unwrap();
+            fs::remove_dir_all(gone).unwrap();
         }
     }
+    number
 }
 
 #[test]
 fn snapshots_of_what_is_written_are_whole() {
     let lab = Lab::new();
-    let ends = AtomicBool::new(false);
+    let (round, ends) = (AtomicU64::new(0), AtomicBool::new(false));
+    let paces = [20, 20, 3].map(|in_a_round| Pace::new(&round, &ends, in_a_round));
     let runs: Vec<_> = (0..2).map(|n| lab.test.start_run(&format!("RUN-{n}")).unwrap()).collect();
     thread::scope(|scope| {
-        let writers: Vec<_> = runs.iter().map(|ctx| scope.spawn(|| write(ctx, &ends))).collect();
-        let starter = scope.spawn(|| start_and_remove(&lab, &ends));
+        let [first, second, starts] = &paces;
+        let threads = [
+            scope.spawn(|| write(&runs[0], first)),
+            scope.spawn(|| write(&runs[1], second)),
+            scope.spawn(|| start_and_remove(&lab, starts)),
+        ];
         let _ends = EndsOnDrop(&ends);
         let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-        for round in 0..8 {
+        for number in 1..=ROUNDS {
+            round.store(number, Ordering::Relaxed);
+            while !paces.iter().all(|pace| pace.is_in(number)) {
+                assert!(!threads.iter().any(|thread| thread.is_finished()), "a writer failed");
+                thread::sleep(Duration::from_millis(1));
+            }
             let snapshot = lab.take();
-            assert_eq!(snapshot.findings(), [], "round {round}");
-            let root = lab.path(&format!("elsewhere-{round}"));
+            assert_eq!(snapshot.findings(), [], "round {number}");
+            let root = lab.path(&format!("elsewhere-{number}"));
             snapshot.restore_to(&root).plan().unwrap().apply().unwrap();
             let workspace = Workspace::open(&root).unwrap();
             for task in workspace.tasks().unwrap() {
@@ -125,9 +174,11 @@ fn snapshots_of_what_is_written_are_whole() {
             fs::remove_dir_all(&root).unwrap();
         }
         ends.store(true, Ordering::Relaxed);
-        starter.join().unwrap();
-        let written: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
-        assert!(seen.len() > 3 && written > 20, "{written} {seen:?}");
+        for thread in threads {
+            assert!(thread.join().unwrap() >= 2);
+        }
+        // The two that go on, and what was started in each round but for what is removed again.
+        assert!(seen.len() as u64 > 2 + ROUNDS, "{seen:?}");
     });
     assert_eq!(lab.backup().verify(true).unwrap().findings, []);
 }

@@ -252,7 +252,7 @@ fn a_backup_stands_apart_and_among_nothing_else() {
 }
 
 /// Puts a member of another value into a sealed line, whose hash fits again.
-fn reseal(path: &Utf8Path, from: &str, to: &str) {
+pub(crate) fn reseal(path: &Utf8Path, from: &str, to: &str) {
     let text = fs::read_to_string(path).unwrap();
     let body = text.rsplit_once(",\"hash\"").unwrap().0;
     assert!(body.contains(from), "{body}");

@@ -20,6 +20,11 @@ mod backup_short;
 #[cfg(test)]
 mod backups;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod care_order;
+#[cfg(test)]
+mod care_refusals;
+#[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
 #[cfg(feature = "cli")]

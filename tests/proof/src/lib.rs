@@ -16,7 +16,8 @@
 //! that it promises; an append must go through after that. A kill can also cut a write short, so
 //! journals that had just grown are checked once more with their new end cut off at several places.
 //! Finally, from each crash state that looks different from those before, recovery itself (catching
-//! up and making the call again) is killed at each of its system calls that can change anything.
+//! up and making the call again) is killed at each of its system calls that can change anything, until it
+//! comes to a tree that another recovery came to as well, with the same calls ahead of it.
 //!
 //! Some operations are tried [once more](operations::with_heads) where every journal gets a head after
 //! every record. Then each crash state is taken up with whatever head was left, with none, and by the

@@ -32,6 +32,8 @@ pub struct Call {
     pub head: bool,
     /// The journal that it wrote to, and how many bytes.
     pub journal: Option<(Utf8PathBuf, u64)>,
+    /// What it was called with, without numbers and ids.
+    pub skeleton: String,
 }
 
 impl fmt::Display for Boundary {
@@ -147,7 +149,9 @@ fn parse(log: &str) -> Vec<Call> {
             let changes = CHANGING.contains(&call) || arguments.contains("O_CREAT");
             let head = arguments.contains("/.head");
             let journal = (call == "write").then(|| journal_write(arguments)).flatten();
-            found.push(Call { boundary, changes, head, journal });
+            let varies = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
+            let skeleton = arguments.replace(varies, "");
+            found.push(Call { boundary, changes, head, journal, skeleton });
         }
     }
     found

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::Digest;
 
 use crate::check;
 use crate::strace::{self, Boundary, Call, Ended, Injection};
@@ -72,6 +73,10 @@ struct Bench<'a> {
     dir: Utf8PathBuf,
     report: Report,
     shapes: HashSet<String>,
+    /// Trees that a killed recovery left.
+    left: HashSet<Digest>,
+    /// Such trees, and the calls that the recovery had still to make.
+    ahead: HashSet<(Digest, Digest)>,
 }
 
 /// Kills the operation at each of its system calls, checks each state that this leaves, and kills the
@@ -84,8 +89,16 @@ struct Bench<'a> {
 pub fn kill_everywhere(operation: &Operation, heads: bool, worker: &Utf8Path) -> Outcome<Report> {
     let temporary = tempfile::tempdir_in(fast_directory())?;
     let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
-    let report = Report::default();
-    let mut bench = Bench { operation, heads, worker, dir, report, shapes: HashSet::new() };
+    let mut bench = Bench {
+        operation,
+        heads,
+        worker,
+        dir,
+        report: Report::default(),
+        shapes: HashSet::new(),
+        left: HashSet::new(),
+        ahead: HashSet::new(),
+    };
     let prepared = bench.prepare()?;
     let mut last = None;
     let calls = bench.calls("operate", &prepared, "without a kill")?;
@@ -220,7 +233,9 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Kills the recovery of a state at each call that can change anything.
+    /// Kills the recovery of a state at each call that can change anything, up to where it comes to a tree
+    /// that another recovery came to, with the same calls ahead of it: there it was killed in what follows.
+    /// A tree that was checked is not checked again.
     fn try_recovery(&mut self, place: &str, state: &Utf8Path) -> Outcome {
         let calls = match self.calls("recover", state, &format!("{place}, and recovered")) {
             Ok(calls) => calls,
@@ -231,13 +246,20 @@ impl Bench<'_> {
             }
         };
         let heads = self.heads;
-        let tried = |call: &&Call| call.changes && (call.head || !heads);
-        for Call { boundary, .. } in calls.iter().filter(tried) {
+        let tried = |call: &Call| call.changes && (call.head || !heads);
+        for (at, Call { boundary, .. }) in calls.iter().enumerate().filter(|(_, call)| tried(call))
+        {
             let dir = self.copy(state, "recovered")?;
             self.kill("recover", boundary, &dir)?;
             self.report.recovery_kills += 1;
-            let checked = check::after_a_crash(self.operation, &Place::new(dir));
-            self.note(checked, || format!("{place}, and its recovery at {boundary}"));
+            let tree = tree(&dir)?;
+            if !self.ahead.insert((tree, ahead(calls.get(at..).unwrap_or_default()))) {
+                break;
+            }
+            if self.left.insert(tree) {
+                let checked = check::after_a_crash(self.operation, &Place::new(dir));
+                self.note(checked, || format!("{place}, and its recovery at {boundary}"));
+            }
         }
         Ok(())
     }
@@ -279,6 +301,37 @@ fn shape(dir: &Utf8Path) -> Outcome<String> {
         .collect();
     lines.sort();
     Ok(lines.join("\n"))
+}
+
+/// What a tree is, with the content of its files, whatever ids and times are in it.
+fn tree(dir: &Utf8Path) -> Outcome<Digest> {
+    let mut lines = Vec::new();
+    for (path, size) in files(dir)? {
+        let content = dir.join(&path);
+        let content = if content.is_dir() { Vec::new() } else { std::fs::read(content)? };
+        let content = Digest::of(&without_hashes(&content));
+        lines.push(format!("{} {size} {content}", without_ids(&path)));
+    }
+    lines.sort();
+    Ok(Digest::of(lines.join("\n").as_bytes()))
+}
+
+/// The calls that change something, by what they are called with.
+fn ahead(calls: &[Call]) -> Digest {
+    let calls = calls.iter().filter(|call| call.changes);
+    let lines = calls.map(|call| format!("{}({}", call.boundary.call, call.skeleton));
+    Digest::of(lines.collect::<Vec<_>>().join("\n").as_bytes())
+}
+
+/// The bytes without what is as long as a time, an id or a hash, and made of the same letters.
+fn without_hashes(bytes: &[u8]) -> Vec<u8> {
+    let is_of_one = |byte: &u8| byte.is_ascii_hexdigit() || b":.-TZ".contains(byte);
+    let mut kept = Vec::with_capacity(bytes.len());
+    for run in bytes.chunk_by(|a, b| is_of_one(a) == is_of_one(b)) {
+        let replaced = run.len() >= 20 && run.first().is_some_and(is_of_one);
+        kept.extend_from_slice(if replaced { b"#" } else { run });
+    }
+    kept
 }
 
 /// The path with each UUID in it replaced.

@@ -3,7 +3,9 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use runjournal::{ArtifactName, Backup, Event, Retention, RunId, Scope, TaskId, TaskOptions};
+use runjournal::{
+    ArtifactName, Backup, Event, Retention, RunId, Scope, TaskId, TaskOptions, Workspace,
+};
 
 use super::{Base, Operation, Seen, plain};
 use crate::place::{RUN, TASK};
@@ -13,6 +15,7 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "backup_first",
         base: Base::Task,
+        reads_much: true,
         operate: take,
         holds: all_is_there,
         done: |seen| ensure(taken(seen)? >= 1, || "there is no snapshot".into()),
@@ -20,6 +23,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "backup_incremental",
+        reads_much: true,
         prepare: |place, _| {
             backup(place)?.take(&place.workspace()?)?;
             place.ctx()?.append(Event::new("changed"))?;
@@ -35,7 +39,7 @@ pub(super) const ALL: &[Operation] = &[
         base: Base::Task,
         reads_much: true,
         prepare: |place, _| lost(place, &place.run_dir()),
-        operate: restore,
+        operate: |place, _| restore(place, the_run()?),
         holds: whole_or_not_there,
         done: |seen| {
             let said = seen.place.task()?.events()?.of_type("run_restored").count();
@@ -51,12 +55,32 @@ pub(super) const ALL: &[Operation] = &[
             place.workspace()?.create_task(TASK, TaskOptions::default())?;
             lost(place, &place.root().join(TASK))
         },
-        operate: restore,
+        operate: |place, _| restore(place, the_run()?),
         holds: whole_or_not_there,
         done: restored,
     },
     Operation {
+        name: "restore_workspace",
+        base: Base::Nothing,
+        reads_much: true,
+        prepare: |place, _| {
+            let workspace = Workspace::create(place.root())?;
+            workspace.create_task(TASK, TaskOptions::default())?;
+            lost(place, &place.root())
+        },
+        operate: |place, _| restore(place, Scope::workspace()),
+        holds: whole_or_not_there,
+        done: |seen| {
+            // It is the workspace that it was, not only one.
+            let (now, before) = (seen.place.root(), seen.place.dir().join("before"));
+            let same = fs::read(now.join(ID))? == fs::read(before.join(ID))?;
+            ensure(same, || "workspace.json is another one".into())?;
+            restored(seen)
+        },
+    },
+    Operation {
         name: "backup_prune",
+        reads_much: true,
         prepare: |place, _| {
             for text in ["old", "new"] {
                 let name = ArtifactName::new("changing.txt")?;
@@ -83,6 +107,8 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
 ];
+
+const ID: &str = "workspace.json";
 
 fn backup(place: &Place) -> Outcome<Backup> {
     Ok(Backup::create_at(place.dir().join("backup"))?)
@@ -113,27 +139,31 @@ fn taken(seen: &Seen<'_>) -> Outcome<usize> {
 fn lost(place: &Place, what: &Utf8Path) -> Outcome {
     let ctx = place.task()?.start_run_as(RUN)?;
     ctx.append(Event::new("seeded"))?;
-    ctx.artifacts().write_bytes(ArtifactName::new("deep/plan.json")?, b"the plan")?;
+    ctx.artifacts().write_bytes(ArtifactName::new("plan.json")?, b"the plan")?;
     backup(place)?.take(&place.workspace()?)?;
     for (from, to) in kept(place) {
         fs::create_dir_all(to.parent().unwrap_or(&to))?;
         fs::copy(from, to)?;
     }
+    fs::copy(place.root().join(ID), place.dir().join("before").join(ID))?;
     Ok(fs::remove_dir_all(what)?)
 }
 
 /// The files of the run, and where they were copied to before the loss.
 fn kept(place: &Place) -> impl Iterator<Item = (Utf8PathBuf, Utf8PathBuf)> {
     let (run, before) = (place.run_dir(), place.dir().join("before"));
-    ["run.json", "journal/events.jsonl", "artifacts/deep/plan.json"]
+    ["run.json", "journal/events.jsonl", "artifacts/plan.json"]
         .into_iter()
         .map(move |path| (run.join(path), before.join(path)))
 }
 
-fn restore(place: &Place, _: &mut Acks) -> Outcome {
+fn the_run() -> Outcome<Scope> {
+    Ok(Scope::run(TaskId::new(TASK)?, RunId::new(RUN)?))
+}
+
+fn restore(place: &Place, scope: Scope) -> Outcome {
     let snapshots = backup(place)?.snapshots()?;
     let snapshot = snapshots.last().ok_or_else(|| Violation::new("there is no snapshot"))?;
-    let scope = Scope::run(TaskId::new(TASK)?, RunId::new(RUN)?);
     let plan = snapshot.restore_to(place.root()).scope(scope).plan()?;
     place.begin();
     plan.apply()?;

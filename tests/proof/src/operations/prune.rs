@@ -11,6 +11,7 @@ use crate::{Outcome, ensure, raw};
 pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "prune_run",
+        reads_much: true,
         prepare: |place, _| {
             let task = place.task()?;
             task.hold_run(&RunId::new(RUN)?, "the trial needs it")?;
@@ -49,6 +50,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "prune_leftovers",
+        reads_much: true,
         prepare: |place, _| {
             place.ctx()?.append(Event::new("seeded").payload(&"x".repeat(70_000)))?;
             for path in LEFT {
