@@ -1,6 +1,7 @@
 //! One thing mended.
 
 use super::RepairError;
+use super::genesis;
 use super::mend::{Means, Mend, Origin};
 use super::plan::Place;
 use super::quarantine::Quarantine;
@@ -28,6 +29,9 @@ pub(super) fn mend(
     match (&mend.means, context) {
         // Done before, by one record for all of a journal.
         (Means::CloseOff, _) => Ok(()),
+        (Means::PutBack { digest, .. }, _) if genesis::file_of(spot).is_some() => {
+            genesis::put_back(place, spot, *digest, aside)
+        }
         (Means::PutBack { digest, from }, context) => {
             let sources = Sources::open(place, spot);
             let sources = sources.ok_or_else(|| moved_on("its journal cannot be read"))?;

@@ -138,7 +138,7 @@ fn a_closed_run_is_mended_and_its_journal_does_not_grow() {
     assert_well(&ctx);
     assert_eq!(fs::read(ctx.journal_path()).unwrap(), journal);
 
-    let told = ctx.task().unwrap().events().unwrap().of_type("run_repaired");
+    let told = ctx.task().unwrap().events().unwrap().of_type("repair_started");
     let told: Vec<_> = told.map(Result::unwrap).collect();
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].stream_id(), "RUN-1");
@@ -409,4 +409,52 @@ fn a_task_gets_its_genesis_file_back() {
     assert_eq!(fs::read(&file).unwrap(), whole);
     assert!(Verify::workspace(test.workspace()).run().unwrap().is_clean());
     ctx.append(Event::new("went_on")).unwrap();
+}
+
+/// The types of the task's records about repairs, and what each was to mend.
+fn told(test: &TestWorkspace) -> Vec<(String, Vec<String>)> {
+    let about = |record: &runjournal::Record| record.event_type().contains("repair");
+    let records = test.task().events().unwrap().map(Result::unwrap).filter(about);
+    let told = records.map(|record| {
+        let payload: serde_json::Value = record.payload().unwrap();
+        let mends = payload["mends"].as_array().into_iter().flatten();
+        let paths = mends.map(|mend| mend["path"].as_str().unwrap().to_owned()).collect();
+        (record.event_type().to_owned(), paths)
+    });
+    told.collect()
+}
+
+#[test]
+fn what_failed_is_told_as_begun_and_never_as_done() {
+    let (test, ctx) = run();
+    fs::remove_file(artifact(&ctx, "plan.json")).unwrap();
+    let plan = Repair::run_of(&ctx).plan().unwrap();
+    // What it would come from goes meanwhile.
+    fs::remove_file(artifact(&ctx, "copies/plan.json")).unwrap();
+    let repaired = plan.apply();
+    assert_eq!((repaired.done.len(), repaired.failed.len()), (0, 1));
+    assert_eq!(told(&test), [("repair_started".into(), vec!["artifacts/plan.json".into()])]);
+}
+
+/// Also where the task's own genesis file is what is mended, and its journal ends in damage that nobody saw.
+#[test]
+fn a_repair_of_a_task_is_told_before_its_genesis_file_is_back() {
+    let (test, _ctx) = run();
+    let dir = tempfile::tempdir().unwrap();
+    let backup = Backup::create_at(Utf8Path::from_path(dir.path()).unwrap().join("b")).unwrap();
+    backup.take(test.workspace()).unwrap();
+    let file = test.task().path().join("task.json");
+    let journal = test.task().path().join("journal/events.jsonl");
+    let whole = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let damaged = [fs::read(&journal).unwrap(), b"rot\n".to_vec()].concat();
+    fs::write(&journal, damaged).unwrap();
+    let plan = Repair::workspace(test.workspace()).from_backup(&backup).plan().unwrap();
+    let repaired = plan.apply();
+    assert!(repaired.failed.is_empty(), "{repaired:?}");
+    assert_eq!(fs::read(&file).unwrap(), whole);
+    let expected =
+        [("task_repaired".into(), vec![]), ("repair_started".into(), vec!["task.json".into()])];
+    assert_eq!(told(&test), expected);
+    assert!(Verify::workspace(test.workspace()).run().unwrap().is_clean());
 }

@@ -30,7 +30,7 @@ pub(super) const ALL: &[Operation] = &[Operation {
         ensure(found.is_clean(), || format!("{:?}", found.findings))?;
         let twice = Repair::run_of(&ctx).plan()?;
         ensure(twice.is_empty(), || format!("{:?} is to be mended again", twice.mends()))?;
-        let told = seen.place.task()?.events()?.of_type("run_repaired").count();
+        let told = seen.place.task()?.events()?.of_type("repair_started").count();
         ensure(told >= 1, || "the task was not told".into())
     },
 }];
