@@ -77,6 +77,8 @@ pub enum Code {
     CaseCollision,
     /// A symbolic link, a pipe or a device stands where only files and directories belong.
     SymbolicLink,
+    /// In a place of the library's a file stands where a directory belongs, or a directory where a file does.
+    WrongKind,
     /// The ids in a genesis file are not those of its place.
     IdentityDiffers,
     /// The name of a directory that holds a task or a run breaks the rule of ids.
@@ -135,6 +137,7 @@ impl Code {
         Code::NewerFormat,
         Code::CaseCollision,
         Code::SymbolicLink,
+        Code::WrongKind,
         Code::IdentityDiffers,
         Code::BadId,
         Code::StatusWithoutArtifacts,
@@ -168,6 +171,7 @@ impl Code {
             | Code::NewerFormat
             | Code::CaseCollision
             | Code::SymbolicLink
+            | Code::WrongKind
             | Code::CausationNowhere
             | Code::IndexDrift
             | Code::ArtifactUnjournaled
@@ -254,7 +258,14 @@ impl Code {
             Code::CaseCollision => {
                 "rename one of them before the tree goes to a disk that ignores case"
             }
-            Code::SymbolicLink => "move it away: it is never followed",
+            Code::SymbolicLink => {
+                "move it away: it is never followed; from a place of the library's `runjournal repair --apply` \
+                 sets it aside"
+            }
+            Code::WrongKind => {
+                "`runjournal repair --apply` sets it aside; a lock file's place is cleared by hand, while nobody \
+                 works there"
+            }
             Code::TerminalTwice | Code::DuplicateStep | Code::DuplicateTurn => {
                 "look at the journal: no version of this library writes this"
             }
@@ -312,6 +323,7 @@ impl fmt::Display for Code {
             Code::NewerFormat => "newer_format",
             Code::CaseCollision => "case_collision",
             Code::SymbolicLink => "symbolic_link",
+            Code::WrongKind => "wrong_kind",
             Code::TerminalTwice => "terminal_twice",
             Code::CausationNowhere => "causation_nowhere",
             Code::TurnOutOfSequence => "turn_out_of_sequence",

@@ -139,8 +139,11 @@ impl Place {
     fn apply(&self, spot: &Spot, group: Vec<Mend>, repaired: &mut Repaired) {
         let (ends, mut files): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|mend| mend.means == Means::CloseOff);
-        // Without a genesis file nothing else can be opened.
-        files.sort_by_key(|mend| mend.finding.code != Code::GenesisDamaged);
+        // Without a genesis file nothing else can be opened; then what is in the way of the others.
+        files.sort_by_key(|mend| {
+            let is_start = mend.finding.code == Code::GenesisDamaged;
+            (!is_start, mend.means != Means::SetAside)
+        });
         // First, so that the journal takes what the others append.
         for mend in ends {
             let done = close_off(&self.home(spot)).map(drop).map_err(RepairError::from);
@@ -164,9 +167,10 @@ impl Place {
 
     /// Tells the task's journal what is going to be done, and leaves the note beside what will be set aside.
     fn begin(&self, spot: &Spot, mends: &[Mend]) -> Result<(Dir, EventId), RepairError> {
+        // What is gone is not told of.
+        let dir = Dir::open(self.home(spot).dir())?;
         let id = self.runtime.next_event_id();
         self.tell(spot, mends, id)?;
-        let dir = Dir::open(self.home(spot).dir())?;
         if mends.iter().any(|mend| mend.means != Means::Adopt) {
             Quarantine::new(&dir, id).note(mends)?;
         }

@@ -10,8 +10,10 @@ use super::spot::Spot;
 use crate::artifact::HomeWriter;
 use crate::context::RunContext;
 use crate::digest::Digest;
+use crate::journal::Log;
 use crate::manifest::Manifest;
 use crate::name::ArtifactName;
+use crate::verify::is_misplaced;
 use crate::{checkpoint, layout, object};
 
 /// Mends one thing, which is looked at again first.
@@ -29,6 +31,7 @@ pub(super) fn mend(
     match (&mend.means, context) {
         // Done before, by one record for all of a journal.
         (Means::CloseOff, _) => Ok(()),
+        (Means::SetAside, _) => set_aside(place, spot, aside),
         (Means::PutBack { digest, .. }, _) if genesis::file_of(spot).is_some() => {
             genesis::put_back(place, spot, *digest, aside)
         }
@@ -75,6 +78,17 @@ fn put_in_place(
     let reason = findings.first().map_or("it is not in place", |finding| &finding.reason);
     let path = context.artifact_path(name);
     Err(RepairError::MovedOn { path, reason: reason.to_owned() })
+}
+
+/// Under the lock, which whoever makes what belongs there holds, or waits for.
+fn set_aside(place: &Place, spot: &Spot, aside: &Quarantine<'_>) -> Result<(), RepairError> {
+    let mut log = Log::open(&place.home(spot))?;
+    let locked = log.lock()?;
+    let there = locked.dir().stat(&spot.path)?;
+    if there.is_some_and(|there| is_misplaced(&spot.path, spot.run.is_some(), there.kind)) {
+        aside.take(&spot.path)?;
+    }
+    Ok(())
 }
 
 fn make_again(
