@@ -297,48 +297,7 @@ impl Code {
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Code::Garbage => "garbage",
-            Code::JournalDamaged => "journal_damaged",
-            Code::BrokenChain => "broken_chain",
-            Code::SequenceGap => "sequence_gap",
-            Code::VersionGap => "version_gap",
-            Code::TornTail => "torn_tail",
-            Code::CommitNotApplied => "commit_not_applied",
-            Code::StageDamaged => "stage_damaged",
-            Code::ArtifactMissing => "artifact_missing",
-            Code::ArtifactChanged => "artifact_changed",
-            Code::ArtifactUnjournaled => "artifact_unjournaled",
-            Code::ObjectMissing => "object_missing",
-            Code::ObjectChanged => "object_changed",
-            Code::CheckpointMissing => "checkpoint_missing",
-            Code::CheckpointDamaged => "checkpoint_damaged",
-            Code::CheckpointUnrecorded => "checkpoint_unrecorded",
-            Code::ManifestDamaged => "manifest_damaged",
-            Code::JournalShorter => "journal_shorter",
-            Code::HeadAhead => "head_ahead",
-            Code::GenesisDamaged => "genesis_damaged",
-            Code::JournalMissing => "journal_missing",
-            Code::Unreadable => "unreadable",
-            Code::NewerFormat => "newer_format",
-            Code::CaseCollision => "case_collision",
-            Code::SymbolicLink => "symbolic_link",
-            Code::WrongKind => "wrong_kind",
-            Code::TerminalTwice => "terminal_twice",
-            Code::CausationNowhere => "causation_nowhere",
-            Code::TurnOutOfSequence => "turn_out_of_sequence",
-            Code::IdentityDiffers => "identity_differs",
-            Code::BadId => "bad_id",
-            Code::StatusWithoutArtifacts => "status_without_artifacts",
-            Code::DoneWithoutSuccess => "done_without_success",
-            Code::OrphanedRun => "orphaned_run",
-            Code::UnbornRun => "unborn_run",
-            Code::StepWithoutStart => "step_without_start",
-            Code::DuplicateStep => "duplicate_step",
-            Code::DuplicateTurn => "duplicate_turn",
-            Code::ProjectionStopped => "projection_stopped",
-            Code::IndexDrift => "index_drift",
-        })
+        self.serialize(f)
     }
 }
 
