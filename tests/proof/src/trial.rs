@@ -122,6 +122,7 @@ impl Bench<'_> {
             std::fs::remove_dir_all(&to)?;
         }
         copy(from, &to)?;
+        settle(&to)?;
         Ok(to)
     }
 
@@ -151,6 +152,7 @@ impl Bench<'_> {
     }
 
     fn checked(&self, dir: Utf8PathBuf) -> Outcome {
+        settle(&dir)?;
         if !self.heads {
             return check::after_a_crash(self.operation, &Place::new(dir));
         }
@@ -241,6 +243,7 @@ impl Bench<'_> {
             let dir = self.copy(state, "recovered")?;
             self.kill("recover", boundary, &dir)?;
             self.report.recovery_kills += 1;
+            settle(&dir)?;
             let checked = check::after_a_crash(self.operation, &Place::new(dir));
             self.note(checked, || format!("{place}, and its recovery at {boundary}"));
         }
@@ -259,6 +262,18 @@ fn copy(from: &Utf8Path, to: &Utf8Path) -> Outcome {
             std::fs::create_dir_all(target)?;
         } else {
             std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// As if the last change was a while ago: who looks for what is missing waits where it vanished just now.
+fn settle(dir: &Utf8Path) -> Outcome {
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10);
+    for entry in walkdir::WalkDir::new(dir) {
+        let entry = entry?;
+        if entry.file_type().is_dir() {
+            std::fs::File::open(entry.path())?.set_modified(then)?;
         }
     }
     Ok(())
