@@ -77,6 +77,8 @@ pub enum Code {
     CaseCollision,
     /// A symbolic link, a pipe or a device stands where only files and directories belong.
     SymbolicLink,
+    /// In a place of the library's a file stands where a directory belongs, or a directory where a file does.
+    WrongKind,
     /// The ids in a genesis file are not those of its place.
     IdentityDiffers,
     /// The name of a directory that holds a task or a run breaks the rule of ids.
@@ -135,6 +137,7 @@ impl Code {
         Code::NewerFormat,
         Code::CaseCollision,
         Code::SymbolicLink,
+        Code::WrongKind,
         Code::IdentityDiffers,
         Code::BadId,
         Code::StatusWithoutArtifacts,
@@ -168,6 +171,7 @@ impl Code {
             | Code::NewerFormat
             | Code::CaseCollision
             | Code::SymbolicLink
+            | Code::WrongKind
             | Code::CausationNowhere
             | Code::IndexDrift
             | Code::ArtifactUnjournaled
@@ -254,7 +258,14 @@ impl Code {
             Code::CaseCollision => {
                 "rename one of them before the tree goes to a disk that ignores case"
             }
-            Code::SymbolicLink => "move it away: it is never followed",
+            Code::SymbolicLink => {
+                "move it away: it is never followed; from a place of the library's `runjournal repair --apply` \
+                 sets it aside"
+            }
+            Code::WrongKind => {
+                "`runjournal repair --apply` sets it aside; a lock file's place is cleared by hand, while nobody \
+                 works there"
+            }
             Code::TerminalTwice | Code::DuplicateStep | Code::DuplicateTurn => {
                 "look at the journal: no version of this library writes this"
             }
@@ -286,47 +297,7 @@ impl Code {
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Code::Garbage => "garbage",
-            Code::JournalDamaged => "journal_damaged",
-            Code::BrokenChain => "broken_chain",
-            Code::SequenceGap => "sequence_gap",
-            Code::VersionGap => "version_gap",
-            Code::TornTail => "torn_tail",
-            Code::CommitNotApplied => "commit_not_applied",
-            Code::StageDamaged => "stage_damaged",
-            Code::ArtifactMissing => "artifact_missing",
-            Code::ArtifactChanged => "artifact_changed",
-            Code::ArtifactUnjournaled => "artifact_unjournaled",
-            Code::ObjectMissing => "object_missing",
-            Code::ObjectChanged => "object_changed",
-            Code::CheckpointMissing => "checkpoint_missing",
-            Code::CheckpointDamaged => "checkpoint_damaged",
-            Code::CheckpointUnrecorded => "checkpoint_unrecorded",
-            Code::ManifestDamaged => "manifest_damaged",
-            Code::JournalShorter => "journal_shorter",
-            Code::HeadAhead => "head_ahead",
-            Code::GenesisDamaged => "genesis_damaged",
-            Code::JournalMissing => "journal_missing",
-            Code::Unreadable => "unreadable",
-            Code::NewerFormat => "newer_format",
-            Code::CaseCollision => "case_collision",
-            Code::SymbolicLink => "symbolic_link",
-            Code::TerminalTwice => "terminal_twice",
-            Code::CausationNowhere => "causation_nowhere",
-            Code::TurnOutOfSequence => "turn_out_of_sequence",
-            Code::IdentityDiffers => "identity_differs",
-            Code::BadId => "bad_id",
-            Code::StatusWithoutArtifacts => "status_without_artifacts",
-            Code::DoneWithoutSuccess => "done_without_success",
-            Code::OrphanedRun => "orphaned_run",
-            Code::UnbornRun => "unborn_run",
-            Code::StepWithoutStart => "step_without_start",
-            Code::DuplicateStep => "duplicate_step",
-            Code::DuplicateTurn => "duplicate_turn",
-            Code::ProjectionStopped => "projection_stopped",
-            Code::IndexDrift => "index_drift",
-        })
+        self.serialize(f)
     }
 }
 

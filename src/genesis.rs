@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::id::{RunId, TaskId};
-use crate::io::Dir;
+use crate::io::{Dir, ReadFile};
 use crate::layout::{self, FORMAT_VERSION};
 use crate::line;
 
@@ -184,7 +184,11 @@ impl<G: Genesis> Read<G> {
 
 /// Reads and checks a genesis file.
 pub(crate) fn read<G: Genesis>(dir: &Dir) -> Result<Read<G>, GenesisError> {
-    let mut file = dir.open_read(G::FILE)?;
+    read_from(&mut dir.open_read(G::FILE)?)
+}
+
+/// The same wherever the file is.
+pub(crate) fn read_from<G: Genesis>(file: &mut ReadFile) -> Result<Read<G>, GenesisError> {
     let bytes = file.read_little(MAX_BYTES)?;
     let damaged = |reason| GenesisError::Damaged { path: file.path().to_owned(), reason };
     let bytes = bytes.ok_or_else(|| damaged("it is longer than any genesis file".to_owned()))?;

@@ -26,6 +26,7 @@ pub(crate) const JOURNAL_DIR: &str = "journal";
 pub(crate) const JOURNAL: &str = "journal/events.jsonl";
 pub(crate) const LOCK: &str = "journal/.lock";
 pub(crate) const SYNC: &str = "journal/.sync";
+pub(crate) const HEAD_OF_HOME: &str = "journal/.head";
 
 /// Within `journal/`.
 pub(crate) const EVENTS: &str = "events.jsonl";

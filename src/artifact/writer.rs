@@ -77,6 +77,11 @@ impl HomeWriter {
         Arc::new(Self { home, opened: OnceLock::new(), log: Mutex::new(None) })
     }
 
+    /// With a home that was opened before.
+    pub(crate) fn of(home: Home, opened: Opened) -> Arc<Self> {
+        Arc::new(Self { home, opened: OnceLock::from(opened), log: Mutex::new(None) })
+    }
+
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }

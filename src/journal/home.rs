@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::digest::Digest;
 use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
 use crate::id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
-use crate::io::Dir;
+use crate::io::{Dir, ReadFile};
 use crate::layout::HomeId;
 
 /// What is injected: the clock, the source of ids, and how long to wait for a lock.
@@ -156,34 +156,48 @@ impl Home {
 
     /// Opens the directory for reading.
     pub(crate) fn open(&self) -> Result<Opened, GenesisError> {
-        self.opened(false)
+        self.opened(false, None)
     }
 
     /// Opens the directory for writing: refused where the workspace or the genesis file is newer
     /// than this code.
     pub(crate) fn open_writable(&self) -> Result<Opened, GenesisError> {
-        genesis::read::<WorkspaceGenesis>(&Dir::open_root(&self.root)?)?.writable(&self.root)?;
-        self.opened(true)
+        self.check_workspace()?;
+        self.opened(true, None)
     }
 
-    fn opened(&self, writable: bool) -> Result<Opened, GenesisError> {
+    /// The same where the genesis file is lost, with a copy of it.
+    pub(crate) fn open_writable_with(&self, copy: &mut ReadFile) -> Result<Opened, GenesisError> {
+        self.check_workspace()?;
+        self.opened(true, Some(copy))
+    }
+
+    fn check_workspace(&self) -> Result<(), GenesisError> {
+        genesis::read::<WorkspaceGenesis>(&Dir::open_root(&self.root)?)?.writable(&self.root)
+    }
+
+    fn opened(&self, writable: bool, copy: Option<&mut ReadFile>) -> Result<Opened, GenesisError> {
         match self.id.run {
-            None => self.opened_as(writable, |genesis: &TaskGenesis| {
+            None => self.opened_as(writable, copy, |genesis: &TaskGenesis| {
                 let TaskGenesis { title, objective, .. } = genesis;
                 let event = Event::new(types::TASK_CREATED).key("task:create");
                 Some(event.payload(&serde_json::json!({ "title": title, "objective": objective })))
             }),
-            Some(_) => self.opened_as(writable, |_: &RunGenesis| None),
+            Some(_) => self.opened_as(writable, copy, |_: &RunGenesis| None),
         }
     }
 
     fn opened_as<G: Genesis>(
         &self,
         writable: bool,
+        copy: Option<&mut ReadFile>,
         first: impl FnOnce(&G) -> Option<Event>,
     ) -> Result<Opened, GenesisError> {
         let dir = Arc::new(Dir::open(&self.dir)?);
-        let read = genesis::read::<G>(&dir)?;
+        let read = match copy {
+            Some(copy) => genesis::read_from::<G>(copy)?,
+            None => genesis::read::<G>(&dir)?,
+        };
         if writable {
             read.writable(&self.dir)?;
         }

@@ -15,6 +15,7 @@ pub(crate) const LEASE_RELEASED: &str = "lease_released";
 pub(crate) const LEASE_BOUND: &str = "lease_bound";
 pub(crate) const RUN_STATUS_CHANGED: &str = "run_status_changed";
 pub(crate) const RUN_REPAIRED: &str = "run_repaired";
+pub(crate) const REPAIR_STARTED: &str = "repair_started";
 pub(crate) const EXECUTION_COMPLETE: &str = "execution_complete";
 pub(crate) const FLOW_STARTED: &str = "flow_started";
 pub(crate) const LOOP_ITERATION: &str = "loop_iteration";
@@ -54,6 +55,7 @@ pub(crate) fn is_reserved(event_type: &str) -> bool {
             | RUN_PRUNED
             | RUN_RESTORED
             | RUN_REPAIRED
+            | REPAIR_STARTED
             | LEASE_BOUND
             | RUN_STATUS_CHANGED
             | EXECUTION_COMPLETE

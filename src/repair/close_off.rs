@@ -23,7 +23,11 @@ pub(super) fn damage_at_end(home: &Home) -> Result<(Vec<Finding>, bool), Journal
 /// Appends one record that goes on from the last counted one and vouches for the bytes in between, which
 /// stay as they are. Durable. `None` where there is nothing, or nothing any more, to close off.
 pub(super) fn close_off(home: &Home) -> Result<Option<u64>, JournalError> {
-    let mut log = Log::open(home)?;
+    close_off_in(home, Log::open(home)?)
+}
+
+/// The same in a journal that is open.
+pub(super) fn close_off_in(home: &Home, mut log: Log) -> Result<Option<u64>, JournalError> {
     let mut locked = log.lock()?;
     let found: Vec<_> = damage(home.dir(), &mut locked)?
         .iter()

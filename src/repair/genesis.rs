@@ -1,17 +1,22 @@
 //! A genesis file put back from a backup. Without it nothing of its run, or task, can be opened.
 
+use std::sync::Arc;
+
 use serde::de::IgnoredAny;
 
-use super::RepairError;
+use super::close_off::close_off_in;
 use super::mend::{Means, Origin};
 use super::plan::{Place, Spot};
 use super::quarantine::Quarantine;
 use super::sources::{gone_from_backup, in_backup};
+use super::{Mend, RepairError};
+use crate::artifact::HomeWriter;
 use crate::backup::Backup;
 use crate::digest::Digest;
 use crate::error::IoError;
+use crate::finding::Code;
 use crate::io::Dir;
-use crate::journal::MAX_LINE;
+use crate::journal::{Home, JournalError, Log, MAX_LINE};
 use crate::{layout, line};
 
 /// No genesis file is longer.
@@ -50,6 +55,37 @@ fn begins(place: &Place, spot: &Spot, genesis: Digest) -> Result<bool, IoError> 
         || sealed.is_some_and(|sealed| Digest::chained(genesis, sealed.body) == sealed.hash))
 }
 
+/// The digest of the task's genesis file, where that is among what is to be put back: its journal, which is to
+/// be told, cannot be opened with what stands there.
+pub(super) fn lost(spot: &Spot, mends: &[Mend]) -> Option<Digest> {
+    let mut starts = mends.iter().filter(|mend| mend.finding.code == Code::GenesisDamaged);
+    match starts.next()?.means {
+        Means::PutBack { digest, .. } if spot.home.run.is_none() => Some(digest),
+        _ => None,
+    }
+}
+
+/// The writer of a task's journal, opened with the backup's copy of the genesis file. Damage at the journal's
+/// end, which nobody could see without that file, is closed off.
+pub(super) fn writer(
+    place: &Place,
+    task: Home,
+    digest: Digest,
+) -> Result<Arc<HomeWriter>, RepairError> {
+    let moved_on = |reason: &str| RepairError::MovedOn {
+        path: task.dir().join(layout::TASK),
+        reason: reason.to_owned(),
+    };
+    let backup = place.backup.as_ref().ok_or_else(|| moved_on("no backup is given"))?;
+    let copy = &mut gone_from_backup(backup, digest)?;
+    let opened = task.open_writable_with(copy).map_err(JournalError::from)?;
+    if opened.genesis != digest {
+        return Err(moved_on("the backup's copy was changed"));
+    }
+    close_off_in(&task, Log::open_in(&task, opened.clone())?)?;
+    Ok(HomeWriter::of(task, opened))
+}
+
 /// Sets aside what stands there, and puts the file in its place, durably.
 pub(super) fn put_back(
     place: &Place,
@@ -68,7 +104,8 @@ pub(super) fn put_back(
     let dir = Dir::open(place.home(spot).dir())?;
     let there = dir.open_read(&spot.path).and_then(|mut file| file.digest());
     if there.is_ok_and(|(there, _)| there == digest) {
-        return Ok(());
+        // Who put it there may have died before its name was on the disk.
+        return Ok(dir.sync("")?);
     }
     let temporary = format!(".{}.{}", spot.path, place.new_id());
     let mut file = dir.create_new(&temporary)?;

@@ -39,6 +39,8 @@ pub enum Means {
     Adopt,
     /// It is made again from the journal; what stands there is set aside.
     MakeAgain,
+    /// It is set aside; what belongs there is made by whoever needs it.
+    SetAside,
 }
 
 /// Where bytes with the right digest are.
@@ -73,6 +75,7 @@ impl fmt::Display for Means {
                 f.write_str("put the committed content in place, and set aside what is in its way")
             }
             Self::Adopt => f.write_str("adopt it: journal the file as it is"),
+            Self::SetAside => f.write_str("set it aside, so that what belongs there can be made"),
             Self::MakeAgain => f.write_str("make it again from the journal"),
         }
     }

@@ -113,8 +113,8 @@ impl RepairPlan {
     /// Does it: run by run, each thing looked at again under the run's lock, so what was put right meanwhile
     /// is left alone. Durable. What fails does not keep the rest from being mended.
     ///
-    /// Before anything of a run or a task is moved, its task's journal tells of the repair (`run_repaired`,
-    /// `task_repaired`). A crash leaves each thing as it was, set aside, or mended; the same repair planned
+    /// Before anything of a run or a task is moved, its task's journal tells what is going to be done
+    /// (`repair_started`); what could not be done is told here, and the next plan has it. A crash leaves each thing as it was, set aside, or mended; the same repair planned
     /// again goes on from there. Once a plan is empty, there is nothing to repair; what a damaged genesis file
     /// hides shows when it is back, in the next plan.
     #[must_use = "what failed is told here"]
@@ -145,15 +145,13 @@ impl RepairPlan {
 impl Place {
     /// Mends what is wrong with one run, or with what is a task's own.
     fn apply(&self, spot: &Spot, group: Vec<Mend>, repaired: &mut Repaired) {
-        let (starts, group): (Vec<_>, Vec<_>) =
-            group.into_iter().partition(|mend| mend.finding.code == Code::GenesisDamaged);
-        // Without it nothing else can be opened.
-        for mend in starts {
-            let done = self.put_start_back(spot, &mend);
-            repaired.took(mend, done);
-        }
-        let (ends, files): (Vec<_>, Vec<_>) =
+        let (ends, mut files): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|mend| mend.means == Means::CloseOff);
+        // Without a genesis file nothing else can be opened; then what is in the way of the others.
+        files.sort_by_key(|mend| {
+            let is_start = mend.finding.code == Code::GenesisDamaged;
+            (!is_start, mend.means != Means::SetAside)
+        });
         // First, so that the journal takes what the others append.
         for mend in ends {
             let done = close_off(&self.home(spot)).map(drop).map_err(RepairError::from);
@@ -175,23 +173,12 @@ impl Place {
         }
     }
 
-    /// Puts a genesis file back. The task's journal, which may need it itself, is told afterwards.
-    fn put_start_back(&self, spot: &Spot, mend: &Mend) -> Result<(), RepairError> {
-        let id = self.new_id();
-        let dir = Dir::open(self.home(spot).dir())?;
-        let aside = Quarantine::new(&dir, id);
-        aside.note(std::slice::from_ref(mend))?;
-        if let Means::PutBack { digest, .. } = &mend.means {
-            genesis::put_back(self, spot, *digest, &aside)?;
-        }
-        self.tell(spot, std::slice::from_ref(mend), id)
-    }
-
-    /// Tells the task's journal what is done, and leaves the note beside what will be set aside.
+    /// Tells the task's journal what is going to be done, and leaves the note beside what will be set aside.
     fn begin(&self, spot: &Spot, mends: &[Mend]) -> Result<(Dir, EventId), RepairError> {
+        // What is gone is not told of.
+        let dir = Dir::open(self.home(spot).dir())?;
         let id = self.new_id();
         self.tell(spot, mends, id)?;
-        let dir = Dir::open(self.home(spot).dir())?;
         if mends.iter().any(|mend| mend.means != Means::Adopt) {
             Quarantine::new(&dir, id).note(mends)?;
         }
@@ -200,13 +187,16 @@ impl Place {
 
     fn tell(&self, spot: &Spot, mends: &[Mend], id: EventId) -> Result<(), RepairError> {
         let told: Vec<_> = mends.iter().map(|mend| told(&self.home(spot), mend)).collect();
-        let payload = json!({ "repair": id, "mends": told });
+        let event = Event::new(types::REPAIR_STARTED).payload(&json!({ "mends": told })).id(id);
         let event = match &spot.home.run {
-            Some(run) => Event::new(types::RUN_REPAIRED).stream("run", run.as_str()),
-            None => Event::new(types::TASK_REPAIRED),
+            Some(run) => event.stream("run", run.as_str()),
+            None => event,
         };
-        let event = event.payload(&payload).id(id);
-        HomeWriter::new(self.home(spot).of_its_task()).decide(Durability::Durable, |locked| {
+        let writer = match genesis::lost(spot, mends) {
+            Some(digest) => genesis::writer(self, self.home(spot).of_its_task(), digest)?,
+            None => HomeWriter::new(self.home(spot).of_its_task()),
+        };
+        writer.decide(Durability::Durable, |locked| {
             locked.append_unfenced(std::slice::from_ref(&event)).map(drop)
         })?;
         Ok(())

@@ -1,6 +1,7 @@
 //! One thing mended.
 
 use super::RepairError;
+use super::genesis;
 use super::mend::{Means, Mend, Origin};
 use super::plan::{Place, Spot};
 use super::quarantine::Quarantine;
@@ -8,8 +9,10 @@ use super::sources::Sources;
 use crate::artifact::HomeWriter;
 use crate::context::RunContext;
 use crate::digest::Digest;
+use crate::journal::Log;
 use crate::manifest::Manifest;
 use crate::name::ArtifactName;
+use crate::verify::is_misplaced;
 use crate::{checkpoint, layout, object};
 
 /// Mends one thing, which is looked at again first.
@@ -27,6 +30,10 @@ pub(super) fn mend(
     match (&mend.means, context) {
         // Done before, by one record for all of a journal.
         (Means::CloseOff, _) => Ok(()),
+        (Means::SetAside, _) => set_aside(place, spot, aside),
+        (Means::PutBack { digest, .. }, _) if genesis::file_of(spot).is_some() => {
+            genesis::put_back(place, spot, *digest, aside)
+        }
         (Means::PutBack { digest, from }, context) => {
             let sources = Sources::open(place, spot);
             let sources = sources.ok_or_else(|| moved_on("its journal cannot be read"))?;
@@ -72,6 +79,17 @@ fn put_in_place(
     let reason = findings.first().map_or("it is not in place", |finding| &finding.reason);
     let path = context.artifact_path(name);
     Err(RepairError::MovedOn { path, reason: reason.to_owned() })
+}
+
+/// Under the lock, which whoever makes what belongs there holds, or waits for.
+fn set_aside(place: &Place, spot: &Spot, aside: &Quarantine<'_>) -> Result<(), RepairError> {
+    let mut log = Log::open(&place.home(spot))?;
+    let locked = log.lock()?;
+    let there = locked.dir().stat(&spot.path)?;
+    if there.is_some_and(|there| is_misplaced(&spot.path, spot.home.run.is_some(), there.kind)) {
+        aside.take(&spot.path)?;
+    }
+    Ok(())
 }
 
 fn make_again(

@@ -12,6 +12,7 @@ use crate::finding::{Code, Finding};
 use crate::io::{Dir, ReadFile};
 use crate::layout::HomeId;
 use crate::name::ArtifactName;
+use crate::verify::can_be_cleared;
 use crate::{layout, object};
 
 /// Finds means. Findings come run by run, so what one run's journal says is kept for the next finding.
@@ -30,6 +31,10 @@ impl<'a> Finder<'a> {
     pub(super) fn of(&mut self, finding: &Finding, spot: &Spot) -> Option<Means> {
         if finding.code == Code::GenesisDamaged {
             return genesis::find(self.place, spot);
+        }
+        let is_odd = matches!(finding.code, Code::WrongKind | Code::SymbolicLink);
+        if is_odd && can_be_cleared(&spot.path) {
+            return Some(Means::SetAside);
         }
         let adopt = self.adopt;
         let sources = self.sources(spot)?;

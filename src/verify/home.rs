@@ -142,7 +142,8 @@ impl Look<'_> {
             Ok(places) => self.places = places,
             Err(error) => self.tell(unreadable(&error)),
         }
-        self.places.specials(&self.dir, &mut self.looked.verified.findings);
+        let findings = &mut self.looked.verified.findings;
+        self.places.misplaced(&self.dir, self.home.is_run(), findings);
         if let Some(start) = start {
             self.journal(&start);
         }
@@ -242,10 +243,12 @@ impl Look<'_> {
     }
 
     fn artifacts(&mut self, contents: &Arc<Contents>) {
-        let listed = match contents.comparison.names() {
+        let mut listed = match contents.comparison.names() {
             Ok(listed) => listed,
             Err(error) => return self.tell(unreadable(&error)),
         };
+        // What stands in place of the directory was told of as any place's.
+        listed.odd.remove("");
         let base = self.dir.path().join(layout::ARTIFACTS);
         let there = listed.names.iter().filter(|(_, entry)| entry.is_some());
         let there = there.map(|(name, _)| name.as_str());

@@ -16,8 +16,7 @@ use crate::manifest::{Manifest, ManifestError, Witness, read_page, root, sums};
 impl Look<'_> {
     /// Where the heads say that records end.
     pub(super) fn heads(&self, genesis: Digest) -> Result<Vec<Cursor>, IoError> {
-        let head = format!("{}/{}", layout::JOURNAL_DIR, layout::HEAD);
-        if self.places.kind(&head) != Some(Kind::File) {
+        if self.places.kind(layout::HEAD_OF_HOME) != Some(Kind::File) {
             return Ok(Vec::new());
         }
         match self.dir.open_dir(layout::JOURNAL_DIR) {
@@ -31,7 +30,8 @@ impl Look<'_> {
     /// The page of a run, if it is one of this run that nobody changed.
     pub(super) fn page(&mut self, run: &Read<RunGenesis>) -> Option<Manifest> {
         let path = self.dir.path().join(layout::MANIFEST);
-        if self.places.kind(layout::MANIFEST) != Some(Kind::File) {
+        if self.places.kind(layout::MANIFEST)? != Kind::File {
+            self.tell(whole(&path, Code::ManifestDamaged, "it is no file"));
             return None;
         }
         let page = match read_page(&self.dir) {

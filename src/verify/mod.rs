@@ -32,6 +32,7 @@ mod verify;
 pub(crate) use checkpoint::turns;
 pub use error::VerifyError;
 pub use last::LastVerify;
+pub(crate) use places::{can_be_cleared, is_misplaced};
 pub use read_data::{ReadData, ReadDataError};
 pub(crate) use start::traces;
 pub use verified::{Verified, VerifyProgress};

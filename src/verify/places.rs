@@ -25,6 +25,36 @@ pub(super) fn special(path: &Utf8Path) -> Finding {
     whole(path, Code::SymbolicLink, "a link or a special file stands there, and is not followed")
 }
 
+/// What belongs in a place of the library's, by its path in a run or a task, where that can be told by its name
+/// alone: in the others (a genesis file, a journal, a manifest, a checkpoint) whoever reads them tells.
+fn belongs(path: &str, is_run: bool) -> Option<Kind> {
+    match path {
+        layout::TMP | layout::OBJECTS | layout::QUARANTINE => Some(Kind::Dir),
+        layout::ARTIFACTS | layout::CHECKPOINTS if is_run => Some(Kind::Dir),
+        layout::RUNS if !is_run => Some(Kind::Dir),
+        layout::HEAD_OF_HOME | layout::LOCK | layout::SYNC => Some(Kind::File),
+        _ => None,
+    }
+}
+
+/// True if what stands in a place, and does not belong there, can be moved away: the place is made again by
+/// whoever needs it, and what it held was derived, or comes back. Not a lock's, which somebody may hold.
+pub(crate) fn can_be_cleared(path: &str) -> bool {
+    let places = [
+        layout::TMP,
+        layout::OBJECTS,
+        layout::ARTIFACTS,
+        layout::CHECKPOINTS,
+        layout::HEAD_OF_HOME,
+    ];
+    places.contains(&path)
+}
+
+/// True if something stands in a place of a run or a task that does not belong there.
+pub(crate) fn is_misplaced(path: &str, is_run: bool, kind: Kind) -> bool {
+    belongs(path, is_run).is_some_and(|belongs| belongs != kind)
+}
+
 /// What stands in the directory of a task or a run, and in its `journal/` and `checkpoints/`.
 #[derive(Debug, Default)]
 pub(super) struct Places {
@@ -50,14 +80,26 @@ impl Places {
         self.there.get(path).copied()
     }
 
-    /// Links and special files. Names that begin with a dot are the library's, and not looked at here; what
-    /// is in the place of `artifacts/` is told by those.
-    pub(super) fn specials(&self, dir: &Dir, findings: &mut Vec<Finding>) {
-        let special = self.there.iter().filter(|(path, kind)| {
+    /// What stands in a place of the library's and is not what belongs there; and links and special files under
+    /// all other names but those that begin with a dot, which are the library's, and those that are told of
+    /// where they are read.
+    pub(super) fn misplaced(&self, dir: &Dir, is_run: bool, findings: &mut Vec<Finding>) {
+        for (path, kind) in &self.there {
+            let full = || dir.path().join(path);
+            let is_place = belongs(path, is_run).is_some();
+            if is_place && is_misplaced(path, is_run, *kind) && *kind != Kind::Other {
+                let stands = match kind {
+                    Kind::Dir => "a directory stands where a file belongs",
+                    _ => "a file stands where a directory belongs",
+                };
+                findings.push(whole(&full(), Code::WrongKind, stands));
+            }
             let is_hidden = path.split('/').any(|name| name.starts_with('.'));
-            **kind == Kind::Other && !is_hidden && *path != layout::ARTIFACTS
-        });
-        findings.extend(special.map(|(path, _)| self::special(&dir.path().join(path))));
+            let is_told = is_hidden || path == layout::MANIFEST || layout::turn_of(path).is_some();
+            if *kind == Kind::Other && (is_place || !is_told) {
+                findings.push(special(&full()));
+            }
+        }
     }
 }
 

@@ -138,7 +138,8 @@ impl RunWords {
             self.known.insert(run, word);
             return Ok(());
         }
-        if record.event_type() == types::RUN_REPAIRED
+        if record.event_type() == types::REPAIR_STARTED
+            && record.aggregate_kind() == "run"
             && let Ok(run) = RunId::new(record.stream_id())
         {
             self.stands(&run, "repaired");

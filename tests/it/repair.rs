@@ -7,7 +7,7 @@ use std::path::Path;
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    Backup, Code, Durability, Event, LeaseRef, Means, Origin, Outcome, ReadData, Repair,
+    Backup, Code, Durability, Event, LeaseRef, Means, Origin, Outcome, Prune, ReadData, Repair,
     RepairPlan, RunContext, Verify,
 };
 
@@ -138,7 +138,7 @@ fn a_closed_run_is_mended_and_its_journal_does_not_grow() {
     assert_well(&ctx);
     assert_eq!(fs::read(ctx.journal_path()).unwrap(), journal);
 
-    let told = ctx.task().unwrap().events().unwrap().of_type("run_repaired");
+    let told = ctx.task().unwrap().events().unwrap().of_type("repair_started");
     let told: Vec<_> = told.map(Result::unwrap).collect();
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].stream_id(), "RUN-1");
@@ -409,4 +409,216 @@ fn a_task_gets_its_genesis_file_back() {
     assert_eq!(fs::read(&file).unwrap(), whole);
     assert!(Verify::of(test.workspace()).run().unwrap().is_clean());
     ctx.append(Event::new("went_on")).unwrap();
+}
+
+/// The types of the task's records about repairs, and what each was to mend.
+fn told(test: &TestWorkspace) -> Vec<(String, Vec<String>)> {
+    let about = |record: &runjournal::Record| record.event_type().contains("repair");
+    let records = test.task().events().unwrap().map(Result::unwrap).filter(about);
+    let told = records.map(|record| {
+        let payload: serde_json::Value = record.payload().unwrap();
+        let mends = payload["mends"].as_array().into_iter().flatten();
+        let paths = mends.map(|mend| mend["path"].as_str().unwrap().to_owned()).collect();
+        (record.event_type().to_owned(), paths)
+    });
+    told.collect()
+}
+
+#[test]
+fn what_failed_is_told_as_begun_and_never_as_done() {
+    let (test, ctx) = run();
+    fs::remove_file(artifact(&ctx, "plan.json")).unwrap();
+    let plan = Repair::of(&ctx).plan().unwrap();
+    // What it would come from goes meanwhile.
+    fs::remove_file(artifact(&ctx, "copies/plan.json")).unwrap();
+    let repaired = plan.apply();
+    assert_eq!((repaired.done.len(), repaired.failed.len()), (0, 1));
+    assert_eq!(told(&test), [("repair_started".into(), vec!["artifacts/plan.json".into()])]);
+}
+
+/// Also where the task's own genesis file is what is mended, and its journal ends in damage that nobody saw.
+#[test]
+fn a_repair_of_a_task_is_told_before_its_genesis_file_is_back() {
+    let (test, _ctx) = run();
+    let dir = tempfile::tempdir().unwrap();
+    let backup = Backup::create_at(Utf8Path::from_path(dir.path()).unwrap().join("b")).unwrap();
+    backup.take(test.workspace()).unwrap();
+    let file = test.task().path().join("task.json");
+    let journal = test.task().path().join("journal/events.jsonl");
+    let whole = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let damaged = [fs::read(&journal).unwrap(), b"rot\n".to_vec()].concat();
+    fs::write(&journal, damaged).unwrap();
+    let plan = Repair::of(test.workspace()).from_backup(&backup).plan().unwrap();
+    let repaired = plan.apply();
+    assert!(repaired.failed.is_empty(), "{repaired:?}");
+    assert_eq!(fs::read(&file).unwrap(), whole);
+    let expected =
+        [("task_repaired".into(), vec![]), ("repair_started".into(), vec!["task.json".into()])];
+    assert_eq!(told(&test), expected);
+    assert!(Verify::of(test.workspace()).run().unwrap().is_clean());
+}
+
+/// What becomes of a place of the library's in which something else stands.
+#[derive(Debug, PartialEq, Clone, Copy)]
+enum Cleared {
+    /// It is set aside, and all that belongs there comes back.
+    Wholly,
+    /// It is set aside; of one object there are no bytes any more.
+    AllButAnObject,
+    /// It is told of, and left.
+    Never,
+}
+
+#[test]
+fn what_stands_in_a_place_of_the_library_and_does_not_belong_there_is_told_and_set_aside() {
+    use Cleared::{AllButAnObject, Never, Wholly};
+    let odd = |path: &Utf8Path, kind: &str| match kind {
+        "file" => fs::write(path, "odd").unwrap(),
+        "link" => std::os::unix::fs::symlink("odd", path).unwrap(),
+        _ => {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("inside"), "odd").unwrap();
+        }
+    };
+    for (place, kind, code, cleared) in [
+        ("manifest.json", "directory", Code::ManifestDamaged, Wholly),
+        ("manifest.json", "link", Code::ManifestDamaged, Wholly),
+        (".tmp", "file", Code::WrongKind, Wholly),
+        (".tmp", "link", Code::SymbolicLink, Wholly),
+        ("objects", "file", Code::WrongKind, AllButAnObject),
+        ("objects", "link", Code::SymbolicLink, AllButAnObject),
+        ("checkpoints", "file", Code::WrongKind, Wholly),
+        ("checkpoints", "link", Code::SymbolicLink, Wholly),
+        ("checkpoints/1.json", "directory", Code::CheckpointDamaged, Wholly),
+        ("artifacts", "file", Code::WrongKind, Wholly),
+        ("artifacts", "link", Code::SymbolicLink, Wholly),
+        ("journal/.head", "directory", Code::WrongKind, Wholly),
+        ("journal/.head", "link", Code::SymbolicLink, Wholly),
+        // Somebody may hold it.
+        ("journal/.sync", "directory", Code::WrongKind, Never),
+        (".quarantine", "file", Code::WrongKind, Never),
+    ] {
+        let what = format!("{place}, a {kind}");
+        let (test, ctx) = run();
+        ctx.append(Event::new("told").payload(&"x".repeat(70_000))).unwrap();
+        ctx.next_checkpoint().unwrap();
+        ctx.manifest().unwrap().write(&ctx).unwrap();
+        let truth = files(&ctx.run_path().join("artifacts").into_std_path_buf());
+        let path = ctx.run_path().join(place);
+        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+        odd(&path, kind);
+
+        let found = Verify::of(&ctx).read_data(ReadData::All).run().unwrap().findings;
+        assert!(
+            found.iter().any(|it| it.code == code && it.place.path == path),
+            "{what}: {found:?}"
+        );
+        let before = files(test.root().as_std_path());
+        // What was behind it shows once it is gone.
+        loop {
+            let plan = Repair::of(&ctx).plan().unwrap();
+            if plan.is_empty() {
+                break;
+            }
+            let repaired = plan.apply();
+            assert!(repaired.failed.is_empty(), "{what}: {repaired:?}");
+        }
+        assert_kept(&before, &files(test.root().as_std_path()));
+        let left = Verify::of(&ctx).read_data(ReadData::All).run().unwrap().findings;
+        let left: Vec<_> = left.iter().map(|found| found.code).collect();
+        match cleared {
+            Wholly => assert_eq!(left, [], "{what}"),
+            AllButAnObject => assert_eq!(left, [Code::ObjectMissing], "{what}"),
+            Never => assert_eq!(left, [code], "{what}"),
+        }
+        if cleared != Never {
+            let aside = walkdir::WalkDir::new(ctx.run_path().join(".quarantine"));
+            let mut aside = aside.into_iter().map(Result::unwrap);
+            assert!(aside.any(|entry| entry.path().ends_with(place)), "{what} is nowhere");
+        }
+        assert_eq!(files(&ctx.run_path().join("artifacts").into_std_path_buf()), truth, "{what}");
+        ctx.artifacts().write_bytes(name("later.txt"), b"later").unwrap();
+        ctx.next_checkpoint().unwrap();
+    }
+}
+
+/// A plan to put `plan.json` back, where something else stands.
+fn stale(ctx: &RunContext) -> RepairPlan {
+    fs::write(artifact(ctx, "plan.json"), "somebody's").unwrap();
+    let plan = Repair::of(ctx).plan().unwrap();
+    assert_eq!(plan.mends().len(), 1);
+    plan
+}
+
+/// What stands in the quarantine, without the notes.
+fn set_aside(ctx: &RunContext) -> Vec<Vec<u8>> {
+    let files = files(ctx.run_path().as_std_path()).into_iter();
+    let aside =
+        |(path, _): &(String, _)| path.contains(".quarantine/") && !path.ends_with("note.json");
+    files.filter(aside).map(|(_, content)| content).collect()
+}
+
+#[test]
+fn a_stale_plan_does_not_put_back_what_was_written_over_meanwhile() {
+    let (_test, ctx) = run();
+    let plan = stale(&ctx);
+    ctx.artifacts().write_bytes(name("plan.json"), b"a newer plan\n").unwrap();
+    let repaired = plan.apply();
+    assert_eq!(repaired.failed.len(), 1, "{repaired:?}");
+    let why = repaired.failed[0].error.to_string();
+    assert!(why.contains("the journal names another content"), "{why}");
+    assert_eq!(fs::read(artifact(&ctx, "plan.json")).unwrap(), b"a newer plan\n");
+    assert_eq!(set_aside(&ctx), [] as [Vec<u8>; 0]);
+}
+
+#[test]
+fn a_stale_plan_keeps_what_an_editor_left_since_it_was_made() {
+    let (_test, ctx) = run();
+    let plan = stale(&ctx);
+    fs::write(artifact(&ctx, "plan.json"), "somebody's second thought").unwrap();
+    assert!(plan.apply().failed.is_empty());
+    assert_eq!(fs::read(artifact(&ctx, "plan.json")).unwrap(), b"the plan\n");
+    assert_eq!(set_aside(&ctx), [b"somebody's second thought".to_vec()]);
+}
+
+#[test]
+fn a_stale_plan_sets_nothing_aside_that_is_right_by_now() {
+    let (_test, ctx) = run();
+    let plan = stale(&ctx);
+    fs::write(artifact(&ctx, "plan.json"), "the plan\n").unwrap();
+    assert!(plan.apply().failed.is_empty());
+    assert_eq!(set_aside(&ctx), [] as [Vec<u8>; 0]);
+    assert_well(&ctx);
+}
+
+#[test]
+fn a_stale_plan_adopts_nothing_in_a_run_that_ended_meanwhile() {
+    let (_test, ctx) = run();
+    fs::write(artifact(&ctx, "by-hand.txt"), "mine").unwrap();
+    let plan = Repair::of(&ctx).adopting(true).plan().unwrap();
+    ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
+    let journal = fs::read(ctx.journal_path()).unwrap();
+    let repaired = plan.apply();
+    assert_eq!((repaired.done.len(), repaired.failed.len()), (0, 1));
+    assert!(repaired.failed[0].error.to_string().contains("complete"), "{repaired:?}");
+    assert_eq!(fs::read(ctx.journal_path()).unwrap(), journal);
+    assert_eq!(fs::read(artifact(&ctx, "by-hand.txt")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_stale_plan_does_not_raise_a_run_that_was_pruned_meanwhile() {
+    let (test, ctx) = run();
+    ctx.run().unwrap().complete(Outcome::Failed, None).unwrap();
+    let plan = stale(&ctx);
+    // A run that is not as its journal says is not pruned.
+    fs::write(artifact(&ctx, "plan.json"), "the plan\n").unwrap();
+    test.clock().advance(60 * 24 * 3600 * 1_000_000);
+    let pruned = Prune::of(test.workspace()).plan().unwrap().apply().unwrap();
+    assert_eq!(pruned.runs.len(), 1);
+    assert!(!ctx.run_path().exists());
+    let repaired = plan.apply();
+    assert_eq!((repaired.done.len(), repaired.failed.len()), (0, 1));
+    assert!(!ctx.run_path().exists());
+    assert_eq!(told(&test), []);
 }

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use camino::Utf8Path;
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    Artifact, ArtifactName, Durability, Event, Flow, Lease, RunContext, Step, StepContext,
-    StepResult, Task, Workspace,
+    Artifact, ArtifactName, Backup, Durability, Event, Flow, Lease, Repair, RunContext, Step,
+    StepContext, StepResult, Task, Workspace,
 };
 
 const WORKER: &str = "RUNJOURNAL_TEST_SYNC_ORDER";
@@ -497,4 +497,120 @@ fn the_first_write_into_an_unbound_run_follows_a_binding_that_is_on_the_disk() {
     let types: Vec<_> =
         run.events().unwrap().map(|record| record.unwrap().event_type().to_owned()).collect();
     assert_eq!(types, ["lease_bound", "worked"]);
+}
+
+#[test]
+fn repair_worker() {
+    if is_worker() {
+        // The damage may be such that no run, or no task, can be opened.
+        let root = camino::Utf8PathBuf::from(std::env::var("RUNJOURNAL_ROOT").unwrap());
+        let backup = Backup::open(root.with_file_name("backup")).unwrap();
+        let repair = Repair::of(&Workspace::open(&root).unwrap()).from_backup(&backup);
+        let repaired = repair.plan().unwrap().apply();
+        assert!(repaired.failed.is_empty() && repaired.done.len() == 1, "{repaired:?}");
+        std::fs::write(root.join("TASK-1/returned"), "x").unwrap();
+    }
+}
+
+/// The calls of a repair after some damage to a run that ended, below its task; without ids, and without what
+/// all repairs begin and end with.
+fn repaired(damage: fn(&RunContext)) -> Option<Vec<String>> {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    for name in [A, ArtifactName::from_static("twin.txt")] {
+        ctx.artifacts().write_bytes(name, b"content").unwrap();
+    }
+    ctx.checkpoint(1).unwrap();
+    ctx.run().unwrap().complete(runjournal::Outcome::Success, None).unwrap();
+    let backup = Backup::create_at(test.root().with_file_name("backup")).unwrap();
+    backup.take(test.workspace()).unwrap();
+    damage(&ctx);
+    let calls = traced_below(&test.task().path(), &ctx, "sync_order::repair_worker")?;
+    let plain = calls.iter().map(|call| {
+        let Some((call, path)) = call.split_once(' ') else { return call.clone() };
+        let parts = path.split('/').map(|part| match part.len() {
+            2 => "..",
+            36.. => "ID",
+            _ => part,
+        });
+        format!("{call} {}", parts.collect::<Vec<_>>().join("/").replace("runs/RUN-1", "RUN"))
+    });
+    // With the task's genesis file lost, all of its journal is read, and then it has a new head.
+    let calls: Vec<_> = plain.skip_while(|call| call != "write journal/events.jsonl").collect();
+    // The task's journal is told, and then the note is there, before anything else changes.
+    let begin = ["write journal/events.jsonl", "fdatasync journal/events.jsonl"];
+    let home = calls[2].strip_prefix("fsync ").unwrap().to_owned();
+    let aside =
+        if home.is_empty() { ".quarantine".to_owned() } else { format!("{home}/.quarantine") };
+    let note = [
+        format!("fsync {home}"),
+        format!("fsync {aside}"),
+        format!("write {aside}/ID/note.json"),
+        format!("fsync {aside}/ID/note.json"),
+        format!("fsync {aside}/ID"),
+    ];
+    assert_eq!(calls[..2], begin);
+    assert_eq!(calls[2..7], note);
+    assert_eq!(calls.last().unwrap(), "write returned");
+    Some(calls[7..calls.len() - 1].iter().map(|call| call.replace("RUN/", "")).collect())
+}
+
+#[test]
+fn a_repair_is_told_of_then_noted_then_keeps_what_stands_then_puts_back_what_is_on_the_disk() {
+    let kept = |path: &str| format!("fsync .quarantine/ID{path}");
+    let of_checkpoint = ["write .tmp/checkpoint.new", "fsync .tmp/checkpoint.new", "rename"];
+    let of_manifest = ["write .manifest.json.new", "fsync .manifest.json.new", "rename"];
+    let of_object = ["write .tmp/ID", "fsync .tmp/ID"];
+    let synced = "fdatasync journal/events.jsonl";
+
+    // An artifact: its content waits on the disk before what stands there goes.
+    let change = |ctx: &RunContext| std::fs::write(ctx.artifact_path(&A), "an editor's").unwrap();
+    let Some(calls) = repaired(change) else { return };
+    let staged = ["write .tmp/ID", "fsync .tmp/ID", "rename", "fsync .tmp", synced];
+    let aside = [&kept(""), "rename", &kept("/artifacts"), "fsync artifacts"];
+    let put = [synced, "fsync .tmp/ID", "rename", "fsync artifacts", "fsync .tmp"];
+    assert_eq!(calls, [&staged[..], &aside, &put].concat());
+
+    let rot = |ctx: &RunContext| std::fs::write(object(ctx), "rot").unwrap();
+    let Some(calls) = repaired(rot) else { return };
+    let aside = [&kept(""), &kept("/objects"), "rename", &kept("/objects/.."), "fsync objects/.."];
+    let put = ["rename", "fsync objects/..", "fsync objects", "fsync RUN"];
+    assert_eq!(calls, [&of_object[..], &aside, &put].concat());
+
+    // A manifest and a genesis file have a second name in the quarantine before they are replaced.
+    let change =
+        |ctx: &RunContext| std::fs::write(ctx.run_path().join("manifest.json"), "rot").unwrap();
+    let Some(calls) = repaired(change) else { return };
+    let aside = ["linkat RUN", &kept(""), synced, "unlink in RUN"];
+    assert_eq!(calls, [&aside[..], &of_manifest, &["fsync RUN"]].concat());
+
+    let change = |ctx: &RunContext| {
+        std::fs::write(ctx.run_path().join("checkpoints/1.json"), "rot").unwrap()
+    };
+    let Some(calls) = repaired(change) else { return };
+    let aside = [&kept(""), "rename", &kept("/checkpoints"), "fsync checkpoints", "unlink in .tmp"];
+    let put = ["fsync checkpoints", "fsync RUN"];
+    assert_eq!(calls, [&aside[..], &of_checkpoint, &put].concat());
+
+    let of_run = |ctx: &RunContext| std::fs::write(ctx.run_path().join("run.json"), "rot").unwrap();
+    let of_task =
+        |ctx: &RunContext| std::fs::write(task_of(ctx).path().join("task.json"), "rot").unwrap();
+    for (change, home) in [(of_run as fn(&RunContext), "RUN"), (of_task, "")] {
+        let Some(calls) = repaired(change) else { return };
+        let synced = format!("fsync {home}");
+        let linked = format!("linkat {home}");
+        assert_eq!(calls, ["write ID", "fsync ID", &linked, &kept(""), "rename", &synced]);
+    }
+
+    let wrong = |ctx: &RunContext| {
+        std::fs::remove_dir_all(ctx.run_path().join(".tmp")).unwrap();
+        std::fs::write(ctx.run_path().join(".tmp"), "no directory").unwrap();
+    };
+    let Some(calls) = repaired(wrong) else { return };
+    assert_eq!(calls, ["rename", &kept(""), "fsync RUN"]);
+}
+
+fn object(ctx: &RunContext) -> camino::Utf8PathBuf {
+    let digest = runjournal::Digest::of(b"content").to_hex();
+    ctx.run_path().join("objects").join(&digest[..2]).join(&digest[2..])
 }

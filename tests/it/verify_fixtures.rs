@@ -272,6 +272,7 @@ const FIXTURES: &[Fixture] = &[
         #[cfg(not(unix))]
         add: |_| {},
     },
+    fixture(Code::WrongKind, |made| fs::write(made.path("objects"), "no directory").unwrap()),
     fixture(Code::IdentityDiffers, |made| {
         let other = made.test.start_run("RUN-2").unwrap();
         fs::remove_dir_all(other.run_path()).unwrap();

@@ -28,6 +28,8 @@ pub struct Call {
     /// True if it can change what is on the disk. A kill at any other call leaves what a kill at the
     /// next one that can leaves (locks are freed by every death).
     pub changes: bool,
+    /// The file that it makes, unless that is there already.
+    pub makes: Option<Utf8PathBuf>,
     /// True if it has to do with the head of a journal.
     pub head: bool,
     /// The journal that it wrote to, and how many bytes.
@@ -146,15 +148,25 @@ fn parse(log: &str) -> Vec<Call> {
         let boundary = Boundary { call: call.to_owned(), nth: *nth };
         // Threads count for themselves: the first that comes that far is the one that is hit.
         if within && !found.iter().any(|call| call.boundary == boundary) {
+            let failed = arguments.contains(") = -1 E");
             let changes = CHANGING.contains(&call) || arguments.contains("O_CREAT");
+            let changes = changes && !failed;
+            let makes = makes(arguments);
             let head = arguments.contains("/.head");
             let journal = (call == "write").then(|| journal_write(arguments)).flatten();
             let varies = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
             let skeleton = arguments.replace(varies, "");
-            found.push(Call { boundary, changes, head, journal, skeleton });
+            found.push(Call { boundary, changes, makes, head, journal, skeleton });
         }
     }
     found
+}
+
+/// From `7</path/journal>, ".lock", O_RDWR|O_CREAT, 0666) = 9</path/journal/.lock>`.
+fn makes(arguments: &str) -> Option<Utf8PathBuf> {
+    let is_sure = !arguments.contains("O_CREAT") || arguments.contains("O_EXCL");
+    let opened = arguments.rsplit_once("= ")?.1.split_once('<')?.1.split_once('>')?.0;
+    (!is_sure).then(|| opened.into())
 }
 
 /// From `6</path/journal/events.jsonl>, "..."..., 375) = 375`.
