@@ -9,16 +9,23 @@ use crate::digest::Digest;
 use crate::digest::Piece;
 use crate::error::IoError;
 
+/// Files that are longer are read by several at once; of shorter ones there are many.
+#[cfg(unix)]
+const HUGE: u64 = 64 << 20;
+
 impl ReadFile {
-    /// The same as [`digest`](ReadFile::digest) on all processors, for a long file that nobody writes to: what
-    /// replaces it is another file.
+    /// The same as [`digest`](ReadFile::digest), of a long file on all processors: for files that nobody writes
+    /// to, since what replaces one is another file.
     #[cfg(unix)]
     pub(crate) fn digest_on_all_processors(&mut self) -> Result<(Digest, u64), IoError> {
         let end = self.end()?;
+        if end <= HUGE {
+            return self.digest_to(end);
+        }
         let pieces = usize::try_from(end.div_ceil(Digest::PIECE)).unwrap_or(usize::MAX);
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pieces);
         if threads < 2 {
-            return self.digest();
+            return self.digest_to(end);
         }
         let next = AtomicUsize::new(0);
         let file = &self.file;
@@ -50,7 +57,7 @@ impl ReadFile {
         let hashed: Vec<_> = hashed.into_iter().map(|(_, hash)| hash).collect();
         match Digest::of_pieces(&hashed) {
             Some(digest) => Ok((digest, end)),
-            None => self.digest(),
+            None => self.digest_to(end),
         }
     }
 

@@ -72,7 +72,8 @@ enum Found {
     Nothing,
     Dir,
     Special,
-    File(ReadFile),
+    /// A file, open where its content is asked for.
+    File(Option<ReadFile>),
     Unreadable(IoError),
     /// Something on the way there is no directory.
     Unreachable(IoError),
@@ -83,6 +84,18 @@ struct Opened {
     found: Found,
     stage: Option<(EventId, ReadFile)>,
 }
+
+impl Opened {
+    /// How many files it holds open.
+    fn files(&self) -> usize {
+        usize::from(matches!(self.found, Found::File(Some(_)))) + usize::from(self.stage.is_some())
+    }
+}
+
+/// How many paths are looked at while the lock is held once: it takes a millisecond or two.
+const SEEN_AT_ONCE: usize = 256;
+/// How many files are held open then: every processor may be doing this, and a process may have 1,024.
+const OPEN_AT_ONCE: usize = 8;
 
 impl Comparison {
     /// With a witness, and whether the journal has its last record.
@@ -151,19 +164,21 @@ impl Comparison {
         }
     }
 
+    /// True if a file should stand at a path.
+    pub(crate) fn expects(&self, name: &ArtifactName) -> bool {
+        self.word(name, None).digest.is_some()
+    }
+
     /// Opens the files that were listed, one after the other.
     pub(crate) fn opener(&self) -> Opener<'_> {
-        Opener { dir: &self.dir, nearest: None, on_all_processors: false }
+        Opener { dir: &self.dir, nearest: None }
     }
 
     /// True if the file at a path has the digest that it should have: one reading of it and no more.
     /// Whether something else is fine as well, [`look`](Comparison::look) tells.
     pub(crate) fn has_digest(&self, name: &ArtifactName, opener: &mut Opener<'_>) -> bool {
         let Some(expected) = self.word(name, None).digest else { return false };
-        let digest = opener.open(name).and_then(|mut file| match opener.on_all_processors {
-            true => file.digest_on_all_processors(),
-            false => file.digest(),
-        });
+        let digest = opener.open(name).and_then(|mut file| file.digest_on_all_processors());
         digest.is_ok_and(|(digest, _)| digest == expected)
     }
 
@@ -187,28 +202,61 @@ impl Comparison {
         Word { digest, last: last.filter(|last| last.digest == digest).cloned() }
     }
 
-    /// What differs at a path. It is looked at twice: for the second time with nothing in flight while files
-    /// are opened.
-    pub(crate) fn look(&self, name: &ArtifactName) -> Result<Option<Difference>, JournalError> {
-        let word = self.word(name, None);
-        if self.judge(name, &word, self.opened(name, &word)).is_none() {
-            return Ok(None);
+    /// Tells what differs at these paths. What seems to is looked at twice: for the second time with nothing in
+    /// flight while files are opened.
+    pub(crate) fn look<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a ArtifactName>,
+        tell: &mut dyn FnMut(&ArtifactName, Difference),
+    ) -> Result<(), JournalError> {
+        let differs = |name: &&ArtifactName| {
+            let word = self.word(name, None);
+            self.judge(name, &word, self.opened(name, &word)).is_some()
+        };
+        // All of them first: nothing is hashed while the lock is held.
+        let suspects: Vec<_> = names.into_iter().filter(differs).collect();
+        let mut suspects = suspects.as_slice();
+        while !suspects.is_empty() {
+            let seen = self.seen_at_once(suspects)?;
+            suspects = suspects.get(seen.len()..).unwrap_or_default();
+            for (name, word, opened) in seen {
+                if let Some(difference) = self.judge(name, &word, opened) {
+                    tell(name, difference);
+                }
+            }
         }
-        // What is open is not changed by writers, who replace, so that they need not wait while it is
-        // hashed.
+        Ok(())
+    }
+
+    /// What stands at the first of these paths, opened while nothing is in flight. What is open is not changed by
+    /// writers, who replace, so that they need not wait while it is hashed.
+    fn seen_at_once<'a>(
+        &self,
+        names: &[&'a ArtifactName],
+    ) -> Result<Vec<(&'a ArtifactName, Word, Opened)>, JournalError> {
         let lock = lock_shared(&self.home, &self.dir)?;
         let since = self.catalog.since(&self.home)?;
-        let word = self.word(name, Some(&since));
-        let opened = self.opened(name, &word);
+        let (mut seen, mut open) = (Vec::new(), 0);
+        for name in names.iter().take(SEEN_AT_ONCE) {
+            let word = self.word(name, Some(&since));
+            let opened = self.opened(name, &word);
+            open += opened.files();
+            seen.push((*name, word, opened));
+            if open >= OPEN_AT_ONCE {
+                break;
+            }
+        }
         drop(lock);
-        Ok(self.judge(name, &word, opened))
+        Ok(seen)
     }
 
     fn opened(&self, name: &ArtifactName, word: &Word) -> Opened {
-        let found = found(&self.dir, &layout::artifact(name.as_str()));
+        // Of a file that nobody knows, it is enough that it is there.
+        let is_known = word.digest.is_some() || word.last.is_some();
+        let found = found(&self.dir, &layout::artifact(name.as_str()), is_known);
         let event_id = word.last.as_ref().map(|last| last.event_id);
-        let stage = event_id.and_then(|id| match self::found(&self.dir, &layout::stage(id)) {
-            Found::File(stage) => Some((id, stage)),
+        let stage = event_id.and_then(|id| match self::found(&self.dir, &layout::stage(id), true) {
+            Found::File(Some(stage)) => Some((id, stage)),
             _ => None,
         });
         Opened { found, stage }
@@ -220,7 +268,7 @@ impl Comparison {
         if let Some((id, mut stage)) = opened.stage {
             // A removal's stage is empty.
             let staged = word.digest.unwrap_or_else(|| Digest::of(b""));
-            standing = match stage.digest() {
+            standing = match stage.digest_on_all_processors() {
                 Ok((digest, _)) if digest == staged => {
                     let previous = word.last.as_ref().and_then(|last| last.previous);
                     let is_previous = previous.is_some() && previous == different.on_disk;
@@ -251,15 +299,9 @@ impl Comparison {
 pub(crate) struct Opener<'a> {
     dir: &'a Dir,
     nearest: Option<(String, Dir)>,
-    on_all_processors: bool,
 }
 
 impl Opener<'_> {
-    /// For a file that takes long to read.
-    pub(crate) fn on_all_processors(self) -> Self {
-        Self { on_all_processors: true, ..self }
-    }
-
     /// The caller saw that it is a file, and checks its digest.
     fn open(&mut self, name: &ArtifactName) -> Result<ReadFile, IoError> {
         let (above, file) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
@@ -296,7 +338,7 @@ fn difference(word: &Word, found: Found) -> Option<Different> {
             different.code = Code::ArtifactMissing;
             "nothing stands there".to_owned()
         }
-        (Some(expected), Found::File(mut file)) => match file.digest() {
+        (Some(expected), Found::File(Some(mut file))) => match file.digest_on_all_processors() {
             Ok((digest, _)) if digest == expected => return None,
             Ok((digest, _)) => {
                 different.on_disk = Some(digest);
@@ -305,11 +347,12 @@ fn difference(word: &Word, found: Found) -> Option<Different> {
             Err(error) => different.unreadable(&error),
         },
         (Some(_), Found::Dir) => "a directory stands there".to_owned(),
-        (None, Found::File(mut file)) if word.last.is_some() => {
-            different.on_disk = file.digest().ok().map(|(digest, _)| digest);
+        (None, Found::File(Some(mut file))) => {
+            let digest = file.digest_on_all_processors();
+            different.on_disk = digest.ok().map(|(digest, _)| digest);
             "the artifact was removed".to_owned()
         }
-        (None, Found::File(_)) => "no record names it".to_owned(),
+        (_, Found::File(_)) => "no record names it".to_owned(),
         (_, Found::Special) => SPECIAL.to_owned(),
         (_, Found::Unreadable(error) | Found::Unreachable(error)) => different.unreadable(&error),
     };
@@ -328,18 +371,19 @@ impl Different {
 }
 
 /// Only a regular file is opened: to open a pipe or a device may be more than to look at it.
-fn found(dir: &Dir, path: &str) -> Found {
+fn found(dir: &Dir, path: &str, opened: bool) -> Found {
     let file = match dir.stat(path) {
         Ok(None) => return Found::Nothing,
         Ok(Some(entry)) => match entry.kind {
             Kind::Dir => return Found::Dir,
             Kind::Other => return Found::Special,
+            Kind::File if !opened => return Found::File(None),
             Kind::File => dir.open_read(path),
         },
         Err(error) => return Found::Unreachable(error),
     };
     match file {
-        Ok(file) => Found::File(file),
+        Ok(file) => Found::File(Some(file)),
         Err(error) if error.is_not_found() => Found::Nothing,
         Err(error) => Found::Unreadable(error),
     }
