@@ -124,13 +124,15 @@ impl Comparison {
         let names = witnessed.chain(journaled);
         let mut names: BTreeMap<_, _> = names.map(|name| (name.clone(), None)).collect();
         let mut odd = BTreeMap::new();
-        if let Some(entry) = self.dir.stat(layout::ARTIFACTS)?
+        let below = self.dir.entries_below(layout::ARTIFACTS)?;
+        if below.is_empty()
+            && let Some(entry) = self.dir.stat(layout::ARTIFACTS)?
             && entry.kind != Kind::Dir
         {
             let reason = "it is no directory, and is not looked into".to_owned();
             odd.insert(String::new(), self.odd("", entry.kind, reason));
         }
-        for (path, entry) in self.dir.entries_below(layout::ARTIFACTS)? {
+        for (path, entry) in below {
             match ArtifactName::new(path) {
                 Ok(name) => {
                     names.insert(name, Some(entry));
@@ -174,12 +176,17 @@ impl Comparison {
         Opener { dir: &self.dir, nearest: None }
     }
 
-    /// True if the file at a path has the digest that it should have: one reading of it and no more.
+    /// True if the file at a path, which was as long when it was listed, has the digest that it should have: one
+    /// reading of it and no more.
     /// Whether something else is fine as well, [`look`](Comparison::look) tells.
-    pub(crate) fn has_digest(&self, name: &ArtifactName, opener: &mut Opener<'_>) -> bool {
+    pub(crate) fn has_digest(
+        &self,
+        name: &ArtifactName,
+        size: u64,
+        opener: &mut Opener<'_>,
+    ) -> bool {
         let Some(expected) = self.word(name, None).digest else { return false };
-        let digest = opener.open(name).and_then(|mut file| file.digest_on_all_processors());
-        digest.is_ok_and(|(digest, _)| digest == expected)
+        opener.open(name).is_ok_and(|mut file| file.has_digest(size, expected))
     }
 
     /// What should be at a path. A witness has the word about what it knows, as it outlives damage to the
@@ -255,10 +262,11 @@ impl Comparison {
         let is_known = word.digest.is_some() || word.last.is_some();
         let found = found(&self.dir, &layout::artifact(name.as_str()), is_known);
         let event_id = word.last.as_ref().map(|last| last.event_id);
-        let stage = event_id.and_then(|id| match self::found(&self.dir, &layout::stage(id), true) {
-            Found::File(Some(stage)) => Some((id, stage)),
-            _ => None,
-        });
+        let stage =
+            event_id.and_then(|id| match self::found(&self.dir, &layout::stage(id), true) {
+                Found::File(Some(stage)) => Some((id, stage)),
+                _ => None,
+            });
         Opened { found, stage }
     }
 

@@ -68,10 +68,11 @@ impl Large {
         let (home, dir) = (comparison.home(), comparison.dir());
         let look = || {
             let findings: Vec<Finding> = match &self.what {
-                What::Artifact(name) if comparison.has_digest(name, &mut comparison.opener()) => {
-                    Vec::new()
+                What::Artifact(name) => {
+                    let mut opener = comparison.opener();
+                    let is_good = comparison.has_digest(name, self.size, &mut opener);
+                    if is_good { Vec::new() } else { self.of.look([name]) }
                 }
-                What::Artifact(name) => self.of.look([name]),
                 What::Object(named) => named.look(home, dir, true).into_iter().collect(),
             };
             if dir.is_at_path() { findings } else { Vec::new() }
@@ -122,6 +123,11 @@ impl Look<'_> {
 
     /// False where there is no task and no run.
     fn all(&mut self) -> bool {
+        // The names first: they tell what need not be looked at.
+        match Places::list(&self.dir) {
+            Ok(places) => self.places = places,
+            Err(error) => self.tell(unreadable(&error)),
+        }
         let start = match self.start() {
             Ok(Some(start)) => Some(start),
             Ok(None) => return false,
@@ -130,10 +136,6 @@ impl Look<'_> {
                 None
             }
         };
-        match Places::list(&self.dir) {
-            Ok(places) => self.places = places,
-            Err(error) => self.tell(unreadable(&error)),
-        }
         self.places.specials(&self.dir, &mut self.looked.verified.findings);
         if let Some(start) = start {
             self.journal(&start);
@@ -219,7 +221,8 @@ impl Look<'_> {
             self.artifacts(&contents);
         }
         let mut named = Vec::new();
-        if self.home.is_run() {
+        let has_some = self.places.kind(layout::CHECKPOINTS).is_some();
+        if self.home.is_run() && (has_some || !pass.checkpoints.created.is_empty()) {
             let (dir, findings) = (&self.dir, &mut self.looked.verified.findings);
             named = checkpoint::look(self.home, dir, pass, findings);
         }
@@ -262,7 +265,7 @@ impl Look<'_> {
                 Some(Entry { size, .. }) => {
                     self.looked.verified.files += 1;
                     self.looked.verified.bytes += size;
-                    contents.comparison.has_digest(&name, &mut opener)
+                    contents.comparison.has_digest(&name, size, &mut opener)
                 }
                 None => contents.comparison.fits(&name, entry),
             };
