@@ -108,7 +108,7 @@ fn what_cannot_be_looked_at_again_is_told_as_it_was_seen() {
 
 #[test]
 fn writers_need_not_wait_while_a_long_damaged_object_is_hashed() {
-    const LONG: u64 = 512 << 20;
+    const LONG: u64 = 256 << 20;
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     ctx.artifacts().write_bytes(name("a.txt"), b"first").unwrap();
@@ -140,7 +140,7 @@ fn writers_need_not_wait_while_a_long_damaged_object_is_hashed() {
         assert!(finding.reason.contains(&digest.to_string()), "{}", finding.reason);
         (longest, all)
     });
-    assert!(longest < all / 5, "the lock was held for {longest:?} of {all:?}");
+    assert!(longest < all / 10, "the lock was held for {longest:?} of {all:?}");
 }
 
 #[test]
