@@ -257,8 +257,8 @@ impl Dir {
     pub(crate) fn list(&self, relative: &str) -> Result<Vec<(String, Kind)>, IoError> {
         let relative = if relative.is_empty() { "." } else { relative };
         let fail = |errno: Errno| IoError::new("list", &self.full(relative), errno.into());
-        let dir = rustix::fs::Dir::new(self.open_dir(relative)?.fd).map_err(fail)?;
-        let names = names(dir).map_err(fail)?.into_iter();
+        let mut dir = rustix::fs::Dir::new(self.open_dir(relative)?.fd).map_err(fail)?;
+        let names = names(&mut dir).map_err(fail)?.into_iter();
         let mut names: Vec<_> =
             names.filter_map(|(name, kind)| Some((name.into_string().ok()?, kind))).collect();
         names.sort_by(|a, b| a.0.cmp(&b.0));
@@ -274,7 +274,7 @@ const NO_ATIME: OFlags = OFlags::empty();
 const NOT_REGULAR: &str = "a symbolic link or a special file stands there, and neither is followed";
 
 /// All names in a directory, as the system has them.
-pub(super) fn names(mut dir: rustix::fs::Dir) -> Result<Vec<(CString, Kind)>, Errno> {
+pub(super) fn names(dir: &mut rustix::fs::Dir) -> Result<Vec<(CString, Kind)>, Errno> {
     let mut names = Vec::new();
     while let Some(entry) = dir.read() {
         let entry = entry?;

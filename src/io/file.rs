@@ -317,6 +317,11 @@ impl ReadFile {
     /// The digest of what the file holds, and its length, in flat memory.
     pub(crate) fn digest(&mut self) -> Result<(Digest, u64), IoError> {
         let end = self.end()?;
+        self.digest_to(end)
+    }
+
+    /// The same of a file of which the end is known.
+    pub(super) fn digest_to(&mut self, end: u64) -> Result<(Digest, u64), IoError> {
         // Some systems say of a file that it is empty, and it is not.
         if (1..=SMALL).contains(&end) {
             let mut content = Vec::new();

@@ -9,16 +9,43 @@ use crate::digest::Digest;
 use crate::digest::Piece;
 use crate::error::IoError;
 
+/// Files that are longer are read by several at once; of shorter ones there are many.
+#[cfg(unix)]
+const HUGE: u64 = 64 << 20;
+
+/// Files that are no longer are read by one call.
+#[cfg(unix)]
+const SMALL: u64 = 64 << 10;
+
 impl ReadFile {
-    /// The same as [`digest`](ReadFile::digest) on all processors, for a long file that nobody writes to: what
-    /// replaces it is another file.
+    /// True if it holds so many bytes, and these have the digest. Of a file that is short this is one call and no
+    /// more, which may read too little: where it is false, it is to be looked at again.
+    pub(crate) fn has_digest(&mut self, size: u64, expected: Digest) -> bool {
+        #[cfg(unix)]
+        if size <= SMALL {
+            // With room for one more, which is not to come.
+            let mut content = vec![0; usize::try_from(size).unwrap_or(0) + 1];
+            let read = std::os::unix::fs::FileExt::read_at(&self.file, &mut content, 0);
+            let read = read.ok().filter(|read| *read as u64 == size);
+            let content = read.and_then(|read| content.get(..read));
+            return content.is_some_and(|content| Digest::of(content) == expected);
+        }
+        let digest = self.digest_on_all_processors();
+        digest.is_ok_and(|(digest, found)| digest == expected && found == size)
+    }
+
+    /// The same as [`digest`](ReadFile::digest), of a long file on all processors: for files that nobody writes
+    /// to, since what replaces one is another file.
     #[cfg(unix)]
     pub(crate) fn digest_on_all_processors(&mut self) -> Result<(Digest, u64), IoError> {
         let end = self.end()?;
+        if end <= HUGE {
+            return self.digest_to(end);
+        }
         let pieces = usize::try_from(end.div_ceil(Digest::PIECE)).unwrap_or(usize::MAX);
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pieces);
         if threads < 2 {
-            return self.digest();
+            return self.digest_to(end);
         }
         let next = AtomicUsize::new(0);
         let file = &self.file;
@@ -50,7 +77,7 @@ impl ReadFile {
         let hashed: Vec<_> = hashed.into_iter().map(|(_, hash)| hash).collect();
         match Digest::of_pieces(&hashed) {
             Some(digest) => Ok((digest, end)),
-            None => self.digest(),
+            None => self.digest_to(end),
         }
     }
 

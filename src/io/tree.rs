@@ -31,10 +31,13 @@ impl Dir {
     /// followed; a path that is not UTF-8 is told as one that cannot name anything. A directory whose path
     /// is longer than any name is told as well, and not looked into. One that is not there holds nothing.
     pub(crate) fn entries_below(&self, relative: &str) -> Result<Vec<(String, Entry)>, IoError> {
-        if self.stat(relative)?.is_none_or(|entry| entry.kind != Kind::Dir) {
-            return Ok(Vec::new());
-        }
-        let root = self.open_dir(relative)?;
+        let root = match self.open_dir(relative) {
+            Ok(root) => root,
+            Err(_) if self.stat(relative)?.is_none_or(|entry| entry.kind != Kind::Dir) => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
         let (mut entries, mut dirs) = (Vec::new(), vec![Vec::new()]);
         while let Some(dir) = dirs.pop() {
             let inside = look_into(&root.fd, &dir);
@@ -64,15 +67,27 @@ fn look_into(root: &OwnedFd, dir: &[u8]) -> Result<Vec<(Vec<u8>, Entry)>, Errno>
         let Some(next) = unless_gone(next)? else { return Ok(Vec::new()) };
         walked = Some(next);
     }
-    let at = walked.as_ref().unwrap_or(root);
+    let listed = walked.map_or_else(|| root.try_clone().map_err(errno), Ok)?;
+    let mut listed = rustix::fs::Dir::new(listed)?;
     let mut inside = Vec::new();
-    for (name, _) in names(rustix::fs::Dir::read_from(at)?)? {
-        let stat = rustix::fs::statat(at, &name, AtFlags::SYMLINK_NOFOLLOW);
-        let Some(stat) = unless_gone(stat)? else { continue };
+    for (name, kind) in names(&mut listed)? {
+        let entry = match kind {
+            // How long a directory is, nobody asks.
+            Kind::Dir => Entry { kind, size: 0 },
+            Kind::File | Kind::Other => {
+                let stat = rustix::fs::statat(listed.fd()?, &name, AtFlags::SYMLINK_NOFOLLOW);
+                let Some(stat) = unless_gone(stat)? else { continue };
+                entry(&stat)
+            }
+        };
         let above = if dir.is_empty() { Vec::new() } else { [dir, b"/"].concat() };
-        inside.push(([&above, name.as_bytes()].concat(), entry(&stat)));
+        inside.push(([&above, name.as_bytes()].concat(), entry));
     }
     Ok(inside)
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
 fn unless_gone<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
@@ -88,13 +103,13 @@ fn clear(tree: &OwnedFd) -> Result<(), Errno> {
     let mut lifts = Lifts { into: tree, number: 0 };
     for _ in 0..MOST_LEVELS {
         let before = lifts.number;
-        for (name, kind) in names(rustix::fs::Dir::read_from(tree)?)? {
+        for (name, kind) in names(&mut rustix::fs::Dir::read_from(tree)?)? {
             if kind != Kind::Dir {
                 rustix::fs::unlinkat(tree, &name, AtFlags::empty())?;
                 continue;
             }
             let below = rustix::fs::openat(tree, &name, OPEN_DIR, Mode::empty())?;
-            for (name, kind) in names(rustix::fs::Dir::read_from(&below)?)? {
+            for (name, kind) in names(&mut rustix::fs::Dir::read_from(&below)?)? {
                 match kind {
                     Kind::Dir => lifts.lift(&below, &name)?,
                     _ => rustix::fs::unlinkat(&below, &name, AtFlags::empty())?,

@@ -41,11 +41,9 @@ impl Manifest {
         let listed = comparison.names()?;
         let odd = listed.odd.into_iter().map(|(path, odd)| (path, odd.finding));
         let mut different: BTreeMap<String, Finding> = odd.collect();
-        for name in listed.names.keys() {
-            if let Some(difference) = comparison.look(name)? {
-                different.insert(name.to_string(), difference.into_compared());
-            }
-        }
+        comparison.look(listed.names.keys(), &mut |name, difference| {
+            different.insert(name.to_string(), difference.into_compared());
+        })?;
         findings.extend(different.into_values());
         Ok(findings)
     }

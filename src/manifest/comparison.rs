@@ -71,7 +71,8 @@ enum Found {
     Nothing,
     Dir,
     Special,
-    File(ReadFile),
+    /// A file, open where its content is asked for.
+    File(Option<ReadFile>),
     Unreadable(IoError),
     /// Something on the way there is no directory.
     Unreachable(IoError),
@@ -82,6 +83,18 @@ struct Opened {
     found: Found,
     stage: Option<ReadFile>,
 }
+
+impl Opened {
+    /// How many files it holds open.
+    fn files(&self) -> usize {
+        usize::from(matches!(self.found, Found::File(Some(_)))) + usize::from(self.stage.is_some())
+    }
+}
+
+/// How many paths are looked at while the lock is held once: it takes a millisecond or two.
+const SEEN_AT_ONCE: usize = 256;
+/// How many files are held open then: every processor may be doing this, and a process may have 1,024.
+const OPEN_AT_ONCE: usize = 8;
 
 impl Comparison {
     /// With a witness, and whether the journal has its last record.
@@ -110,13 +123,15 @@ impl Comparison {
         let names = witnessed.chain(journaled);
         let mut names: BTreeMap<_, _> = names.map(|name| (name.clone(), None)).collect();
         let mut odd = BTreeMap::new();
-        if let Some(entry) = self.dir.stat(layout::ARTIFACTS)?
+        let below = self.dir.entries_below(layout::ARTIFACTS)?;
+        if below.is_empty()
+            && let Some(entry) = self.dir.stat(layout::ARTIFACTS)?
             && entry.kind != Kind::Dir
         {
             let reason = "it is no directory, and is not looked into".to_owned();
             odd.insert(String::new(), self.odd("", entry.kind, reason));
         }
-        for (path, entry) in self.dir.entries_below(layout::ARTIFACTS)? {
+        for (path, entry) in below {
             match ArtifactName::new(path) {
                 Ok(name) => {
                     names.insert(name, Some(entry));
@@ -150,20 +165,27 @@ impl Comparison {
         }
     }
 
-    /// Opens the files that were listed, one after the other.
-    pub(crate) fn opener(&self) -> Opener<'_> {
-        Opener { dir: &self.dir, nearest: None, on_all_processors: false }
+    /// True if a file should stand at a path.
+    pub(crate) fn expects(&self, name: &ArtifactName) -> bool {
+        self.word(name, None).digest.is_some()
     }
 
-    /// True if the file at a path has the digest that it should have: one reading of it and no more.
+    /// Opens the files that were listed, one after the other.
+    pub(crate) fn opener(&self) -> Opener<'_> {
+        Opener { dir: &self.dir, nearest: None }
+    }
+
+    /// True if the file at a path, which was as long when it was listed, has the digest that it should have: one
+    /// reading of it and no more.
     /// Whether something else is fine as well, [`look`](Comparison::look) tells.
-    pub(crate) fn has_digest(&self, name: &ArtifactName, opener: &mut Opener<'_>) -> bool {
+    pub(crate) fn has_digest(
+        &self,
+        name: &ArtifactName,
+        size: u64,
+        opener: &mut Opener<'_>,
+    ) -> bool {
         let Some(expected) = self.word(name, None).digest else { return false };
-        let digest = opener.open(name).and_then(|mut file| match opener.on_all_processors {
-            true => file.digest_on_all_processors(),
-            false => file.digest(),
-        });
-        digest.is_ok_and(|(digest, _)| digest == expected)
+        opener.open(name).is_ok_and(|mut file| file.has_digest(size, expected))
     }
 
     /// What should be at a path. A witness has the word about what it knows, as it outlives damage to the
@@ -186,28 +208,61 @@ impl Comparison {
         Word { digest, last: last.filter(|last| last.digest == digest).cloned() }
     }
 
-    /// What differs at a path. It is looked at twice: for the second time with nothing in flight while files
-    /// are opened.
-    pub(crate) fn look(&self, name: &ArtifactName) -> Result<Option<Difference>, JournalError> {
-        let word = self.word(name, None);
-        if self.judge(name, &word, self.opened(name, &word)).is_none() {
-            return Ok(None);
+    /// Tells what differs at these paths. What seems to is looked at twice: for the second time with nothing in
+    /// flight while files are opened.
+    pub(crate) fn look<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a ArtifactName>,
+        tell: &mut dyn FnMut(&ArtifactName, Difference),
+    ) -> Result<(), JournalError> {
+        let differs = |name: &&ArtifactName| {
+            let word = self.word(name, None);
+            self.judge(name, &word, self.opened(name, &word)).is_some()
+        };
+        // All of them first: nothing is hashed while the lock is held.
+        let suspects: Vec<_> = names.into_iter().filter(differs).collect();
+        let mut suspects = suspects.as_slice();
+        while !suspects.is_empty() {
+            let seen = self.seen_at_once(suspects)?;
+            suspects = suspects.get(seen.len()..).unwrap_or_default();
+            for (name, word, opened) in seen {
+                if let Some(difference) = self.judge(name, &word, opened) {
+                    tell(name, difference);
+                }
+            }
         }
-        // What is open is not changed by writers, who replace, so that they need not wait while it is
-        // hashed.
+        Ok(())
+    }
+
+    /// What stands at the first of these paths, opened while nothing is in flight. What is open is not changed by
+    /// writers, who replace, so that they need not wait while it is hashed.
+    fn seen_at_once<'a>(
+        &self,
+        names: &[&'a ArtifactName],
+    ) -> Result<Vec<(&'a ArtifactName, Word, Opened)>, JournalError> {
         let lock = lock_shared(&self.home, &self.dir)?;
         let since = self.catalog.since(&self.home)?;
-        let word = self.word(name, Some(&since));
-        let opened = self.opened(name, &word);
+        let (mut seen, mut open) = (Vec::new(), 0);
+        for name in names.iter().take(SEEN_AT_ONCE) {
+            let word = self.word(name, Some(&since));
+            let opened = self.opened(name, &word);
+            open += opened.files();
+            seen.push((*name, word, opened));
+            if open >= OPEN_AT_ONCE {
+                break;
+            }
+        }
         drop(lock);
-        Ok(self.judge(name, &word, opened))
+        Ok(seen)
     }
 
     fn opened(&self, name: &ArtifactName, word: &Word) -> Opened {
-        let found = found(&self.dir, &layout::artifact(name.as_str()));
+        // Of a file that nobody knows, it is enough that it is there.
+        let is_known = word.digest.is_some() || word.last.is_some();
+        let found = found(&self.dir, &layout::artifact(name.as_str()), is_known);
         let stage = word.last.as_ref().map(|last| layout::stage(last.event_id));
-        let stage = stage.and_then(|stage| match self::found(&self.dir, &stage) {
-            Found::File(stage) => Some(stage),
+        let stage = stage.and_then(|stage| match self::found(&self.dir, &stage, true) {
+            Found::File(stage) => stage,
             _ => None,
         });
         Opened { found, stage }
@@ -218,7 +273,7 @@ impl Comparison {
         let mut standing = if different.is_special { Standing::Special } else { Standing::Usual };
         if let (Some(last), Some(mut stage)) = (&word.last, opened.stage) {
             let staged = last.staged();
-            standing = match stage.digest() {
+            standing = match stage.digest_on_all_processors() {
                 Ok((digest, _)) if digest == staged => {
                     let is_known = different.is_nothing || different.on_disk.is_some();
                     let will_be_put = is_known && last.may_replace(different.on_disk);
@@ -248,15 +303,9 @@ impl Comparison {
 pub(crate) struct Opener<'a> {
     dir: &'a Dir,
     nearest: Option<(String, Dir)>,
-    on_all_processors: bool,
 }
 
 impl Opener<'_> {
-    /// For a file that takes long to read.
-    pub(crate) fn on_all_processors(self) -> Self {
-        Self { on_all_processors: true, ..self }
-    }
-
     /// The caller saw that it is a file, and checks its digest.
     fn open(&mut self, name: &ArtifactName) -> Result<ReadFile, IoError> {
         let (above, file) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
@@ -293,7 +342,7 @@ fn difference(word: &Word, found: Found) -> Option<Different> {
             different.code = Code::ArtifactMissing;
             "nothing stands there".to_owned()
         }
-        (Some(expected), Found::File(mut file)) => match file.digest() {
+        (Some(expected), Found::File(Some(mut file))) => match file.digest_on_all_processors() {
             Ok((digest, _)) if digest == expected => return None,
             Ok((digest, _)) => {
                 different.on_disk = Some(digest);
@@ -302,11 +351,12 @@ fn difference(word: &Word, found: Found) -> Option<Different> {
             Err(error) => different.unreadable(&error),
         },
         (Some(_), Found::Dir) => "a directory stands there".to_owned(),
-        (None, Found::File(mut file)) if word.last.is_some() => {
-            different.on_disk = file.digest().ok().map(|(digest, _)| digest);
+        (None, Found::File(Some(mut file))) => {
+            let digest = file.digest_on_all_processors();
+            different.on_disk = digest.ok().map(|(digest, _)| digest);
             "the artifact was removed".to_owned()
         }
-        (None, Found::File(_)) => "no record names it".to_owned(),
+        (_, Found::File(_)) => "no record names it".to_owned(),
         (_, Found::Special) => SPECIAL.to_owned(),
         (_, Found::Unreadable(error) | Found::Unreachable(error)) => different.unreadable(&error),
     };
@@ -325,18 +375,19 @@ impl Different {
 }
 
 /// Only a regular file is opened: to open a pipe or a device may be more than to look at it.
-fn found(dir: &Dir, path: &str) -> Found {
+fn found(dir: &Dir, path: &str, opened: bool) -> Found {
     let file = match dir.stat(path) {
         Ok(None) => return Found::Nothing,
         Ok(Some(entry)) => match entry.kind {
             Kind::Dir => return Found::Dir,
             Kind::Other => return Found::Special,
+            Kind::File if !opened => return Found::File(None),
             Kind::File => dir.open_read(path),
         },
         Err(error) => return Found::Unreachable(error),
     };
     match file {
-        Ok(file) => Found::File(file),
+        Ok(file) => Found::File(Some(file)),
         Err(error) if error.is_not_found() => Found::Nothing,
         Err(error) => Found::Unreadable(error),
     }

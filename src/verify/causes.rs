@@ -1,21 +1,94 @@
 //! Events that were caused by events elsewhere: every journal of the workspace is asked for them.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{jobs, task};
-use crate::finding::Finding;
+use crate::finding::{Code, Finding, Place};
 use crate::id::{EventId, RunId, TaskId};
 use crate::io::Dir;
-use crate::journal::{Events, Home, Runtime};
+use crate::journal::{Events, Home, Record, Runtime};
 
-/// An event that is not in the journal of what it caused, and the finding if it is nowhere.
+/// What the records of a journal say that they were caused by, in few bytes each: there may be as many as
+/// there are records.
+#[derive(Debug, Default)]
+pub(super) struct Causes {
+    /// Of all records so far; a part at the front is sorted.
+    ids: Vec<EventId>,
+    /// Those that were not found among them so far.
+    open: Vec<Caused>,
+    /// How many may be open until they are looked for.
+    most: usize,
+}
+
+/// A record, by its place, and what caused it.
+#[derive(Debug, Clone, Copy)]
+struct Caused {
+    by: EventId,
+    offset: u64,
+    length: u64,
+}
+
+/// So many may be open before they are looked for, and one for so many records, and twice as many as were left
+/// the last time: in all it is looked a few times only.
+const FEW: usize = 1 << 12;
+const ONE_OF: usize = 4;
+
+impl Causes {
+    pub(super) fn take_in(&mut self, record: &Record) {
+        let caused = record.causation_event_id().map(|by| {
+            let (offset, end) = (record.offset(), record.end());
+            Caused { by, offset, length: end - offset }
+        });
+        self.add(record.event_id(), caused);
+    }
+
+    fn add(&mut self, id: EventId, caused: Option<Caused>) {
+        // Most are caused by what happened just before.
+        let is_last = |caused: &Caused| self.ids.last() == Some(&caused.by);
+        self.open.extend(caused.filter(|caused| !is_last(caused)));
+        self.ids.push(id);
+        if self.open.len() > self.most {
+            self.look();
+        }
+    }
+
+    /// Looks for those that are open. What caused a record comes before it; what does not is looked for again.
+    fn look(&mut self) {
+        self.ids.sort_unstable();
+        self.open.retain(|caused| self.ids.binary_search(&caused.by).is_err());
+        self.most = FEW.max(self.ids.len() / ONE_OF).max(self.open.len() * 2);
+    }
+
+    /// Those that are not in this journal.
+    pub(super) fn elsewhere(mut self, journal: &Utf8Path) -> Vec<Cause> {
+        if self.open.is_empty() {
+            return Vec::new();
+        }
+        self.look();
+        let journal = Arc::new(journal.to_owned());
+        let cause = |caused| Cause { caused, journal: Arc::clone(&journal) };
+        self.open.into_iter().map(cause).collect()
+    }
+}
+
+/// An event that is not in the journal of what it caused, and where that is.
 #[derive(Debug)]
 pub(crate) struct Cause {
-    pub(super) id: EventId,
-    pub(super) finding: Finding,
+    caused: Caused,
+    journal: Arc<Utf8PathBuf>,
+}
+
+impl Cause {
+    fn finding(&self) -> Finding {
+        let Caused { by, offset, length } = self.caused;
+        let path = self.journal.as_ref().clone();
+        let place = Place { path, offset: Some(offset), length: Some(length) };
+        let reason = format!("no journal has the event {by}, by which it was caused");
+        Finding { code: Code::CausationNowhere, place, reason }
+    }
 }
 
 /// A task, with its runs or without.
@@ -26,7 +99,7 @@ pub(super) fn nowhere(root: &Utf8Path, runtime: &Runtime, causes: Vec<Cause>) ->
     if causes.is_empty() {
         return Vec::new();
     }
-    let wanted: HashSet<EventId> = causes.iter().map(|cause| cause.id).collect();
+    let wanted: HashSet<EventId> = causes.iter().map(|cause| cause.caused.by).collect();
     let found = Mutex::new(HashSet::new());
     let tasks = Dir::open_root(root).map(|dir| task::names(&dir, ""));
     let first: Vec<Journal> =
@@ -50,6 +123,59 @@ pub(super) fn nowhere(root: &Utf8Path, runtime: &Runtime, causes: Vec<Cause>) ->
     };
     jobs::run(first, look, &mut || {});
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let nowhere = causes.into_iter().filter(|cause| !found.contains(&cause.id));
-    nowhere.map(|cause| cause.finding).collect()
+    let nowhere = causes.iter().filter(|cause| !found.contains(&cause.caused.by));
+    nowhere.map(Cause::finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> EventId {
+        // In no order.
+        let mixed = u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        EventId::from(uuid::Uuid::from_u128(mixed << 64 | u128::from(number)))
+    }
+
+    fn caused(by: u64, offset: u64) -> Option<Caused> {
+        Some(Caused { by: id(by), offset, length: 1 })
+    }
+
+    #[test]
+    fn what_was_found_is_not_kept() {
+        let (records, mut causes) = (200_000, Causes::default());
+        for number in 0..records {
+            // Half of it, far behind; one of a thousand is elsewhere.
+            let by = if number % 1000 == 7 { records + number } else { number / 2 };
+            causes.add(id(number), caused(by, number));
+            let most = FEW.max(causes.ids.len() / ONE_OF);
+            assert!(causes.open.len() <= most + 1, "{} of {}", causes.open.len(), causes.ids.len());
+        }
+        let elsewhere = causes.elsewhere(Utf8Path::new("journal"));
+        let offsets: Vec<_> = elsewhere.iter().map(|cause| cause.caused.offset).collect();
+        let expected: Vec<_> = (0..records).filter(|number| number % 1000 == 7).collect();
+        assert_eq!(offsets, expected);
+    }
+
+    #[test]
+    fn what_is_never_found_is_looked_for_a_few_times_only() {
+        let mut causes = Causes::default();
+        let mut looks = 0;
+        for number in 0..100_000 {
+            let most = causes.most;
+            causes.add(id(number), caused(1_000_000 + number, number));
+            looks += usize::from(causes.most != most);
+        }
+        assert!(looks < 10, "{looks}");
+        assert_eq!(causes.elsewhere(Utf8Path::new("journal")).len(), 100_000);
+    }
+
+    #[test]
+    fn what_comes_later_is_here_as_well() {
+        let mut causes = Causes::default();
+        for number in 0..(2 * FEW as u64) {
+            causes.add(id(number), caused(2 * FEW as u64 - 1 - number, number));
+        }
+        assert!(causes.elsewhere(Utf8Path::new("journal")).is_empty());
+    }
 }

@@ -19,16 +19,24 @@ impl Contents {
         Self { comparison, succeeded }
     }
 
-    /// What is wrong with an artifact, its content included.
-    pub(super) fn look(&self, name: &ArtifactName) -> Vec<Finding> {
-        match self.comparison.look(name) {
-            Ok(None) => Vec::new(),
-            Ok(Some(difference)) => self.findings(difference),
-            Err(JournalError::Io(error)) => vec![unreadable(&error)],
+    /// What is wrong with these artifacts, their content included.
+    pub(super) fn look<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a ArtifactName>,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let looked = self.comparison.look(names, &mut |_, difference| {
+            findings.extend(self.findings(difference));
+        });
+        match looked {
+            Ok(()) => {}
+            Err(JournalError::Io(error)) => findings.push(unreadable(&error)),
             Err(error) => {
-                vec![whole(self.comparison.home().dir(), Code::Unreadable, error.to_string())]
+                let home = self.comparison.home().dir();
+                findings.push(whole(home, Code::Unreadable, error.to_string()));
             }
         }
+        findings
     }
 
     pub(super) fn findings(&self, difference: Difference) -> Vec<Finding> {

@@ -24,8 +24,6 @@ use crate::workspace::RunWords;
 
 /// Files that are longer are looked at one by one, each by whoever is free.
 const LARGE: u64 = 1 << 20;
-/// Files that are longer are read by several at once.
-const HUGE: u64 = 64 << 20;
 
 /// What a look at a task or a run yields.
 #[derive(Debug, Default)]
@@ -64,22 +62,17 @@ enum What {
 }
 
 impl Large {
-    fn has_digest(&self, name: &ArtifactName) -> bool {
-        let comparison = &self.of.comparison;
-        let opener = comparison.opener();
-        // Many files are shared out as they are.
-        let mut opener = if self.size > HUGE { opener.on_all_processors() } else { opener };
-        comparison.has_digest(name, &mut opener)
-    }
-
     /// Reads it: what is wrong with it.
     pub(crate) fn look(&self) -> Verified {
         let comparison = &self.of.comparison;
         let (home, dir) = (comparison.home(), comparison.dir());
         let look = || {
             let findings: Vec<Finding> = match &self.what {
-                What::Artifact(name) if self.has_digest(name) => Vec::new(),
-                What::Artifact(name) => self.of.look(name),
+                What::Artifact(name) => {
+                    let mut opener = comparison.opener();
+                    let is_good = comparison.has_digest(name, self.size, &mut opener);
+                    if is_good { Vec::new() } else { self.of.look([name]) }
+                }
                 What::Object(named) => named.look(home, dir, true).into_iter().collect(),
             };
             if dir.is_at_path() { findings } else { Vec::new() }
@@ -130,6 +123,11 @@ impl Look<'_> {
 
     /// False where there is no task and no run.
     fn all(&mut self) -> bool {
+        // The names first: they tell what need not be looked at.
+        match Places::list(&self.dir) {
+            Ok(places) => self.places = places,
+            Err(error) => self.tell(unreadable(&error)),
+        }
         let start = match self.start() {
             Ok(Some(start)) => Some(start),
             Ok(None) => return false,
@@ -138,10 +136,6 @@ impl Look<'_> {
                 None
             }
         };
-        match Places::list(&self.dir) {
-            Ok(places) => self.places = places,
-            Err(error) => self.tell(unreadable(&error)),
-        }
         let findings = &mut self.looked.verified.findings;
         self.places.misplaced(&self.dir, self.home.is_run(), findings);
         if let Some(start) = start {
@@ -228,7 +222,8 @@ impl Look<'_> {
             self.artifacts(&contents);
         }
         let mut named = Vec::new();
-        if self.home.is_run() {
+        let has_some = self.places.kind(layout::CHECKPOINTS).is_some();
+        if self.home.is_run() && (has_some || !pass.checkpoints.created.is_empty()) {
             let (dir, findings) = (&self.dir, &mut self.looked.verified.findings);
             named = checkpoint::look(self.home, dir, pass, findings);
         }
@@ -258,26 +253,30 @@ impl Look<'_> {
             self.looked.verified.findings.extend(found);
         }
         let mut opener = contents.comparison.opener();
+        let mut suspects = Vec::new();
         for (name, entry) in listed.names {
-            let fits = contents.comparison.fits(&name, entry);
             let is_file = entry.filter(|entry| entry.kind == Kind::File);
-            let read = is_file.is_some() && self.takes(&layout::artifact(name.as_str()));
-            match is_file {
-                Some(Entry { size, .. }) if read && size > LARGE => {
+            let read = is_file.filter(|_| {
+                contents.comparison.expects(&name) && self.takes(&layout::artifact(name.as_str()))
+            });
+            let is_good = match read {
+                Some(Entry { size, .. }) if size > LARGE => {
                     let (of, what) = (Arc::clone(contents), What::Artifact(name));
                     self.looked.large.push(Large { of, what, size });
+                    continue;
                 }
-                _ if fits && !read => {}
-                Some(Entry { size, .. }) if read => {
+                Some(Entry { size, .. }) => {
                     self.looked.verified.files += 1;
                     self.looked.verified.bytes += size;
-                    if !contents.comparison.has_digest(&name, &mut opener) {
-                        self.looked.verified.findings.extend(contents.look(&name));
-                    }
+                    contents.comparison.has_digest(&name, size, &mut opener)
                 }
-                _ => self.looked.verified.findings.extend(contents.look(&name)),
+                None => contents.comparison.fits(&name, entry),
+            };
+            if !is_good {
+                suspects.push(name);
             }
         }
+        self.looked.verified.findings.extend(contents.look(&suspects));
     }
 
     fn object(&mut self, contents: &Arc<Contents>, named: Named) {

@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::finding::{Code, Finding, Place};
-use crate::io::{Dir, Entry, Kind};
+use crate::io::{Dir, Entry, Kind, ReadFile};
 use crate::journal::{Home, lock_shared};
 use crate::layout;
 
@@ -17,15 +17,24 @@ pub(super) struct Named {
     pub(super) by: String,
 }
 
+/// What stands in its place.
+struct Opened {
+    entry: Entry,
+    /// Where its content is to be read.
+    file: Option<ReadFile>,
+}
+
 impl Named {
-    /// What is wrong with it. It is looked at twice: for the second time with nothing in flight.
+    /// What is wrong with it. It is looked at twice: for the second time with nothing in flight while it is
+    /// opened.
     pub(super) fn look(&self, home: &Home, dir: &Dir, read: bool) -> Option<Finding> {
-        let found = self.look_once(dir, read)?;
+        let found = self.judge(dir, self.opened(dir, read))?;
         // Where the lock is not to be had, the first look holds.
         let Ok(lock) = lock_shared(home, dir) else { return Some(found) };
-        let found = self.look_once(dir, read);
+        // What is open is not changed by writers, who replace, so that they need not wait while it is hashed.
+        let opened = self.opened(dir, read);
         drop(lock);
-        found
+        self.judge(dir, opened)
     }
 
     /// How long it is, if it is there.
@@ -33,17 +42,29 @@ impl Named {
         dir.stat(&layout::object(self.digest)).ok().flatten()
     }
 
-    fn look_once(&self, dir: &Dir, read: bool) -> Option<Finding> {
+    fn opened(&self, dir: &Dir, read: bool) -> Result<Option<Opened>, IoError> {
         let object = layout::object(self.digest);
+        let Some(entry) = dir.stat(&object)? else { return Ok(None) };
+        let read = read && entry.kind == Kind::File && self.is_as_long(entry);
+        let file = if read { Some(dir.open_read(&object)?) } else { None };
+        Ok(Some(Opened { entry, file }))
+    }
+
+    fn is_as_long(&self, entry: Entry) -> bool {
+        self.size.is_none_or(|size| size == entry.size)
+    }
+
+    fn judge(&self, dir: &Dir, opened: Result<Option<Opened>, IoError>) -> Option<Finding> {
+        let path = dir.path().join(layout::object(self.digest));
         let tell = |code, reason: String| {
-            let place = Place { path: dir.path().join(&object), offset: None, length: None };
+            let place = Place { path: path.clone(), offset: None, length: None };
             Some(Finding { code, place, reason: format!("{reason}; {} names it", self.by) })
         };
         let unreadable = |error: IoError| {
             tell(Code::Unreadable, format!("cannot {}: {}", error.action, error.source))
         };
-        let entry = match dir.stat(&object) {
-            Ok(Some(entry)) => entry,
+        let Opened { entry, file } = match opened {
+            Ok(Some(opened)) => opened,
             Ok(None) => return tell(Code::ObjectMissing, "nothing stands there".to_owned()),
             Err(error) => return unreadable(error),
         };
@@ -51,16 +72,11 @@ impl Named {
             let reason = "a directory, a link or a special file stands there".to_owned();
             return tell(Code::ObjectChanged, reason);
         }
-        if let Some(size) = self.size
-            && size != entry.size
-        {
+        if let Some(size) = self.size.filter(|_| !self.is_as_long(entry)) {
             let reason = format!("it has {} bytes instead of {size}", entry.size);
             return tell(Code::ObjectChanged, reason);
         }
-        if !read {
-            return None;
-        }
-        match dir.open_read(&object).and_then(|mut file| file.digest()) {
+        match file?.digest_on_all_processors() {
             Ok((digest, _)) if digest == self.digest => None,
             Ok((digest, _)) => tell(Code::ObjectChanged, format!("it has the digest {digest}")),
             Err(error) => unreadable(error),

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 
-use super::causes::Cause;
+use super::causes::{Cause, Causes};
 use super::fold::{self, Checkpoints, Ending, Steps, Streams};
 use crate::artifact::Catalog;
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
-use crate::id::EventId;
 use crate::journal::{Cursor, Events, Home, JournalError, Opened, PayloadRef, Record};
 use crate::manifest::{Draft, Manifest};
 use crate::workspace::RunWords;
@@ -36,8 +35,7 @@ pub(super) struct Pass {
     draft: Option<(Cursor, Draft)>,
     streams: Streams,
     steps: Steps,
-    ids: Vec<EventId>,
-    causes: Vec<(EventId, Finding)>,
+    causes: Causes,
 }
 
 impl Pass {
@@ -77,14 +75,9 @@ impl Pass {
         {
             draft.apply(record);
         }
-        self.ids.push(record.event_id());
+        self.causes.take_in(record);
         let (journal, findings) = (&self.journal, &mut self.findings);
         let mut tell = |code, reason| findings.push(fold::at(journal, record, code, reason));
-        if let Some(cause) = record.causation_event_id() {
-            let reason = format!("no journal has the event {cause}, by which it was caused");
-            let finding = fold::at(journal, record, Code::CausationNowhere, reason);
-            self.causes.push((cause, finding));
-        }
         self.streams.take_in(record, &mut tell);
         let mut understood = self.ending.take_in(record, &mut tell);
         if of_run {
@@ -116,13 +109,7 @@ impl Pass {
 
     /// The causes that are not in this journal.
     pub(super) fn causes(&mut self) -> Vec<Cause> {
-        let causes = std::mem::take(&mut self.causes);
-        if causes.is_empty() {
-            return Vec::new();
-        }
-        self.ids.sort_unstable();
-        let elsewhere = causes.into_iter().filter(|(id, _)| self.ids.binary_search(id).is_err());
-        elsewhere.map(|(id, finding)| Cause { id, finding }).collect()
+        std::mem::take(&mut self.causes).elsewhere(&self.journal)
     }
 
     /// The objects that payloads are in, as records name them.

@@ -6,7 +6,7 @@ use super::places::{unreadable, whole};
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::genesis::{self, Genesis, GenesisError, Read, RunGenesis, TaskGenesis};
-use crate::io::{Dir, Entry, Kind};
+use crate::io::{Dir, Kind};
 use crate::layout::{self, FORMAT_VERSION};
 
 /// What a genesis file says.
@@ -31,8 +31,16 @@ impl Look<'_> {
         let name = if is_run { layout::RUN } else { layout::TASK };
         let path = self.dir.path().join(name);
         let damaged = |reason: &str| whole(&path, Code::GenesisDamaged, reason);
-        match self.dir.stat(name).map_err(|error| unreadable(&error))? {
-            Some(Entry { kind: Kind::File, .. }) => {}
+        let listed = self.places.kind(name).filter(|kind| *kind == Kind::File);
+        // It may have come since.
+        let kind = match listed {
+            None => {
+                self.dir.stat(name).map_err(|error| unreadable(&error))?.map(|entry| entry.kind)
+            }
+            listed => listed,
+        };
+        match kind {
+            Some(Kind::File) => {}
             Some(_) => return Err(damaged("it is no file")),
             None => {
                 let reason = traces(&self.dir, "");

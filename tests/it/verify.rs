@@ -1,9 +1,11 @@
 //! Verify: what it finds, where, and what is none of its business.
 
+use std::time::{Duration, Instant};
+
 use camino::Utf8Path;
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    ArtifactName, Event, EventId, Outcome, ReadData, RunContext, Signal, Verified, Verify,
+    ArtifactName, Digest, Event, EventId, Outcome, ReadData, RunContext, Signal, Verified, Verify,
 };
 use serde_json::json;
 
@@ -102,4 +104,69 @@ fn what_cannot_be_looked_at_again_is_told_as_it_was_seen() {
     std::os::unix::fs::symlink("elsewhere", &lock).unwrap();
     let found = all(&test);
     assert!(found.iter().any(|found| found.starts_with("object_changed ")), "{found:?}");
+}
+
+#[test]
+fn writers_need_not_wait_while_a_long_damaged_object_is_hashed() {
+    const LONG: u64 = 256 << 20;
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    ctx.artifacts().write_bytes(name("a.txt"), b"first").unwrap();
+    ctx.checkpoint(1).unwrap();
+    let objects = walkdir::WalkDir::new(ctx.run_path().join("objects")).into_iter();
+    let object = objects.map(Result::unwrap).find(|entry| entry.file_type().is_file()).unwrap();
+    std::fs::File::create(object.path()).unwrap().set_len(LONG).unwrap();
+    let lock = std::fs::File::open(ctx.run_path().join("journal/.lock")).unwrap();
+    let (longest, all) = std::thread::scope(|scope| {
+        let verify = scope.spawn(|| {
+            let start = Instant::now();
+            let verify = Verify::of(test.workspace()).read_data(ReadData::All);
+            (verify.run().unwrap(), start.elapsed())
+        });
+        let (mut longest, mut since) = (Duration::ZERO, None);
+        while !verify.is_finished() {
+            if lock.try_lock().is_ok() {
+                lock.unlock().unwrap();
+                since = None;
+            } else {
+                longest = longest.max(since.get_or_insert_with(Instant::now).elapsed());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let (verified, all) = verify.join().unwrap();
+        let [finding] = &*verified.findings else { panic!("{:?}", verified.findings) };
+        // All processors come to the digest that one would.
+        let digest = Digest::of_reader(std::fs::File::open(object.path()).unwrap()).unwrap();
+        assert!(finding.reason.contains(&digest.to_string()), "{}", finding.reason);
+        (longest, all)
+    });
+    assert!(longest < all / 10, "the lock was held for {longest:?} of {all:?}");
+}
+
+#[test]
+fn each_of_many_files_that_differ_is_told_once() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let mut transaction = ctx.transaction();
+    for n in 0..30 {
+        transaction.write_bytes(name(&format!("{n}.txt")), b"as it was").unwrap();
+    }
+    transaction.commit().unwrap();
+    let mut expected = Vec::new();
+    let mut told = |code: &str, file: &str| {
+        expected.push(format!("{code} TASK-1/runs/RUN-1/artifacts/{file}"));
+        ctx.artifact_path(&name(file))
+    };
+    for n in 0..25 {
+        std::fs::write(told("artifact_changed", &format!("{n}.txt")), b"it is not").unwrap();
+    }
+    std::fs::remove_file(told("artifact_missing", "25.txt")).unwrap();
+    for n in 0..600 {
+        std::fs::write(told("artifact_unjournaled", &format!("more-{n}")), b"more").unwrap();
+    }
+    expected.sort_by(|a, b| a.split(' ').next_back().cmp(&b.split(' ').next_back()));
+    assert_eq!(all(&test), expected);
+    // What is told of as unjournaled was not read.
+    let verified = Verify::of(test.workspace()).read_data(ReadData::All).run().unwrap();
+    assert_eq!(verified.files, 29);
 }
