@@ -8,6 +8,7 @@ use super::plan::Place;
 use super::spot::Spot;
 use crate::artifact::{Catalog, digest_on_disk};
 use crate::backup::{Backup, BackupObject};
+use crate::checkpoint::can_be_made_again;
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::id::{EventId, RunId, TaskId};
@@ -55,8 +56,12 @@ impl<'a> Finder<'a> {
                 let on_disk = digest_on_disk(&sources.dir, &spot.artifact()?);
                 on_disk.ok().flatten().map(|_| Means::Adopt)
             }
-            Code::ManifestDamaged | Code::CheckpointMissing | Code::CheckpointDamaged => {
-                Some(Means::MakeAgain)
+            Code::ManifestDamaged => Some(Means::MakeAgain),
+            Code::CheckpointMissing | Code::CheckpointDamaged => {
+                let home = self.place.home(spot);
+                let is_known =
+                    layout::turn_of(&spot.path).is_some_and(|turn| can_be_made_again(&home, turn));
+                is_known.then_some(Means::MakeAgain)
             }
             _ => None,
         }

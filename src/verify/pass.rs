@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::id::EventId;
 use crate::journal::{Cursor, Events, Home, JournalError, Opened, PayloadRef, Record};
-use crate::manifest::{Draft, Manifest};
+use crate::manifest::{Draft, Manifest, artifacts_root};
 use crate::workspace::RunWords;
 
 /// What a journal adds up to.
@@ -37,6 +37,8 @@ pub(super) struct Pass {
     streams: Streams,
     steps: Steps,
     ids: Vec<EventId>,
+    /// A record was not understood, so what it says is not in the folds.
+    misread: bool,
     causes: Vec<(EventId, Finding)>,
 }
 
@@ -85,16 +87,19 @@ impl Pass {
             let finding = fold::at(journal, record, Code::CausationNowhere, reason);
             self.causes.push((cause, finding));
         }
+        let (catalog, knows_all) = (&self.catalog, self.records == record.seq() && !self.misread);
+        let told_root = || knows_all.then(|| artifacts_root(catalog.digests()));
         self.streams.take_in(record, &mut tell);
         let mut understood = self.ending.take_in(record, &mut tell);
         if of_run {
             understood = understood
                 .and_then(|()| self.steps.take_in(record, &mut tell))
-                .and_then(|()| self.checkpoints.take_in(record, &mut tell))
+                .and_then(|()| self.checkpoints.take_in(record, told_root, &mut tell))
                 .and_then(|()| self.catalog.take_in(record));
         } else {
             understood = understood.and_then(|()| self.runs.apply(record));
         }
+        self.misread |= understood.is_err();
         match understood {
             // Its object is looked at as such.
             Ok(())
