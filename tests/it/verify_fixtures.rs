@@ -552,6 +552,7 @@ fn fixtures_of_findings_are_byte_for_byte_what_is_made_now() {
 
 #[test]
 fn in_each_fixture_is_found_what_is_expected() {
+    let mut wrong = BTreeMap::new();
     for fixture in FIXTURES {
         if cfg!(not(unix)) && fixture.code == Code::SymbolicLink {
             continue;
@@ -559,10 +560,13 @@ fn in_each_fixture_is_found_what_is_expected() {
         let folder = folder().join(fixture.name());
         let expected = fs::read_to_string(folder.join("expected.json")).unwrap();
         let expected: Vec<Finding> = serde_json::from_str(&expected).unwrap();
-        let codes: Vec<_> = expected.iter().map(|finding| finding.code).collect();
-        assert!(codes.contains(&fixture.code), "{}: {codes:?}", fixture.name());
-        assert_eq!(found(fixture, &files(&folder.join("tree"))), expected, "{}", fixture.name());
+        let found = found(fixture, &files(&folder.join("tree")));
+        let is_told = found.iter().any(|finding| finding.code == fixture.code);
+        if found != expected || !is_told {
+            wrong.insert(fixture.name(), found);
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -275,7 +275,8 @@ impl Tree {
                     0 => Err(Rejection::new("no")),
                     _ => Ok(vec![Event::new("noted"), Event::new("noted")]),
                 };
-                ctx.dispatch(command.durability(Buffered), decide).unwrap();
+                let receipt = ctx.dispatch(command.durability(Buffered), decide).unwrap();
+                assert_eq!(receipt.is_accepted(), *number != 0);
             }
             Step::Session(number) => {
                 let session = ctx.session("S", "provider").unwrap().durability(Buffered);
@@ -409,7 +410,7 @@ impl Live {
             ctx.run().unwrap().complete(Outcome::Failed, None).unwrap();
             if n % 6 == 3 {
                 let held = self.task.holds().unwrap();
-                held.iter().for_each(|hold| drop(self.task.lift_hold(&hold.run).unwrap()));
+                assert!(held.iter().all(|hold| self.task.lift_hold(&hold.run).unwrap()));
             }
             let policy = PrunePolicy {
                 success: Duration::MAX,
