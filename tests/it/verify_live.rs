@@ -297,12 +297,12 @@ impl Tree {
                 let queue = task.queue().durability(Buffered);
                 queue.add(Work::new(format!("item-{}", self.runs)).attempts(2)).unwrap();
                 let claim = queue.next("worker", Duration::from_secs(60)).unwrap();
-                match claim {
-                    Some(claim) if *fails => {
-                        drop(queue.fail(&claim, "no", Duration::ZERO).unwrap())
-                    }
-                    Some(claim) => drop(queue.done(&claim).unwrap()),
-                    None => {}
+                if let Some(claim) = claim {
+                    let ended = match fails {
+                        true => queue.fail(&claim, "no", Duration::ZERO),
+                        false => queue.done(&claim),
+                    };
+                    assert!(!ended.unwrap().duplicate);
                 }
             }
             other => unreachable!("{other:?}"),
