@@ -157,7 +157,7 @@ impl Digest {
         };
         let (mut bytes, mut seen) = ([0; 32], 0);
         for (byte, pair) in bytes.iter_mut().zip(hex.as_chunks::<2>().0) {
-            let [high, low] = pair.map(value);
+            let (high, low) = (value(pair[0]), value(pair[1]));
             *byte = high << 4 | low & 15;
             seen |= high | low;
         }

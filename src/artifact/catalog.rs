@@ -199,6 +199,11 @@ impl Catalog {
         self.last.get(name).and_then(|last| last.digest)
     }
 
+    /// Every path that the journal says is there, sorted, with its digest.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = (&ArtifactName, Digest)> {
+        self.last.iter().filter_map(|(name, last)| Some((name, last.digest?)))
+    }
+
     /// Every path, sorted, with its last record.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&ArtifactName, &Last)> {
         self.last.iter()

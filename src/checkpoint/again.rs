@@ -30,6 +30,12 @@ pub(crate) fn from_journal(home: &Home, turn: u64) -> Result<Option<(Page, Diges
     Ok(None)
 }
 
+/// True if the file of a turn's checkpoint, made again, is what its record names.
+pub(crate) fn can_be_made_again(home: &Home, turn: u64) -> bool {
+    let made = from_journal(home, turn).ok().flatten();
+    made.is_some_and(|(page, digest)| page.digest().is_ok_and(|made| made == digest))
+}
+
 /// Makes the file of a turn's checkpoint again. What stands there is moved away first. Durable.
 pub(crate) fn make_again(
     ctx: &RunContext,

@@ -15,7 +15,7 @@ mod page;
 mod restore;
 mod set;
 
-pub(crate) use again::{from_journal, make_again};
+pub(crate) use again::{can_be_made_again, from_journal, make_again};
 pub use checkpoint::Checkpoint;
 pub use error::CheckpointError;
 pub(crate) use page::Page;

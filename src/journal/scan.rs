@@ -369,21 +369,32 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::journal::record::compose::Draft;
 
-    /// What counts together: a record, or a batch.
+    /// A record that counts: its seq, where it stands, and its hash, which is that of its bytes and of all before.
+    type Counted = (u64, u64, u64, Digest);
+
+    /// What counts together: a record, or a batch; and what a killed writer left before it.
     struct Group {
-        start: usize,
-        /// Before it.
+        /// Before what was left.
         before: Cursor,
+        /// Where its first record starts.
+        start: u64,
         after: Cursor,
-        records: usize,
+        counted: Vec<Counted>,
     }
 
-    /// A journal of 64 KiB, of single records and batches.
+    /// A journal of 64 KiB, of single records and batches, some behind what a killed writer left.
     fn journal() -> (Vec<u8>, Vec<Group>) {
         let (mut bytes, mut groups) = (Vec::new(), Vec::new());
         let mut cursor = Cursor::start(Digest::of(b"genesis"));
         while bytes.len() < 64 << 10 {
-            let (start, before) = (bytes.len(), cursor);
+            let before = cursor;
+            let left: &[u8] = match groups.len() % 6 {
+                1 => b"{\"seq\":7,\"event_id\":\"*J\"#\n",
+                4 => b"#\n",
+                _ => b"",
+            };
+            bytes.extend_from_slice(left);
+            let (start, mut counted) = (bytes.len() as u64, Vec::new());
             let records = if groups.len() % 4 == 3 { 3 } else { 1 };
             for index in 0..records {
                 let payload = format!("\"{}\"", "J* {[,".repeat(groups.len() % 7));
@@ -405,48 +416,56 @@ mod tests {
                     payload: Some(&payload),
                     payload_ref: None,
                     metadata: None,
-                    garbage: None,
+                    garbage: if index == 0 { Garbage::of(left) } else { None },
                 };
+                let (from, seq) = (bytes.len() as u64, draft.seq);
                 let hash = draft.write(cursor.hash, &mut bytes);
-                cursor = Cursor { offset: bytes.len() as u64, seq: draft.seq, hash };
+                cursor = Cursor { offset: bytes.len() as u64, seq, hash };
+                counted.push((seq, from, cursor.offset, hash));
             }
-            groups.push(Group { start, before, after: cursor, records: records as usize });
+            groups.push(Group { before, start, after: cursor, counted });
         }
         (bytes, groups)
     }
 
-    /// Scans bytes that start at a cursor: what counted, and whether damage, or a torn tail, was told of.
-    fn scanned(cursor: &mut Cursor, bytes: &[u8]) -> (usize, bool, bool) {
-        let (mut counted, mut damaged) = (0, false);
+    /// Scans bytes that start at a cursor: what counted, and what did not and is no garbage.
+    fn scanned(cursor: &mut Cursor, bytes: &[u8]) -> (Vec<Counted>, Vec<Skip>) {
+        let (mut counted, mut skips) = (Vec::new(), Vec::new());
         let rest = scan(cursor, bytes, &mut |seen| match seen {
-            Seen::Record(_) => counted += 1,
-            Seen::Skip(skip) => damaged |= skip.is_damage(),
+            Seen::Record(it) => counted.push((it.seq(), it.offset(), it.end(), it.hash())),
+            Seen::Skip(skip) => skips.push(skip),
         });
-        let torn = rest.skips.iter().any(|skip| skip.kind == SkipKind::Torn);
-        (counted, damaged || rest.damage().is_some(), torn)
+        skips.extend(rest.skips);
+        skips.retain(|skip| skip.is_damage() || skip.kind == SkipKind::Torn);
+        (counted, skips)
     }
 
     /// Flips every bit of a group, and returns how many.
     fn flip_all(mut bytes: Vec<u8>, groups: &[Group], at: usize) -> usize {
         let (group, next) = (&groups[at], groups.get(at + 1));
         let last = next.unwrap_or(group).after;
-        let window = group.start..usize::try_from(last.offset).unwrap();
-        let hurt = group.start..usize::try_from(group.after.offset).unwrap();
+        let within = |offset: u64| usize::try_from(offset).unwrap();
+        let window = within(group.before.offset)..within(last.offset);
+        let hurt = window.start..within(group.after.offset);
         for (byte, bit) in hurt.clone().flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
             bytes[byte] ^= 1 << bit;
             let mut cursor = group.before;
-            let seen = scanned(&mut cursor, &bytes[window.clone()]);
-            match next {
-                Some(next) => {
-                    assert_eq!((seen.0, seen.1), (next.records, true), "bit {bit} of byte {byte}");
-                    assert_eq!(cursor, last, "bit {bit} of byte {byte}");
-                }
-                // The last line break, flipped, looks like a write that was not finished.
-                None => {
-                    assert_eq!((seen.0, seen.1 || seen.2), (0, true), "bit {bit} of byte {byte}")
-                }
-            }
+            let (counted, told) = scanned(&mut cursor, &bytes[window.clone()]);
             bytes[byte] ^= 1 << bit;
+
+            // What was left by a killed writer costs no record; of a batch, none counts without the others.
+            let own = group.counted.iter().filter(|_| (byte as u64) < group.start);
+            let untouched = own.chain(next.into_iter().flat_map(|next| &next.counted));
+            assert!(counted.iter().eq(untouched), "bit {bit} of byte {byte}: {counted:?}");
+            let [told] = told[..] else { panic!("bit {bit} of byte {byte}: {told:?}") };
+            let place = told.offset..told.end();
+            assert!(place.contains(&(byte as u64)), "bit {bit} of byte {byte}: {told:?}");
+            // The last line break, flipped, looks like a write that was not finished.
+            let is_last = byte + 1 == bytes.len();
+            assert_eq!(told.is_damage(), !is_last, "bit {bit} of byte {byte}: {told:?}");
+            if next.is_some() {
+                assert_eq!(cursor, last, "bit {bit} of byte {byte}");
+            }
         }
         hurt.len() * 8
     }
@@ -457,9 +476,9 @@ mod tests {
     #[test]
     fn every_bit_of_a_journal_of_64_kib_is_told_of_and_costs_no_other_record() {
         let (bytes, groups) = journal();
-        let mut whole = groups[0].before;
-        let all = groups.iter().map(|group| group.records).sum();
-        assert_eq!(scanned(&mut whole, &bytes), (all, false, false));
+        let (counted, told) = scanned(&mut groups[0].before.clone(), &bytes);
+        assert!(counted.iter().eq(groups.iter().flat_map(|group| &group.counted)));
+        assert_eq!(told, []);
         let flipped: usize = std::thread::scope(|scope| {
             let halves = (0..2).map(|half| {
                 let (bytes, groups) = (bytes.clone(), &groups);
@@ -470,6 +489,7 @@ mod tests {
             });
             halves.collect::<Vec<_>>().into_iter().map(|half| half.join().unwrap()).sum()
         });
+        assert_eq!(flipped, bytes.len() * 8);
         assert!(flipped >= 524_288, "{flipped}");
     }
 }

@@ -1,4 +1,4 @@
-//! Damage at the end of a journal, which stops appends: one record closes it off.
+//! Damage at the end of a journal, which stops appends: one record in that journal closes it off, and tells of it.
 
 use camino::Utf8Path;
 use serde_json::json;

@@ -124,6 +124,9 @@ fn why(code: Code, has_backup: bool) -> &'static str {
         | Code::JournalShorter
         | Code::TurnOutOfSequence
         | Code::StepWithoutStart => "records are gone: restore the run from a backup that has them",
+        Code::CheckpointMissing | Code::CheckpointDamaged => {
+            "made again from the journal, it is not what its record names: restore the run from a backup"
+        }
         Code::ArtifactUnjournaled => {
             "it may be wanted: `--adopt` journals it in a run that is not complete; or move it away"
         }

@@ -7,6 +7,7 @@ use super::mend::{Means, Origin};
 use super::plan::{Place, Spot};
 use crate::artifact::{Catalog, digest_on_disk};
 use crate::backup::{Backup, BackupObject};
+use crate::checkpoint::can_be_made_again;
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::io::{Dir, ReadFile};
@@ -59,8 +60,12 @@ impl<'a> Finder<'a> {
                 let on_disk = digest_on_disk(&sources.dir, &layout::artifact_of(&spot.path)?);
                 on_disk.ok().flatten().map(|_| Means::Adopt)
             }
-            Code::ManifestDamaged | Code::CheckpointMissing | Code::CheckpointDamaged => {
-                Some(Means::MakeAgain)
+            Code::ManifestDamaged => Some(Means::MakeAgain),
+            Code::CheckpointMissing | Code::CheckpointDamaged => {
+                let home = self.place.home(spot);
+                let is_known =
+                    layout::turn_of(&spot.path).is_some_and(|turn| can_be_made_again(&home, turn));
+                is_known.then_some(Means::MakeAgain)
             }
             _ => None,
         }

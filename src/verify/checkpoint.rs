@@ -62,8 +62,13 @@ fn read(dir: &Dir, turn: u64, created: &Created) -> Result<Page, Finding> {
     if root != page.artifacts_root || created.artifacts_root.is_some_and(|said| said != root) {
         return Err(damaged("its artifacts_root is not that of its artifacts".to_owned()));
     }
-    if page.turn != turn || page.seq >= created.seq {
+    if page.turn != turn || page.seq.checked_add(1) != Some(created.seq) {
         let reason = format!("it says that it is of turn {}, up to seq {}", page.turn, page.seq);
+        return Err(damaged(reason));
+    }
+    if created.told_root.is_some_and(|told| told != root) {
+        let reason =
+            format!("its artifacts are not those that the journal has up to seq {}", page.seq);
         return Err(damaged(reason));
     }
     Ok(page)
@@ -119,7 +124,7 @@ fn recorded(
         events = events.from(cursor)?;
     }
     for record in events.by_ref() {
-        created.take_in(&record?, &mut |_, _| {})?;
+        created.take_in(&record?, || None, &mut |_, _| {})?;
     }
     let turns = pass.checkpoints.created.keys().chain(created.created.keys());
     Ok((turns.copied().collect(), events.cursor().seq()))

@@ -93,7 +93,10 @@ impl Look<'_> {
     pub(super) fn judge_page(&mut self, page: &Manifest, run: &Read<RunGenesis>, pass: &mut Pass) {
         let Some(draft) = pass.drafted().filter(|_| pass.reaches(page.cursor())) else { return };
         let Ok(drafted) = draft.finish((&page.task_id, &page.run_id), run) else { return };
-        if drafted != *page && drafted.journal.records == page.journal.records {
+        // One that was written where records were missing, or before they were lost, counts others.
+        let (drafted_as, of_page) = (&drafted.journal, &page.journal);
+        let is_whole = drafted_as.records == drafted_as.last_seq;
+        if drafted != *page && (is_whole || drafted_as.records == of_page.records) {
             let path = self.dir.path().join(layout::MANIFEST);
             let reason = "it does not say what the journal says";
             self.tell(whole(&path, Code::ManifestDamaged, reason));

@@ -10,7 +10,7 @@ use crate::artifact::Catalog;
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::journal::{Cursor, Events, Home, JournalError, Opened, PayloadRef, Record};
-use crate::manifest::{Draft, Manifest};
+use crate::manifest::{Draft, Manifest, artifacts_root};
 use crate::workspace::RunWords;
 
 /// What a journal adds up to.
@@ -35,6 +35,8 @@ pub(super) struct Pass {
     draft: Option<(Cursor, Draft)>,
     streams: Streams,
     steps: Steps,
+    /// A record was not understood, so what it says is not in the folds.
+    misread: bool,
     causes: Causes,
 }
 
@@ -78,16 +80,19 @@ impl Pass {
         self.causes.take_in(record);
         let (journal, findings) = (&self.journal, &mut self.findings);
         let mut tell = |code, reason| findings.push(fold::at(journal, record, code, reason));
+        let (catalog, knows_all) = (&self.catalog, self.records == record.seq() && !self.misread);
+        let told_root = || knows_all.then(|| artifacts_root(catalog.digests()));
         self.streams.take_in(record, &mut tell);
         let mut understood = self.ending.take_in(record, &mut tell);
         if of_run {
             understood = understood
                 .and_then(|()| self.steps.take_in(record, &mut tell))
-                .and_then(|()| self.checkpoints.take_in(record, &mut tell))
+                .and_then(|()| self.checkpoints.take_in(record, told_root, &mut tell))
                 .and_then(|()| self.catalog.take_in(record));
         } else {
             understood = understood.and_then(|()| self.runs.apply(record));
         }
+        self.misread |= understood.is_err();
         match understood {
             // Its object is looked at as such.
             Ok(())

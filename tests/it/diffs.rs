@@ -322,3 +322,45 @@ fn a_diff_applied_makes_the_one_of_the_other() {
     });
     checked.unwrap();
 }
+
+/// The record makes the checkpoint: without it, nobody can say that the file is of the run. Trees need none.
+#[test]
+fn without_its_record_a_turn_is_refused_and_never_compared_wrongly() {
+    let (test, ctx) = start_run();
+    let (first, second) = (turn(&ctx, BEFORE), turn(&ctx, AFTER));
+    let told = |before: &ArtifactSet, after: &ArtifactSet| {
+        Diff::between(before, after).unwrap().unified().unwrap()
+    };
+    let (turns, disk) = (told(&first, &second), ArtifactSet::of(&ctx).unwrap());
+    let other = test.start_run("RUN-2").unwrap();
+    let runs = told(&ArtifactSet::of(&other).unwrap(), &disk);
+    let whole = fs::read(ctx.journal_path()).unwrap();
+    let at = |turn| ctx.checkpoint_at(turn).and_then(|checkpoint| checkpoint.artifacts());
+
+    // Only the last record, which is that of the second turn.
+    let cut = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(ctx.journal_path(), &whole[..cut]).unwrap();
+    assert_eq!(at(1).unwrap().names(), first.names());
+    assert!(matches!(at(2).unwrap_err(), CheckpointError::NotThere { turn: 2, .. }));
+    // The record of the first turn does not count, and the second one's does.
+    let mut hurt = whole.clone();
+    let created = String::from_utf8_lossy(&whole).find("checkpoint_created").unwrap();
+    hurt[created] ^= 1;
+    fs::write(ctx.journal_path(), &hurt).unwrap();
+    assert!(matches!(at(1).unwrap_err(), CheckpointError::NotThere { turn: 1, .. }));
+    assert_eq!(told(&at(2).unwrap(), &ArtifactSet::of(&ctx).unwrap()), "");
+
+    fs::write(ctx.journal_path(), b"").unwrap();
+    for turn in [1, 2] {
+        assert!(matches!(at(turn).unwrap_err(), CheckpointError::NotThere { .. }));
+    }
+    assert_eq!(told(&ArtifactSet::of(&other).unwrap(), &ArtifactSet::of(&ctx).unwrap()), runs);
+    // Who has the sets compares them all the same.
+    assert_eq!(told(&first, &second), turns);
+    fs::remove_file(ctx.journal_path()).unwrap();
+    let missing = at(1).unwrap_err();
+    assert!(
+        matches!(missing, CheckpointError::Journal(JournalError::MissingJournal { .. })),
+        "{missing}"
+    );
+}

@@ -57,6 +57,9 @@ mod cli_sessions;
 #[cfg(all(feature = "cli", unix))]
 mod cli_steps;
 #[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod cli_unreadable;
+#[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli_verify;
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Verify: what it finds, where, and what is none of its business.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    ArtifactName, Digest, Event, EventId, Outcome, ReadData, RunContext, Signal, Verified, Verify,
+    ArtifactName, Digest, Event, EventId, Finding, Outcome, Prune, PrunePolicy, ReadData, Repair,
+    RunContext, Signal, TaskStatus, Verified, Verify, VerifyProgress,
 };
 use serde_json::json;
 
@@ -169,4 +171,111 @@ fn each_of_many_files_that_differ_is_told_once() {
     // What is told of as unjournaled was not read.
     let verified = Verify::of(test.workspace()).read_data(ReadData::All).run().unwrap();
     assert_eq!(verified.files, 29);
+}
+
+#[test]
+fn progress_only_grows_and_ends_at_the_total() {
+    let test = TestWorkspace::new().unwrap();
+    for run in 0..5 {
+        some(&test, &format!("RUN-{run}"));
+    }
+    let mut told: Vec<VerifyProgress> = Vec::new();
+    let verify = Verify::of(test.workspace()).read_data(ReadData::All);
+    let verified = verify.run_with(&mut |progress| told.push(*progress)).unwrap();
+    for pair in told.windows(2) {
+        let each = |it: &VerifyProgress| [it.done, it.known, it.records, it.bytes, it.findings];
+        let grows = each(&pair[0]).iter().zip(each(&pair[1])).all(|(before, now)| *before <= now);
+        assert!(grows, "{pair:?}");
+    }
+    assert!(told.iter().all(|progress| progress.done <= progress.known), "{told:?}");
+    let last = told.last().unwrap();
+    assert_eq!((last.done, last.known), (6, 6));
+    assert_eq!((last.records, last.bytes), (verified.records, verified.bytes));
+}
+
+#[test]
+fn parts_of_a_tree_are_disjoint_and_together_all_of_it() {
+    let test = TestWorkspace::new().unwrap();
+    for run in 0..4 {
+        let ctx = some(&test, &format!("RUN-{run}"));
+        // One that is a job of its own.
+        ctx.artifacts().write_bytes(name("long.bin"), &vec![b'x'; (1 << 20) + 1]).unwrap();
+        for file in 0..4 {
+            ctx.artifacts().write_bytes(name(&format!("{file}.txt")), b"content").unwrap();
+        }
+        // All is changed, and as long as it was.
+        for file in walkdir::WalkDir::new(ctx.run_path()) {
+            let file = file.unwrap();
+            let is_content = file
+                .path()
+                .components()
+                .any(|part| ["artifacts", "objects"].contains(&part.as_os_str().to_str().unwrap()));
+            if is_content && file.file_type().is_file() {
+                let mut bytes = std::fs::read(file.path()).unwrap();
+                bytes[0] ^= 1;
+                std::fs::write(file.path(), bytes).unwrap();
+            }
+        }
+    }
+    let look = |read_data| {
+        let verified = Verify::of(test.workspace()).read_data(read_data).run().unwrap();
+        let paths = verified.findings.into_iter().map(|finding: Finding| finding.place.path);
+        (paths.collect::<BTreeSet<_>>(), verified.files, verified.bytes)
+    };
+    let none = look(ReadData::None);
+    let all = look(ReadData::All);
+    assert_eq!((none.0.len(), none.1), (0, 0));
+    assert_eq!((all.0.len(), all.1), (32, 32));
+    for of in [1, 2, 5] {
+        let (mut seen, mut bytes) = (BTreeSet::new(), 0);
+        for part in 1..=of {
+            let (paths, files, read) = look(ReadData::Part { part, of });
+            assert_eq!(files, paths.len() as u64);
+            assert!(seen.is_disjoint(&paths), "part {part} of {of}");
+            seen.extend(paths);
+            bytes += read - none.2;
+        }
+        assert_eq!((&seen, bytes), (&all.0, all.2 - none.2), "{of} parts");
+    }
+    assert_eq!(look(ReadData::Percent(100)).0, all.0);
+    let halves: Vec<_> = (0..12).map(|_| look(ReadData::Percent(50)).0).collect();
+    assert!(halves.iter().all(|half| half.len() < 32), "{halves:?}");
+    assert_eq!(halves.into_iter().flatten().collect::<BTreeSet<_>>(), all.0);
+}
+
+/// As a kill leaves it between the record that it goes and its going.
+#[test]
+fn a_run_that_was_pruned_and_stands_is_no_finding_and_has_succeeded() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = some(&test, "RUN-1");
+    ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
+    for status in [TaskStatus::InProgress, TaskStatus::Done] {
+        test.task().set_status(status).unwrap();
+    }
+    let aside = test.root().with_file_name("aside");
+    crate::verify_fixtures::copy(&ctx.run_path(), &aside);
+    let policy = PrunePolicy { success: Duration::ZERO, ..Default::default() };
+    let plan = Prune::of(test.workspace()).policy(policy).plan().unwrap();
+    assert_eq!(plan.apply().unwrap().runs.len(), 1);
+    assert_eq!(all(&test), [""; 0]);
+    crate::verify_fixtures::copy(&aside, &ctx.run_path());
+    assert_eq!(all(&test), [""; 0]);
+    std::fs::remove_file(ctx.artifact_path(&name("a.txt"))).unwrap();
+    assert!(all(&test).contains(&"artifact_missing TASK-1/runs/RUN-1/artifacts/a.txt".to_owned()));
+    std::fs::remove_dir_all(aside).unwrap();
+}
+
+#[test]
+fn a_checkpoint_that_the_journal_does_not_bear_out_is_left_by_a_repair() {
+    let made = crate::verify_fixtures::Made::new();
+    made.write("a.txt", "first");
+    let path = made.checkpoint(1, "never");
+    made.object("never");
+    let before = std::fs::read(&path).unwrap();
+    let plan = Repair::of(made.test.workspace()).plan().unwrap();
+    assert!(plan.mends().iter().all(|mend| mend.finding.place.path != path), "{plan:?}");
+    let left = plan.left().iter().find(|left| left.finding.place.path == path).unwrap();
+    assert!(left.why.contains("restore the run"), "{}", left.why);
+    assert!(plan.apply().failed.is_empty());
+    assert_eq!(std::fs::read(&path).unwrap(), before);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use camino::Utf8Path;
-use runjournal::{Code, Manifest, Outcome, ReadData, Severity, Verified, Verify};
+use runjournal::{Code, Event, Manifest, Outcome, ReadData, Verified, Verify};
 
 use crate::lab::Lab;
 use crate::verify_fixtures::{Made, name};
@@ -93,23 +93,43 @@ fn a_workspace_and_a_task_whose_genesis_files_are_hurt_are_looked_at_all_the_sam
     }
 }
 
-/// Of the journal, what is read is what the tests of the scan flip bit by bit; here a sample goes all the way.
+/// A journal of 64 KiB, of records, batches, and what killed writers left. Every bit of one goes through what
+/// decides what counts (`scan::tests::every_bit_of_a_journal_of_64_kib_is_told_of_and_costs_no_other_record`); a
+/// sample of this one, over all of it, through a reader and a verify.
 #[test]
-fn flipped_bits_of_a_journal_are_told_of() {
+fn flipped_bits_of_a_journal_of_64_kib_are_told_of_and_cost_no_other_record() {
     let lab = Lab::with_everything();
+    while lab.bytes().len() < 64 << 10 {
+        let note = |n: usize| Event::new("noted").payload(&"J* {[,".repeat(n));
+        lab.batch(&[note(50), note(1)]);
+        lab.batch(&(10..40).map(note).collect::<Vec<_>>());
+        lab.killed(&[note(3), note(4)], |written| written / 2);
+    }
+    lab.batch(&[Event::new("noted")]);
     let bytes = lab.bytes();
-    let clean = Verify::of(&lab.ctx).run().unwrap();
-    for at in (0..bytes.len()).step_by(5) {
+    let clean = lab.judge(&bytes);
+    assert_eq!(Verify::of(&lab.ctx).run().unwrap().records, clean.counted.len() as u64);
+    let ends = [0, bytes.len() - 76, bytes.len() - 2];
+    for at in (0..bytes.len() - 1).step_by(499).chain(ends) {
         lab.flip(at, 1 << (at % 8));
+        let untouched = clean.counted.iter().filter(|it| at < it.together.0 || it.together.1 <= at);
+        let untouched: Vec<_> = untouched.map(|it| (it.seq, it.start, it.end)).collect();
+        let is_there = |it: &runjournal::Record| {
+            let place = |offset: u64| usize::try_from(offset).unwrap();
+            (it.seq(), place(it.offset()), place(it.cursor().offset()))
+        };
+        let (records, findings) = lab.ctx.events().unwrap().read_all().unwrap();
+        assert_eq!(records.iter().map(is_there).collect::<Vec<_>>(), untouched, "byte {at}");
         let verified = Verify::of(&lab.ctx).run().unwrap();
-        let is_told = verified.findings.iter().any(|finding| {
-            finding.place.path == lab.ctx.journal_path() && finding.code.severity() > Severity::Note
-        });
-        assert!(is_told, "byte {at}: {:?}", verified.findings);
-        let damage = verified.findings.iter().filter(|found| found.code.is_journal_damage());
-        assert!(damage.count() <= 1, "{:?}", verified.findings);
-        assert!(verified.records + 8 > clean.records, "byte {at}");
-        lab.flip(at, 1 << (at % 8));
+        assert_eq!(verified.records, untouched.len() as u64, "byte {at}");
+        for findings in [findings, verified.findings] {
+            let damage = findings.iter().filter(|found| found.code.is_journal_damage());
+            let [damage] = damage.collect::<Vec<_>>()[..] else { panic!("{at}: {findings:?}") };
+            let (from, length) = (damage.place.offset.unwrap(), damage.place.length.unwrap());
+            assert!((from..from + length).contains(&(at as u64)), "byte {at}: {damage}");
+            assert_eq!(damage.place.path, lab.ctx.journal_path());
+        }
+        lab.put(&bytes);
     }
 }
 

@@ -1,7 +1,8 @@
 //! A small workspace for each code of a finding, and exactly what verify finds in it. They are made here, byte
 //! for byte the same in every run; `RUNJOURNAL_BLESS=1` rewrites them.
 //!
-//! A fixture is `fixtures/findings/<code>/` with `expected.json` and `tree/`, as far as git keeps that: lock
+//! A fixture is `fixtures/findings/<code>/`, or `<code>-<case>/` where a code has several, with `expected.json`
+//! and `tree/`, as far as git keeps that: lock
 //! files and empty directories are not there, and what only some file systems hold is put there by the test.
 
 use std::collections::BTreeMap;
@@ -10,8 +11,8 @@ use std::fs;
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    ArtifactName, Code, Digest, Event, EventId, Finding, Outcome, ReadData, RunContext, Signal,
-    TaskStatus, Verify, Workspace,
+    ArtifactName, Code, Digest, Event, EventId, Finding, Outcome, Place, ReadData, RunContext,
+    Signal, TaskStatus, Verify, Workspace,
 };
 use serde_json::{Value, json};
 
@@ -19,13 +20,27 @@ use crate::lab::lines;
 
 struct Fixture {
     code: Code,
+    /// Empty for the first one of a code.
+    case: &'static str,
     make: fn(&Made),
     /// What git does not keep, put into the copy of a tree.
     add: fn(&Utf8Path),
 }
 
 const fn fixture(code: Code, make: fn(&Made)) -> Fixture {
-    Fixture { code, make, add: |_| {} }
+    case(code, "", make)
+}
+
+/// Another one of a code that has one.
+const fn case(code: Code, case: &'static str, make: fn(&Made)) -> Fixture {
+    Fixture { code, case, make, add: |_| {} }
+}
+
+impl Fixture {
+    fn name(&self) -> String {
+        let joint = if self.case.is_empty() { "" } else { "-" };
+        format!("{}{joint}{}", self.code, self.case)
+    }
 }
 
 /// A workspace in the making: a task with a run that has one record.
@@ -129,6 +144,15 @@ impl Made {
         (path, Digest::of(sealed.as_bytes()), root)
     }
 
+    /// A checkpoint whose file says something else than what the library wrote, as its record does.
+    fn forged_checkpoint(&self, from: &str, to: &str) {
+        self.write("a.txt", "first");
+        self.object("first");
+        let (path, _, root) = self.checkpoint_file(1, "first");
+        reseal(&path, from, to);
+        self.record_checkpoint(1, 0, Digest::of(&fs::read(path).unwrap()), root);
+    }
+
     fn complete(&self) {
         self.ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
     }
@@ -183,6 +207,10 @@ const FIXTURES: &[Fixture] = &[
         made.change(|lines| lines[1][80] ^= 1);
     }),
     fixture(Code::VersionGap, |made| made.forge("note_taken", "run/RUN-1", 5, &json!({}))),
+    case(Code::VersionGap, "twice", |made| {
+        made.note("again");
+        made.forge("note_taken", "run/RUN-1", 1, &json!({}));
+    }),
     fixture(Code::CommitNotApplied, |made| {
         waiting(made);
         fs::write(made.file("a.txt"), "by hand").unwrap();
@@ -220,6 +248,21 @@ const FIXTURES: &[Fixture] = &[
         made.write("a.txt", "first");
         flip(&made.checkpoint(1, "first"), 60);
     }),
+    case(Code::CheckpointDamaged, "another_turn", |made| {
+        made.forged_checkpoint("\"turn\":1", "\"turn\":2");
+    }),
+    case(Code::CheckpointDamaged, "another_seq", |made| {
+        made.forged_checkpoint("\"seq\":2", "\"seq\":1");
+    }),
+    case(Code::CheckpointDamaged, "other_artifacts", |made| {
+        made.write("a.txt", "first");
+        made.checkpoint(1, "never");
+    }),
+    case(Code::CheckpointDamaged, "another_run", |made| {
+        made.write("a.txt", "first");
+        made.checkpoint(1, "first");
+        made.checkpoint_file(1, "of another run");
+    }),
     fixture(Code::CheckpointUnrecorded, |made| {
         made.write("a.txt", "first");
         made.object("first");
@@ -229,9 +272,29 @@ const FIXTURES: &[Fixture] = &[
         made.complete();
         flip(&made.path("manifest.json"), 100);
     }),
+    case(Code::ManifestDamaged, "another_run", |made| {
+        made.complete();
+        let other = made.test.start_run("RUN-2").unwrap();
+        other.run().unwrap().complete(Outcome::Success, None).unwrap();
+        fs::copy(other.run_path().join("manifest.json"), made.path("manifest.json")).unwrap();
+    }),
+    case(Code::ManifestDamaged, "another_status", |made| {
+        made.complete();
+        reseal(&made.path("manifest.json"), "SUCCESS", "FAILED");
+    }),
+    case(Code::ManifestDamaged, "another_count", |made| {
+        made.complete();
+        reseal(&made.path("manifest.json"), "\"records\":3", "\"records\":2");
+    }),
     fixture(Code::JournalShorter, |made| {
         made.complete();
         made.change(|lines| drop(lines.pop()));
+    }),
+    case(Code::JournalShorter, "checkpoint", |made| {
+        made.write("a.txt", "first");
+        made.note("again");
+        made.checkpoint(1, "first");
+        made.change(|lines| lines.truncate(2));
     }),
     fixture(Code::HeadAhead, |made| {
         made.note("again");
@@ -257,6 +320,7 @@ const FIXTURES: &[Fixture] = &[
     }),
     Fixture {
         code: Code::CaseCollision,
+        case: "",
         make: |made| {
             made.write("dir/a.txt", "first");
             made.write("dir/A.txt", "second");
@@ -266,6 +330,7 @@ const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         code: Code::SymbolicLink,
+        case: "",
         make: |_| {},
         #[cfg(unix)]
         add: |run| std::os::unix::fs::symlink("run.json", run.join("latest.json")).unwrap(),
@@ -304,6 +369,10 @@ const FIXTURES: &[Fixture] = &[
             json!({"status": "FAILED", "counts": {"steps_completed": 0, "steps_failed": 0}});
         made.forge("execution_complete", "run/RUN-1", 3, &payload);
     }),
+    case(Code::TerminalTwice, "went_on", |made| {
+        made.complete();
+        made.forge("note_taken", "run/RUN-1", 3, &json!({"text": "late"}));
+    }),
     fixture(Code::CausationNowhere, |made| {
         let nobody: EventId = "00000000-0000-7000-8000-0000000000ff".parse().unwrap();
         made.ctx.append(Event::new("note_taken").causation(nobody)).unwrap();
@@ -311,12 +380,21 @@ const FIXTURES: &[Fixture] = &[
     fixture(Code::TurnOutOfSequence, |made| {
         made.forge("step_started", "step/plan", 0, &json!({"attempt": 1, "turn": 2, "inputs": []}));
     }),
+    case(Code::TurnOutOfSequence, "checkpoint", |made| {
+        made.write("a.txt", "first");
+        made.checkpoint(2, "first");
+    }),
     fixture(Code::StepWithoutStart, |made| {
         made.forge("step_completed", "step/plan", 0, &ended());
     }),
     fixture(Code::DuplicateStep, |made| {
         made.ctx.step("plan", |_| Ok(Signal::new("done"))).unwrap();
         made.forge("step_completed", "step/plan", 2, &ended());
+    }),
+    case(Code::DuplicateStep, "started", |made| {
+        let started = json!({"attempt": 1, "turn": 1, "inputs": []});
+        made.forge("step_started", "step/plan", 0, &started);
+        made.forge("step_started", "step/plan", 1, &started);
     }),
     fixture(Code::DuplicateTurn, |made| {
         made.write("a.txt", "first");
@@ -332,6 +410,7 @@ const FIXTURES: &[Fixture] = &[
     #[cfg(feature = "sqlite")]
     Fixture {
         code: Code::IndexDrift,
+        case: "",
         make: |_| {},
         add: |run| {
             let workspace = Workspace::find(run).unwrap();
@@ -383,6 +462,20 @@ fn files(dir: &Utf8Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+/// A finding without what follows from its code.
+#[derive(serde::Serialize)]
+struct Expected<'a> {
+    code: Code,
+    place: &'a Place,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a Finding> for Expected<'a> {
+    fn from(Finding { code, place, reason }: &'a Finding) -> Self {
+        Self { code: *code, place, reason }
+    }
+}
+
 fn folder() -> Utf8PathBuf {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/findings")
 }
@@ -429,7 +522,7 @@ fn found(fixture: &Fixture, tree: &BTreeMap<String, Vec<u8>>) -> Vec<Finding> {
 fn fixtures_of_findings_are_byte_for_byte_what_is_made_now() {
     let bless = std::env::var_os("RUNJOURNAL_BLESS").is_some();
     for fixture in FIXTURES {
-        let (folder, made) = (folder().join(fixture.code.to_string()), made(fixture));
+        let (folder, made) = (folder().join(fixture.name()), made(fixture));
         if bless {
             let _ = fs::remove_dir_all(&folder);
             for (path, bytes) in &made {
@@ -437,33 +530,44 @@ fn fixtures_of_findings_are_byte_for_byte_what_is_made_now() {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, bytes).unwrap();
             }
-            let expected = serde_json::to_string_pretty(&found(fixture, &made)).unwrap() + "\n";
+            let found = found(fixture, &made);
+            let expected: Vec<_> = found.iter().map(Expected::from).collect();
+            let expected = serde_json::to_string_pretty(&expected).unwrap() + "\n";
             fs::write(folder.join("expected.json"), expected).unwrap();
             continue;
         }
         let committed = files(&folder.join("tree"));
-        assert!(committed.keys().eq(made.keys()), "{}: {:?}", fixture.code, made.keys());
+        assert!(committed.keys().eq(made.keys()), "{}: {:?}", fixture.name(), made.keys());
         for (path, bytes) in made {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let (committed, made) = (text(&committed[&path]), text(&bytes));
-            assert_eq!(committed, made, "{}: {path}; RUNJOURNAL_BLESS=1 rewrites it", fixture.code);
+            assert_eq!(
+                committed,
+                made,
+                "{}: {path}; RUNJOURNAL_BLESS=1 rewrites it",
+                fixture.name()
+            );
         }
     }
 }
 
 #[test]
 fn in_each_fixture_is_found_what_is_expected() {
+    let mut wrong = BTreeMap::new();
     for fixture in FIXTURES {
         if cfg!(not(unix)) && fixture.code == Code::SymbolicLink {
             continue;
         }
-        let folder = folder().join(fixture.code.to_string());
+        let folder = folder().join(fixture.name());
         let expected = fs::read_to_string(folder.join("expected.json")).unwrap();
         let expected: Vec<Finding> = serde_json::from_str(&expected).unwrap();
-        let codes: Vec<_> = expected.iter().map(|finding| finding.code).collect();
-        assert!(codes.contains(&fixture.code), "{}: {codes:?}", fixture.code);
-        assert_eq!(found(fixture, &files(&folder.join("tree"))), expected, "{}", fixture.code);
+        let found = found(fixture, &files(&folder.join("tree")));
+        let is_told = found.iter().any(|finding| finding.code == fixture.code);
+        if found != expected || !is_told {
+            wrong.insert(fixture.name(), found);
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -488,7 +592,8 @@ fn every_code_has_a_fixture() {
     }
     for entry in folder().read_dir_utf8().unwrap() {
         let entry = entry.unwrap();
-        let known = Code::ALL.iter().any(|code| code.to_string() == entry.file_name());
+        let known = FIXTURES.iter().any(|fixture| fixture.name() == entry.file_name())
+            || Code::ALL.iter().any(|code| code.to_string() == entry.file_name());
         assert!(known, "nobody makes {}", entry.file_name());
     }
 }

@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use runjournal::Durability::Buffered;
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    Event, EventId, Finding, Outcome, ReadData, RunContext, RunStatus, Severity, Signal, StepError,
-    TaskStatus, Verify, Workspace,
+    ArtifactError, Backup, CheckpointError, Command, Event, EventId, Finding, Fold, JournalError,
+    Outcome, Prune, PrunePolicy, ReadData, Record, Rejection, Repair, RunContext, RunStatus,
+    SessionStatus, Severity, Signal, StepError, Task, TaskStatus, Verify, Work, Workspace,
 };
 use serde_json::json;
 
@@ -46,6 +49,29 @@ enum Step {
     Complete(bool),
     /// Somebody removed a run.
     Gone,
+    Checkpoint,
+    /// A turn that was, put back.
+    Restore(u8),
+    Hold,
+    Lift,
+    Prune {
+        abandoned: bool,
+    },
+    /// A worker that lets go of the task, or is not heard of again for a while.
+    Lease {
+        dies: bool,
+    },
+    /// An artifact was changed by hand, and mended.
+    Mended(u8),
+    Command(u8),
+    Session(u8),
+    Approval {
+        number: u8,
+        answered: bool,
+    },
+    Work {
+        fails: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -68,6 +94,18 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::TaskDone),
         1 => any::<bool>().prop_map(Step::Complete),
         1 => Just(Step::Gone),
+        3 => Just(Step::Checkpoint),
+        2 => small().prop_map(Step::Restore),
+        1 => Just(Step::Hold),
+        1 => Just(Step::Lift),
+        2 => any::<bool>().prop_map(|abandoned| Step::Prune { abandoned }),
+        1 => any::<bool>().prop_map(|dies| Step::Lease { dies }),
+        1 => small().prop_map(Step::Mended),
+        2 => small().prop_map(Step::Command),
+        1 => small().prop_map(Step::Session),
+        1 => (small(), any::<bool>())
+            .prop_map(|(number, answered)| Step::Approval { number, answered }),
+        1 => any::<bool>().prop_map(|fails| Step::Work { fails }),
     ]
 }
 
@@ -92,7 +130,8 @@ impl Tree {
 
     fn go(&mut self, step: &Step) {
         let artifact = |number: &u8| name(&format!("dir{}/{number}.txt", number % 2));
-        let store = self.ctx.artifacts();
+        let store = self.ctx.artifacts().durability(Buffered);
+        let journal = self.ctx.journal().unwrap().durability(Buffered);
         match step {
             Step::Start => self.start(),
             Step::Append { stream, caused } => {
@@ -100,22 +139,22 @@ impl Tree {
                 if let Some(last) = self.last.filter(|_| *caused) {
                     event = event.causation(last);
                 }
-                self.last = Some(self.ctx.append(event).unwrap().event_id);
+                self.last = Some(journal.append(event).unwrap().event_id);
             }
             Step::Batch(size) => {
                 let events: Vec<_> = (0..*size).map(|n| Event::new("noted").payload(&n)).collect();
-                self.ctx.journal().unwrap().append_batch(&events).unwrap();
+                journal.append_batch(&events).unwrap();
             }
             Step::Large(what) => {
                 let payload = what.to_string().repeat(70_000);
-                self.ctx.append(Event::new("large").payload(&payload)).unwrap();
+                journal.append(Event::new("large").payload(&payload)).unwrap();
             }
             Step::Write { artifact: number, content } => {
                 store.write_bytes(artifact(number), &[*content; 100]).unwrap();
             }
             Step::Remove(number) => drop(store.remove(artifact(number))),
             Step::Transaction(number) => {
-                let mut transaction = self.ctx.transaction();
+                let mut transaction = store.transaction();
                 transaction.write_bytes(artifact(number), &[*number; 10]).unwrap();
                 transaction.append(Event::new("written"));
                 transaction.write_bytes(name("both.txt"), &[*number; 20]).unwrap();
@@ -147,7 +186,7 @@ impl Tree {
                     &b"{\"seq\":9,\"event_id\":\"0000"[..usize::from(kept % 25)],
                 );
                 fs::write(self.ctx.journal_path(), bytes).unwrap();
-                self.ctx.append(Event::new("went_on")).unwrap();
+                journal.append(Event::new("went_on")).unwrap();
             }
             Step::Unapplied(number) => {
                 let file = artifact(number);
@@ -181,7 +220,103 @@ impl Tree {
                 fs::remove_dir_all(gone.run_path()).unwrap();
                 self.runs += 1;
             }
+            more => self.care(more),
         }
+    }
+
+    /// What concerns more than a run, and the records of those who work in it.
+    fn care(&mut self, step: &Step) {
+        let (task, ctx) = (self.test.task(), &self.ctx);
+        match step {
+            Step::Checkpoint => drop(ctx.next_checkpoint().unwrap()),
+            Step::Restore(turn) => {
+                if let Some(checkpoint) = ctx.checkpoints().unwrap().get(usize::from(*turn)) {
+                    checkpoint.artifacts().unwrap().restore(ctx).unwrap();
+                }
+            }
+            Step::Hold => drop(task.hold_run(ctx.run_id(), "an audit").unwrap()),
+            Step::Lift => drop(task.lift_hold(ctx.run_id()).unwrap()),
+            Step::Prune { abandoned } => {
+                let (all, none) = (Duration::ZERO, Duration::MAX);
+                let abandoned = if *abandoned { all } else { none };
+                let policy = PrunePolicy { success: all, failed: all, abandoned, leftovers: all };
+                let plan = Prune::of(self.test.workspace()).policy(policy).plan().unwrap();
+                let pruned = plan.apply().unwrap();
+                assert!(pruned.runs.len() < 100);
+                if !ctx.run_path().exists() {
+                    self.start();
+                }
+            }
+            Step::Lease { dies } => {
+                let lease = task.claim("worker", Duration::from_secs(60)).unwrap();
+                let of_worker = ctx.clone().with_lease(lease.lease_ref().clone());
+                of_worker.append(Event::new("worked")).unwrap();
+                if *dies {
+                    self.test.clock().advance(120_000_000);
+                    task.claim("another", Duration::from_secs(60)).unwrap().release().unwrap();
+                } else {
+                    lease.release().unwrap();
+                }
+                // Only a worker may go on with one that was a worker's.
+                self.start();
+            }
+            Step::Mended(number) => {
+                let (one, other) = (name("mended.txt"), name("twin.txt"));
+                for file in [&one, &other] {
+                    ctx.artifacts().write_bytes(file, &[*number; 50]).unwrap();
+                }
+                fs::write(ctx.artifact_path(&one), "by hand").unwrap();
+                let repaired = Repair::of(ctx).plan().unwrap().apply();
+                assert_eq!((repaired.done.len(), repaired.failed.len()), (1, 0));
+            }
+            Step::Command(number) => {
+                let command = Command::new(number.to_string(), "note").on("talk", "command");
+                let decide = |_: &Nothing| match number {
+                    0 => Err(Rejection::new("no")),
+                    _ => Ok(vec![Event::new("noted"), Event::new("noted")]),
+                };
+                let receipt = ctx.dispatch(command.durability(Buffered), decide).unwrap();
+                assert_eq!(receipt.is_accepted(), *number != 0);
+            }
+            Step::Session(number) => {
+                let session = ctx.session("S", "provider").unwrap().durability(Buffered);
+                match number {
+                    0 => session.stop().unwrap(),
+                    1 => session.fail("no answer").unwrap(),
+                    _ => session.update(SessionStatus::Running).unwrap(),
+                }
+            }
+            Step::Approval { number, answered } => {
+                let id = number.to_string();
+                ctx.request_approval(&id, "Deploy?", &["yes", "no"]).unwrap();
+                if *answered {
+                    ctx.resolve_approval(&id, "yes", "ada").unwrap();
+                }
+            }
+            Step::Work { fails } => {
+                let queue = task.queue().durability(Buffered);
+                queue.add(Work::new(format!("item-{}", self.runs)).attempts(2)).unwrap();
+                let claim = queue.next("worker", Duration::from_secs(60)).unwrap();
+                if let Some(claim) = claim {
+                    let ended = match fails {
+                        true => queue.fail(&claim, "no", Duration::ZERO),
+                        false => queue.done(&claim),
+                    };
+                    assert!(!ended.unwrap().duplicate);
+                }
+            }
+            other => unreachable!("{other:?}"),
+        }
+    }
+}
+
+/// Commands that look at nothing before they are decided.
+#[derive(Default)]
+struct Nothing;
+
+impl Fold for Nothing {
+    fn apply(&mut self, _: &Record) -> Result<(), JournalError> {
+        Ok(())
     }
 }
 
@@ -192,23 +327,137 @@ fn alarms(workspace: &Workspace) -> Vec<Finding> {
     findings
 }
 
-/// 40 histories, looked at 25 times each.
+/// 40 histories, looked at 25 times each. Much of their time is spent waiting for the disk.
 #[test]
 fn a_thousand_good_trees_raise_no_alarm() {
-    let config = Config { cases: 40, failure_persistence: None, ..Config::default() };
     let looked = AtomicU64::new(0);
-    let history = prop::collection::vec(step(), 25);
-    let result = TestRunner::new(config).run(&history, |steps| {
-        let mut tree = Tree::new();
-        for step in &steps {
-            tree.go(step);
-            prop_assert_eq!(alarms(tree.test.workspace()), []);
-            looked.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    });
-    result.unwrap();
+    let go = || {
+        let config = Config { cases: 5, failure_persistence: None, ..Config::default() };
+        let history = prop::collection::vec(step(), 25);
+        let result = TestRunner::new(config).run(&history, |steps| {
+            let mut tree = Tree::new();
+            for step in &steps {
+                tree.go(step);
+                prop_assert_eq!(alarms(tree.test.workspace()), []);
+                looked.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        });
+        result.unwrap();
+    };
+    std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(go))));
     assert!(looked.into_inner() >= 1000);
+}
+
+/// How often the tree is looked at while others write to it.
+const ROUNDS: usize = 12;
+
+/// A tree, and those who write to it until it is over.
+struct Live {
+    root: camino::Utf8PathBuf,
+    workspace: Workspace,
+    task: Task,
+    shared: RunContext,
+    over: AtomicBool,
+}
+
+impl Live {
+    fn go_on(&self, mut work: impl FnMut(u32)) {
+        // Who panics must not leave the others at work.
+        let _ends = Ends(&self.over);
+        (0..).take_while(|_| !self.over.load(Ordering::Relaxed)).for_each(&mut work);
+    }
+
+    /// Starts runs and writes to them; in time some are removed, one is moved away, and all are over.
+    fn runs(&self, worker: u32) {
+        self.go_on(|n| {
+            let ctx = self.task.start_run_as(&*format!("RUN-{worker}-{n}")).unwrap();
+            write(&ctx, n);
+            write(&self.shared, n);
+            match n % 4 {
+                0 => fs::remove_dir_all(ctx.run_path()).unwrap(),
+                1 => fs::rename(ctx.run_path(), root_of(&ctx)).unwrap(),
+                _ => drop(ctx.run().unwrap().complete(Outcome::Success, None).unwrap()),
+            }
+        });
+    }
+
+    /// Makes checkpoints, and goes back to turns that were.
+    fn turns(&self) {
+        let own = self.task.start_run_as("TURNS").unwrap();
+        self.go_on(|n| {
+            for ctx in [&own, &self.shared] {
+                let file = name(&format!("turn{}.txt", n % 3));
+                ctx.artifacts().write_bytes(file, &n.to_le_bytes()).unwrap();
+                ctx.next_checkpoint().unwrap();
+                let before = ctx.checkpoint_at(u64::from(n / 2) + 1).unwrap().artifacts().unwrap();
+                match before.restore(ctx) {
+                    Ok(_) | Err(CheckpointError::Artifact(ArtifactError::Conflict { .. })) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+    }
+
+    /// Fails runs, holds some, and prunes those that failed.
+    fn prunes(&self) {
+        self.go_on(|n| {
+            let ctx = self.task.start_run_as(&*format!("FAILED-{n}")).unwrap();
+            ctx.artifacts().write_bytes(name("a.txt"), b"first").unwrap();
+            if n % 3 == 0 {
+                self.task.hold_run(ctx.run_id(), "an audit").unwrap();
+            }
+            ctx.run().unwrap().complete(Outcome::Failed, None).unwrap();
+            if n % 6 == 3 {
+                let held = self.task.holds().unwrap();
+                assert!(held.iter().all(|hold| self.task.lift_hold(&hold.run).unwrap()));
+            }
+            let policy = PrunePolicy {
+                success: Duration::MAX,
+                failed: Duration::ZERO,
+                abandoned: Duration::MAX,
+                ..Default::default()
+            };
+            let plan = Prune::of(&self.workspace).policy(policy).plan().unwrap();
+            plan.apply().unwrap();
+        });
+    }
+
+    /// Claims a task, works, and lets go of it or is too late.
+    fn leases(&self) {
+        let task = self.workspace.create_task("LEASED", Default::default()).unwrap();
+        self.go_on(|n| {
+            let ttl = Duration::from_millis(if n % 2 == 0 { 5 } else { 60_000 });
+            let lease = task.claim_within("worker", ttl, Duration::from_secs(60)).unwrap();
+            let ours = task.clone().with_lease(lease.lease_ref().clone());
+            let Ok(ctx) = ours.start_run_as(&*format!("RUN-{n}")) else { return };
+            let late = ctx.artifacts().write_bytes(name("a.txt"), &n.to_le_bytes()).is_err();
+            assert!(!late || n % 2 == 0);
+            drop(lease.release());
+        });
+    }
+
+    /// Backs runs up, moves them away, and puts them back.
+    fn backups(&self) {
+        let backup = Backup::create_at(self.root.with_file_name("backup")).unwrap();
+        self.go_on(|n| {
+            let ctx = self.task.start_run_as(&*format!("SAVED-{n}")).unwrap();
+            write(&ctx, n);
+            backup.take(&self.workspace).unwrap();
+            let snapshot = backup.take(&ctx).unwrap();
+            fs::rename(ctx.run_path(), root_of(&ctx)).unwrap();
+            snapshot.restore_to(&self.root).plan().unwrap().apply().unwrap();
+            write(&ctx, n);
+        });
+    }
+}
+
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Writers of all kinds, and somebody who verifies all the time.
@@ -219,41 +468,23 @@ fn a_tree_that_is_written_to_raises_no_alarm() {
     let workspace = Workspace::create(&root).unwrap();
     let task = workspace.create_task("TASK-1", Default::default()).unwrap();
     let shared = task.start_run_as("SHARED").unwrap();
-    let over = AtomicBool::new(false);
+    let live = Live { root, workspace, task, shared, over: AtomicBool::new(false) };
     std::thread::scope(|scope| {
-        for worker in 0..2_u32 {
-            let (over, task, shared) = (&over, &task, &shared);
-            scope.spawn(move || {
-                for n in 0.. {
-                    if over.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let ctx = task.start_run_as(&*format!("RUN-{worker}-{n}")).unwrap();
-                    write(&ctx, n);
-                    write(shared, n);
-                    // In time some are removed, one is moved away, and all are over.
-                    match n % 4 {
-                        0 => fs::remove_dir_all(ctx.run_path()).unwrap(),
-                        1 => fs::rename(ctx.run_path(), root_of(&ctx)).unwrap(),
-                        _ => drop(ctx.run().unwrap().complete(Outcome::Success, None).unwrap()),
-                    }
-                }
-            });
+        for worker in 0..2 {
+            let live = &live;
+            scope.spawn(move || live.runs(worker));
         }
-        let mut looked = 0;
-        let start = std::time::Instant::now();
-        while start.elapsed() < std::time::Duration::from_secs(4) {
-            let alarms = alarms(&workspace);
-            if !alarms.is_empty() {
-                over.store(true, Ordering::Relaxed);
-                panic!("{alarms:#?}");
-            }
-            looked += 1;
+        for work in [Live::turns, Live::prunes, Live::leases, Live::backups] {
+            let live = &live;
+            scope.spawn(move || work(live));
         }
-        over.store(true, Ordering::Relaxed);
-        assert!(looked > 5, "{looked}");
+        let _ends = Ends(&live.over);
+        for _ in 0..ROUNDS {
+            assert_eq!(alarms(&live.workspace), []);
+            assert!(!live.over.load(Ordering::Relaxed), "a writer gave up");
+        }
     });
-    assert_eq!(alarms(&workspace), []);
+    assert_eq!(alarms(&live.workspace), []);
 }
 
 fn root_of(ctx: &RunContext) -> camino::Utf8PathBuf {

@@ -22,6 +22,8 @@ pub(in crate::verify) struct Created {
     pub(in crate::verify) artifacts_root: Option<Digest>,
     /// Of the record.
     pub(in crate::verify) seq: u64,
+    /// What the records before it say that `artifacts_root` is; `None` where they do not tell.
+    pub(in crate::verify) told_root: Option<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +38,7 @@ impl Checkpoints {
     pub(in crate::verify) fn take_in(
         &mut self,
         record: &Record,
+        told_root: impl FnOnce() -> Option<Digest>,
         tell: &mut dyn FnMut(Code, String),
     ) -> Result<(), JournalError> {
         if record.event_type() != types::CHECKPOINT_CREATED {
@@ -51,7 +54,8 @@ impl Checkpoints {
             tell(Code::TurnOutOfSequence, reason);
         }
         self.last = turn;
-        self.created.insert(turn, Created { digest, artifacts_root, seq: record.seq() });
+        let (seq, told_root) = (record.seq(), told_root());
+        self.created.insert(turn, Created { digest, artifacts_root, seq, told_root });
         Ok(())
     }
 }
