@@ -131,7 +131,7 @@ impl RestorePlan {
         task: &TaskId,
         runs: &[(&RunId, &RestoreItem)],
     ) -> Result<(), BackupError> {
-        let mut home = Home::of_task(root.path(), &task, &self.runtime);
+        let mut home = Home::of_task(root.path(), task, &self.runtime);
         home.lease.clone_from(&self.lease);
         let mut log = Log::open(&home)?;
         let mut words = RunWords::read(&home)?;

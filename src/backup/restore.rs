@@ -350,7 +350,7 @@ impl Look<'_> {
     }
 
     fn look_whether_free(&self, id: &TaskId) -> Result<RestoreAction, BackupError> {
-        let task = Home::of_task(&self.restore.root, &id, self.runtime);
+        let task = Home::of_task(&self.restore.root, id, self.runtime);
         let mut last = Events::open(&task)?.in_stream("lease", id.as_str()).last(1)?;
         let Some(record) = last.next().transpose()? else { return Ok(RestoreAction::Put) };
         let leased = Leased::of(&record)?;

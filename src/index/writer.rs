@@ -23,7 +23,7 @@ pub(super) struct Writer<'a> {
     pub(super) database: &'a Database,
     /// Those that are written in full in the code, by who may do no more than they are allowed, and where
     /// they stand.
-    statements: RefCell<HashMap<(Option<usize>, *const str), rusqlite::Statement<'a>>>,
+    statements: RefCell<HashMap<(Option<usize>, *const str), Prepared<'a>>>,
     events: Bulk<'a, EventOf>,
     files: Bulk<'a, FileOf>,
     projectors: &'a [&'a dyn Projector],
@@ -42,6 +42,12 @@ pub(super) struct Writer<'a> {
     stopped: HashSet<(usize, i64)>,
     /// Events since the last commit.
     waiting: usize,
+}
+
+/// A statement, and which value each of its parameters takes, where they are not in order.
+struct Prepared<'a> {
+    statement: rusqlite::Statement<'a>,
+    order: Option<Vec<usize>>,
 }
 
 /// Events that are written between two commits.
@@ -90,11 +96,14 @@ impl<'a> Writer<'a> {
 
     fn execute(&self, sql: &'static str, values: impl rusqlite::Params) -> rusqlite::Result<usize> {
         let mut statements = self.statements.borrow_mut();
-        let statement = match statements.entry((None, std::ptr::from_ref(sql))) {
+        let prepared = match statements.entry((None, std::ptr::from_ref(sql))) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(self.database.connection.prepare(sql)?),
+            Entry::Vacant(new) => {
+                let statement = self.database.connection.prepare(sql)?;
+                new.insert(Prepared { statement, order: None })
+            }
         };
-        statement.execute(values)
+        prepared.statement.execute(values)
     }
 
     /// Writes what waits to be many.

@@ -88,6 +88,17 @@ impl RunWord {
     }
 }
 
+/// What a record says was done with a run that must have been there for it.
+pub(crate) fn proves(record: &Record) -> Option<(RunId, &'static str)> {
+    let done = match record.event_type() {
+        types::HOLD_PLACED => "held",
+        types::REPAIR_STARTED if record.aggregate_kind() == "run" => "repaired",
+        types::RUN_RESTORED => "restored",
+        _ => return None,
+    };
+    Some((RunId::new(record.stream_id()).ok()?, done))
+}
+
 /// What a task's journal says of its runs. The last of `run_started`, `run_pruned` and `run_restored` says
 /// whether a run should be there; a hold outlives a restore, and ends with a prune.
 #[derive(Debug, Clone, Default)]
@@ -125,28 +136,23 @@ impl RunWords {
 
     pub(crate) fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
         self.read = Some(record.cursor());
+        if let Some((run, done)) = proves(record) {
+            self.stood.insert(run, done);
+        }
         if let Some((run, word)) = RunWord::of(record)? {
             self.has_lost |= word != RunWord::Started;
             match &word {
-                RunWord::Started => {}
+                RunWord::Started | RunWord::Restored(_) => {}
                 RunWord::Pruned(_) => {
                     self.held.remove(&run);
                     self.stood.remove(&run);
                 }
-                RunWord::Restored(_) => self.stands(&run, "restored"),
             }
             self.known.insert(run, word);
             return Ok(());
         }
-        if record.event_type() == types::REPAIR_STARTED
-            && record.aggregate_kind() == "run"
-            && let Ok(run) = RunId::new(record.stream_id())
-        {
-            self.stands(&run, "repaired");
-        }
         match HoldWord::of(record)? {
             Some(HoldWord::Placed(hold)) => {
-                self.stands(&hold.run, "held");
                 self.held.insert(hold.run.clone(), hold);
             }
             Some(HoldWord::Lifted(run)) => {
@@ -155,10 +161,6 @@ impl RunWords {
             None => {}
         }
         Ok(())
-    }
-
-    fn stands(&mut self, run: &RunId, why: &'static str) {
-        self.stood.insert(run.clone(), why);
     }
 
     /// What was done with a run that must have been there for it, and was not pruned since: it was held, repaired

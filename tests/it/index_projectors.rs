@@ -372,6 +372,15 @@ fn statements_of_a_projector_are_run_as_they_are() {
 }
 
 #[test]
+fn parameters_are_meant_by_their_numbers() {
+    let (_test, _ctx, index) = setup(3);
+    let sql = "INSERT INTO notes (seq, journal) VALUES ($2, $1)";
+    let index = index.with_projector(Notes { sql, ..Notes::new() });
+    index.refresh().unwrap();
+    assert_eq!(noted(&index).0, seqs(0..=3));
+}
+
+#[test]
 fn the_tables_of_a_projector_are_those_that_its_schema_makes() {
     let (test, ctx, plain) = setup(1);
     let other = test.start_run("RUN-2").unwrap();

@@ -12,7 +12,8 @@ use crate::backups::Lab;
 use crate::index_lab::{Chance, assert_equal, open, rows};
 use crate::prune::{DAY, days, id};
 
-const CODES: [Code; 3] = [Code::OrphanedRun, Code::UnbornRun, Code::DoneWithoutSuccess];
+const CODES: [Code; 4] =
+    [Code::OrphanedRun, Code::UnbornRun, Code::JournalMissing, Code::DoneWithoutSuccess];
 const RUNS: [&str; 4] = ["RUN-1", "RUN-2", "RUN-3", "RUN-4"];
 
 /// Code and path of what verify says of runs.
@@ -122,7 +123,7 @@ fn verify_and_the_index_say_the_same_of_runs() {
     }
     assert_eq!(
         seen.into_iter().collect::<Vec<_>>(),
-        ["done_without_success", "orphaned_run", "unborn_run"]
+        ["done_without_success", "journal_missing", "orphaned_run", "unborn_run"]
     );
 }
 
@@ -153,7 +154,7 @@ fn a_restored_run_is_known_held_and_may_be_what_made_a_task_done() {
     // Held, lost, and put back: the hold is still there.
     task.hold_run(&id("RUN-1"), "an audit").unwrap();
     fs::remove_dir_all(task.path().join("runs/RUN-1")).unwrap();
-    let lost = ["done_without_success TASK-1", "unborn_run TASK-1/runs/RUN-1"];
+    let lost = ["done_without_success TASK-1", "journal_missing TASK-1/runs/RUN-1"];
     assert_eq!(said().into_iter().collect::<Vec<_>>(), lost);
     restore().apply().unwrap();
     assert_eq!(task.holds().unwrap()[0].run, id("RUN-1"));

@@ -1,7 +1,7 @@
 //! Runs as their task's journal knows them.
 
 use crate::index::{IndexedEvent, ProjectionError, Projector, Rows};
-use crate::workspace::RunWord;
+use crate::workspace::{RunWord, proves};
 
 pub(super) struct RunStarts;
 
@@ -21,10 +21,11 @@ impl Projector for RunStarts {
         }
         if let Some((run, word)) = RunWord::of(record).map_err(ProjectionError::of_payload)? {
             rows.execute(
-                "INSERT INTO t_run_starts (journal, run_id, seq, there, succeeded) \
-                 VALUES ($1, $2, $3, $4, $5) \
+                "INSERT INTO t_run_starts (journal, run_id, seq, there, succeeded, proven) \
+                 VALUES ($1, $2, $3, $4, $5, NULL) \
                  ON CONFLICT (journal, run_id) DO UPDATE SET \
-                 seq = excluded.seq, there = excluded.there, succeeded = excluded.succeeded",
+                 seq = excluded.seq, there = excluded.there, succeeded = excluded.succeeded, \
+                 proven = CASE WHEN excluded.there = 1 THEN proven END",
                 [
                     journal.key().into(),
                     run.to_string().into(),
@@ -32,6 +33,12 @@ impl Projector for RunStarts {
                     i64::from(word.is_there()).into(),
                     i64::from(word.has_succeeded()).into(),
                 ],
+            );
+        }
+        if let Some((run, done)) = proves(record) {
+            rows.execute(
+                "UPDATE t_run_starts SET proven = $3 WHERE journal = $1 AND run_id = $2",
+                [journal.key().into(), run.to_string().into(), done.into()],
             );
         }
         Ok(())

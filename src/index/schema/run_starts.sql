@@ -8,5 +8,7 @@ CREATE TABLE t_run_starts (
     there INTEGER NOT NULL,
     -- 1 if it was pruned, and had succeeded.
     succeeded INTEGER NOT NULL,
+    -- What was done with it that it must have been there for, since it was last pruned.
+    proven TEXT,
     PRIMARY KEY (journal, run_id)
 );

@@ -317,8 +317,10 @@ WHERE NOT EXISTS (
     WHERE o.task_id = j.task_id AND o.run_id = '' AND s.run_id = j.run_id
 )
 UNION ALL
-SELECT j.task_id, s.run_id, 'unborn_run', j.task_id || '/runs/' || s.run_id, NULL, NULL,
-    'the journal of its task knows it, and it is not there'
+SELECT j.task_id, s.run_id, CASE WHEN s.proven IS NULL THEN 'unborn_run' ELSE 'journal_missing' END,
+    j.task_id || '/runs/' || s.run_id, NULL, NULL,
+    CASE WHEN s.proven IS NULL THEN 'the journal of its task knows it, and it is not there'
+        ELSE 'it is not there, its task''s journal says that it was ' || s.proven || ', and not that it was pruned' END
 FROM t_run_starts s
 JOIN t_journals j ON j.journal = s.journal
 WHERE s.there = 1

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::limits::{Allowed, limited};
-use super::{Writer, integer};
+use super::{Prepared, Writer, integer};
 use crate::index::chunk::{Chunk, Lag, Said};
 use crate::index::projector::Statement;
 use crate::index::{IndexError, Value};
@@ -53,7 +53,7 @@ impl Writer<'_> {
         for Statement { sql, values_end } in statements {
             let values = values.get(begin..*values_end).unwrap_or_default();
             begin = *values_end;
-            if let Err(error) = self.execute_for(by, sql, rusqlite::params_from_iter(values)) {
+            if let Err(error) = self.execute_for(by, sql, values) {
                 if several {
                     self.execute("ROLLBACK TO event", [])?;
                     self.execute("RELEASE event", [])?;
@@ -73,21 +73,32 @@ impl Writer<'_> {
         &self,
         by: usize,
         sql: &'static str,
-        values: impl rusqlite::Params,
+        values: &[Value],
     ) -> rusqlite::Result<usize> {
-        let Some(Some(tables)) = self.limits.get(by) else { return self.execute(sql, values) };
         let connection = &self.database.connection;
         let mut statements = self.statements.borrow_mut();
-        let statement = match statements.entry((Some(by), std::ptr::from_ref(sql))) {
-            Entry::Occupied(known) => known.into_mut(),
-            // SQLite asks while it prepares it.
-            Entry::Vacant(new) => {
-                let allowed = Allowed::Writing(Arc::clone(tables));
-                let prepared = limited(connection, allowed, || connection.prepare(sql))?;
-                new.insert(prepared)
+        let Prepared { statement, order } =
+            match statements.entry((Some(by), std::ptr::from_ref(sql))) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let prepared = match self.limits.get(by) {
+                        // SQLite asks while it prepares it.
+                        Some(Some(tables)) => {
+                            let allowed = Allowed::Writing(Arc::clone(tables));
+                            limited(connection, allowed, || connection.prepare(sql))?
+                        }
+                        _ => connection.prepare(sql)?,
+                    };
+                    new.insert(Prepared { order: order(&prepared), statement: prepared })
+                }
+            };
+        match order {
+            Some(order) if order.len() == values.len() => {
+                let values = order.iter().filter_map(|number| values.get(*number));
+                statement.execute(rusqlite::params_from_iter(values))
             }
-        };
-        statement.execute(values)
+            _ => statement.execute(rusqlite::params_from_iter(values)),
+        }
     }
 
     fn stop(&mut self, said: &Said, key: i64, error: &rusqlite::Error) -> Result<(), IndexError> {
@@ -121,6 +132,18 @@ impl Writer<'_> {
         )?;
         Ok(())
     }
+}
+
+/// Which value each parameter takes, where `$1`, `$2`, ... do not come in their order: SQLite counts names as they
+/// come, whatever number they have.
+fn order(statement: &rusqlite::Statement<'_>) -> Option<Vec<usize>> {
+    let number = |place| {
+        let name = statement.parameter_name(place)?.strip_prefix('$')?;
+        name.parse::<usize>().ok()?.checked_sub(1)
+    };
+    let places = 1..=statement.parameter_count();
+    let order: Vec<usize> = places.map(number).collect::<Option<_>>()?;
+    order.iter().enumerate().any(|(place, number)| place != *number).then_some(order)
 }
 
 /// True if the statement and its values are to blame, rather than the disk.
