@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{jobs, task};
+use crate::clock::Timestamp;
 use crate::finding::{Code, Finding, Place};
 use crate::id::{EventId, RunId, TaskId};
 use crate::io::Dir;
-use crate::journal::{Events, Home, Record, Runtime};
+use crate::journal::{Events, Home, Record, Runtime, types};
 
 /// What the records of a journal say that they were caused by, in few bytes each: there may be as many as
 /// there are records.
@@ -81,7 +82,17 @@ pub(crate) struct Cause {
     journal: Arc<Utf8PathBuf>,
 }
 
+/// Clocks of different machines do not lie further apart.
+const DAY: i64 = 86_400_000_000;
+
 impl Cause {
+    /// True if it may have been in something that was gone by then: nobody can say what that had.
+    fn may_be_lost(&self, lost_at: Option<Timestamp>) -> bool {
+        let Some(lost_at) = lost_at else { return false };
+        let latest = lost_at.as_microseconds().saturating_add(DAY);
+        self.caused.by.made_at().is_none_or(|made_at| made_at.as_microseconds() <= latest)
+    }
+
     fn finding(&self) -> Finding {
         let Caused { by, offset, length } = self.caused;
         let path = self.journal.as_ref().clone();
@@ -94,13 +105,19 @@ impl Cause {
 /// A task, with its runs or without.
 type Journal = (TaskId, Option<RunId>);
 
-/// The findings about causes that no journal of the workspace has.
-pub(super) fn nowhere(root: &Utf8Path, runtime: &Runtime, causes: Vec<Cause>) -> Vec<Finding> {
+/// The findings about causes that no journal of the workspace has, and that were made after a run was last pruned,
+/// put back as it was earlier, or seen to vanish: of what went then, nobody can say what it caused.
+pub(super) fn nowhere(
+    root: &Utf8Path,
+    runtime: &Runtime,
+    causes: Vec<Cause>,
+    vanished_at: Option<Timestamp>,
+) -> Vec<Finding> {
     if causes.is_empty() {
         return Vec::new();
     }
     let wanted: HashSet<EventId> = causes.iter().map(|cause| cause.caused.by).collect();
-    let found = Mutex::new(HashSet::new());
+    let found = Mutex::new((HashSet::new(), vanished_at));
     let tasks = Dir::open_root(root).map(|dir| task::names(&dir, ""));
     let first: Vec<Journal> =
         tasks.into_iter().flatten().filter_map(|name| Some((name.parse().ok()?, None))).collect();
@@ -117,13 +134,24 @@ pub(super) fn nowhere(root: &Utf8Path, runtime: &Runtime, causes: Vec<Cause>) ->
             more.push(runs.map(|run| (task.clone(), Some(run))));
         }
         let events = Events::open(&home).into_iter().flatten();
-        let ids = events.map_while(Result::ok).map(|record| record.event_id());
-        let here: Vec<EventId> = ids.filter(|id| wanted.contains(id)).collect();
-        found.lock().unwrap_or_else(PoisonError::into_inner).extend(here);
+        let (mut here, mut lost_at) = (Vec::new(), None);
+        for record in events.map_while(Result::ok) {
+            if wanted.contains(&record.event_id()) {
+                here.push(record.event_id());
+            }
+            if [types::RUN_PRUNED, types::RUN_RESTORED].contains(&record.event_type()) {
+                lost_at = lost_at.max(Some(record.occurred_at()));
+            }
+        }
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.0.extend(here);
+        found.1 = found.1.max(lost_at);
     };
     jobs::run(first, look, &mut || {});
-    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let nowhere = causes.iter().filter(|cause| !found.contains(&cause.caused.by));
+    let (found, lost_at) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let nowhere = causes
+        .iter()
+        .filter(|cause| !found.contains(&cause.caused.by) && !cause.may_be_lost(lost_at));
     nowhere.map(Cause::finding).collect()
 }
 

@@ -1,7 +1,7 @@
 //! How a verify goes over a workspace, a task or a run: every home, and every long file, is a job.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::Utf8Path;
@@ -14,6 +14,7 @@ use super::places::whole;
 use super::read_data::Choice;
 use super::task::{self, LookedTask, TaskState};
 use super::{ReadData, Verified, VerifyError, VerifyProgress};
+use crate::clock::Timestamp;
 use crate::finding::{Code, Finding};
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::{RunId, TaskId};
@@ -33,8 +34,8 @@ pub(super) struct Survey<'a> {
     witnesses: &'a Witnesses,
     verified: Mutex<Verified>,
     causes: Mutex<Vec<Cause>>,
-    /// Something that may have caused events is not there any more.
-    lost: AtomicBool,
+    /// When something that may have caused events was last seen to vanish.
+    lost_at: Mutex<Option<Timestamp>>,
     done: AtomicU64,
     known: AtomicU64,
 }
@@ -60,7 +61,7 @@ impl<'a> Survey<'a> {
             witnesses,
             verified: Mutex::default(),
             causes: Mutex::default(),
-            lost: AtomicBool::new(false),
+            lost_at: Mutex::default(),
             done: AtomicU64::new(0),
             known: AtomicU64::new(0),
         }
@@ -131,10 +132,8 @@ impl<'a> Survey<'a> {
         jobs::run(first, |job, more| self.work(job, more), &mut || progress(&self.progress()));
         let causes = self.causes.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut verified = self.verified.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Of what was pruned or removed, nobody can say what it caused.
-        if !self.lost.into_inner() {
-            verified.findings.extend(causes::nowhere(self.root, self.runtime, causes));
-        }
+        let lost_at = self.lost_at.into_inner().unwrap_or_else(PoisonError::into_inner);
+        verified.findings.extend(causes::nowhere(self.root, self.runtime, causes, lost_at));
         verified
     }
 
@@ -159,9 +158,6 @@ impl<'a> Survey<'a> {
             return self.is_lost(&home);
         };
         looked.verified.tasks = 1;
-        if looked.said.as_ref().is_some_and(|said| said.runs.has_lost()) {
-            self.lost.store(true, Ordering::Relaxed);
-        }
         self.known.fetch_add(runs.len() as u64, Ordering::Relaxed);
         let (task, state) = (witnesses.0, Arc::new(state));
         // The last one is taken first.
@@ -198,7 +194,9 @@ impl<'a> Survey<'a> {
     /// It was there when it was listed. What stands still, and is nothing, was never more.
     fn is_lost(&self, home: &Home) {
         if Dir::open(home.dir()).is_err() {
-            self.lost.store(true, Ordering::Relaxed);
+            let now = Some(self.runtime.clock.now());
+            let mut lost_at = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
+            *lost_at = now.max(*lost_at);
         }
     }
 

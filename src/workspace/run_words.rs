@@ -107,8 +107,6 @@ pub(crate) struct RunWords {
     held: BTreeMap<RunId, Hold>,
     /// Why a run must have been there, if more is known than that somebody was about to make it.
     stood: BTreeMap<RunId, &'static str>,
-    /// A run was pruned, or put back as it was earlier: records that were are not any more.
-    has_lost: bool,
     read: Option<Cursor>,
 }
 
@@ -140,7 +138,6 @@ impl RunWords {
             self.stood.insert(run, done);
         }
         if let Some((run, word)) = RunWord::of(record)? {
-            self.has_lost |= word != RunWord::Started;
             match &word {
                 RunWord::Started | RunWord::Restored(_) => {}
                 RunWord::Pruned(_) => {
@@ -206,10 +203,5 @@ impl RunWords {
     /// True if a run that is pruned had succeeded.
     pub(crate) fn has_success(&self) -> bool {
         self.known.values().any(RunWord::has_succeeded)
-    }
-
-    /// True if records of runs went: by a prune, or by putting back what was earlier.
-    pub(crate) fn has_lost(&self) -> bool {
-        self.has_lost
     }
 }

@@ -279,3 +279,36 @@ fn a_checkpoint_that_the_journal_does_not_bear_out_is_left_by_a_repair() {
     assert!(plan.apply().failed.is_empty());
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
+
+/// Of what was pruned, nobody can say what it caused; what was made after that was not in it.
+#[test]
+fn a_cause_that_was_made_after_the_last_prune_is_looked_for() {
+    const DAY: i64 = 86_400_000_000;
+    let test = TestWorkspace::new().unwrap();
+    let open = test.start_run("RUN-1").unwrap();
+    let done = test.start_run("RUN-2").unwrap();
+    done.run().unwrap().complete(Outcome::Success, None).unwrap();
+    let at = |days: i64| {
+        let millis = (runjournal::Clock::now(test.clock()).as_microseconds() + days * DAY) / 1000;
+        let millis = uuid::Timestamp::from_unix_time(
+            u64::try_from(millis / 1000).unwrap(),
+            u32::try_from(millis % 1000).unwrap() * 1_000_000,
+            0,
+            0,
+        );
+        EventId::from(uuid::Uuid::new_v7(millis))
+    };
+    for cause in [at(0), at(3)] {
+        open.append(Event::new("noted").causation(cause)).unwrap();
+    }
+    let told = || all(&test).iter().filter(|it| it.starts_with("causation_nowhere")).count();
+    assert_eq!(told(), 2);
+    test.clock().advance(1_000_000);
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let policy = PrunePolicy { success: days(0), abandoned: days(9), ..PrunePolicy::default() };
+    assert_eq!(
+        Prune::of(test.task()).policy(policy).plan().unwrap().apply().unwrap().runs.len(),
+        1
+    );
+    assert_eq!(told(), 1);
+}
