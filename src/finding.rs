@@ -326,6 +326,18 @@ pub struct Finding {
     pub reason: String,
 }
 
+impl Finding {
+    /// About a file or a directory as a whole.
+    pub(crate) fn whole(
+        path: impl Into<Utf8PathBuf>,
+        code: Code,
+        reason: impl Into<String>,
+    ) -> Self {
+        let place = Place { path: path.into(), offset: None, length: None };
+        Self { code, place, reason: reason.into() }
+    }
+}
+
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]

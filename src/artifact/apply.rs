@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use super::catalog::Last;
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::id::EventId;
 use crate::io::{Dir, Kind};
 use crate::journal::{JournalError, LockedLog};
@@ -214,9 +214,8 @@ fn recover_one(
     let mut stage_file = dir.open_read(&stage)?;
     let staged = stage_file.digest()?.0;
     if staged != last.staged() {
-        let place = Place { path: dir.path().join(&stage), offset: None, length: None };
         let reason = format!("it has the digest {staged}, not the one that seq {} names", last.seq);
-        return Ok(Some(Finding { code: Code::StageDamaged, place, reason }));
+        return Ok(Some(Finding::whole(dir.path().join(&stage), Code::StageDamaged, reason)));
     }
     if !last.may_replace(on_disk) {
         let reason =
@@ -252,11 +251,9 @@ fn is_strange(error: &IoError) -> bool {
 
 fn strange(error: IoError) -> Finding {
     let reason = format!("cannot {}: {}", error.action, error.source);
-    let place = Place { path: error.path, offset: None, length: None };
-    Finding { code: Code::CommitNotApplied, place, reason }
+    Finding::whole(error.path, Code::CommitNotApplied, reason)
 }
 
 fn not_applied(dir: &Dir, target: &str, reason: &str) -> Finding {
-    let place = Place { path: dir.path().join(target), offset: None, length: None };
-    Finding { code: Code::CommitNotApplied, place, reason: reason.to_owned() }
+    Finding::whole(dir.path().join(target), Code::CommitNotApplied, reason)
 }

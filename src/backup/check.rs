@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8PathBuf;
-
 use super::keep::name;
 use super::snapshot::{Snapshot, SnapshotPage};
 use super::store::open_object;
 use super::{Backup, BackupError, threads};
 use crate::digest::Digest;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::io::{Dir, Kind};
 
 /// What a look at a backup found.
@@ -133,25 +131,21 @@ pub(super) fn look(dir: &Dir, digest: Digest, size: Option<u64>, read: bool) -> 
         }
         Err(error) => (Code::Unreadable, format!("cannot {}: {}", error.action, error.source)),
     };
-    Some(finding(code, dir.path().join(path), reason))
+    Some(Finding::whole(dir.path().join(path), code, reason))
 }
 
 /// What cannot be read of the backup, as a finding; an error that is of something else stays one.
 fn told(error: BackupError) -> Result<Finding, BackupError> {
     match error {
-        BackupError::Damaged { path, reason } => Ok(finding(Code::Unreadable, path, reason)),
+        BackupError::Damaged { path, reason } => Ok(Finding::whole(path, Code::Unreadable, reason)),
         BackupError::NewerFormat { path, found, supported } => {
             let reason = format!("it has format version {found}, and {supported} is read");
-            Ok(finding(Code::NewerFormat, path, reason))
+            Ok(Finding::whole(path, Code::NewerFormat, reason))
         }
         BackupError::Io(error) => {
             let reason = format!("cannot {}: {}", error.action, error.source);
-            Ok(finding(Code::Unreadable, error.path, reason))
+            Ok(Finding::whole(error.path, Code::Unreadable, reason))
         }
         other => Err(other),
     }
-}
-
-fn finding(code: Code, path: Utf8PathBuf, reason: String) -> Finding {
-    Finding { code, place: Place { path, offset: None, length: None }, reason }
 }

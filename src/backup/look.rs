@@ -13,7 +13,7 @@ use super::word::Word;
 use crate::checkpoint::{CheckpointError, Page as Checkpoint};
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::genesis::GenesisError;
 use crate::id::RunId;
 use crate::io::{Dir, Kind};
@@ -291,8 +291,7 @@ impl Look<'_> {
     /// Notes what is not as it should be. The place is told from the root, as the copy has none of its own.
     pub(super) fn tell(&mut self, code: Code, path: &str, reason: String) {
         let path = Utf8PathBuf::from(self.id.to_string()).join(path);
-        let place = Place { path, offset: None, length: None };
-        self.findings.push(Finding { code, place, reason });
+        self.findings.push(Finding::whole(path, code, reason));
     }
 
     pub(super) fn lock(&self) -> Result<Option<crate::io::LockFile>, JournalError> {

@@ -12,7 +12,7 @@ use super::reach::{Before, Earlier};
 use super::snapshot::{self, Snapshot, SnapshotFile, SnapshotPage, SnapshotTotals};
 use super::{Backup, BackupError, Known, threads};
 use crate::clock::Timestamp;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::genesis::{self, WorkspaceGenesis};
 use crate::id::{RunId, TaskId};
 use crate::io::{Dir, Kind, real_path};
@@ -238,8 +238,7 @@ impl<'a> Taking<'a> {
     }
 
     fn tell(&self, code: Code, path: impl Into<Utf8PathBuf>, reason: &str) {
-        let place = Place { path: path.into(), offset: None, length: None };
-        let finding = Finding { code, place, reason: reason.to_owned() };
+        let finding = Finding::whole(path, code, reason);
         self.findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     }
 

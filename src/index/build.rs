@@ -11,7 +11,7 @@ use super::look::{Answer, Details, Job, Known, Looker, unreadable};
 use super::writer::Writer;
 use super::{IndexError, Progress};
 use crate::digest::Digest;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::id::{RunId, TaskId};
 use crate::io::{Dir, Kind, Stamp};
 use crate::journal::Cursor;
@@ -157,9 +157,8 @@ impl Coordinator<'_, '_> {
             let path = if below.is_empty() { name } else { format!("{below}/{name}") };
             let found = self.root.stat(&format!("{path}/{genesis}"));
             if found.is_ok_and(|found| found.is_some()) {
-                let place = Place { path: self.root.path().join(path), offset: None, length: None };
-                let reason = bad.reason.to_owned();
-                self.findings.push(Finding { code: Code::BadId, place, reason });
+                let path = self.root.path().join(path);
+                self.findings.push(Finding::whole(path, Code::BadId, bad.reason));
             }
         }
         Ok(homes)

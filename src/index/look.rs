@@ -15,7 +15,7 @@ use super::chunk::{Address, Anew, Chunk, End, FileRow, Said};
 use super::projector::{IndexedGenesis, IndexedJournal};
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis};
 use crate::io::{Dir, Stamp};
 use crate::journal::{Cursor, Home, JournalError, Opened, Runtime};
@@ -128,9 +128,8 @@ impl Look<'_> {
                 if !self.has_records() {
                     return self.gone();
                 }
-                let reason = "it is missing though its journal holds records".to_owned();
-                let place = Place { path: error.path, offset: None, length: None };
-                end.findings.push(Finding { code: Code::GenesisDamaged, place, reason });
+                let reason = "it is missing though its journal holds records";
+                end.findings.push(Finding::whole(error.path, Code::GenesisDamaged, reason));
                 (None, None)
             }
             Err(error) => {
@@ -242,8 +241,7 @@ impl Look<'_> {
     }
 
     fn finding(&self, code: Code, file: &str, reason: &str) -> Finding {
-        let place = Place { path: self.home.dir().join(file), offset: None, length: None };
-        Finding { code, place, reason: reason.to_owned() }
+        Finding::whole(self.home.dir().join(file), code, reason)
     }
 
     fn unreadable(&self, code: Code, error: impl Into<JournalError>) -> Finding {
@@ -260,7 +258,7 @@ impl Look<'_> {
             ),
             _ => (self.home.dir().to_owned(), "it cannot be read".to_owned()),
         };
-        Finding { code, place: Place { path, offset: None, length: None }, reason }
+        Finding::whole(path, code, reason)
     }
 }
 
@@ -278,9 +276,5 @@ fn nothing(job: Job, error: IoError) -> Answer {
 /// Something is there, and the system does not let us see it.
 pub(super) fn unreadable(error: IoError) -> Finding {
     let reason = format!("cannot {}: {}", error.action, error.source);
-    Finding {
-        code: Code::Unreadable,
-        place: Place { path: error.path, offset: None, length: None },
-        reason,
-    }
+    Finding::whole(error.path, Code::Unreadable, reason)
 }

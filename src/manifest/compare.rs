@@ -6,7 +6,7 @@ use super::comparison::{Comparison, Difference, Standing};
 use super::{Manifest, ManifestError, Witness};
 use crate::artifact::Catalog;
 use crate::context::RunContext;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::journal::{Events, JournalError};
 
 impl Manifest {
@@ -32,9 +32,8 @@ impl Manifest {
         };
         let witness = Witness::from(self);
         if !reaches {
-            let place = Place { path: ctx.journal_path(), offset: None, length: None };
             let reason = witness.is_not_reached();
-            findings.push(Finding { code: Code::JournalShorter, place, reason });
+            findings.push(Finding::whole(ctx.journal_path(), Code::JournalShorter, reason));
         }
         let (dir, catalog) = (home.open()?.dir, Catalog::read(&home)?);
         let comparison = Comparison::new(home, dir, catalog, Some((witness, reaches)));

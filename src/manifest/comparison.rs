@@ -8,7 +8,7 @@ use super::Witness;
 use crate::artifact::{Catalog, Last};
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::io::{Dir, Entry, Kind, ReadFile};
 use crate::journal::{Home, JournalError, lock_shared};
 use crate::layout;
@@ -282,8 +282,7 @@ impl Comparison {
                 Ok((digest, _)) => {
                     let reason = format!("it has the digest {digest}, and {staged} was journaled");
                     let path = self.dir.path().join(layout::stage(last.event_id));
-                    let place = Place { path, offset: None, length: None };
-                    Standing::Damaged(Finding { code: Code::StageDamaged, place, reason })
+                    Standing::Damaged(Finding::whole(path, Code::StageDamaged, reason))
                 }
                 Err(_) => standing,
             };
@@ -294,7 +293,7 @@ impl Comparison {
 
     fn finding(&self, code: Code, path: &str, reason: String) -> Finding {
         let path = self.dir.path().join(layout::artifact(path));
-        Finding { code, place: Place { path, offset: None, length: None }, reason }
+        Finding::whole(path, code, reason)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fold::Created;
 use super::object::Named;
 use super::pass::Pass;
-use super::places::{special, unreadable, whole};
+use super::places::{special, unreadable};
 use crate::checkpoint::{self, CheckpointError, Page};
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
@@ -40,7 +40,7 @@ pub(super) fn look(home: &Home, dir: &Dir, pass: &Pass, findings: &mut Vec<Findi
 fn read(dir: &Dir, turn: u64, created: &Created) -> Result<Page, Finding> {
     let relative = layout::checkpoint(turn);
     let path = dir.path().join(&relative);
-    let damaged = |reason: String| whole(&path, Code::CheckpointDamaged, reason);
+    let damaged = |reason: String| Finding::whole(&path, Code::CheckpointDamaged, reason);
     match dir.stat(&relative) {
         Ok(Some(entry)) if entry.kind != Kind::File => {
             return Err(damaged("it is no file".to_owned()));
@@ -50,7 +50,7 @@ fn read(dir: &Dir, turn: u64, created: &Created) -> Result<Page, Finding> {
     }
     let page = Page::read(dir, turn, created.seq, created.digest).map_err(|error| match error {
         CheckpointError::Missing { seq, .. } => {
-            whole(&path, Code::CheckpointMissing, format!("seq {seq} names it"))
+            Finding::whole(&path, Code::CheckpointMissing, format!("seq {seq} names it"))
         }
         CheckpointError::NewerFormat { found, .. } => newer(&path, found),
         CheckpointError::Damaged { reason, .. } => damaged(reason),
@@ -79,7 +79,7 @@ pub(super) fn newer(path: &camino::Utf8Path, found: u32) -> Finding {
     let reason = format!(
         "it has format version {found}, and this runjournal knows up to version {FORMAT_VERSION}"
     );
-    whole(path, Code::NewerFormat, reason)
+    Finding::whole(path, Code::NewerFormat, reason)
 }
 
 /// Checkpoints that no record names. They are looked for again with nothing in flight.
@@ -106,9 +106,9 @@ fn unrecorded(home: &Home, dir: &Dir, pass: &Pass, findings: &mut Vec<Finding>) 
                     "it ends at seq {last}, and the checkpoint of turn {turn} is of seq {}",
                     page.seq
                 );
-                whole(&path, Code::JournalShorter, reason)
+                Finding::whole(&path, Code::JournalShorter, reason)
             }
-            _ => whole(&path, Code::CheckpointUnrecorded, "no record names it"),
+            _ => Finding::whole(&path, Code::CheckpointUnrecorded, "no record names it"),
         });
     }
 }

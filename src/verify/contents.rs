@@ -1,6 +1,6 @@
 //! Artifacts: the files under `artifacts/` held against what the journal says, and their commits that wait.
 
-use super::places::{special, unreadable, whole};
+use super::places::{special, unreadable};
 use crate::finding::{Code, Finding};
 use crate::journal::JournalError;
 use crate::manifest::{Comparison, Difference, Standing};
@@ -33,7 +33,7 @@ impl Contents {
             Err(JournalError::Io(error)) => findings.push(unreadable(&error)),
             Err(error) => {
                 let home = self.comparison.home().dir();
-                findings.push(whole(home, Code::Unreadable, error.to_string()));
+                findings.push(Finding::whole(home, Code::Unreadable, error.to_string()));
             }
         }
         findings
@@ -66,7 +66,7 @@ impl Contents {
             // Once for each of them: equal findings are one in the end.
             let reason = "it succeeded, and artifacts of it are missing or changed";
             let run = self.comparison.home().dir();
-            findings.push(whole(run, Code::StatusWithoutArtifacts, reason));
+            findings.push(Finding::whole(run, Code::StatusWithoutArtifacts, reason));
         }
         findings
     }

@@ -7,7 +7,7 @@ use super::checkpoint;
 use super::contents::Contents;
 use super::object::Named;
 use super::pass::Pass;
-use super::places::{Places, case_collisions, special, unreadable, whole};
+use super::places::{Places, case_collisions, special, unreadable};
 use super::read_data::Choice;
 use super::settle::settled;
 use super::start::Start;
@@ -195,15 +195,15 @@ impl Look<'_> {
         }
         Pass::read(self.home, opened, known, page).map_err(|error| match error {
             JournalError::MissingJournal { path } => {
-                whole(&path, Code::JournalMissing, "it is not there")
+                Finding::whole(&path, Code::JournalMissing, "it is not there")
             }
             JournalError::Io(error) => unreadable(&error),
             JournalError::LockTimeout { path, .. } => {
                 let reason =
                     "something looks like damage, and the lock was not to be had to look again";
-                whole(&path, Code::Unreadable, reason)
+                Finding::whole(&path, Code::Unreadable, reason)
             }
-            error => whole(&path, Code::Unreadable, error.to_string()),
+            error => Finding::whole(&path, Code::Unreadable, error.to_string()),
         })
     }
 

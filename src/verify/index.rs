@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::places::whole;
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::index::{Difference, FindingQuery, Index, IndexError};
@@ -17,7 +16,7 @@ pub(super) fn look(index: &Index) -> Vec<Finding> {
     if matches!(index.database_path(), Err(IndexError::NotBuilt { .. })) {
         return Vec::new();
     }
-    let drift = |reason: String| whole(index.path(), Code::IndexDrift, reason);
+    let drift = |reason: String| Finding::whole(index.path(), Code::IndexDrift, reason);
     let mut findings = match differing(index) {
         Ok(views) => {
             let views = views.into_iter().map(|(view, rows)| {

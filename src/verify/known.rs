@@ -3,10 +3,10 @@
 use super::checkpoint::newer;
 use super::home::Look;
 use super::pass::Pass;
-use super::places::{unreadable, whole};
+use super::places::unreadable;
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::finding::Code;
+use crate::finding::{Code, Finding};
 use crate::genesis::{Read, RunGenesis};
 use crate::io::Kind;
 use crate::journal::{Cursor, Head};
@@ -31,7 +31,7 @@ impl Look<'_> {
     pub(super) fn page(&mut self, run: &Read<RunGenesis>) -> Option<Manifest> {
         let path = self.dir.path().join(layout::MANIFEST);
         if self.places.kind(layout::MANIFEST)? != Kind::File {
-            self.tell(whole(&path, Code::ManifestDamaged, "it is no file"));
+            self.tell(Finding::whole(&path, Code::ManifestDamaged, "it is no file"));
             return None;
         }
         let page = match read_page(&self.dir) {
@@ -45,11 +45,11 @@ impl Look<'_> {
                 return None;
             }
             Err(ManifestError::Damaged { reason, .. }) => {
-                self.tell(whole(&path, Code::ManifestDamaged, reason));
+                self.tell(Finding::whole(&path, Code::ManifestDamaged, reason));
                 return None;
             }
             Err(error) => {
-                self.tell(whole(&path, Code::ManifestDamaged, error.to_string()));
+                self.tell(Finding::whole(&path, Code::ManifestDamaged, error.to_string()));
                 return None;
             }
         };
@@ -59,7 +59,7 @@ impl Look<'_> {
             || page.root != root(run.digest, page.journal.hash, artifacts_root)
         {
             let reason = "it is not of this run: its root is not that of its parts";
-            self.tell(whole(&path, Code::ManifestDamaged, reason));
+            self.tell(Finding::whole(&path, Code::ManifestDamaged, reason));
             return None;
         }
         Some(page)
@@ -72,7 +72,11 @@ impl Look<'_> {
         for witness in own.iter().chain(self.witnesses) {
             if !pass.reaches(witness.cursor) {
                 let reason = witness.is_not_reached();
-                self.looked.verified.findings.push(whole(&journal, Code::JournalShorter, reason));
+                self.looked.verified.findings.push(Finding::whole(
+                    &journal,
+                    Code::JournalShorter,
+                    reason,
+                ));
             }
         }
         for head in heads {
@@ -84,7 +88,7 @@ impl Look<'_> {
                     head.offset()
                 );
                 let path = self.dir.path().join(layout::JOURNAL_DIR).join(layout::HEAD);
-                self.tell(whole(&path, Code::HeadAhead, reason));
+                self.tell(Finding::whole(&path, Code::HeadAhead, reason));
             }
         }
     }
@@ -99,7 +103,7 @@ impl Look<'_> {
         if drafted != *page && (is_whole || drafted_as.records == of_page.records) {
             let path = self.dir.path().join(layout::MANIFEST);
             let reason = "it does not say what the journal says";
-            self.tell(whole(&path, Code::ManifestDamaged, reason));
+            self.tell(Finding::whole(&path, Code::ManifestDamaged, reason));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::io::{Dir, Entry, Kind, ReadFile};
 use crate::journal::{Home, lock_shared};
 use crate::layout;
@@ -57,8 +57,7 @@ impl Named {
     fn judge(&self, dir: &Dir, opened: Result<Option<Opened>, IoError>) -> Option<Finding> {
         let path = dir.path().join(layout::object(self.digest));
         let tell = |code, reason: String| {
-            let place = Place { path: path.clone(), offset: None, length: None };
-            Some(Finding { code, place, reason: format!("{reason}; {} names it", self.by) })
+            Some(Finding::whole(&path, code, format!("{reason}; {} names it", self.by)))
         };
         let unreadable = |error: IoError| {
             tell(Code::Unreadable, format!("cannot {}: {}", error.action, error.source))

@@ -5,24 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8Path;
 
 use crate::error::IoError;
-use crate::finding::{Code, Finding, Place};
+use crate::finding::{Code, Finding};
 use crate::io::{Dir, Kind};
 use crate::layout;
 
-/// A finding about a file or a directory as a whole.
-pub(super) fn whole(path: &Utf8Path, code: Code, reason: impl Into<String>) -> Finding {
-    let place = Place { path: path.to_owned(), offset: None, length: None };
-    Finding { code, place, reason: reason.into() }
-}
-
 /// Something is there, and the system does not let us see it.
 pub(super) fn unreadable(error: &IoError) -> Finding {
-    whole(&error.path, Code::Unreadable, format!("cannot {}: {}", error.action, error.source))
+    Finding::whole(
+        &error.path,
+        Code::Unreadable,
+        format!("cannot {}: {}", error.action, error.source),
+    )
 }
 
 /// A link, a pipe or a device in a place of the library's.
 pub(super) fn special(path: &Utf8Path) -> Finding {
-    whole(path, Code::SymbolicLink, "a link or a special file stands there, and is not followed")
+    Finding::whole(
+        path,
+        Code::SymbolicLink,
+        "a link or a special file stands there, and is not followed",
+    )
 }
 
 /// What belongs in a place of the library's, by its path in a run or a task, where that can be told by its name
@@ -92,7 +94,7 @@ impl Places {
                     Kind::Dir => "a directory stands where a file belongs",
                     _ => "a file stands where a directory belongs",
                 };
-                findings.push(whole(&full(), Code::WrongKind, stands));
+                findings.push(Finding::whole(full(), Code::WrongKind, stands));
             }
             let is_hidden = path.split('/').any(|name| name.starts_with('.'));
             let is_told = is_hidden || path == layout::MANIFEST || layout::turn_of(path).is_some();
@@ -121,7 +123,7 @@ pub(super) fn case_collisions<'a>(
             if told.insert(prefix) {
                 let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
                 let reason = format!("{} differs from it by case alone", name(first));
-                findings.push(whole(&base.join(prefix), Code::CaseCollision, reason));
+                findings.push(Finding::whole(base.join(prefix), Code::CaseCollision, reason));
             }
             // What is below both collides through them.
             break;

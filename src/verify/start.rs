@@ -2,7 +2,7 @@
 
 use super::checkpoint::newer;
 use super::home::Look;
-use super::places::{unreadable, whole};
+use super::places::unreadable;
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::genesis::{self, Genesis, GenesisError, Read, RunGenesis, TaskGenesis};
@@ -30,7 +30,7 @@ impl Look<'_> {
         let is_run = self.home.is_run();
         let name = if is_run { layout::RUN } else { layout::TASK };
         let path = self.dir.path().join(name);
-        let damaged = |reason: &str| whole(&path, Code::GenesisDamaged, reason);
+        let damaged = |reason: &str| Finding::whole(&path, Code::GenesisDamaged, reason);
         let listed = self.places.kind(name).filter(|kind| *kind == Kind::File);
         // It may have come since.
         let kind = match listed {
@@ -69,7 +69,7 @@ impl Look<'_> {
             Ok((start, is_own)) => {
                 if !is_own {
                     let reason = "its ids are not those of its place: it was moved or copied";
-                    self.tell(whole(&path, Code::IdentityDiffers, reason));
+                    self.tell(Finding::whole(&path, Code::IdentityDiffers, reason));
                 }
                 Ok(Some(start))
             }

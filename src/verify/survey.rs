@@ -10,7 +10,6 @@ use super::causes::{self, Cause};
 use super::checkpoint::newer;
 use super::home::{self, Large, Looked};
 use super::jobs::{self, Jobs};
-use super::places::whole;
 use super::read_data::Choice;
 use super::task::{self, LookedTask, TaskState};
 use super::{ReadData, Verified, VerifyError, VerifyProgress};
@@ -120,10 +119,10 @@ impl<'a> Survey<'a> {
                 Err(VerifyError::NotThere { path: self.root.to_owned() })
             }
             Err(GenesisError::Damaged { reason, .. }) => {
-                Ok(Some(whole(&path, Code::GenesisDamaged, reason)))
+                Ok(Some(Finding::whole(&path, Code::GenesisDamaged, reason)))
             }
             Err(GenesisError::Io(error)) => Ok(Some(super::places::unreadable(&error))),
-            Err(error) => Ok(Some(whole(&path, Code::GenesisDamaged, error.to_string()))),
+            Err(error) => Ok(Some(Finding::whole(&path, Code::GenesisDamaged, error.to_string()))),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::home::{self, Looked, Said};
-use super::places::{case_collisions, special, unreadable, whole};
+use super::places::{case_collisions, special, unreadable};
 use super::read_data::Choice;
 use super::start::traces;
 use crate::finding::{Code, Finding};
@@ -49,7 +49,7 @@ pub(super) fn ids<Id: std::str::FromStr<Err = crate::id::IdError>>(
             (Kind::Dir, Err(bad)) => {
                 let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
                 if dir.stat(&format!("{path}/{genesis}")).is_ok_and(|found| found.is_some()) {
-                    findings.push(whole(&base.join(name), Code::BadId, bad.reason));
+                    findings.push(Finding::whole(base.join(name), Code::BadId, bad.reason));
                 }
             }
         }
@@ -97,7 +97,8 @@ impl TaskState {
     fn lacks_success(&self) -> Option<Finding> {
         let may = self.succeeded.load(Ordering::SeqCst) || self.unsure.load(Ordering::SeqCst);
         let reason = "it is done, and none of its runs succeeded";
-        (self.needs_success && !may).then(|| whole(&self.path, Code::DoneWithoutSuccess, reason))
+        (self.needs_success && !may)
+            .then(|| Finding::whole(&self.path, Code::DoneWithoutSuccess, reason))
     }
 }
 
@@ -137,7 +138,11 @@ pub(super) fn look(
             Ok(different) => looked.verified.findings.extend(different),
             Err(JournalError::Io(error)) => looked.verified.findings.push(unreadable(&error)),
             Err(error) => {
-                looked.verified.findings.push(whole(&path, Code::Unreadable, error.to_string()));
+                looked.verified.findings.push(Finding::whole(
+                    &path,
+                    Code::Unreadable,
+                    error.to_string(),
+                ));
             }
         }
         needs_success = said.task == TaskStatus::Done && !said.runs.has_success();
@@ -195,20 +200,20 @@ fn agree(
     drop(lock);
     runs.extend(born);
     let at = |run: &RunId| dir.path().join(layout::RUNS).join(run.as_str());
-    let orphans = orphans
-        .iter()
-        .map(|run| whole(&at(run), Code::OrphanedRun, "the journal of its task does not know it"));
+    let orphans = orphans.iter().map(|run| {
+        Finding::whole(at(run), Code::OrphanedRun, "the journal of its task does not know it")
+    });
     let absent = absent.iter().map(|run| match (elsewhere.get(run), said.stood(run)) {
         (Some(witness), _) => gone(&at(run), witness),
         (None, Some(done)) => {
             let reason = format!(
                 "it is not there, its task's journal says that it was {done}, and not that it was pruned"
             );
-            whole(&at(run), Code::JournalMissing, reason)
+            Finding::whole(at(run), Code::JournalMissing, reason)
         }
         (None, None) => {
             let reason = "the journal of its task knows it, and it is not there";
-            whole(&at(run), Code::UnbornRun, reason)
+            Finding::whole(at(run), Code::UnbornRun, reason)
         }
     });
     Ok(orphans.chain(absent).collect())
@@ -220,7 +225,7 @@ pub(super) fn gone(path: &Utf8Path, witness: &Witness) -> Finding {
     let reason = format!(
         "it is not there, {by} has it up to seq {records}, and no record says that it was pruned"
     );
-    whole(path, Code::JournalMissing, reason)
+    Finding::whole(path, Code::JournalMissing, reason)
 }
 
 /// Runs that should be there, by the word of their task's journal or of somebody else, and were not listed.
