@@ -70,6 +70,12 @@ pub enum BackupError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Somebody put another journal in its place while it was copied: a restore, or a person.
+    #[error("{path} became another journal while it was copied; take the backup again")]
+    Changed {
+        /// The journal.
+        path: Utf8PathBuf,
+    },
     /// Newer code wrote it.
     #[error(
         "{path} has format version {found}, and this runjournal reads version {supported}; use a newer runjournal"

@@ -283,9 +283,7 @@ impl Look<'_> {
     }
 
     fn changed(&self) -> BackupError {
-        let path = self.home.dir().join(layout::JOURNAL);
-        let reason = "it became another one while it was copied".to_owned();
-        BackupError::Damaged { path, reason }
+        BackupError::Changed { path: self.home.dir().join(layout::JOURNAL) }
     }
 
     /// Notes what is not as it should be. The place is told from the root, as the copy has none of its own.

@@ -287,7 +287,8 @@ pub(super) fn exit_of(error: &BackupError) -> Exit {
         BackupError::NotEmpty { .. }
         | BackupError::Busy { .. }
         | BackupError::Refused { .. }
-        | BackupError::CameBetween { .. } => Exit::Conflict,
+        | BackupError::CameBetween { .. }
+        | BackupError::Changed { .. } => Exit::Conflict,
         BackupError::Damaged { .. } => Exit::Damage,
         BackupError::NewerFormat { .. } => Exit::ReadOnly,
         _ => Exit::Internal,

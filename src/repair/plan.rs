@@ -114,9 +114,10 @@ impl RepairPlan {
     /// is left alone. Durable. What fails does not keep the rest from being mended.
     ///
     /// Before anything of a run or a task is moved, its task's journal tells what is going to be done
-    /// (`repair_started`); what could not be done is told here, and the next plan has it. A crash leaves each thing as it was, set aside, or mended; the same repair planned
-    /// again goes on from there. Once a plan is empty, there is nothing to repair; what a damaged genesis file
-    /// hides shows when it is back, in the next plan.
+    /// (`repair_started`); what could not be done is told here, and the next plan has it. Damage at a journal's end is
+    /// closed off by a record of that very journal (`run_repaired`, `task_repaired`). A crash leaves each thing as it
+    /// was, set aside, or mended; the same repair planned again goes on from there. Once a plan is empty, there is
+    /// nothing to repair; what a damaged genesis file hides shows when it is back, in the next plan.
     #[must_use = "what failed is told here"]
     pub fn apply(self) -> Repaired {
         let mut repaired = Repaired { done: Vec::new(), failed: Vec::new(), left: self.left };

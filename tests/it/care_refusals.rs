@@ -227,7 +227,7 @@ fn a_journal_that_becomes_another_while_it_is_copied_is_told() {
             };
             match lab.backup().with_clock(acting(change)).take(lab.test.workspace()) {
                 Ok(snapshot) => drop(restore(&lab, &snapshot).unwrap()),
-                Err(BackupError::Damaged { .. }) => *told += 1,
+                Err(BackupError::Changed { .. }) => *told += 1,
                 Err(error) => panic!("{error}"),
             }
         }
