@@ -9,7 +9,7 @@ use super::snapshot::{Snapshot, SnapshotPage};
 use super::{Backup, BackupError};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity};
 use crate::layout::HomeId;
 use crate::workspace::Scope;
 
@@ -38,9 +38,18 @@ impl<'a> Found<'a> {
         Self { snapshot, findings: snapshot.findings_by_home() }
     }
 
+    /// What makes an older snapshot the better one.
     fn errors(&self, id: &HomeId) -> impl Iterator<Item = &Finding> {
         let findings = self.findings.get(id).into_iter().flatten();
-        findings.filter(|finding| finding.code.severity() >= Severity::Error)
+        findings.filter(|finding| is_damage(finding))
+    }
+
+    /// True where the journal of a home, or of its task, went on from less than a snapshot before had: behind it
+    /// lies another history.
+    fn goes_on_from_less(&self, id: &HomeId) -> bool {
+        let task = HomeId::task(id.task.clone());
+        let findings = [id, &task].into_iter().filter_map(|id| self.findings.get(id)).flatten();
+        findings.into_iter().any(|finding| finding.code == Code::JournalShorter)
     }
 
     fn chosen(&self, id: &HomeId) -> Option<Chosen> {
@@ -55,10 +64,16 @@ impl<'a> Found<'a> {
     }
 }
 
+/// True for errors, but for a loss of records that others know: what was written since is not to be lost as well.
+fn is_damage(finding: &Finding) -> bool {
+    finding.code.severity() >= Severity::Error && finding.code != Code::JournalShorter
+}
+
 impl Backup {
-    /// The newest snapshot that [`holds`](Snapshot::holds) a scope and found no error in it; `None` where each has
-    /// one, or there is none. Of several workspaces, that with this id. It may miss what was written since:
-    /// compare it with the newest.
+    /// The newest snapshot that [`holds`](Snapshot::holds) a scope and found no damage in it; `None` where each has
+    /// some, or there is none. Of several workspaces, that with this id. It may miss what was written since:
+    /// compare it with the newest. A journal that lost records and went on (`journal_shorter`) is no reason to
+    /// look further back, as what was acknowledged since is in that snapshot alone; and behind it none is looked at.
     ///
     /// # Errors
     /// Where the directory cannot be read.
@@ -67,11 +82,18 @@ impl Backup {
         scope: &Scope,
         workspace: Option<Uuid>,
     ) -> Result<Option<Snapshot>, BackupError> {
-        let good = |snapshot: &Snapshot| {
-            let is_of_it = workspace.is_none_or(|id| snapshot.workspace_id() == id);
-            is_of_it && snapshot.holds(scope) && snapshot.is_good(scope)
+        let is_of_it = |snapshot: &Snapshot| {
+            workspace.is_none_or(|id| snapshot.workspace_id() == id) && snapshot.holds(scope)
         };
-        Ok(self.snapshots()?.into_iter().rev().find(good))
+        for snapshot in self.snapshots()?.into_iter().rev().filter(is_of_it) {
+            if !snapshot.findings_of(scope).any(is_damage) {
+                return Ok(Some(snapshot));
+            }
+            if snapshot.findings_of(scope).any(|finding| finding.code == Code::JournalShorter) {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// What a file of a task or a run was, in each snapshot that has it and can be read: every digest once, newest
@@ -104,7 +126,7 @@ impl Snapshot {
 
     /// Tasks and runs of this snapshot, in its order, and where each is taken from: from here, or with errors
     /// passed over from the newest snapshot not after this one that found none in it; where each has some, from the
-    /// newest of them. No run is taken from a snapshot after that of its task, which would not know all leases that the
+    /// newest of them. What was written after a loss of records is never passed over. No run is taken from a snapshot after that of its task, which would not know all leases that the
     /// run is bound to.
     pub(super) fn choose(
         &self,
@@ -119,7 +141,12 @@ impl Snapshot {
         for id in homes {
             let from = if of_task.0 == Some(&id.task) { of_task.1 } else { 0 };
             let held = || {
-                let allowed = (from..).zip(all.iter().skip(from));
+                let mut other_history = false;
+                let allowed = (from..).zip(all.iter().skip(from)).take_while(move |(_, found)| {
+                    let is_same = !other_history;
+                    other_history |= found.goes_on_from_less(id);
+                    is_same
+                });
                 allowed.filter_map(|(at, found)| Some((at, found, found.chosen(id)?)))
             };
             let best = held()

@@ -161,6 +161,9 @@ impl Look<'_> {
         for beside in [layout::CHECKPOINTS, layout::OBJECTS, layout::QUARANTINE] {
             self.below(beside)?;
         }
+        // Without its record it is of records after these, or what a crash left: it would vouch for what the copy lacks.
+        let is_told = |turn: u64| word.checkpoints.contains_key(&turn);
+        self.files.retain(|path, _| layout::turn_of(path).is_none_or(is_told));
         let digest = |files: &BTreeMap<String, PageFile>, path: &str| {
             files.get(path).map(|file| file.digest)
         };

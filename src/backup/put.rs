@@ -122,6 +122,16 @@ impl RestorePlan {
         Ok(root.sync("")?)
     }
 
+    /// True if the task that stands is not the one of the plan any more: its genesis file says which it is.
+    fn is_another_task(&self, home: &Home, task: &TaskId) -> Result<bool, BackupError> {
+        let mut items = self.items.iter();
+        let planned = items.find(|item| item.id.run.is_none() && item.id.task == *task);
+        let files = planned.into_iter().flat_map(|item| &item.page.files);
+        let genesis = files.into_iter().find(|file| file.path == layout::TASK);
+        let there = home.open()?.genesis;
+        Ok(genesis.is_some_and(|genesis| genesis.digest != there))
+    }
+
     /// Puts runs into a task that stands. The task says so first: a run that it says was pruned would be taken
     /// away again. Its journal is read once; others may write between two runs.
     fn join(
@@ -138,7 +148,8 @@ impl RestorePlan {
         let below = format!("{task}/{}", layout::RUNS);
         for (run, item) in runs {
             let mut locked = log.lock()?;
-            if root.stat(&format!("{below}/{run}"))?.is_some() {
+            let is_there = root.stat(&format!("{below}/{run}"))?.is_some();
+            if is_there || self.is_another_task(&home, task)? {
                 return Err(self.came_between(item));
             }
             note(&mut locked, &mut words, run, item)?;

@@ -68,7 +68,7 @@ impl Look<'_> {
         let earlier = earlier.and_then(|earlier| self.witness(earlier, opened));
         let mut reasons = Vec::new();
         for witness in manifest.into_iter().chain(earlier) {
-            if !self.reaches(opened, witness.cursor)? {
+            if !word.closed_off(witness.cursor) && !self.reaches(opened, witness.cursor)? {
                 reasons.push(witness.is_not_reached());
             }
         }

@@ -20,6 +20,8 @@ pub(super) struct Word {
     /// Of a task: what it says of its runs.
     pub(super) runs: RunWords,
     pub(super) cursor: Option<Cursor>,
+    /// Damage that a later record closed off: where it begins and ends.
+    closed_off: Vec<(u64, u64)>,
     findings: Vec<Finding>,
 }
 
@@ -30,7 +32,25 @@ struct Checkpoint {
     digest: Digest,
 }
 
+/// The payload of the record that closes off damage at a journal's end.
+#[derive(Default, serde::Deserialize)]
+struct ClosedOff {
+    found: Vec<Skipped>,
+}
+
+#[derive(serde::Deserialize)]
+struct Skipped {
+    offset: u64,
+    length: u64,
+}
+
 impl Word {
+    /// True if a repair closed off the record that ends there: what was lost was told then.
+    pub(super) fn closed_off(&self, cursor: Cursor) -> bool {
+        let is_in = |(from, to): &(u64, u64)| *from < cursor.offset && cursor.offset <= *to;
+        self.closed_off.iter().any(is_in)
+    }
+
     /// Takes in what was appended since; false if that is nothing.
     pub(super) fn read_on(&mut self, home: &Home, opened: &Opened) -> Result<bool, JournalError> {
         let mut events = Events::open_in(home, opened.clone())?;
@@ -56,6 +76,12 @@ impl Word {
             types::CHECKPOINT_CREATED => {
                 let Checkpoint { turn, digest } = record.payload()?;
                 self.checkpoints.insert(turn, (digest, record.seq()));
+            }
+            types::RUN_REPAIRED | types::TASK_REPAIRED => {
+                let ClosedOff { found } = record.payload().unwrap_or_default();
+                let ends =
+                    |skip: Skipped| Some((skip.offset, skip.offset.checked_add(skip.length)?));
+                self.closed_off.extend(found.into_iter().filter_map(ends));
             }
             _ => {
                 let said = Last::of(record)?;

@@ -104,7 +104,7 @@ Unless --snapshot names one, each task and each run is put from the newest snaps
 told where that is not the newest; where each found one, it is put from the newest. A run is not put from a snapshot \
 after that of its task: one that its task does not know is left out.
 
-Exit codes: 1 it was restored, and something in it was not as it should be, or a run was left out.";
+Exit codes: 1 it was restored, and something in it was not as it should be, is from an older snapshot, or was left out.";
 
 const PRUNE: &str = "\
 Decided for each workspace, and for snapshots of a whole workspace, of each task and of each run, by \

@@ -112,10 +112,12 @@ pub(super) fn restore(
     })?;
     // One that cannot be read may be newer than what was taken.
     let unreadable = if asked.snapshot.is_none() { tell_unreadable(backup)? } else { Exit::Fine };
+    let is_older = |item: &RestoreItem| !item.passed_over.is_empty();
     let some_left = items.iter().any(|item| matches!(item.action, RestoreAction::Left(_)));
+    let some_older = view.passed_over.is_some() || items.iter().any(is_older);
     Ok(match exit_for(wrong(&items)) {
         _ if refused => Exit::Conflict,
-        _ if some_left => Exit::Findings,
+        _ if some_left || some_older => Exit::Findings,
         Exit::Fine => unreadable,
         found => found,
     })

@@ -95,6 +95,8 @@ pub(super) fn of_workspace(error: &WorkspaceError) -> Exit {
         | WorkspaceError::TaskExists { .. }
         | WorkspaceError::RunExists { .. }
         | WorkspaceError::RunPruned { .. }
+        | WorkspaceError::RunLost { .. }
+        | WorkspaceError::GenesisLost { .. }
         | WorkspaceError::EndedOtherwise { .. }
         | WorkspaceError::StepsOpen { .. }
         | WorkspaceError::NotPassed { .. }

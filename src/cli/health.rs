@@ -35,7 +35,11 @@ fn show(health: &Health, output: &mut Output) -> Result<(), CliError> {
     for trouble in &health.troubles {
         output.line(&format!("trouble: {trouble}"))?;
     }
-    output.line(if health.is_good() { "all is well" } else { "see to what is listed as trouble" })
+    output.line(if health.is_good() {
+        "nothing is wrong with what was looked at; `runjournal verify` reads the journals"
+    } else {
+        "see to what is listed as trouble"
+    })
 }
 
 fn disk(health: &Health) -> String {

@@ -67,13 +67,15 @@ pub(crate) fn unhold(
     asked: &UnholdRun,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let ctx = at.run(asked.run.named())?;
-    let task = ctx.task()?;
-    let lifted = task.lift_hold(ctx.run_id())?;
+    let (task, run_id) = match at.run(asked.run.named()) {
+        Ok(ctx) => (ctx.task()?, ctx.run_id().clone()),
+        Err(error) => at.lost_run(asked.run.named()).ok_or(error)?,
+    };
+    let lifted = task.lift_hold(&run_id)?;
     let view = HoldView {
-        run: name_of(&ctx),
+        run: format!("{}/{run_id}", task.id()),
         task_id: task.id().clone(),
-        run_id: ctx.run_id().clone(),
+        run_id,
         held: false,
         reason: None,
         by: None,

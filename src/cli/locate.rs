@@ -115,6 +115,12 @@ impl Locator {
         })
     }
 
+    /// The task of a run that is not there, and the run's id: by its whole name.
+    pub(crate) fn lost_run(&self, named: Option<&str>) -> Option<(Task, RunId)> {
+        let (task, run) = named?.split_once('/')?;
+        Some((self.task(&task.parse().ok()?).ok()?, run.parse().ok()?))
+    }
+
     /// The run: the given one, else the one of the environment.
     pub(crate) fn run(&self, given: Option<&str>) -> Result<RunContext, CliError> {
         let Some(text) = given.map(str::to_owned).or_else(|| variable(RUN)) else {

@@ -1,6 +1,6 @@
 //! The page.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::HealthTrouble;
@@ -9,12 +9,12 @@ use super::IndexHealth;
 use crate::clock::Timestamp;
 use crate::error::IoError;
 use crate::id::{EventId, RunId, TaskId};
-use crate::io::Dir;
+use crate::io::{Dir, Kind};
 use crate::journal::types;
 use crate::layout;
 use crate::lease::LeaseError;
 use crate::status::{Completed, Moved, RunStatus};
-use crate::verify::LastVerify;
+use crate::verify::{LastVerify, traces};
 use crate::workspace::{Task, Workspace, WorkspaceError};
 
 /// Of a disk with less than this, or less than a hundredth, it is told that it is nearly full.
@@ -120,8 +120,9 @@ pub struct HealthLease {
 }
 
 impl Health {
-    /// Looks at a workspace: the end of each journal, each lease, each lock, the disk, what the
-    /// last verify found, and the index. It changes nothing and waits for nobody. A journal that is locked only while it is looked at is told too.
+    /// Looks at a workspace: the end of each journal, each lease, each lock, the disk, what the last verify found, and
+    /// the index. It changes nothing and waits for nobody. A journal that is locked only while it is looked at is told
+    /// too. Whether journals are whole, only a verify tells.
     ///
     /// # Errors
     /// Where the root cannot be read. A task or a run that cannot be read is a trouble.
@@ -157,6 +158,7 @@ impl Health {
             let (at, errors) = (last.at, last.errors);
             health.troubles.push(HealthTrouble::VerifiedWithErrors { at, errors });
         }
+        health.note_nameless(&root, "", layout::TASK);
         for id in workspace.tasks()? {
             health.tasks += 1;
             let looked = workspace
@@ -189,6 +191,7 @@ impl Health {
             });
         }
         self.holds += task.holds()?.len() as u64;
+        self.note_nameless(&Dir::open(&task.path())?, layout::RUNS, layout::RUN);
         for run in task.runs()? {
             let home = format!("{}/{}/{run}", task.id(), layout::RUNS);
             let looked = status(task, &run).and_then(|status| {
@@ -218,6 +221,23 @@ impl Health {
             self.locked.push(LockedJournal { path, holder: lock.holder() });
         }
         Ok(())
+    }
+
+    /// Tells of tasks or runs in a directory that lost their genesis files, so that they are not among those.
+    fn note_nameless(&mut self, dir: &Dir, below: &str, genesis: &str) {
+        // What cannot be listed is told of by whoever looks into it.
+        for (name, kind) in dir.list(below).unwrap_or_default() {
+            let home = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+            let file = format!("{home}/{genesis}");
+            let is_nameless = kind == Kind::Dir
+                && !name.starts_with('.')
+                && dir.stat(&file).is_ok_and(|found| found.is_none());
+            if is_nameless && let Some(reason) = traces(dir, &format!("{home}/")) {
+                let path = dir.path().join(file);
+                let path = path.strip_prefix(&self.root).map_or(path.clone(), Utf8Path::to_owned);
+                self.troubles.push(HealthTrouble::Unreadable { path, reason: reason.to_owned() });
+            }
+        }
     }
 
     fn unreadable(&mut self, path: &str, error: &LeaseError) {

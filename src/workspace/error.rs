@@ -38,6 +38,17 @@ pub enum WorkspaceError {
         /// Its root.
         path: Utf8PathBuf,
     },
+    /// Tasks stand there, so there was a workspace: another id would make all of its backups strangers.
+    #[error(
+        "{path} has lost its workspace.json: the task {task} stands there; copy the file from a backup \
+         (`runjournal backup restore DEST --to ELSEWHERE` has it), or move the tasks away"
+    )]
+    GenesisLost {
+        /// The root.
+        path: Utf8PathBuf,
+        /// A task that stands there.
+        task: TaskId,
+    },
     /// There is no such task.
     #[error("there is no task {task}; create it, or choose one that is there")]
     TaskNotFound {
@@ -77,6 +88,19 @@ pub enum WorkspaceError {
         run: RunId,
         /// When it was pruned.
         at: Timestamp,
+    },
+    /// There was such a run, and it is lost: a new one under its id would hide that.
+    #[error(
+        "the run {task}/{run} was {done}, and is not there any more; put it back with `runjournal backup restore DEST {task}/{run}`, \
+         give it up with `runjournal run unhold {task}/{run}`, or choose another id"
+    )]
+    RunLost {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// What was done with it that it was there for.
+        done: &'static str,
     },
     /// A hold cannot be placed with these words.
     #[error("the run {task}/{run} cannot be held: {what} {reason}")]

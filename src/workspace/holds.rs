@@ -107,7 +107,8 @@ impl Task {
         placed.ok_or_else(|| self.not_found(run))
     }
 
-    /// Lifts the hold on a run; false where there is none. Durable.
+    /// Lifts the hold on a run; false where there is none. A run that is lost though it was held, or put back from a
+    /// backup, is given up by it: nobody misses it any more. Durable.
     ///
     /// # Errors
     /// Where the task's journal refuses.
@@ -115,7 +116,8 @@ impl Task {
         let (mut log, mut words) = self.words()?;
         let mut locked = log.lock()?;
         words.bring_up(&mut locked)?;
-        if words.hold(run).is_none() {
+        let is_lost = words.stood(run).is_some() && self.check_is_there(run, &words).is_err();
+        if words.hold(run).is_none() && !is_lost {
             locked.sync()?;
             return Ok(false);
         }
@@ -157,14 +159,21 @@ impl Task {
         WorkspaceError::RunNotFound { task: self.id().clone(), run: run.clone() }
     }
 
-    /// Refuses to start a run under an id that a pruned run had: one id is one run.
-    pub(super) fn check_not_pruned(
+    /// Refuses to start a run under an id that a run had that was pruned, or is lost: one id is one run.
+    pub(super) fn check_not_gone(
         &self,
         locked: &mut LockedLog<'_>,
         run: &RunId,
     ) -> Result<(), WorkspaceError> {
         let mut words = RunWords::default();
         words.bring_up(locked)?;
+        if let Some(done) = words.stood(run) {
+            return Err(WorkspaceError::RunLost {
+                task: self.id().clone(),
+                run: run.clone(),
+                done,
+            });
+        }
         words.pruned(run).map_or(Ok(()), |pruned| Err(self.was_pruned(run, pruned)))
     }
 

@@ -92,7 +92,6 @@ impl RunWord {
 pub(crate) fn proves(record: &Record) -> Option<(RunId, &'static str)> {
     let done = match record.event_type() {
         types::HOLD_PLACED => "held",
-        types::REPAIR_STARTED if record.aggregate_kind() == "run" => "repaired",
         types::RUN_RESTORED => "restored",
         _ => return None,
     };
@@ -154,13 +153,14 @@ impl RunWords {
             }
             Some(HoldWord::Lifted(run)) => {
                 self.held.remove(&run);
+                self.stood.remove(&run);
             }
             None => {}
         }
         Ok(())
     }
 
-    /// What was done with a run that must have been there for it, and was not pruned since: it was held, repaired
+    /// What was done with a run that must have been there for it, unless it was pruned or given up since: it was held
     /// or restored.
     pub(crate) fn stood(&self, run: &RunId) -> Option<&'static str> {
         self.stood.get(run).copied()

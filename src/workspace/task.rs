@@ -272,7 +272,7 @@ impl Task {
     ///
     /// # Errors
     /// [`WorkspaceError::RunExists`] where there is a run with that id, [`WorkspaceError::RunPruned`] where
-    /// there was one.
+    /// there was one, [`WorkspaceError::RunLost`] where one was held or restored, and is gone.
     pub fn start_run_with(&self, options: RunOptions) -> Result<RunContext, WorkspaceError> {
         let now = self.runtime.clock.now();
         let run_id = match options.run_id {
@@ -290,12 +290,12 @@ impl Task {
             // Another parent, so another start: of a run that is there, or of one that was never made.
             Err(JournalError::KeyConflict { .. }) if is_there() => return Err(exists()),
             Err(error @ JournalError::KeyConflict { .. }) => {
-                self.check_not_pruned(&mut locked, &run_id)?;
+                self.check_not_gone(&mut locked, &run_id)?;
                 return Err(error.into());
             }
             // What is finished now, somebody else began: perhaps before the task was claimed.
             Ok(started) if started.duplicate && !is_there() => {
-                self.check_not_pruned(&mut locked, &run_id)?;
+                self.check_not_gone(&mut locked, &run_id)?;
                 locked.check_admitted()?;
             }
             other => {

@@ -44,7 +44,8 @@ impl Workspace {
     /// not lose it. A crash leaves a workspace or none.
     ///
     /// # Errors
-    /// [`WorkspaceError::WorkspaceExists`] where there is one already.
+    /// [`WorkspaceError::WorkspaceExists`] where there is one already; [`WorkspaceError::GenesisLost`] where tasks
+    /// stand, so that there was one.
     pub fn create(root: impl AsRef<Utf8Path>) -> Result<Self, WorkspaceError> {
         Self::create_with(root.as_ref(), Runtime::default())
     }
@@ -60,6 +61,12 @@ impl Workspace {
             created_at,
         };
         let sealed = genesis::seal(&root, &genesis)?;
+        // Another maker's tasks come after its workspace.json.
+        if let Some(task) = ids_with::<TaskId>(&dir, "", layout::TASK)?.into_iter().next()
+            && dir.stat(layout::WORKSPACE)?.is_none()
+        {
+            return Err(WorkspaceError::GenesisLost { path: root, task });
+        }
         match genesis::create(&dir, &sealed, runtime.ids.next_id(created_at)) {
             Ok(()) => Ok(Self { root, genesis, runtime }),
             Err(GenesisError::Io(error))

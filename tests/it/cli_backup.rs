@@ -142,6 +142,17 @@ fn back_up_damage(shell: &Shell) {
     assert_eq!(shell.go(&["backup", "create", "copies"]).exit, 1);
 }
 
+/// What a call says that ends with findings.
+fn told(shell: &Shell, args: &[&str]) -> String {
+    let told = shell.go(args);
+    assert_eq!(told.exit, 1, "{args:?}: {}{}", told.out, told.err);
+    told.out
+}
+
+fn told_as_json(shell: &Shell, args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&told(shell, &[args, &["--format", "json"]].concat())).unwrap()
+}
+
 #[test]
 fn a_snapshot_of_damage_is_passed_over() {
     let shell = with_artifact();
@@ -154,11 +165,11 @@ fn a_snapshot_of_damage_is_passed_over() {
     let (good, newest) = (id(&shell, 0), id(&shell, 1));
 
     let restore = ["backup", "restore", "copies", "TASK-1/RUN-1"];
-    let plan = shell.ok(&[&restore[..], &["--dry-run"]].concat());
+    let plan = told(&shell, &[&restore[..], &["--dry-run"]].concat());
     let newer = format!("snapshot {newest}, taken ");
     assert!(plan.starts_with(&newer) && plan.contains("broken_chain"), "{plan}");
     assert!(plan.contains(&format!("so this is snapshot {good}, taken ")), "{plan}");
-    let done = shell.json(&restore);
+    let done = told_as_json(&shell, &restore);
     assert_eq!(
         (&done["snapshot_id"], &done["passed_over"]["snapshot_id"]),
         (&good.into(), &newest.clone().into())
@@ -204,12 +215,12 @@ fn each_run_comes_from_the_newest_snapshot_that_is_good() {
     back_up_damage(&shell);
     let (good, newest) = (id(&shell, 0), id(&shell, 1));
     let show = ["backup", "restore", "copies", "--to", "first", "--dry-run"];
-    let shown = shell.ok(&show);
+    let shown = told(&shell, &show);
     let passed = format!("TASK-1/runs/RUN-1: snapshot {newest}, taken ");
     assert!(shown.contains(&passed) && shown.contains("broken_chain"), "{shown}");
     assert!(shown.contains(&format!("so it is put from snapshot {good}, taken ")), "{shown}");
 
-    let done = shell.json(&["backup", "restore", "copies", "--to", "first"]);
+    let done = told_as_json(&shell, &["backup", "restore", "copies", "--to", "first"]);
     assert_eq!(done["snapshot_id"], newest.as_str());
     let from = |number: usize| {
         let item = &done["plan"][number];
@@ -227,7 +238,7 @@ fn each_run_comes_from_the_newest_snapshot_that_is_good() {
     assert!(went_on.contains("went_on"));
     // Into a task that stands, each run is told of with the snapshot that it is from.
     fs::rename(shell.run_file(""), shell.path("aside")).unwrap();
-    let again = shell.json(&["backup", "restore", "copies", "TASK-1"]);
+    let again = told_as_json(&shell, &["backup", "restore", "copies", "TASK-1"]);
     assert_eq!(again["restored"]["put"], serde_json::json!(["TASK-1/runs/RUN-1"]));
     let task = fs::read_to_string(shell.path("workspaces/TASK-1/journal/events.jsonl")).unwrap();
     assert!(task.lines().last().unwrap().contains(&good), "{task}");

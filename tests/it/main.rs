@@ -9,6 +9,7 @@ mod artifacts;
 #[cfg(test)]
 mod awaits;
 #[cfg(test)]
+mod backup_histories;
 mod backup_live;
 #[cfg(test)]
 #[cfg(unix)]

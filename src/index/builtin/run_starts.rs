@@ -1,6 +1,7 @@
 //! Runs as their task's journal knows them.
 
 use crate::index::{IndexedEvent, ProjectionError, Projector, Rows};
+use crate::journal::types;
 use crate::workspace::{RunWord, proves};
 
 pub(super) struct RunStarts;
@@ -39,6 +40,12 @@ impl Projector for RunStarts {
             rows.execute(
                 "UPDATE t_run_starts SET proven = $3 WHERE journal = $1 AND run_id = $2",
                 [journal.key().into(), run.to_string().into(), done.into()],
+            );
+        }
+        if record.event_type() == types::HOLD_LIFTED {
+            rows.execute(
+                "UPDATE t_run_starts SET proven = NULL WHERE journal = $1 AND run_id = $2",
+                [journal.key().into(), record.stream_id().into()],
             );
         }
         Ok(())
