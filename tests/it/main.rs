@@ -10,6 +10,7 @@ mod artifacts;
 mod awaits;
 #[cfg(test)]
 mod backup_histories;
+#[cfg(test)]
 mod backup_live;
 #[cfg(test)]
 #[cfg(unix)]
