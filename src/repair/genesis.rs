@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-use super::close_off::close_off_in;
-use super::mend::{Means, Origin};
+use super::close_off::{close_off_in, start_of_damage};
+use super::mend::{KNOWN, Means, Origin};
 use super::plan::{Place, Spot};
 use super::quarantine::Quarantine;
 use super::sources::{gone_from_backup, in_backup};
@@ -66,7 +66,7 @@ pub(super) fn lost(spot: &Spot, mends: &[Mend]) -> Option<Digest> {
 }
 
 /// The writer of a task's journal, opened with the backup's copy of the genesis file. Damage at the journal's
-/// end, which nobody could see without that file, is closed off.
+/// end, which nobody could see without that file, is closed off, unless the backup knows that records are in it.
 pub(super) fn writer(
     place: &Place,
     task: Home,
@@ -82,7 +82,14 @@ pub(super) fn writer(
     if opened.genesis != digest {
         return Err(moved_on("the backup's copy was changed"));
     }
-    close_off_in(&task, Log::open_in(&task, opened.clone())?)?;
+    let mut log = Log::open_in(&task, opened.clone())?;
+    if let Some(offset) = start_of_damage(&task, &mut log)?
+        && backup.knows_past(task.id(), digest, offset)?
+    {
+        let path = task.dir().join(layout::JOURNAL);
+        return Err(RepairError::NotBegun { path, reason: KNOWN.to_owned() });
+    }
+    close_off_in(&task, log)?;
     Ok(HomeWriter::of(task, opened))
 }
 

@@ -14,6 +14,7 @@ mod quarantine;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod repair;
 mod sources;
+mod unsettled;
 
 pub use error::RepairError;
 pub use mend::{Left, Means, Mend, Origin};

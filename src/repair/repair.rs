@@ -1,10 +1,15 @@
 //! What is to be repaired, and with what.
 
-use super::mend::Left;
-use super::plan::{Place, RepairPlan};
-use super::{Mend, RepairError, sources};
+use std::collections::BTreeSet;
+
+use super::mend::{AGAIN, Left, why};
+use super::plan::{Place, RepairPlan, Repaired};
+use super::sources::Finder;
+use super::unsettled::Unsettled;
+use super::{Means, Mend, RepairError};
 use crate::backup::Backup;
 use crate::finding::{Code, Severity};
+use crate::layout::HomeId;
 use crate::verify::{ReadData, Verify};
 use crate::workspace::Subject;
 
@@ -67,21 +72,63 @@ impl Repair {
     /// # Errors
     /// Where nothing could be looked at. What a part of the tree keeps from being looked at is a finding.
     pub fn plan(&self) -> Result<RepairPlan, RepairError> {
+        self.plan_after(&BTreeSet::new())
+    }
+
+    fn plan_after(&self, closed_off: &BTreeSet<HomeId>) -> Result<RepairPlan, RepairError> {
         let findings = self.verify.clone().read_data(ReadData::All).run()?.findings;
         let (mut mends, mut left) = (Vec::new(), Vec::new());
-        let mut means = sources::Finder::new(&self.place, self.adopt);
+        let unsettled = Unsettled::of(&self.place, &findings, closed_off);
+        let mut means = Finder::new(&self.place, self.adopt, unsettled);
+        let has_backup = self.place.backup.is_some();
         for finding in findings {
             if is_dealt_with(finding.code) {
                 continue;
             }
-            let spot = self.place.spot(&finding.place.path);
-            let found = spot.and_then(|spot| means.of(&finding, &spot));
+            let found = match self.place.spot(&finding.place.path) {
+                Some(spot) => means.of(&finding, &spot),
+                None => Err(why(finding.code, has_backup)),
+            };
             match found {
-                Some(means) => mends.push(Mend { finding, means }),
-                None => left.push(Left::new(finding, self.place.backup.is_some())),
+                Ok(means) => mends.push(Mend { finding, means }),
+                Err(why) => left.push(Left { finding, why }),
             }
         }
         Ok(RepairPlan { place: self.place.clone(), mends, left })
+    }
+
+    /// Plans and applies, and again for what showed only then: what a damaged genesis file hid, or what stood in the
+    /// place of a directory. It ends when nothing is left to mend, when something failed, and when a round
+    /// would mend only what was mended before. Artifacts of a run whose journal it closed off are left: the damage
+    /// may have been their newest record. Durable, and after a crash as [`RepairPlan::apply`].
+    ///
+    /// # Errors
+    /// As [`plan`](Repair::plan); what was mended until then stays so.
+    pub fn run(&self) -> Result<Repaired, RepairError> {
+        let mut all = Repaired { done: Vec::new(), failed: Vec::new(), left: Vec::new() };
+        let mut closed_off = BTreeSet::new();
+        loop {
+            let plan = self.plan_after(&closed_off)?;
+            all.left = plan.left().to_vec();
+            let is_new = plan.mends().iter().any(|mend| !all.done.contains(mend));
+            if !all.failed.is_empty() {
+                return Ok(all);
+            }
+            if !is_new {
+                let again = plan.mends().iter().map(|mend| mend.finding.clone());
+                all.left.extend(again.map(|finding| Left { finding, why: AGAIN }));
+                return Ok(all);
+            }
+            let round = plan.apply();
+            all.failed.extend(round.failed);
+            for mend in round.done {
+                if mend.means == Means::CloseOff {
+                    let spot = self.place.spot(&mend.finding.place.path);
+                    closed_off.extend(spot.map(|spot| spot.home));
+                }
+                all.done.push(mend);
+            }
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 use super::RepairError;
 use super::close_off::damage_at_end;
 use super::genesis;
-use super::mend::{Means, Origin};
+use super::mend::{KNOWN, Means, Origin, UNSETTLED, why};
 use super::plan::{Place, Spot};
+use super::unsettled::Unsettled;
 use crate::artifact::{Catalog, digest_on_disk};
 use crate::backup::{Backup, BackupObject};
 use crate::checkpoint::can_be_made_again;
@@ -20,16 +21,42 @@ use crate::{layout, object};
 pub(super) struct Finder<'a> {
     place: &'a Place,
     adopt: bool,
+    unsettled: Unsettled,
     last: Option<(HomeId, Sources)>,
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(place: &'a Place, adopt: bool) -> Self {
-        Self { place, adopt, last: None }
+    pub(super) fn new(place: &'a Place, adopt: bool, unsettled: Unsettled) -> Self {
+        Self { place, adopt, unsettled, last: None }
     }
 
-    /// What mends a finding; `None` where nothing does.
-    pub(super) fn of(&mut self, finding: &Finding, spot: &Spot) -> Option<Means> {
+    /// What mends a finding, or why nothing does.
+    pub(super) fn of(&mut self, finding: &Finding, spot: &Spot) -> Result<Means, &'static str> {
+        let has_backup = self.place.backup.is_some();
+        let means = match finding.code {
+            code if code.is_journal_damage() => self.close_off(finding, spot)?,
+            _ if Unsettled::keeps(finding.code) && self.unsettled.holds(&spot.home) => {
+                return Err(UNSETTLED);
+            }
+            _ => self.find(finding, spot),
+        };
+        means.ok_or_else(|| why(finding.code, has_backup))
+    }
+
+    /// Only damage that nobody knows to have been a record is closed off: its sequence number is given out again.
+    fn close_off(&mut self, finding: &Finding, spot: &Spot) -> Result<Option<Means>, &'static str> {
+        let Some(sources) = self.sources(spot) else { return Ok(None) };
+        if sources.closed || !sources.damage_at_end.contains(finding) {
+            return Ok(None);
+        }
+        let is_known = sources.backup_knows(spot, finding);
+        if is_known || self.unsettled.shorter.contains(&spot.home) {
+            return Err(KNOWN);
+        }
+        Ok(Some(Means::CloseOff))
+    }
+
+    fn find(&mut self, finding: &Finding, spot: &Spot) -> Option<Means> {
         if finding.code == Code::GenesisDamaged {
             return genesis::find(self.place, spot);
         }
@@ -40,10 +67,6 @@ impl<'a> Finder<'a> {
         let adopt = self.adopt;
         let sources = self.sources(spot)?;
         match finding.code {
-            code if code.is_journal_damage() => {
-                let closable = !sources.closed && sources.damage_at_end.contains(finding);
-                closable.then_some(Means::CloseOff)
-            }
             Code::ArtifactMissing | Code::ArtifactChanged => {
                 let name = layout::artifact_of(&spot.path)?;
                 sources.put_back(sources.catalog.digest(&name)?, Some(&name))
@@ -96,6 +119,18 @@ impl Sources {
         let (damage_at_end, closed) = damage_at_end(home).ok()?;
         let (dir, catalog) = (Dir::open(home.dir()).ok()?, Catalog::read(home).ok()?);
         Some(Self { dir, catalog, closed, damage_at_end, backup: place.backup.clone() })
+    }
+
+    /// True if the backup that was given has a record that ends in damage, or behind it.
+    fn backup_knows(&self, spot: &Spot, damage: &Finding) -> bool {
+        let (Some(backup), Some(offset)) = (&self.backup, damage.place.offset) else {
+            return false;
+        };
+        let genesis = self.dir.open_read(spot.home.genesis()).and_then(|mut file| file.digest());
+        genesis.is_ok_and(|(genesis, _)| {
+            // What cannot be asked does not say no.
+            backup.knows_past(&spot.home, genesis, offset).unwrap_or(true)
+        })
     }
 
     /// The artifact whose last record waits for this stage, and the digest that it is to have.
