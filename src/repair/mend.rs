@@ -129,6 +129,9 @@ pub(super) fn why(code: Code, has_backup: bool) -> &'static str {
         | Code::JournalShorter
         | Code::TurnOutOfSequence
         | Code::StepWithoutStart => "records are gone: restore the run from a backup that has them",
+        Code::WrongKind | Code::SymbolicLink => {
+            "a repair does not move it, as somebody may need or hold it: move it away by hand, while nobody works there"
+        }
         Code::CheckpointMissing | Code::CheckpointDamaged => {
             "made again from the journal, it is not what its record names: restore the run from a backup"
         }
