@@ -7,6 +7,7 @@
 mod close_off;
 mod error;
 mod genesis;
+mod hindrance;
 mod mend;
 mod plan;
 mod put_back;

@@ -19,15 +19,17 @@ use crate::{layout, object};
 
 /// Finds means. Findings come run by run, so what one run's journal says is kept for the next finding.
 pub(super) struct Finder<'a> {
-    place: &'a Place,
+    pub(super) place: &'a Place,
     adopt: bool,
     unsettled: Unsettled,
+    /// Of the run or the task that was asked for last.
+    pub(super) hindered: Option<(HomeId, Option<&'static str>)>,
     last: Option<(HomeId, Sources)>,
 }
 
 impl<'a> Finder<'a> {
     pub(super) fn new(place: &'a Place, adopt: bool, unsettled: Unsettled) -> Self {
-        Self { place, adopt, unsettled, last: None }
+        Self { place, adopt, unsettled, hindered: None, last: None }
     }
 
     /// What mends a finding, or why nothing does.
@@ -40,11 +42,20 @@ impl<'a> Finder<'a> {
             }
             _ => self.find(finding, spot),
         };
-        means.ok_or_else(|| why(finding.code, has_backup))
+        let means = means.ok_or_else(|| why(finding.code, has_backup))?;
+        let hindrance = match means {
+            Means::CloseOff => self.has_odd_lock(&spot.home),
+            _ => self.hindrance(&spot.home),
+        };
+        hindrance.map_or(Ok(means), Err)
     }
 
     /// Only damage that nobody knows to have been a record is closed off: its sequence number is given out again.
-    fn close_off(&mut self, finding: &Finding, spot: &Spot) -> Result<Option<Means>, &'static str> {
+    pub(super) fn close_off(
+        &mut self,
+        finding: &Finding,
+        spot: &Spot,
+    ) -> Result<Option<Means>, &'static str> {
         let Some(sources) = self.sources(spot) else { return Ok(None) };
         if sources.closed || !sources.damage_at_end.contains(finding) {
             return Ok(None);
@@ -92,6 +103,11 @@ impl<'a> Finder<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Damage at the end of the journal of a run or a task; `None` where it cannot be read.
+    pub(super) fn damage_at_end(&mut self, spot: &Spot) -> Option<Vec<Finding>> {
+        self.sources(spot).map(|sources| sources.damage_at_end.clone())
     }
 
     fn sources(&mut self, spot: &Spot) -> Option<&Sources> {

@@ -708,3 +708,81 @@ fn an_artifact_is_left_where_its_newest_record_may_be_damaged() {
     let plan = Repair::of(&ctx).plan().unwrap();
     assert!(matches!(means(&plan)[..], [(Code::ArtifactChanged, Means::PutBack { .. })]));
 }
+
+/// What stands in the journal's place cannot be read: all that it held is out of reach.
+#[test]
+fn a_journal_in_whose_place_something_else_stands_is_missing() {
+    for what in ["a directory", "a link"] {
+        let (_test, ctx) = run();
+        ctx.manifest().unwrap().write(&ctx).unwrap();
+        let journal = ctx.journal_path();
+        fs::rename(&journal, ctx.run_path().join("journal/moved")).unwrap();
+        match what {
+            "a link" => std::os::unix::fs::symlink("moved", &journal).unwrap(),
+            _ => fs::create_dir(&journal).unwrap(),
+        }
+        let plan = Repair::of(&ctx).plan().unwrap();
+        let [left] = plan.left() else { panic!("{what}: {plan:?}") };
+        assert_eq!(left.finding.code, Code::JournalMissing, "{what}");
+        let reason = &left.finding.reason;
+        assert!(reason.starts_with(what) && reason.contains("the manifest knows"), "{reason}");
+        assert!(plan.is_empty() && left.why.contains("restore"), "{plan:?}");
+    }
+}
+
+#[test]
+fn a_file_in_place_of_a_run_is_told_and_left() {
+    let (test, ctx) = run();
+    fs::remove_dir_all(ctx.run_path()).unwrap();
+    fs::write(ctx.run_path(), "odd").unwrap();
+    let plan = Repair::of(test.workspace()).plan().unwrap();
+    let left = plan.left().iter().find(|left| left.finding.code == Code::WrongKind).unwrap();
+    assert_eq!(left.finding.place.path, ctx.run_path());
+    assert!(plan.is_empty() && left.why.contains("by hand"), "{plan:?}");
+}
+
+/// What would fail each time is not promised.
+#[test]
+fn what_cannot_be_carried_out_is_not_planned() {
+    let in_task = |test: &TestWorkspace, path: &str| test.task().path().join(path);
+    let make_dir = |path: &Utf8Path| {
+        let _ = fs::remove_file(path);
+        fs::create_dir(path).unwrap();
+    };
+    type Harm<'a> = (&'a str, &'a str, &'a dyn Fn(&TestWorkspace, &RunContext));
+    let harms: [Harm<'_>; 5] = [
+        ("the task's journal is gone", "its task's journal", &|test, _| {
+            fs::remove_file(in_task(test, "journal/events.jsonl")).unwrap();
+        }),
+        ("the task's journal is damaged", "its task's journal", &|test, _| {
+            let path = in_task(test, "journal/events.jsonl");
+            let damaged = [fs::read(&path).unwrap(), b"rot\n".to_vec()].concat();
+            fs::write(path, damaged).unwrap();
+        }),
+        ("the task's lock", "journal/.lock", &|test, _| make_dir(&in_task(test, "journal/.lock"))),
+        ("the run's lock", "journal/.lock", &|_, ctx| {
+            make_dir(&ctx.run_path().join("journal/.lock"));
+        }),
+        ("the quarantine", ".quarantine", &|_, ctx| {
+            fs::write(ctx.run_path().join(".quarantine"), "odd").unwrap();
+        }),
+    ];
+    for (what, why, harm) in &harms {
+        let (test, ctx) = run();
+        fs::write(artifact(&ctx, "plan.json"), "somebody's").unwrap();
+        assert_eq!(Repair::of(&ctx).plan().unwrap().mends().len(), 1);
+        harm(&test, &ctx);
+        let plan = Repair::of(&ctx).plan().unwrap();
+        assert!(plan.is_empty(), "{what}: {plan:?}");
+        let left = |it: &&runjournal::Left| it.finding.code == Code::ArtifactChanged;
+        let left = plan.left().iter().find(left).unwrap();
+        assert!(left.why.contains(why), "{what}: {left:?}");
+    }
+    // With the task, its journal's end is closed off first.
+    let (test, ctx) = run();
+    fs::write(artifact(&ctx, "plan.json"), "somebody's").unwrap();
+    harms[1].2(&test, &ctx);
+    let repaired = Repair::of(test.workspace()).run().unwrap();
+    assert_eq!((repaired.done.len(), repaired.failed.len()), (2, 0), "{repaired:?}");
+    assert_well(&ctx);
+}
