@@ -1,7 +1,7 @@
 //! What would keep a mend from being carried out, each time: it is left then, with the reason.
 
 use super::genesis;
-use super::plan::Spot;
+use super::site::Spot;
 use super::sources::Finder;
 use crate::io::{Dir, Kind};
 use crate::layout::{self, HomeId};
@@ -41,17 +41,17 @@ impl Finder<'_> {
 
     fn stands(&self, home: &HomeId, path: &str) -> Option<Kind> {
         let spot = Spot { home: home.clone(), path: path.to_owned() };
-        let dir = Dir::open(self.place.home(&spot).dir()).ok()?;
+        let dir = Dir::open(self.site.home(&spot).dir()).ok()?;
         Some(dir.stat(path).ok()??.kind)
     }
 
     /// True if a task's journal takes records, or will once what this very plan mends first is mended.
     fn can_tell(&mut self, task: HomeId) -> bool {
-        let is_in_plan = self.place.subject.scope().covers(&task.task, None);
+        let is_in_plan = self.site.subject.scope().covers(&task.task, None);
         let spot = Spot { path: layout::JOURNAL.to_owned(), home: task.clone() };
         let Some(damage) = self.damage_at_end(&spot) else {
             let genesis = Spot { path: task.genesis().to_owned(), home: task };
-            return is_in_plan && genesis::find(self.place, &genesis).is_some();
+            return is_in_plan && genesis::find(self.site, &genesis).is_some();
         };
         let mut all = damage.iter();
         all.all(|found| is_in_plan && matches!(self.close_off(found, &spot), Ok(Some(_))))

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::apply::Repaired;
 use super::mend::{AGAIN, Left, why};
-use super::plan::{Place, RepairPlan, Repaired};
+use super::plan::RepairPlan;
+use super::site::Site;
 use super::sources::Finder;
 use super::unsettled::Unsettled;
 use super::{Means, Mend, RepairError};
@@ -38,7 +40,7 @@ use crate::workspace::Subject;
 #[derive(Debug, Clone)]
 #[must_use = "nothing is looked at before `plan`"]
 pub struct Repair {
-    place: Place,
+    site: Site,
     verify: Verify,
     adopt: bool,
 }
@@ -48,8 +50,8 @@ impl Repair {
     /// the run was given.
     pub fn of(subject: impl Into<Subject>) -> Self {
         let subject = subject.into();
-        let place = Place { subject: subject.clone(), backup: None };
-        Self { place, verify: Verify::of(subject), adopt: false }
+        let site = Site { subject: subject.clone(), backup: None };
+        Self { site, verify: Verify::of(subject), adopt: false }
     }
 
     /// Also adopts files under `artifacts/` that no record names, in runs that are not complete. They are left
@@ -62,7 +64,7 @@ impl Repair {
     /// Also looks for bytes in a backup. Whatever snapshot they came with, they are good if they have the digest
     /// that the journal names.
     pub fn from_backup(mut self, backup: &Backup) -> Self {
-        self.place.backup = Some(backup.clone());
+        self.site.backup = Some(backup.clone());
         self
     }
 
@@ -78,14 +80,14 @@ impl Repair {
     fn plan_after(&self, closed_off: &BTreeSet<HomeId>) -> Result<RepairPlan, RepairError> {
         let findings = self.verify.clone().read_data(ReadData::All).run()?.findings;
         let (mut mends, mut left) = (Vec::new(), Vec::new());
-        let unsettled = Unsettled::of(&self.place, &findings, closed_off);
-        let mut means = Finder::new(&self.place, self.adopt, unsettled);
-        let has_backup = self.place.backup.is_some();
+        let unsettled = Unsettled::of(&self.site, &findings, closed_off);
+        let mut means = Finder::new(&self.site, self.adopt, unsettled);
+        let has_backup = self.site.backup.is_some();
         for finding in findings {
             if is_dealt_with(finding.code) {
                 continue;
             }
-            let found = match self.place.spot(&finding.place.path) {
+            let found = match self.site.spot(&finding.place.path) {
                 Some(spot) => means.of(&finding, &spot),
                 None => Err(why(finding.code, has_backup)),
             };
@@ -94,7 +96,7 @@ impl Repair {
                 Err(why) => left.push(Left { finding, why }),
             }
         }
-        Ok(RepairPlan { place: self.place.clone(), mends, left })
+        Ok(RepairPlan { site: self.site.clone(), mends, left })
     }
 
     /// Plans and applies, and again for what showed only then: what a damaged genesis file hid, or what stood in the
@@ -123,7 +125,7 @@ impl Repair {
             all.failed.extend(round.failed);
             for mend in round.done {
                 if mend.means == Means::CloseOff {
-                    let spot = self.place.spot(&mend.finding.place.path);
+                    let spot = self.site.spot(&mend.finding.place.path);
                     closed_off.extend(spot.map(|spot| spot.home));
                 }
                 all.done.push(mend);

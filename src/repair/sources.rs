@@ -4,7 +4,7 @@ use super::RepairError;
 use super::close_off::damage_at_end;
 use super::genesis;
 use super::mend::{KNOWN, Means, Origin, UNSETTLED, why};
-use super::plan::{Place, Spot};
+use super::site::{Site, Spot};
 use super::unsettled::Unsettled;
 use crate::artifact::{Catalog, digest_on_disk};
 use crate::backup::{Backup, BackupObject};
@@ -19,7 +19,7 @@ use crate::{layout, object};
 
 /// Finds means. Findings come run by run, so what one run's journal says is kept for the next finding.
 pub(super) struct Finder<'a> {
-    pub(super) place: &'a Place,
+    pub(super) site: &'a Site,
     adopt: bool,
     unsettled: Unsettled,
     /// Of the run or the task that was asked for last.
@@ -28,13 +28,13 @@ pub(super) struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(place: &'a Place, adopt: bool, unsettled: Unsettled) -> Self {
-        Self { place, adopt, unsettled, hindered: None, last: None }
+    pub(super) fn new(site: &'a Site, adopt: bool, unsettled: Unsettled) -> Self {
+        Self { site, adopt, unsettled, hindered: None, last: None }
     }
 
     /// What mends a finding, or why nothing does.
     pub(super) fn of(&mut self, finding: &Finding, spot: &Spot) -> Result<Means, &'static str> {
-        let has_backup = self.place.backup.is_some();
+        let has_backup = self.site.backup.is_some();
         let means = match finding.code {
             code if code.is_journal_damage() => self.close_off(finding, spot)?,
             _ if Unsettled::keeps(finding.code) && self.unsettled.holds(&spot.home) => {
@@ -69,7 +69,7 @@ impl<'a> Finder<'a> {
 
     fn find(&mut self, finding: &Finding, spot: &Spot) -> Option<Means> {
         if finding.code == Code::GenesisDamaged {
-            return genesis::find(self.place, spot);
+            return genesis::find(self.site, spot);
         }
         let is_odd = matches!(finding.code, Code::WrongKind | Code::SymbolicLink);
         if is_odd && can_be_cleared(&spot.path) {
@@ -96,7 +96,7 @@ impl<'a> Finder<'a> {
             }
             Code::ManifestDamaged => Some(Means::MakeAgain),
             Code::CheckpointMissing | Code::CheckpointDamaged => {
-                let home = self.place.home(spot);
+                let home = self.site.home(spot);
                 let is_known =
                     layout::turn_of(&spot.path).is_some_and(|turn| can_be_made_again(&home, turn));
                 is_known.then_some(Means::MakeAgain)
@@ -112,7 +112,7 @@ impl<'a> Finder<'a> {
 
     fn sources(&mut self, spot: &Spot) -> Option<&Sources> {
         if self.last.as_ref().is_none_or(|(home, _)| *home != spot.home) {
-            let sources = Sources::open(self.place, spot);
+            let sources = Sources::open(self.site, spot);
             self.last = sources.map(|sources| (spot.home.clone(), sources));
         }
         self.last.as_ref().map(|(_, sources)| sources)
@@ -130,11 +130,11 @@ pub(super) struct Sources {
 
 impl Sources {
     /// `None` where its journal cannot be read: then nothing says what its files should be.
-    pub(super) fn open(place: &Place, spot: &Spot) -> Option<Self> {
-        let home = &place.home(spot);
+    pub(super) fn open(site: &Site, spot: &Spot) -> Option<Self> {
+        let home = &site.home(spot);
         let (damage_at_end, closed) = damage_at_end(home).ok()?;
         let (dir, catalog) = (Dir::open(home.dir()).ok()?, Catalog::read(home).ok()?);
-        Some(Self { dir, catalog, closed, damage_at_end, backup: place.backup.clone() })
+        Some(Self { dir, catalog, closed, damage_at_end, backup: site.backup.clone() })
     }
 
     /// True if the backup that was given has a record that ends in damage, or behind it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::Place;
+use super::site::Site;
 use crate::finding::{Code, Finding};
 use crate::layout::HomeId;
 
@@ -17,10 +17,10 @@ pub(super) struct Unsettled {
 
 impl Unsettled {
     /// With those that a repair which is under way closed off.
-    pub(super) fn of(place: &Place, findings: &[Finding], closed_off: &BTreeSet<HomeId>) -> Self {
+    pub(super) fn of(site: &Site, findings: &[Finding], closed_off: &BTreeSet<HomeId>) -> Self {
         let mut unsettled = Self { homes: closed_off.clone(), shorter: BTreeSet::new() };
         for finding in findings {
-            let Some(spot) = place.spot(&finding.place.path) else { continue };
+            let Some(spot) = site.spot(&finding.place.path) else { continue };
             match finding.code {
                 Code::JournalShorter => {
                     unsettled.shorter.insert(spot.home.clone());
