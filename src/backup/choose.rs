@@ -109,6 +109,24 @@ impl Backup {
         }
         Ok(digests)
     }
+
+    /// True if a snapshot of a task or a run that began with this genesis file has a record that ends behind a byte of
+    /// its journal.
+    pub(crate) fn knows_past(
+        &self,
+        home: &HomeId,
+        genesis: Digest,
+        offset: u64,
+    ) -> Result<bool, BackupError> {
+        let knows = |snapshot: &Snapshot| {
+            let is_of_it = snapshot.file(home, home.genesis())? == Some(genesis);
+            let known = snapshot.home(&home.task, home.run.as_ref())?;
+            let cursor = known.and_then(|known| known.cursor);
+            Ok::<_, BackupError>(is_of_it && cursor.is_some_and(|it| it.offset() > offset))
+        };
+        // Where a page is damaged, another snapshot may know.
+        Ok(self.snapshots()?.iter().any(|snapshot| knows(snapshot).unwrap_or(false)))
+    }
 }
 
 impl Snapshot {

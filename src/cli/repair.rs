@@ -91,18 +91,7 @@ fn show(plan: &RepairPlan, root: &Utf8Path, output: &mut Output) -> Result<Exit,
 }
 
 fn apply(repair: &Repair, root: &Utf8Path, output: &mut Output) -> Result<Exit, CliError> {
-    let mut repaired = repair.plan()?.apply();
-    // What a damaged genesis file hid shows once it is back.
-    loop {
-        let hidden = repair.plan()?;
-        if hidden.is_empty() || !repaired.failed.is_empty() {
-            repaired.left = hidden.left().to_vec();
-            break;
-        }
-        let mut more = hidden.apply();
-        repaired.done.append(&mut more.done);
-        repaired.failed.append(&mut more.failed);
-    }
+    let repaired = repair.run()?;
     let failed: Vec<_> = repaired.failed.iter().map(failed).collect();
     let page = Page { applied: true, mends: &repaired.done, failed, left: &repaired.left };
     output.one(&page, |output| {

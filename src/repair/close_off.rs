@@ -46,6 +46,12 @@ pub(super) fn close_off_in(home: &Home, mut log: Log) -> Result<Option<u64>, Jou
     Ok(appended.first().map(|first| first.seq))
 }
 
+/// Where damage at the end of a journal that is open begins, if it could be closed off.
+pub(super) fn start_of_damage(home: &Home, log: &mut Log) -> Result<Option<u64>, JournalError> {
+    let found = damage(home.dir(), &mut log.lock()?)?;
+    Ok(found.first().and_then(|first| first.place.offset))
+}
+
 /// Damage behind the last counted record of a journal that can still grow.
 fn damage(dir: &Utf8Path, locked: &mut LockedLog<'_>) -> Result<Vec<Finding>, JournalError> {
     // What the head covers is looked at as well.

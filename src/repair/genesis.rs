@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-use super::close_off::close_off_in;
-use super::mend::{Means, Origin};
-use super::plan::{Place, Spot};
+use super::close_off::{close_off_in, start_of_damage};
+use super::mend::{KNOWN, Means, Origin};
 use super::quarantine::Quarantine;
+use super::site::{Site, Spot};
 use super::sources::{gone_from_backup, in_backup};
 use super::{Mend, RepairError};
 use crate::artifact::HomeWriter;
@@ -29,24 +29,24 @@ pub(super) fn file_of(spot: &Spot) -> Option<&'static str> {
 }
 
 /// The newest file in the backup that was given that the journal begins with: snapshots of the damage have others.
-pub(super) fn find(place: &Place, spot: &Spot) -> Option<Means> {
-    let (backup, name) = (place.backup.as_ref()?, file_of(spot)?);
+pub(super) fn find(site: &Site, spot: &Spot) -> Option<Means> {
+    let (backup, name) = (site.backup.as_ref()?, file_of(spot)?);
     let digests = backup.digests_of(&spot.home, name).ok()?;
-    let fits = |digest: &Digest| fits(place, spot, backup, *digest).unwrap_or(false);
+    let fits = |digest: &Digest| fits(site, spot, backup, *digest).unwrap_or(false);
     let digest = digests.into_iter().find(fits)?;
     Some(Means::PutBack { digest, from: Origin::Backup })
 }
 
 /// True if the backup has a whole genesis file with this digest, and the journal begins with it.
-fn fits(place: &Place, spot: &Spot, backup: &Backup, digest: Digest) -> Option<bool> {
+fn fits(site: &Site, spot: &Spot, backup: &Backup, digest: Digest) -> Option<bool> {
     let bytes = in_backup(backup, digest)?.read_little(MOST).ok()??;
     let is_whole = Digest::of(&bytes) == digest && line::read::<IgnoredAny>(&bytes).is_ok();
-    Some(is_whole && begins(place, spot, digest).ok()?)
+    Some(is_whole && begins(site, spot, digest).ok()?)
 }
 
 /// True if the first record of the journal follows a genesis file with this digest, or there is none.
-fn begins(place: &Place, spot: &Spot, genesis: Digest) -> Result<bool, IoError> {
-    let dir = Dir::open(place.home(spot).dir())?;
+fn begins(site: &Site, spot: &Spot, genesis: Digest) -> Result<bool, IoError> {
+    let dir = Dir::open(site.home(spot).dir())?;
     let mut head = Vec::new();
     dir.open_read(layout::JOURNAL)?.read_at(0, MAX_LINE as u64, &mut head)?;
     let first = head.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -66,9 +66,9 @@ pub(super) fn lost(spot: &Spot, mends: &[Mend]) -> Option<Digest> {
 }
 
 /// The writer of a task's journal, opened with the backup's copy of the genesis file. Damage at the journal's
-/// end, which nobody could see without that file, is closed off.
+/// end, which nobody could see without that file, is closed off, unless the backup knows that records are in it.
 pub(super) fn writer(
-    place: &Place,
+    site: &Site,
     task: Home,
     digest: Digest,
 ) -> Result<Arc<HomeWriter>, RepairError> {
@@ -76,38 +76,45 @@ pub(super) fn writer(
         path: task.dir().join(layout::TASK),
         reason: reason.to_owned(),
     };
-    let backup = place.backup.as_ref().ok_or_else(|| moved_on("no backup is given"))?;
+    let backup = site.backup.as_ref().ok_or_else(|| moved_on("no backup is given"))?;
     let copy = &mut gone_from_backup(backup, digest)?;
     let opened = task.open_writable_with(copy).map_err(JournalError::from)?;
     if opened.genesis != digest {
         return Err(moved_on("the backup's copy was changed"));
     }
-    close_off_in(&task, Log::open_in(&task, opened.clone())?)?;
+    let mut log = Log::open_in(&task, opened.clone())?;
+    if let Some(offset) = start_of_damage(&task, &mut log)?
+        && backup.knows_past(task.id(), digest, offset)?
+    {
+        let path = task.dir().join(layout::JOURNAL);
+        return Err(RepairError::NotBegun { path, reason: KNOWN.to_owned() });
+    }
+    close_off_in(&task, log)?;
     Ok(HomeWriter::of(task, opened))
 }
 
 /// Sets aside what stands there, and puts the file in its place, durably.
 pub(super) fn put_back(
-    place: &Place,
+    site: &Site,
     spot: &Spot,
     digest: Digest,
     aside: &Quarantine<'_>,
 ) -> Result<(), RepairError> {
     let moved_on = |reason: &str| RepairError::MovedOn {
-        path: place.home(spot).dir().join(&spot.path),
+        path: site.home(spot).dir().join(&spot.path),
         reason: reason.to_owned(),
     };
-    let backup = place.backup.as_ref().ok_or_else(|| moved_on("no backup is given"))?;
+    let backup = site.backup.as_ref().ok_or_else(|| moved_on("no backup is given"))?;
     let bytes = gone_from_backup(backup, digest)?.read_little(MOST)?;
     let bytes = bytes.filter(|bytes| Digest::of(bytes) == digest);
     let bytes = bytes.ok_or_else(|| moved_on("the backup's copy was changed"))?;
-    let dir = Dir::open(place.home(spot).dir())?;
+    let dir = Dir::open(site.home(spot).dir())?;
     let there = dir.open_read(&spot.path).and_then(|mut file| file.digest());
     if there.is_ok_and(|(there, _)| there == digest) {
         // Who put it there may have died before its name was on the disk.
         return Ok(dir.sync("")?);
     }
-    let temporary = format!(".{}.{}", spot.path, place.new_id());
+    let temporary = format!(".{}.{}", spot.path, site.new_id());
     let mut file = dir.create_new(&temporary)?;
     file.write(&bytes)?;
     file.sync()?;

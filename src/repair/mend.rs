@@ -91,18 +91,23 @@ pub struct Left {
     pub why: &'static str,
 }
 
-impl Left {
-    pub(super) fn new(finding: Finding, has_backup: bool) -> Self {
-        let why = why(finding.code, has_backup);
-        Self { finding, why }
-    }
-}
-
 const NO_BYTES: &str =
     "no content with its digest is in the run: name a backup that has it with `--from BACKUP`";
 const NOT_IN_BACKUP: &str = "no content with its digest is in the run or in the backup";
 
-fn why(code: Code, has_backup: bool) -> &'static str {
+/// Somebody else knows that the damaged bytes were acknowledged records.
+pub(super) const KNOWN: &str = "others know records that are damaged here, and closing off would give their \
+     numbers out again: move it away and restore it, `runjournal backup restore BACKUP TASK/RUN`";
+/// The record that says what the file should be may be among those that are damaged or gone.
+pub(super) const UNSETTLED: &str = "a record that is damaged or gone may name what is there: settle the journal first \
+     (close off its end, or restore the run), look at the file, and plan again";
+
+/// It was mended just now, and is found again.
+pub(super) const AGAIN: &str =
+    "it was mended, and is wrong again: look at the disk, and at who writes there";
+
+/// Why nothing mends findings of a code.
+pub(super) fn why(code: Code, has_backup: bool) -> &'static str {
     match code {
         Code::ArtifactMissing
         | Code::ArtifactChanged
@@ -124,6 +129,9 @@ fn why(code: Code, has_backup: bool) -> &'static str {
         | Code::JournalShorter
         | Code::TurnOutOfSequence
         | Code::StepWithoutStart => "records are gone: restore the run from a backup that has them",
+        Code::WrongKind | Code::SymbolicLink => {
+            "a repair does not move it, as somebody may need or hold it: move it away by hand, while nobody works there"
+        }
         Code::CheckpointMissing | Code::CheckpointDamaged => {
             "made again from the journal, it is not what its record names: restore the run from a backup"
         }

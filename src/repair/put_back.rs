@@ -3,8 +3,8 @@
 use super::RepairError;
 use super::genesis;
 use super::mend::{Means, Mend, Origin};
-use super::plan::{Place, Spot};
 use super::quarantine::Quarantine;
+use super::site::{Site, Spot};
 use super::sources::Sources;
 use crate::artifact::HomeWriter;
 use crate::context::RunContext;
@@ -17,7 +17,7 @@ use crate::{checkpoint, layout, object};
 
 /// Mends one thing, which is looked at again first.
 pub(super) fn mend(
-    place: &Place,
+    site: &Site,
     spot: &Spot,
     mend: &Mend,
     aside: &Quarantine<'_>,
@@ -26,19 +26,19 @@ pub(super) fn mend(
         path: mend.finding.place.path.clone(),
         reason: reason.to_owned(),
     };
-    let context = place.context(spot);
+    let context = site.context(spot);
     match (&mend.means, context) {
         // Done before, by one record for all of a journal.
         (Means::CloseOff, _) => Ok(()),
-        (Means::SetAside, _) => set_aside(place, spot, aside),
+        (Means::SetAside, _) => set_aside(site, spot, aside),
         (Means::PutBack { digest, .. }, _) if genesis::file_of(spot).is_some() => {
-            genesis::put_back(place, spot, *digest, aside)
+            genesis::put_back(site, spot, *digest, aside)
         }
         (Means::PutBack { digest, from }, context) => {
-            let sources = Sources::open(place, spot);
+            let sources = Sources::open(site, spot);
             let sources = sources.ok_or_else(|| moved_on("its journal cannot be read"))?;
             if layout::object_of(&spot.path) == Some(*digest) {
-                return put_back_object(place, spot, &sources, (*digest, from), aside);
+                return put_back_object(site, spot, &sources, (*digest, from), aside);
             }
             let context = context.ok_or_else(|| moved_on("only runs have artifacts"))?;
             let name = sources.name_of(spot, *digest);
@@ -82,8 +82,8 @@ fn put_in_place(
 }
 
 /// Under the lock, which whoever makes what belongs there holds, or waits for.
-fn set_aside(place: &Place, spot: &Spot, aside: &Quarantine<'_>) -> Result<(), RepairError> {
-    let mut log = Log::open(&place.home(spot))?;
+fn set_aside(site: &Site, spot: &Spot, aside: &Quarantine<'_>) -> Result<(), RepairError> {
+    let mut log = Log::open(&site.home(spot))?;
     let locked = log.lock()?;
     let there = locked.dir().stat(&spot.path)?;
     if there.is_some_and(|there| is_misplaced(&spot.path, spot.home.run.is_some(), there.kind)) {
@@ -112,16 +112,16 @@ fn make_again(
 
 /// Under the lock: a writer that needs the object may be about to mend it itself.
 fn put_back_object(
-    place: &Place,
+    site: &Site,
     spot: &Spot,
     sources: &Sources,
     (digest, from): (Digest, &Origin),
     aside: &Quarantine<'_>,
 ) -> Result<(), RepairError> {
     let mut source = sources.open_origin(digest, from)?;
-    let found = HomeWriter::new(place.home(spot)).with_log(|log| {
+    let found = HomeWriter::new(site.home(spot)).with_log(|log| {
         let locked = log.lock()?;
-        let new_id = || place.new_id();
+        let new_id = || site.new_id();
         let take = || aside.take(&layout::object(digest)).map(drop);
         let found = object::replace_file(locked.dir(), &new_id, &mut source, digest, take)?;
         object::sync_names(locked.dir(), [digest])?;

@@ -1,10 +1,17 @@
 //! What is to be repaired, and with what.
 
-use super::mend::Left;
-use super::plan::{Place, RepairPlan};
-use super::{Mend, RepairError, sources};
+use std::collections::BTreeSet;
+
+use super::apply::Repaired;
+use super::mend::{AGAIN, Left, why};
+use super::plan::RepairPlan;
+use super::site::Site;
+use super::sources::Finder;
+use super::unsettled::Unsettled;
+use super::{Means, Mend, RepairError};
 use crate::backup::Backup;
 use crate::finding::{Code, Severity};
+use crate::layout::HomeId;
 use crate::verify::{ReadData, Verify};
 use crate::workspace::Subject;
 
@@ -33,7 +40,7 @@ use crate::workspace::Subject;
 #[derive(Debug, Clone)]
 #[must_use = "nothing is looked at before `plan`"]
 pub struct Repair {
-    place: Place,
+    site: Site,
     verify: Verify,
     adopt: bool,
 }
@@ -43,8 +50,8 @@ impl Repair {
     /// the run was given.
     pub fn of(subject: impl Into<Subject>) -> Self {
         let subject = subject.into();
-        let place = Place { subject: subject.clone(), backup: None };
-        Self { place, verify: Verify::of(subject), adopt: false }
+        let site = Site { subject: subject.clone(), backup: None };
+        Self { site, verify: Verify::of(subject), adopt: false }
     }
 
     /// Also adopts files under `artifacts/` that no record names, in runs that are not complete. They are left
@@ -57,7 +64,7 @@ impl Repair {
     /// Also looks for bytes in a backup. Whatever snapshot they came with, they are good if they have the digest
     /// that the journal names.
     pub fn from_backup(mut self, backup: &Backup) -> Self {
-        self.place.backup = Some(backup.clone());
+        self.site.backup = Some(backup.clone());
         self
     }
 
@@ -67,21 +74,63 @@ impl Repair {
     /// # Errors
     /// Where nothing could be looked at. What a part of the tree keeps from being looked at is a finding.
     pub fn plan(&self) -> Result<RepairPlan, RepairError> {
+        self.plan_after(&BTreeSet::new())
+    }
+
+    fn plan_after(&self, closed_off: &BTreeSet<HomeId>) -> Result<RepairPlan, RepairError> {
         let findings = self.verify.clone().read_data(ReadData::All).run()?.findings;
         let (mut mends, mut left) = (Vec::new(), Vec::new());
-        let mut means = sources::Finder::new(&self.place, self.adopt);
+        let unsettled = Unsettled::of(&self.site, &findings, closed_off);
+        let mut means = Finder::new(&self.site, self.adopt, unsettled);
+        let has_backup = self.site.backup.is_some();
         for finding in findings {
             if is_dealt_with(finding.code) {
                 continue;
             }
-            let spot = self.place.spot(&finding.place.path);
-            let found = spot.and_then(|spot| means.of(&finding, &spot));
+            let found = match self.site.spot(&finding.place.path) {
+                Some(spot) => means.of(&finding, &spot),
+                None => Err(why(finding.code, has_backup)),
+            };
             match found {
-                Some(means) => mends.push(Mend { finding, means }),
-                None => left.push(Left::new(finding, self.place.backup.is_some())),
+                Ok(means) => mends.push(Mend { finding, means }),
+                Err(why) => left.push(Left { finding, why }),
             }
         }
-        Ok(RepairPlan { place: self.place.clone(), mends, left })
+        Ok(RepairPlan { site: self.site.clone(), mends, left })
+    }
+
+    /// Plans and applies, and again for what showed only then: what a damaged genesis file hid, or what stood in the
+    /// place of a directory. It ends when nothing is left to mend, when something failed, and when a round
+    /// would mend only what was mended before. Artifacts of a run whose journal it closed off are left: the damage
+    /// may have been their newest record. Durable, and after a crash as [`RepairPlan::apply`].
+    ///
+    /// # Errors
+    /// As [`plan`](Repair::plan); what was mended until then stays so.
+    pub fn run(&self) -> Result<Repaired, RepairError> {
+        let mut all = Repaired { done: Vec::new(), failed: Vec::new(), left: Vec::new() };
+        let mut closed_off = BTreeSet::new();
+        loop {
+            let plan = self.plan_after(&closed_off)?;
+            all.left = plan.left().to_vec();
+            let is_new = plan.mends().iter().any(|mend| !all.done.contains(mend));
+            if !all.failed.is_empty() {
+                return Ok(all);
+            }
+            if !is_new {
+                let again = plan.mends().iter().map(|mend| mend.finding.clone());
+                all.left.extend(again.map(|finding| Left { finding, why: AGAIN }));
+                return Ok(all);
+            }
+            let round = plan.apply();
+            all.failed.extend(round.failed);
+            for mend in round.done {
+                if mend.means == Means::CloseOff {
+                    let spot = self.site.spot(&mend.finding.place.path);
+                    closed_off.extend(spot.map(|spot| spot.home));
+                }
+                all.done.push(mend);
+            }
+        }
     }
 }
 

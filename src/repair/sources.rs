@@ -3,8 +3,9 @@
 use super::RepairError;
 use super::close_off::damage_at_end;
 use super::genesis;
-use super::mend::{Means, Origin};
-use super::plan::{Place, Spot};
+use super::mend::{KNOWN, Means, Origin, UNSETTLED, why};
+use super::site::{Site, Spot};
+use super::unsettled::Unsettled;
 use crate::artifact::{Catalog, digest_on_disk};
 use crate::backup::{Backup, BackupObject};
 use crate::checkpoint::can_be_made_again;
@@ -18,20 +19,57 @@ use crate::{layout, object};
 
 /// Finds means. Findings come run by run, so what one run's journal says is kept for the next finding.
 pub(super) struct Finder<'a> {
-    place: &'a Place,
+    pub(super) site: &'a Site,
     adopt: bool,
+    unsettled: Unsettled,
+    /// Of the run or the task that was asked for last.
+    pub(super) hindered: Option<(HomeId, Option<&'static str>)>,
     last: Option<(HomeId, Sources)>,
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(place: &'a Place, adopt: bool) -> Self {
-        Self { place, adopt, last: None }
+    pub(super) fn new(site: &'a Site, adopt: bool, unsettled: Unsettled) -> Self {
+        Self { site, adopt, unsettled, hindered: None, last: None }
     }
 
-    /// What mends a finding; `None` where nothing does.
-    pub(super) fn of(&mut self, finding: &Finding, spot: &Spot) -> Option<Means> {
+    /// What mends a finding, or why nothing does.
+    pub(super) fn of(&mut self, finding: &Finding, spot: &Spot) -> Result<Means, &'static str> {
+        let has_backup = self.site.backup.is_some();
+        let means = match finding.code {
+            code if code.is_journal_damage() => self.close_off(finding, spot)?,
+            _ if Unsettled::keeps(finding.code) && self.unsettled.holds(&spot.home) => {
+                return Err(UNSETTLED);
+            }
+            _ => self.find(finding, spot),
+        };
+        let means = means.ok_or_else(|| why(finding.code, has_backup))?;
+        let hindrance = match means {
+            Means::CloseOff => self.has_odd_lock(&spot.home),
+            _ => self.hindrance(&spot.home),
+        };
+        hindrance.map_or(Ok(means), Err)
+    }
+
+    /// Only damage that nobody knows to have been a record is closed off: its sequence number is given out again.
+    pub(super) fn close_off(
+        &mut self,
+        finding: &Finding,
+        spot: &Spot,
+    ) -> Result<Option<Means>, &'static str> {
+        let Some(sources) = self.sources(spot) else { return Ok(None) };
+        if sources.closed || !sources.damage_at_end.contains(finding) {
+            return Ok(None);
+        }
+        let is_known = sources.backup_knows(spot, finding);
+        if is_known || self.unsettled.shorter.contains(&spot.home) {
+            return Err(KNOWN);
+        }
+        Ok(Some(Means::CloseOff))
+    }
+
+    fn find(&mut self, finding: &Finding, spot: &Spot) -> Option<Means> {
         if finding.code == Code::GenesisDamaged {
-            return genesis::find(self.place, spot);
+            return genesis::find(self.site, spot);
         }
         let is_odd = matches!(finding.code, Code::WrongKind | Code::SymbolicLink);
         if is_odd && can_be_cleared(&spot.path) {
@@ -40,10 +78,6 @@ impl<'a> Finder<'a> {
         let adopt = self.adopt;
         let sources = self.sources(spot)?;
         match finding.code {
-            code if code.is_journal_damage() => {
-                let closable = !sources.closed && sources.damage_at_end.contains(finding);
-                closable.then_some(Means::CloseOff)
-            }
             Code::ArtifactMissing | Code::ArtifactChanged => {
                 let name = layout::artifact_of(&spot.path)?;
                 sources.put_back(sources.catalog.digest(&name)?, Some(&name))
@@ -62,7 +96,7 @@ impl<'a> Finder<'a> {
             }
             Code::ManifestDamaged => Some(Means::MakeAgain),
             Code::CheckpointMissing | Code::CheckpointDamaged => {
-                let home = self.place.home(spot);
+                let home = self.site.home(spot);
                 let is_known =
                     layout::turn_of(&spot.path).is_some_and(|turn| can_be_made_again(&home, turn));
                 is_known.then_some(Means::MakeAgain)
@@ -71,9 +105,14 @@ impl<'a> Finder<'a> {
         }
     }
 
+    /// Damage at the end of the journal of a run or a task; `None` where it cannot be read.
+    pub(super) fn damage_at_end(&mut self, spot: &Spot) -> Option<Vec<Finding>> {
+        self.sources(spot).map(|sources| sources.damage_at_end.clone())
+    }
+
     fn sources(&mut self, spot: &Spot) -> Option<&Sources> {
         if self.last.as_ref().is_none_or(|(home, _)| *home != spot.home) {
-            let sources = Sources::open(self.place, spot);
+            let sources = Sources::open(self.site, spot);
             self.last = sources.map(|sources| (spot.home.clone(), sources));
         }
         self.last.as_ref().map(|(_, sources)| sources)
@@ -91,11 +130,23 @@ pub(super) struct Sources {
 
 impl Sources {
     /// `None` where its journal cannot be read: then nothing says what its files should be.
-    pub(super) fn open(place: &Place, spot: &Spot) -> Option<Self> {
-        let home = &place.home(spot);
+    pub(super) fn open(site: &Site, spot: &Spot) -> Option<Self> {
+        let home = &site.home(spot);
         let (damage_at_end, closed) = damage_at_end(home).ok()?;
         let (dir, catalog) = (Dir::open(home.dir()).ok()?, Catalog::read(home).ok()?);
-        Some(Self { dir, catalog, closed, damage_at_end, backup: place.backup.clone() })
+        Some(Self { dir, catalog, closed, damage_at_end, backup: site.backup.clone() })
+    }
+
+    /// True if the backup that was given has a record that ends in damage, or behind it.
+    fn backup_knows(&self, spot: &Spot, damage: &Finding) -> bool {
+        let (Some(backup), Some(offset)) = (&self.backup, damage.place.offset) else {
+            return false;
+        };
+        let genesis = self.dir.open_read(spot.home.genesis()).and_then(|mut file| file.digest());
+        genesis.is_ok_and(|(genesis, _)| {
+            // What cannot be asked does not say no.
+            backup.knows_past(&spot.home, genesis, offset).unwrap_or(true)
+        })
     }
 
     /// The artifact whose last record waits for this stage, and the digest that it is to have.

@@ -7,7 +7,7 @@ use super::checkpoint;
 use super::contents::Contents;
 use super::object::Named;
 use super::pass::Pass;
-use super::places::{Places, case_collisions, special, unreadable};
+use super::places::{Places, case_collisions, unreadable};
 use super::read_data::Choice;
 use super::settle::settled;
 use super::start::Start;
@@ -190,13 +190,16 @@ impl Look<'_> {
         page: Option<&Manifest>,
     ) -> Result<Pass, Finding> {
         let path = self.dir.path().join(layout::JOURNAL);
-        if self.places.kind(layout::JOURNAL).is_some_and(|kind| kind != Kind::File) {
-            return Err(special(&path));
+        let stands = match self.places.kind(layout::JOURNAL) {
+            None | Some(Kind::File) => None,
+            Some(Kind::Dir) => Some("a directory stands in its place"),
+            Some(Kind::Other) => Some("a link or a special file stands in its place"),
+        };
+        if let Some(stands) = stands {
+            return Err(self.missing(stands, page));
         }
         Pass::read(self.home, opened, known, page).map_err(|error| match error {
-            JournalError::MissingJournal { path } => {
-                Finding::whole(&path, Code::JournalMissing, "it is not there")
-            }
+            JournalError::MissingJournal { .. } => self.missing("it is not there", page),
             JournalError::Io(error) => unreadable(&error),
             JournalError::LockTimeout { path, .. } => {
                 let reason =

@@ -65,6 +65,17 @@ impl Look<'_> {
         Some(page)
     }
 
+    /// That there is no journal, and how much of it others know.
+    pub(super) fn missing(&self, stands: &str, page: Option<&Manifest>) -> Finding {
+        let own = page.map(Witness::from);
+        let newest = self.witnesses.iter().chain(&own).max_by_key(|known| known.cursor.seq());
+        let reason = newest.map_or_else(
+            || stands.to_owned(),
+            |known| format!("{stands}, and {} knows it up to seq {}", known.by, known.cursor.seq()),
+        );
+        Finding::whole(self.dir.path().join(layout::JOURNAL), Code::JournalMissing, reason)
+    }
+
     /// What others know of the journal that it does not have.
     pub(super) fn tell_of_reach(&mut self, heads: &[Cursor], page: Option<&Manifest>, pass: &Pass) {
         let journal = self.dir.path().join(layout::JOURNAL);

@@ -97,7 +97,8 @@ impl Places {
                 findings.push(Finding::whole(full(), Code::WrongKind, stands));
             }
             let is_hidden = path.split('/').any(|name| name.starts_with('.'));
-            let is_told = is_hidden || path == layout::MANIFEST || layout::turn_of(path).is_some();
+            let is_read = [layout::MANIFEST, layout::JOURNAL].contains(&path.as_str());
+            let is_told = is_hidden || is_read || layout::turn_of(path).is_some();
             if *kind == Kind::Other && (is_place || !is_told) {
                 findings.push(special(&full()));
             }

@@ -203,6 +203,15 @@ fn agree(
     let orphans = orphans.iter().map(|run| {
         Finding::whole(at(run), Code::OrphanedRun, "the journal of its task does not know it")
     });
+    let is_file = |run: &RunId| {
+        let path = format!("{}/{run}", layout::RUNS);
+        dir.stat(&path).is_ok_and(|there| there.is_some_and(|there| there.kind == Kind::File))
+    };
+    let files = absent
+        .iter()
+        .filter(|run| is_file(run))
+        .map(|run| Finding::whole(at(run), Code::WrongKind, "a file stands where a run belongs"));
+    let files: Vec<_> = files.collect();
     let absent = absent.iter().map(|run| match (elsewhere.get(run), said.stood(run)) {
         (Some(witness), _) => gone(&at(run), witness),
         (None, Some(done)) => {
@@ -216,7 +225,7 @@ fn agree(
             Finding::whole(at(run), Code::UnbornRun, reason)
         }
     });
-    Ok(orphans.chain(absent).collect())
+    Ok(orphans.chain(absent).chain(files).collect())
 }
 
 /// That a task or a run is gone which somebody has elsewhere.

@@ -10,15 +10,15 @@ use crate::finding::{Finding, Severity};
 pub struct Verified {
     /// Sorted by path, then by place in the file.
     pub findings: Vec<Finding>,
-    /// Tasks that were looked at,
+    /// How many tasks were looked at.
     pub tasks: u64,
-    /// and runs.
+    /// How many runs were looked at.
     pub runs: u64,
-    /// Records that count.
+    /// How many records count, of all journals that were read.
     pub records: u64,
-    /// Artifacts and objects of which the content was read,
+    /// How many artifacts and objects had their content read.
     pub files: u64,
-    /// and bytes in all: of those, and of journals.
+    /// How many bytes were read, of those files and of journals.
     pub bytes: u64,
 }
 
@@ -64,14 +64,14 @@ impl Verified {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyProgress {
-    /// Tasks and runs that were looked at,
+    /// How many tasks and runs were looked at so far.
     pub done: u64,
-    /// of so many that are known of so far.
+    /// How many tasks and runs are known of so far; it grows as tasks tell of their runs.
     pub known: u64,
-    /// Records that count,
+    /// How many records count so far.
     pub records: u64,
-    /// and bytes that were read.
+    /// How many bytes were read so far.
     pub bytes: u64,
-    /// Findings so far.
+    /// How many findings there are so far.
     pub findings: u64,
 }

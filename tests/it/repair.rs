@@ -622,3 +622,167 @@ fn a_stale_plan_does_not_raise_a_run_that_was_pruned_meanwhile() {
     assert!(!ctx.run_path().exists());
     assert_eq!(told(&test), []);
 }
+
+/// Flips a bit in the last record of a journal.
+fn flip_last(journal: &Utf8Path) {
+    let mut bytes = fs::read(journal).unwrap();
+    let end = bytes.len() - 1;
+    let last = bytes[..end].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    bytes[last + 60] ^= 1;
+    fs::write(journal, bytes).unwrap();
+}
+
+/// The run's page knows that it ended: closed off, it would go on, and give a number out again.
+#[test]
+fn a_run_that_ended_is_not_reopened_by_a_repair() {
+    let (_test, ctx) = run();
+    ctx.run().unwrap().complete(Outcome::Failed, Some("it broke")).unwrap();
+    flip_last(&ctx.journal_path());
+    let journal = fs::read(ctx.journal_path()).unwrap();
+    let repaired = Repair::of(&ctx).run().unwrap();
+    assert!(repaired.done.is_empty() && repaired.failed.is_empty(), "{repaired:?}");
+    let left = |code| repaired.left.iter().find(|left| left.finding.code == code).unwrap().why;
+    assert!(left(Code::BrokenChain).contains("others know"), "{repaired:?}");
+    assert!(left(Code::JournalShorter).contains("restore"), "{repaired:?}");
+    assert_eq!(fs::read(ctx.journal_path()).unwrap(), journal);
+    ctx.append(Event::new("went_on")).unwrap_err();
+}
+
+/// A backup from before the damage knows the record; one from before the record does not.
+#[test]
+fn what_a_backup_knows_is_not_closed_off() {
+    let (test, ctx) = run();
+    let dir = tempfile::tempdir().unwrap();
+    let backup = Backup::create_at(Utf8Path::from_path(dir.path()).unwrap().join("b")).unwrap();
+    backup.take(test.workspace()).unwrap();
+    ctx.append(Event::new("told")).unwrap();
+    let whole = fs::read(ctx.journal_path()).unwrap();
+    flip_last(&ctx.journal_path());
+    let plan = || Repair::of(&ctx).from_backup(&backup).plan().unwrap();
+    assert_eq!(means(&plan()), [(Code::BrokenChain, Means::CloseOff)]);
+
+    let damaged = fs::read(ctx.journal_path()).unwrap();
+    fs::write(ctx.journal_path(), whole).unwrap();
+    backup.take(test.workspace()).unwrap();
+    fs::write(ctx.journal_path(), &damaged).unwrap();
+    backup.take(test.workspace()).unwrap();
+    let plan = plan();
+    assert!(plan.is_empty(), "{plan:?}");
+    assert!(plan.left()[0].why.contains("others know"), "{plan:?}");
+    // Without it nobody knows.
+    assert_eq!(means(&Repair::of(&ctx).plan().unwrap()), [(Code::BrokenChain, Means::CloseOff)]);
+}
+
+/// As above where the damage shows only with the backup's copy of the genesis file.
+#[test]
+fn what_a_backup_knows_of_a_task_is_not_closed_off_to_tell_of_its_genesis_file() {
+    let (test, _ctx) = run();
+    let dir = tempfile::tempdir().unwrap();
+    let backup = Backup::create_at(Utf8Path::from_path(dir.path()).unwrap().join("b")).unwrap();
+    backup.take(test.workspace()).unwrap();
+    let journal = test.task().path().join("journal/events.jsonl");
+    flip_last(&journal);
+    fs::remove_file(test.task().path().join("task.json")).unwrap();
+    let before = fs::read(&journal).unwrap();
+    let repaired = Repair::of(test.workspace()).from_backup(&backup).run().unwrap();
+    assert_eq!((repaired.done.len(), repaired.failed.len()), (0, 1), "{repaired:?}");
+    let error = repaired.failed[0].error.to_string();
+    assert!(error.contains("others know"), "{error}");
+    assert_eq!(fs::read(&journal).unwrap(), before);
+}
+
+/// The record that is damaged may be the one that wrote what stands there.
+#[test]
+fn an_artifact_is_left_where_its_newest_record_may_be_damaged() {
+    let (_test, ctx) = run();
+    let path = artifact(&ctx, "plan.json");
+    ctx.artifacts().write_bytes(name("plan.json"), b"a better plan\n").unwrap();
+    flip_last(&ctx.journal_path());
+    let repaired = Repair::of(&ctx).run().unwrap();
+    let done: Vec<_> = repaired.done.iter().map(|mend| &mend.means).collect();
+    assert_eq!(done, [&Means::CloseOff], "{repaired:?}");
+    assert_eq!(repaired.left[0].finding.code, Code::ArtifactChanged);
+    assert!(repaired.left[0].why.contains("settle the journal first"), "{repaired:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"a better plan\n");
+    // Told and planned on its own, it is done.
+    let plan = Repair::of(&ctx).plan().unwrap();
+    assert!(matches!(means(&plan)[..], [(Code::ArtifactChanged, Means::PutBack { .. })]));
+}
+
+/// What stands in the journal's place cannot be read: all that it held is out of reach.
+#[test]
+fn a_journal_in_whose_place_something_else_stands_is_missing() {
+    for what in ["a directory", "a link"] {
+        let (_test, ctx) = run();
+        ctx.manifest().unwrap().write(&ctx).unwrap();
+        let journal = ctx.journal_path();
+        fs::rename(&journal, ctx.run_path().join("journal/moved")).unwrap();
+        match what {
+            "a link" => std::os::unix::fs::symlink("moved", &journal).unwrap(),
+            _ => fs::create_dir(&journal).unwrap(),
+        }
+        let plan = Repair::of(&ctx).plan().unwrap();
+        let [left] = plan.left() else { panic!("{what}: {plan:?}") };
+        assert_eq!(left.finding.code, Code::JournalMissing, "{what}");
+        let reason = &left.finding.reason;
+        assert!(reason.starts_with(what) && reason.contains("the manifest knows"), "{reason}");
+        assert!(plan.is_empty() && left.why.contains("restore"), "{plan:?}");
+    }
+}
+
+#[test]
+fn a_file_in_place_of_a_run_is_told_and_left() {
+    let (test, ctx) = run();
+    fs::remove_dir_all(ctx.run_path()).unwrap();
+    fs::write(ctx.run_path(), "odd").unwrap();
+    let plan = Repair::of(test.workspace()).plan().unwrap();
+    let left = plan.left().iter().find(|left| left.finding.code == Code::WrongKind).unwrap();
+    assert_eq!(left.finding.place.path, ctx.run_path());
+    assert!(plan.is_empty() && left.why.contains("by hand"), "{plan:?}");
+}
+
+/// What would fail each time is not promised.
+#[test]
+fn what_cannot_be_carried_out_is_not_planned() {
+    let in_task = |test: &TestWorkspace, path: &str| test.task().path().join(path);
+    let make_dir = |path: &Utf8Path| {
+        let _ = fs::remove_file(path);
+        fs::create_dir(path).unwrap();
+    };
+    type Harm<'a> = (&'a str, &'a str, &'a dyn Fn(&TestWorkspace, &RunContext));
+    let harms: [Harm<'_>; 5] = [
+        ("the task's journal is gone", "its task's journal", &|test, _| {
+            fs::remove_file(in_task(test, "journal/events.jsonl")).unwrap();
+        }),
+        ("the task's journal is damaged", "its task's journal", &|test, _| {
+            let path = in_task(test, "journal/events.jsonl");
+            let damaged = [fs::read(&path).unwrap(), b"rot\n".to_vec()].concat();
+            fs::write(path, damaged).unwrap();
+        }),
+        ("the task's lock", "journal/.lock", &|test, _| make_dir(&in_task(test, "journal/.lock"))),
+        ("the run's lock", "journal/.lock", &|_, ctx| {
+            make_dir(&ctx.run_path().join("journal/.lock"));
+        }),
+        ("the quarantine", ".quarantine", &|_, ctx| {
+            fs::write(ctx.run_path().join(".quarantine"), "odd").unwrap();
+        }),
+    ];
+    for (what, why, harm) in &harms {
+        let (test, ctx) = run();
+        fs::write(artifact(&ctx, "plan.json"), "somebody's").unwrap();
+        assert_eq!(Repair::of(&ctx).plan().unwrap().mends().len(), 1);
+        harm(&test, &ctx);
+        let plan = Repair::of(&ctx).plan().unwrap();
+        assert!(plan.is_empty(), "{what}: {plan:?}");
+        let left = |it: &&runjournal::Left| it.finding.code == Code::ArtifactChanged;
+        let left = plan.left().iter().find(left).unwrap();
+        assert!(left.why.contains(why), "{what}: {left:?}");
+    }
+    // With the task, its journal's end is closed off first.
+    let (test, ctx) = run();
+    fs::write(artifact(&ctx, "plan.json"), "somebody's").unwrap();
+    harms[1].2(&test, &ctx);
+    let repaired = Repair::of(test.workspace()).run().unwrap();
+    assert_eq!((repaired.done.len(), repaired.failed.len()), (2, 0), "{repaired:?}");
+    assert_well(&ctx);
+}
