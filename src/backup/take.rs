@@ -165,10 +165,8 @@ impl<'a> Taking<'a> {
         }
         // One that was pruned after it was copied. Where a crash kept the prune from going on, it stands, and may
         // have gone on since.
-        for run in &pruned {
-            if root.stat(&format!("{run}/{}", layout::RUN))?.is_none() {
-                copied.remove(run);
-            }
+        for run in pruned.iter().filter(|run| !stands(root, run)) {
+            copied.remove(run);
         }
         let mut totals = SnapshotTotals::default();
         for (id, home) in &copied {
@@ -223,6 +221,10 @@ impl<'a> Taking<'a> {
     fn runs(&self, root: &Dir, task: &TaskId) -> Result<Vec<HomeId>, BackupError> {
         let below = format!("{task}/{}", layout::RUNS);
         let mut runs = Vec::new();
+        if is_other(root, &below) {
+            self.tell(Code::SymbolicLink, below, look::SPECIAL);
+            return Ok(runs);
+        }
         for (name, kind) in list(root, &below)? {
             let path = format!("{below}/{name}");
             match (name.parse(), kind) {
@@ -273,6 +275,16 @@ impl<'a> Taking<'a> {
             pruned,
         }))
     }
+}
+
+/// True if something stands where a directory should, and is none.
+fn is_other(root: &Dir, path: &str) -> bool {
+    root.stat(path).is_ok_and(|entry| entry.is_some_and(|entry| entry.kind != Kind::Dir))
+}
+
+/// True if a task or a run is there, as far as anybody can look.
+fn stands(root: &Dir, home: &HomeId) -> bool {
+    root.stat(&format!("{home}/{}", home.genesis())).is_ok_and(|entry| entry.is_some())
 }
 
 /// What stands in a directory; nothing where that is not there.
