@@ -49,7 +49,11 @@ fn runs_without_their_task_are_copied_and_told() {
     let snapshot = lab.take();
     assert_eq!(
         told(&snapshot),
-        ["TASK-1/runs/RUN-1/run.json genesis_damaged", "TASK-1/task.json genesis_damaged"]
+        [
+            "TASK-1/runs/RUN-1/run.json genesis_damaged",
+            "TASK-1/runs/RUN-2/journal/events.jsonl journal_missing",
+            "TASK-1/task.json genesis_damaged"
+        ]
     );
     snapshot.restore_to(lab.path("rest")).plan().unwrap().apply().unwrap();
     assert_same(lab.test.root(), &lab.path("rest"));
