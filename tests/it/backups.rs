@@ -478,6 +478,7 @@ fn what_is_not_as_it_should_be_is_copied_as_it_is_and_told() {
             format!("{run}2/artifacts/deep/below/b.json artifact_missing"),
             format!("{run}2/artifacts/more.txt artifact_unjournaled"),
             format!("{run}3/journal/events.jsonl broken_chain"),
+            format!("{run}3/journal/events.jsonl sequence_gap"),
             format!("{run}4/journal/events.jsonl broken_chain"),
             format!("{run}5/run.json genesis_damaged"),
             format!("{run}6/run.json genesis_damaged"),
