@@ -17,6 +17,8 @@ use crate::workspace::Scope;
 /// Which snapshots are kept: those that one of these keeps, those with a hold, and of each workspace and scope
 /// the newest, the newest that found no error, and of each task and run in which the newest found one, the newest
 /// that did not. A task or a run that is gone and was not pruned is such an error.
+///
+/// The default says neither number nor age, and so keeps one of each of these: all others go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Retention {
@@ -280,12 +282,7 @@ fn runs_gone_with_their_task(
 fn stopped(error: BackupError, names: Option<&Snapshot>) -> BackupError {
     let BackupError::Damaged { path, reason } = error else { return error };
     let of = names.map_or_else(|| path.clone(), |names| names.path());
-    let reason = format!(
-        "{reason}. Nothing is pruned, for nobody knows what it names: bring it back from another copy of the \
-         backup, or move {of} out of `{}/`, and then what only that names goes",
-        layout::SNAPSHOTS
-    );
-    BackupError::Damaged { path, reason }
+    BackupError::PruneStopped { path, reason, of }
 }
 
 fn kept(

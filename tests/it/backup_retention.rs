@@ -180,7 +180,7 @@ fn nothing_goes_while_a_page_cannot_be_read() {
     let content = fs::read(&page).unwrap();
     let plan = backup.prune(Retention::default()).unwrap();
     fs::write(&page, "rot").unwrap();
-    assert!(matches!(plan.apply(), Err(BackupError::Damaged { .. })));
+    assert!(matches!(plan.apply(), Err(BackupError::PruneStopped { .. })));
     assert_eq!(backup.snapshots().unwrap().len(), 3);
     assert!(backup.prune(Retention::default()).is_err());
     fs::write(&page, content).unwrap();
@@ -209,7 +209,14 @@ fn a_hold_that_cannot_be_read_holds() {
         assert_eq!(ids(&backup.snapshots().unwrap()), ids(&taken));
         let unreadable = backup.unreadable().unwrap();
         assert_eq!(unreadable.len(), 1);
-        assert!(unreadable[0].to_string().contains(file.as_str()), "{}", unreadable[0]);
+        let told = unreadable[0].to_string();
+        let places = format!(
+            "`runjournal backup hold {} {} --reason REASON` places it",
+            backup.path(),
+            taken[0].id()
+        );
+        assert!(told.contains(file.as_str()) && told.ends_with("removes it"), "{told}");
+        assert!(told.contains(&places) && !told.contains("another snapshot"), "{told}");
         let found = backup.verify(false).unwrap().findings;
         assert_eq!((codes(&found), &found[0].place.path), (vec![Code::Unreadable], &file));
         let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
@@ -316,4 +323,26 @@ fn what_was_pruned_is_no_loss() {
     }
     let plan = lab.backup().prune(Retention::default().keep_last(1)).unwrap();
     assert_eq!(ids(plan.remove())[0], first.id());
+}
+
+#[test]
+fn a_backup_without_its_first_file_says_what_to_do() {
+    let lab = Lab::new();
+    let snapshot = lab.take();
+    let (file, other) = (lab.path("backup/backup.json"), lab.path("other"));
+    Backup::create_at(&other).unwrap();
+    let harms: [fn(&camino::Utf8Path); 2] =
+        [|file| fs::write(file, "rot").unwrap(), |file| fs::remove_file(file).unwrap()];
+    for harm in harms {
+        harm(&file);
+        for opened in [Backup::open(lab.path("backup")), Backup::create_at(lab.path("backup"))] {
+            let refused = opened.unwrap_err().to_string();
+            let does = format!("copy OTHER/backup.json to {}", lab.path("backup"));
+            assert!(refused.contains(file.as_str()) && refused.ends_with(&does), "{refused}");
+        }
+        // That is what to do.
+        fs::copy(other.join("backup.json"), &file).unwrap();
+        assert_eq!(ids(&lab.backup().snapshots().unwrap()), [snapshot.id()]);
+        assert_eq!(lab.backup().verify(true).unwrap().findings, []);
+    }
 }

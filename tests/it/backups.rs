@@ -753,7 +753,10 @@ fn what_is_no_snapshot_keeps_prune_from_removing_what_it_may_name() {
         harm(&lab.path("backup/snapshots"), &id);
         let objects = truth(&lab.path("backup/objects"));
         let backup = lab.backup();
-        assert!(matches!(backup.prune(Retention::default()), Err(BackupError::Damaged { .. })));
+        assert!(matches!(
+            backup.prune(Retention::default()),
+            Err(BackupError::PruneStopped { .. })
+        ));
         assert_eq!(truth(&lab.path("backup/objects")), objects);
         assert_eq!(backup.unreadable().unwrap().len(), 1);
         assert_eq!(backup.verify(false).unwrap().findings.len(), 1);
