@@ -53,6 +53,7 @@ impl Look<'_> {
         opened: &Opened,
     ) -> Result<(), BackupError> {
         self.check_dir(layout::ARTIFACTS)?;
+        self.check_dir(layout::TMP)?;
         for _ in 0..ROUNDS {
             let sight = self.sight()?;
             let seen = self.left(word, &sight);
@@ -105,6 +106,7 @@ impl Look<'_> {
     fn sight(&self) -> Result<Sight, BackupError> {
         let stages = match self.dir.list(layout::TMP) {
             Err(error) if error.is_not_found() => Vec::new(),
+            Err(_) if self.is_no_dir(layout::TMP)? => Vec::new(),
             other => other?,
         };
         let files = self.dir.entries_below(layout::ARTIFACTS)?.into_iter();

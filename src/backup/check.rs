@@ -137,7 +137,9 @@ pub(super) fn look(dir: &Dir, digest: Digest, size: Option<u64>, read: bool) -> 
 /// What cannot be read of the backup, as a finding; an error that is of something else stays one.
 fn told(error: BackupError) -> Result<Finding, BackupError> {
     match error {
-        BackupError::Damaged { path, reason } => Ok(Finding::whole(path, Code::Unreadable, reason)),
+        BackupError::Damaged { path, reason } | BackupError::HoldDamaged { path, reason, .. } => {
+            Ok(Finding::whole(path, Code::Unreadable, reason))
+        }
         BackupError::NewerFormat { path, found, supported } => {
             let reason = format!("it has format version {found}, and {supported} is read");
             Ok(Finding::whole(path, Code::NewerFormat, reason))

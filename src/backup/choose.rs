@@ -233,11 +233,14 @@ impl Snapshot {
         by_home
     }
 
-    /// Where a finding is: what stands among a task's runs and is none, is in the task.
+    /// Where a finding is: what stands among a task's runs and is none, is in the task. A run that is gone is told
+    /// where it was.
     fn home_of(&self, finding: &Finding) -> Option<HomeId> {
         let path = finding.place.path.as_str();
         let end = path.match_indices('/').nth(2).map_or(path.len(), |(at, _)| at);
-        let run = path.get(..end)?.parse().ok().filter(|run| self.named(run).is_some());
+        let is_run =
+            |run: &HomeId| finding.code == Code::JournalMissing || self.named(run).is_some();
+        let run = path.get(..end)?.parse().ok().filter(is_run);
         run.or_else(|| path.split('/').next()?.parse().ok())
     }
 }

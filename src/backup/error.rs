@@ -1,10 +1,11 @@
 //! What can go wrong with backups.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::IoError;
 use crate::genesis::GenesisError;
 use crate::journal::JournalError;
+use crate::layout;
 use crate::manifest::ManifestError;
 use crate::workspace::WorkspaceError;
 
@@ -60,15 +61,40 @@ pub enum BackupError {
         waited: std::time::Duration,
     },
     /// Something in the backup is not what was written.
-    #[error(
-        "{path} is damaged: {reason}; `runjournal backup verify DEST --read-data` tells of all that is, and what to do; \
-         use another snapshot, or another copy of the backup"
-    )]
+    #[error("{path} is damaged: {reason}; {}", way_out(.path))]
     Damaged {
         /// The file.
         path: Utf8PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A hold cannot be read, and holds all the same.
+    #[error(
+        "{path} cannot be read: {reason}; `runjournal backup hold {dest} {snapshot} --reason REASON` places it anew, \
+         `--lift` removes it"
+    )]
+    HoldDamaged {
+        /// Its file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The backup.
+        dest: Utf8PathBuf,
+        /// The snapshot that is held.
+        snapshot: String,
+    },
+    /// A prune goes no further: what a file of the backup names is not known.
+    #[error(
+        "nothing is pruned, for nobody knows what {path} names: {reason}; bring it back from another copy of the \
+         backup, or move {of} out of `snapshots/`, and then what only that names goes"
+    )]
+    PruneStopped {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The file of `snapshots/` that needs it.
+        of: Utf8PathBuf,
     },
     /// Somebody put another journal in its place while it was copied: a restore, or a person.
     #[error("{path} became another journal while it was copied; take the backup again")]
@@ -149,10 +175,32 @@ pub enum BackupError {
     Json(#[from] serde_json::Error),
 }
 
+/// What to do about a damaged file of a backup.
+fn way_out(path: &Utf8Path) -> String {
+    let is_part = |dir: &&Utf8Path| {
+        matches!(dir.file_name(), Some(layout::SNAPSHOTS | layout::OBJECTS | layout::BACKUP))
+    };
+    let dest = path.ancestors().find(is_part).and_then(Utf8Path::parent);
+    let dest = dest.unwrap_or(Utf8Path::new("DEST"));
+    match path.file_name() {
+        Some(layout::BACKUP) => format!(
+            "`runjournal backup create OTHER` makes another one: copy OTHER/{} to {dest}",
+            layout::BACKUP
+        ),
+        _ => format!(
+            "`runjournal backup verify {dest} --read-data` tells of all that is, and what to do; use another \
+             snapshot, or another copy of the backup"
+        ),
+    }
+}
+
 impl From<GenesisError> for BackupError {
     fn from(error: GenesisError) -> Self {
         match error {
             GenesisError::Io(error) => Self::Io(error),
+            GenesisError::Damaged { path, reason } if path.file_name() == Some(layout::BACKUP) => {
+                Self::Damaged { path, reason }
+            }
             other => Self::Genesis(other),
         }
     }

@@ -16,7 +16,7 @@ use crate::error::IoError;
 use crate::finding::{Code, Finding};
 use crate::genesis::GenesisError;
 use crate::id::RunId;
-use crate::io::{Dir, Kind};
+use crate::io::{Dir, Kind, LockFile};
 use crate::journal::{Cursor, Home, JournalError, Opened, Runtime, lock_shared};
 use crate::layout::HomeId;
 use crate::verify::traces;
@@ -90,10 +90,15 @@ impl Look<'_> {
                 let Some(reason) = traces(&self.dir, "") else { return Ok(None) };
                 return self.unread(Code::GenesisDamaged, genesis, reason);
             }
+            Err(GenesisError::Io(error)) if is_of(&error, &self.dir) => {
+                return match self.no_file(genesis)? {
+                    Some(reason) => self.unread(Code::GenesisDamaged, genesis, reason),
+                    None => self.unread(Code::Unreadable, genesis, &unreadable(&error)),
+                };
+            }
             Err(error) => return Err(error.into()),
         };
-        if self.dir.stat(layout::JOURNAL)?.is_none() {
-            let reason = "it is not there, and the genesis file is";
+        if let Some(reason) = self.no_file(layout::JOURNAL)? {
             return self.unread(Code::JournalMissing, layout::JOURNAL, reason);
         }
         self.file(genesis, None)?;
@@ -139,8 +144,10 @@ impl Look<'_> {
         reason: &str,
     ) -> Result<Option<Taken>, BackupError> {
         self.tell(code, path, reason.to_owned());
-        let lock = lock_shared(&self.home, &self.dir)?;
-        self.file(self.id.genesis(), None)?;
+        let lock = self.lock()?;
+        if code != Code::Unreadable && self.no_file(self.id.genesis())?.is_none() {
+            self.file(self.id.genesis(), None)?;
+        }
         self.below(layout::ARTIFACTS)?;
         for file in self.files.values_mut() {
             file.differs = file.path.starts_with(layout::ARTIFACTS);
@@ -148,10 +155,11 @@ impl Look<'_> {
         for beside in [layout::CHECKPOINTS, layout::OBJECTS, layout::QUARANTINE] {
             self.below(beside)?;
         }
-        let journal = match self.dir.stat(layout::JOURNAL)? {
-            Some(entry) if entry.kind == Kind::File => Some(self.journal(entry.size, None)?),
-            _ => None,
+        let journal = match self.no_file(layout::JOURNAL)? {
+            None => self.dir.stat(layout::JOURNAL)?,
+            Some(_) => None,
         };
+        let journal = journal.map(|entry| self.journal(entry.size, None)).transpose()?;
         drop(lock);
         Ok(Some(self.finish(journal, BTreeSet::new())))
     }
@@ -223,12 +231,33 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// Why no file can be read at a path; `None` where one stands. Nothing is followed on the way.
+    fn no_file(&self, path: &str) -> Result<Option<&'static str>, BackupError> {
+        for above in path.match_indices('/').filter_map(|(at, _)| path.get(..at)) {
+            match self.dir.stat(above)?.map(|entry| entry.kind) {
+                Some(Kind::Dir) => {}
+                Some(_) => return Ok(Some("something else stands where its directory is to be")),
+                None => return Ok(Some(NOTHING)),
+            }
+        }
+        Ok(match self.dir.stat(path)?.map(|entry| entry.kind) {
+            Some(Kind::File) => None,
+            Some(Kind::Dir) => Some("a directory stands in its place"),
+            Some(Kind::Other) => Some(SPECIAL),
+            None => Some(NOTHING),
+        })
+    }
+
     /// Tells of what stands where a directory should, and is not looked into.
     pub(super) fn check_dir(&mut self, dir: &str) -> Result<(), BackupError> {
-        if self.dir.stat(dir)?.is_some_and(|entry| entry.kind != Kind::Dir) {
+        if self.is_no_dir(dir)? {
             self.tell(Code::SymbolicLink, dir, SPECIAL.to_owned());
         }
         Ok(())
+    }
+
+    pub(super) fn is_no_dir(&self, path: &str) -> Result<bool, BackupError> {
+        Ok(self.dir.stat(path)?.is_some_and(|entry| entry.kind != Kind::Dir))
     }
 
     /// Copies a file; `None` if it is gone, or cannot be read.
@@ -295,8 +324,12 @@ impl Look<'_> {
         self.findings.push(Finding::whole(path, code, reason));
     }
 
-    pub(super) fn lock(&self) -> Result<Option<crate::io::LockFile>, JournalError> {
-        lock_shared(&self.home, &self.dir)
+    /// Keeps writers away while it is held. Where no file can be locked, there are none.
+    pub(super) fn lock(&self) -> Result<Option<LockFile>, BackupError> {
+        if self.no_file(layout::LOCK)?.is_some() {
+            return Ok(None);
+        }
+        Ok(lock_shared(&self.home, &self.dir)?)
     }
 
     pub(super) fn read_on(&self, word: &mut Word, opened: &Opened) -> Result<bool, JournalError> {

@@ -41,6 +41,16 @@ impl Before {
         let good = self.snapshot.named(id).is_some() && !self.bad.contains(id);
         good.then_some(&self.snapshot)
     }
+
+    /// The tasks and runs that it holds.
+    pub(super) fn homes(&self) -> impl Iterator<Item = &HomeId> {
+        self.snapshot.file.homes.iter().map(|home| &home.path)
+    }
+
+    /// In words, that it holds what is gone.
+    pub(super) fn holds_what_is_gone(&self) -> String {
+        format!("snapshot {} has it, it is gone, and no `run_pruned` says why", self.snapshot.id())
+    }
 }
 
 impl Look<'_> {

@@ -91,6 +91,9 @@ impl Snapshot {
     /// Describes a restore into a workspace's root: an empty directory, one that is not there, or a workspace,
     /// be it the one that the snapshot is of. Unless [`scope`](Restore::scope) says otherwise, of all that
     /// the snapshot holds.
+    ///
+    /// **It takes what this snapshot has, damaged or not**, unless
+    /// [`passing_over_errors`](Restore::passing_over_errors) is said: then what has errors here comes from an older one.
     pub fn restore_to(&self, root: impl AsRef<Utf8Path>) -> Restore {
         let (snapshot, scope) = (self.clone(), self.scope().clone());
         let root = absolute(root.as_ref());

@@ -11,11 +11,14 @@ use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::io::{Dir, Kind};
 use crate::layout;
+use crate::layout::HomeId;
 use crate::workspace::Scope;
 
 /// Which snapshots are kept: those that one of these keeps, those with a hold, and of each workspace and scope
 /// the newest, the newest that found no error, and of each task and run in which the newest found one, the newest
-/// that did not.
+/// that did not. A task or a run that is gone and was not pruned is such an error.
+///
+/// The default says neither number nor age, and so keeps one of each of these: all others go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Retention {
@@ -232,13 +235,15 @@ impl BackupPrune {
     }
 }
 
-/// Of snapshots, oldest first: the newest without errors, and where the newest has errors in a task or a run, that
-/// without errors in it.
+/// Of snapshots, oldest first: the newest without errors, and of each task and run in which the newest has errors,
+/// or which it lacks though nobody pruned it, the newest without errors in it.
 fn good(snapshots: &[Snapshot]) -> BTreeSet<Uuid> {
     let whole = snapshots.iter().rfind(|snapshot| snapshot.is_good(snapshot.scope()));
     let mut good: BTreeSet<_> = whole.map(Snapshot::id).into_iter().collect();
-    let mut left = snapshots.last().map(Snapshot::bad).unwrap_or_default();
-    for snapshot in snapshots.iter().rev().skip(1) {
+    let Some((newest, older)) = snapshots.split_last() else { return good };
+    let mut left = newest.bad();
+    left.extend(runs_gone_with_their_task(newest, older, &left));
+    for snapshot in older.iter().rev() {
         if left.is_empty() {
             break;
         }
@@ -248,19 +253,36 @@ fn good(snapshots: &[Snapshot]) -> BTreeSet<Uuid> {
             good.insert(snapshot.id());
         }
     }
+    // Of what is gone and no snapshot has without errors, there is nothing better than the last copy.
+    for home in left.iter().filter(|home| newest.named(home).is_none()) {
+        let last = older.iter().rfind(|snapshot| snapshot.named(home).is_some());
+        good.extend(last.map(Snapshot::id));
+    }
     good
+}
+
+/// A task that is gone is told once. Its runs are those that the last snapshot to have it had or missed.
+fn runs_gone_with_their_task(
+    newest: &Snapshot,
+    older: &[Snapshot],
+    bad: &BTreeSet<HomeId>,
+) -> Vec<HomeId> {
+    let is_gone = |home: &&HomeId| home.run.is_none() && newest.named(home).is_none();
+    let mut runs = Vec::new();
+    for task in bad.iter().filter(is_gone) {
+        if let Some(last) = older.iter().rfind(|snapshot| snapshot.named(task).is_some()) {
+            let held = last.file.homes.iter().map(|home| home.path.clone());
+            runs.extend(held.chain(last.bad()).filter(|home| home.task == task.task));
+        }
+    }
+    runs
 }
 
 /// Why a prune goes no further, and what to do.
 fn stopped(error: BackupError, names: Option<&Snapshot>) -> BackupError {
     let BackupError::Damaged { path, reason } = error else { return error };
     let of = names.map_or_else(|| path.clone(), |names| names.path());
-    let reason = format!(
-        "{reason}. Nothing is pruned, for nobody knows what it names: bring it back from another copy of the \
-         backup, or move {of} out of `{}/`, and then what only that names goes",
-        layout::SNAPSHOTS
-    );
-    BackupError::Damaged { path, reason }
+    BackupError::PruneStopped { path, reason, of }
 }
 
 fn kept(

@@ -178,8 +178,9 @@ impl Snapshot {
         self.file.totals
     }
 
-    /// What was not as it should be when it was taken, and so is not in the snapshot either. Paths are
-    /// from the root of the workspace.
+    /// What was not as it should be when it was taken. What was damaged is in the snapshot as it was; what was
+    /// missing, could not be read, or was a link or a special file, is not in it. Paths are from the root of the
+    /// workspace.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.file.findings
@@ -198,7 +199,8 @@ impl Snapshot {
     /// What is wrong with the file of its hold.
     pub(super) fn hold_damage(&self) -> Option<BackupError> {
         let HoldFault { path, reason } = self.hold.as_ref()?.as_ref().err()?.clone();
-        Some(BackupError::Damaged { path, reason })
+        let (dest, snapshot) = (self.backup.path().to_owned(), self.id().to_string());
+        Some(BackupError::HoldDamaged { path, reason, dest, snapshot })
     }
 
     /// The runs that it holds, and before them the task itself, as `None`; sorted.

@@ -138,7 +138,8 @@ impl Backup {
     /// Opens a backup.
     ///
     /// # Errors
-    /// [`BackupError::NotABackup`] where there is none; [`BackupError::NewerFormat`] where newer code made it.
+    /// [`BackupError::NotABackup`] where there is none; [`BackupError::Damaged`] where its `backup.json` is damaged or
+    /// gone; [`BackupError::NewerFormat`] where newer code made it.
     pub fn open(path: impl AsRef<Utf8Path>) -> Result<Self, BackupError> {
         let root = absolute(path.as_ref());
         let read = Dir::open_root(&root)
@@ -151,6 +152,11 @@ impl Backup {
                 Ok(Self { root, genesis: read.value, runtime: Runtime::default() })
             }
             Err(GenesisError::Io(error)) if error.is_not_found() => {
+                // A backup that lost the file that says so.
+                if Dir::open_root(&root.join(layout::SNAPSHOTS)).is_ok() {
+                    let (path, reason) = (root.join(layout::BACKUP), "nothing stands there".into());
+                    return Err(BackupError::Damaged { path, reason });
+                }
                 Err(BackupError::NotABackup { path: root })
             }
             Err(error) => Err(error.into()),
@@ -256,7 +262,10 @@ impl Backup {
             match (ending, id) {
                 ("json", Some(id)) if *kind == Kind::File => Some(Ok(id)),
                 ("hold", Some(_)) if has(&format!("{stem}.json")) => None,
-                ("hold", Some(_)) => Some(odd(name, "the snapshot that it holds is not there")),
+                ("hold", Some(_)) => Some(odd(
+                    name,
+                    "the snapshot that it holds is not there: bring that back, or move this away",
+                )),
                 _ => Some(odd(name, "no snapshot has such a name, or it is no file; move it away")),
             }
         };

@@ -34,8 +34,12 @@ impl Backup {
     /// Told are `genesis_damaged`, `journal_missing`, `journal_damaged`, `broken_chain`, `sequence_gap`,
     /// `journal_shorter`, `artifact_missing`, `artifact_changed`, `artifact_unjournaled`, `commit_not_applied`,
     /// `checkpoint_missing`, `checkpoint_damaged`, `object_missing`, `object_changed`, `symbolic_link`, `bad_id`,
-    /// `newer_format` and `unreadable`: what a copy has or lacks. What records say of one another, what is derived from
-    /// them, and that a task or a run is gone, only a [`Verify`](crate::Verify) tells.
+    /// `newer_format` and `unreadable`: what a copy has or lacks. What records say of one another and what is derived
+    /// from them, only a [`Verify`](crate::Verify) tells.
+    ///
+    /// A task or a run that a snapshot here has, of the same workspace, and that is gone is `journal_missing` as well,
+    /// unless its task says that it was pruned: each time, until it is back. Snapshots are looked at from the newest
+    /// of the whole workspace that found no error.
     ///
     /// A journal is too short (`journal_shorter`) where it has no damage and does not reach a record that the manifest
     /// or a checkpoint beside it knows, or the newest snapshot here that found no error in that task or run: each
@@ -165,11 +169,10 @@ impl<'a> Taking<'a> {
         }
         // One that was pruned after it was copied. Where a crash kept the prune from going on, it stands, and may
         // have gone on since.
-        for run in &pruned {
-            if root.stat(&format!("{run}/{}", layout::RUN))?.is_none() {
-                copied.remove(run);
-            }
+        for run in pruned.iter().filter(|run| !stands(root, run)) {
+            copied.remove(run);
         }
+        self.tell_of_gone(root, &copied, &pruned);
         let mut totals = SnapshotTotals::default();
         for (id, home) in &copied {
             let counted = if id.run.is_some() { &mut totals.runs } else { &mut totals.tasks };
@@ -180,6 +183,33 @@ impl<'a> Taking<'a> {
         let homes = copied.into_values().map(|home| home.page).collect();
         let findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok((homes, findings, totals))
+    }
+
+    /// Tells of tasks and runs that a snapshot before has, and that are gone, unless they were pruned. Of a task
+    /// that is gone its runs are not told by themselves. What came back since is no loss.
+    fn tell_of_gone(
+        &self,
+        root: &Dir,
+        copied: &BTreeMap<HomeId, CopiedHome>,
+        pruned: &BTreeSet<HomeId>,
+    ) {
+        let scope = self.source.scope();
+        let mut gone: BTreeMap<&HomeId, &Before> = BTreeMap::new();
+        for before in self.before {
+            for home in before.homes().filter(|home| !copied.contains_key(*home)) {
+                if scope.covers(&home.task, home.run.as_ref()) && !pruned.contains(home) {
+                    gone.entry(home).or_insert(before);
+                }
+            }
+        }
+        gone.retain(|home, _| !stands(root, home));
+        let whole: BTreeSet<_> = gone.keys().filter(|home| home.run.is_none()).copied().collect();
+        for (home, before) in &gone {
+            if home.run.is_none() || !whole.contains(&HomeId::task(home.task.clone())) {
+                let path = format!("{home}/{}", layout::JOURNAL);
+                self.tell(Code::JournalMissing, path, &before.holds_what_is_gone());
+            }
+        }
     }
 
     /// The tasks and the runs that belong to the source.
@@ -223,6 +253,10 @@ impl<'a> Taking<'a> {
     fn runs(&self, root: &Dir, task: &TaskId) -> Result<Vec<HomeId>, BackupError> {
         let below = format!("{task}/{}", layout::RUNS);
         let mut runs = Vec::new();
+        if is_other(root, &below) {
+            self.tell(Code::SymbolicLink, below, look::SPECIAL);
+            return Ok(runs);
+        }
         for (name, kind) in list(root, &below)? {
             let path = format!("{below}/{name}");
             match (name.parse(), kind) {
@@ -273,6 +307,16 @@ impl<'a> Taking<'a> {
             pruned,
         }))
     }
+}
+
+/// True if something stands where a directory should, and is none.
+fn is_other(root: &Dir, path: &str) -> bool {
+    root.stat(path).is_ok_and(|entry| entry.is_some_and(|entry| entry.kind != Kind::Dir))
+}
+
+/// True if a task or a run is there, as far as anybody can look.
+fn stands(root: &Dir, home: &HomeId) -> bool {
+    root.stat(&format!("{home}/{}", home.genesis())).is_ok_and(|entry| entry.is_some())
 }
 
 /// What stands in a directory; nothing where that is not there.

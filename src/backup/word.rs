@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::artifact::Last;
 use crate::digest::Digest;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Place, Severity};
 use crate::journal::{Cursor, Events, Home, JournalError, Opened, PayloadRef, Record, types};
+use crate::layout;
 use crate::workspace::RunWords;
 
 /// What the counted records up to a cursor add up to.
@@ -22,6 +23,9 @@ pub(super) struct Word {
     pub(super) cursor: Option<Cursor>,
     /// Damage that a later record closed off: where it begins and ends.
     closed_off: Vec<(u64, u64)>,
+    /// The seq of the last record.
+    seq: u64,
+    gaps: Vec<Finding>,
     findings: Vec<Finding>,
 }
 
@@ -59,7 +63,9 @@ impl Word {
             events = events.from(cursor)?;
         }
         for record in events.by_ref() {
-            self.take_in(&record?)?;
+            let record = record?;
+            self.check_seq(home, &record);
+            self.take_in(&record)?;
         }
         let cursor = events.cursor();
         self.cursor = Some(cursor);
@@ -67,6 +73,21 @@ impl Word {
         self.findings.retain(|finding| !since(finding));
         self.findings.extend(events.findings().iter().cloned());
         Ok(cursor != before)
+    }
+
+    /// Tells of records that are missing before one.
+    fn check_seq(&mut self, home: &Home, record: &Record) {
+        let missing = record.seq().saturating_sub(self.seq.saturating_add(1));
+        self.seq = record.seq();
+        if missing > 0 {
+            let (path, offset) = (home.dir().join(layout::JOURNAL), record.offset());
+            let length = Some(record.end().saturating_sub(offset));
+            self.gaps.push(Finding {
+                code: Code::SequenceGap,
+                place: Place { path, offset: Some(offset), length },
+                reason: format!("records are missing before it: {missing}"),
+            });
+        }
     }
 
     fn take_in(&mut self, record: &Record) -> Result<(), JournalError> {
@@ -93,7 +114,8 @@ impl Word {
 
     /// Damage of the journal: what no killed writer leaves.
     pub(super) fn damage(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.code.severity() == Severity::Error)
+        let findings = self.findings.iter().chain(&self.gaps);
+        findings.filter(|finding| finding.code.severity() == Severity::Error)
     }
 
     /// How much of the journal belongs into a copy: up to the last counted record, and damage behind that,

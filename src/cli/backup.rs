@@ -289,7 +289,9 @@ pub(super) fn exit_of(error: &BackupError) -> Exit {
         | BackupError::Refused { .. }
         | BackupError::CameBetween { .. }
         | BackupError::Changed { .. } => Exit::Conflict,
-        BackupError::Damaged { .. } => Exit::Damage,
+        BackupError::Damaged { .. }
+        | BackupError::HoldDamaged { .. }
+        | BackupError::PruneStopped { .. } => Exit::Damage,
         BackupError::NewerFormat { .. } => Exit::ReadOnly,
         _ => Exit::Internal,
     }

@@ -1,9 +1,11 @@
 //! `backup restore`: which snapshot is taken, and what is put where.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{
-    Backup, Finding, LeaseRef, RestoreAction, RestoreItem, Restored, Scope, Snapshot, Timestamp,
-    Workspace,
+    Backup, Finding, LeaseRef, RestoreAction, RestoreItem, Restored, Scope, Severity, Snapshot,
+    Timestamp, Workspace,
 };
 use serde::Serialize;
 
@@ -11,9 +13,9 @@ use super::backup::{newest, tell_unreadable};
 use super::error::CliError;
 use super::exit::Exit;
 use super::locate::Locator;
-use super::output::{Output, exit_for, hint};
+use super::output::{Output, count, exit_for, hint};
 
-/// The newest snapshot of what was asked for, where an older one is taken: what is wrong with it.
+/// The newest snapshot of what was asked for, where an older one is taken: the errors in it.
 #[derive(Serialize)]
 struct PassedOver {
     snapshot_id: String,
@@ -41,7 +43,8 @@ struct ItemView<'a> {
 
 #[derive(Serialize)]
 struct RestoreView<'a> {
-    snapshot_id: String,
+    /// Where all that is put comes from one.
+    snapshot_id: Option<String>,
     passed_over: Option<PassedOver>,
     root: &'a Utf8Path,
     plan: Vec<ItemView<'a>>,
@@ -91,7 +94,11 @@ pub(super) fn restore(
             findings: &item.findings,
         })
         .collect();
-    let snapshot_id = snapshot.id().to_string();
+    let from = sources(&items, &snapshot);
+    let snapshot_id = match from.as_slice() {
+        [one] => Some(one.clone()),
+        _ => None,
+    };
     let view = RestoreView { snapshot_id, passed_over, root: &root, plan, restored };
     output.one(&view, |output| {
         if let Some(newer) = &view.passed_over {
@@ -102,10 +109,11 @@ pub(super) fn restore(
         match &view.restored {
             Some(done) => {
                 let (put, same) = (done.put.len(), done.same.len());
-                let from = snapshot.id();
-                output.line(&format!(
-                    "{put} put into {root} from snapshot {from}, {same} there already"
-                ))
+                let from = match &view.snapshot_id {
+                    Some(one) => format!("snapshot {one}"),
+                    None => count(from.len(), "snapshot"),
+                };
+                output.line(&format!("{put} put into {root} from {from}, {same} there already"))
             }
             None => Ok(()),
         }
@@ -121,6 +129,16 @@ pub(super) fn restore(
         Exit::Fine => unreadable,
         found => found,
     })
+}
+
+/// The snapshots that something is put from, or the one that was looked into where nothing is.
+fn sources(items: &[RestoreItem], snapshot: &Snapshot) -> Vec<String> {
+    let put = items.iter().filter(|item| item.action == RestoreAction::Put);
+    let mut from: BTreeSet<_> = put.map(|item| item.snapshot_id).collect();
+    if from.is_empty() {
+        from.insert(snapshot.id());
+    }
+    from.iter().map(ToString::to_string).collect()
 }
 
 /// The newest snapshot of what is asked for.
@@ -149,9 +167,13 @@ fn best(
     let passed_over = (good.id() != newest.id()).then(|| PassedOver {
         snapshot_id: newest.id().to_string(),
         created_at: newest.created_at(),
-        findings: newest.findings_of(what).cloned().collect(),
+        findings: newest.findings_of(what).filter(|finding| is_error(finding)).cloned().collect(),
     });
     Ok((good, passed_over))
+}
+
+fn is_error(finding: &Finding) -> bool {
+    finding.code.severity() >= Severity::Error
 }
 
 fn show_passed_over(

@@ -150,7 +150,14 @@ fn snapshots_of_what_is_written_are_whole() {
                 thread::sleep(Duration::from_millis(1));
             }
             let snapshot = lab.take();
-            assert_eq!(snapshot.findings(), [], "round {number}");
+            // What was removed with no prune is told, once a snapshot had it.
+            let removed = |finding: &&Finding| {
+                let run = finding.place.path.as_str().strip_prefix("TASK-2/runs/SHORT-");
+                let number = run.and_then(|run| run.split('/').next()?.parse::<u64>().ok());
+                finding.code == Code::JournalMissing && number.is_some_and(|n| n % 3 == 0)
+            };
+            let others: Vec<_> = snapshot.findings().iter().filter(|f| !removed(f)).collect();
+            assert!(others.is_empty(), "round {number}: {others:?}");
             let root = lab.path(&format!("elsewhere-{number}"));
             snapshot.restore_to(&root).plan().unwrap().apply().unwrap();
             let workspace = Workspace::open(&root).unwrap();

@@ -49,7 +49,11 @@ fn runs_without_their_task_are_copied_and_told() {
     let snapshot = lab.take();
     assert_eq!(
         told(&snapshot),
-        ["TASK-1/runs/RUN-1/run.json genesis_damaged", "TASK-1/task.json genesis_damaged"]
+        [
+            "TASK-1/runs/RUN-1/run.json genesis_damaged",
+            "TASK-1/runs/RUN-2/journal/events.jsonl journal_missing",
+            "TASK-1/task.json genesis_damaged"
+        ]
     );
     snapshot.restore_to(lab.path("rest")).plan().unwrap().apply().unwrap();
     assert_same(lab.test.root(), &lab.path("rest"));
@@ -154,4 +158,50 @@ fn what_stops_a_prune_says_what_to_do() {
     assert!(refused.contains(file.as_str()) && refused.contains("out of"), "{refused}");
     fs::write(&file, whole).unwrap();
     assert_eq!(lab.backup().verify(true).unwrap().findings, []);
+}
+
+#[test]
+fn one_odd_thing_stops_no_backup() {
+    type Harm = fn(&Utf8Path);
+    let harms: [Harm; 3] = [
+        |place| fs::create_dir(place).unwrap(),
+        |place| symlink("/etc", place).unwrap(),
+        |place| assert!(Command::new("mkfifo").arg(place).status().unwrap().success()),
+    ];
+    let (genesis, missing, link) = (Code::GenesisDamaged, Code::JournalMissing, Code::SymbolicLink);
+    let places = [
+        ("task.json", 0, genesis, 2),
+        ("runs/RUN-1/run.json", 0, genesis, 2),
+        ("journal/events.jsonl", 0, missing, 2),
+        ("runs/RUN-1/journal/events.jsonl", 0, missing, 2),
+        ("journal", 1, missing, 2),
+        ("runs/RUN-1/journal", 1, missing, 2),
+        ("runs/RUN-1/.tmp", 1, link, 2),
+        ("runs", 1, link, 0),
+    ];
+    for (place, from, code, runs) in places {
+        for harm in &harms[from..] {
+            let lab = Lab::with_runs();
+            let path = lab.test.task().path().join(place);
+            let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+            harm(&path);
+            let snapshot = lab.take();
+            assert_eq!(
+                told(&snapshot),
+                [format!("TASK-1/{place} {code}")
+                    .replace("journal journal", "journal/events.jsonl journal")],
+                "{place}"
+            );
+            assert_eq!((snapshot.totals().tasks, snapshot.totals().runs), (2, runs), "{place}");
+            assert_eq!(lab.backup().verify(true).unwrap().findings, []);
+            // The rest is whole.
+            let other = Scope::run(TaskId::new("TASK-1").unwrap(), RunId::new("RUN-2").unwrap());
+            let root = lab.path("elsewhere");
+            if runs > 0 && !place.starts_with("task.json") {
+                snapshot.restore_to(&root).scope(other).plan().unwrap().apply().unwrap();
+                let run = "TASK-1/runs/RUN-2";
+                assert_same(&lab.test.root().join(run), &root.join(run));
+            }
+        }
+    }
 }

@@ -180,7 +180,7 @@ fn nothing_goes_while_a_page_cannot_be_read() {
     let content = fs::read(&page).unwrap();
     let plan = backup.prune(Retention::default()).unwrap();
     fs::write(&page, "rot").unwrap();
-    assert!(matches!(plan.apply(), Err(BackupError::Damaged { .. })));
+    assert!(matches!(plan.apply(), Err(BackupError::PruneStopped { .. })));
     assert_eq!(backup.snapshots().unwrap().len(), 3);
     assert!(backup.prune(Retention::default()).is_err());
     fs::write(&page, content).unwrap();
@@ -209,7 +209,14 @@ fn a_hold_that_cannot_be_read_holds() {
         assert_eq!(ids(&backup.snapshots().unwrap()), ids(&taken));
         let unreadable = backup.unreadable().unwrap();
         assert_eq!(unreadable.len(), 1);
-        assert!(unreadable[0].to_string().contains(file.as_str()), "{}", unreadable[0]);
+        let told = unreadable[0].to_string();
+        let places = format!(
+            "`runjournal backup hold {} {} --reason REASON` places it",
+            backup.path(),
+            taken[0].id()
+        );
+        assert!(told.contains(file.as_str()) && told.ends_with("removes it"), "{told}");
+        assert!(told.contains(&places) && !told.contains("another snapshot"), "{told}");
         let found = backup.verify(false).unwrap().findings;
         assert_eq!((codes(&found), &found[0].place.path), (vec![Code::Unreadable], &file));
         let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
@@ -243,4 +250,99 @@ fn a_hold_has_a_reason_that_can_be_read() {
     }
     assert_eq!(backup.snapshots().unwrap()[0].hold_reason(), None);
     taken[0].hold(&long[1..]).unwrap();
+}
+
+fn gone(snapshot: &Snapshot) -> Vec<String> {
+    let findings = snapshot.findings().iter();
+    findings.map(|finding| format!("{} {}", finding.place.path, finding.code)).collect()
+}
+
+#[test]
+fn what_is_gone_is_told_and_its_last_copy_stays() {
+    let lab = Lab::with_runs();
+    let (prune, run) = (|| lab.backup().prune(Retention::default().keep_last(1)).unwrap(), "RUN-1");
+    let first = lab.take();
+    let ctx = lab.test.start_run("RUN-3").unwrap();
+    fs::remove_dir_all(lab.ctx(run).run_path()).unwrap();
+    let missing = |run: &str| format!("TASK-1/runs/{run}/journal/events.jsonl journal_missing");
+    let second = lab.take();
+    assert_eq!(gone(&second), [missing(run)]);
+    // A snapshot of less knows as much of that.
+    let of_task = lab.backup().take(lab.test.task()).unwrap();
+    assert_eq!(gone(&of_task), [missing(run)]);
+    let of_run = lab.backup().take(&lab.ctx("RUN-2")).unwrap();
+    assert_eq!(gone(&of_run), Vec::<String>::new());
+    // The only one that has the third.
+    fs::remove_dir_all(ctx.run_path()).unwrap();
+    let third = lab.take();
+    assert_eq!(gone(&third), [missing(run), missing("RUN-3")]);
+    assert_eq!(prune().remove().len(), 0);
+    let fourth = lab.take();
+    assert_eq!(ids(prune().remove()), [third.id()]);
+    prune().apply().unwrap();
+
+    // Put back, nothing is amiss.
+    for (snapshot, run) in [(&first, run), (&second, "RUN-3")] {
+        let scope = Scope::run("TASK-1".parse().unwrap(), run.parse().unwrap());
+        let root = lab.test.root();
+        snapshot.restore_to(root).scope(scope).plan().unwrap().apply().unwrap();
+    }
+    assert_eq!(lab.take().findings(), []);
+    let gone = ids(prune().remove());
+    assert_eq!(gone, [first.id(), second.id(), fourth.id()]);
+    prune().apply().unwrap();
+    assert_eq!(lab.backup().verify(true).unwrap().findings, []);
+}
+
+#[test]
+fn a_task_that_is_gone_is_told_once_and_all_of_its_runs_stay() {
+    let lab = Lab::with_runs();
+    let first = lab.take();
+    fs::write(lab.ctx("RUN-1").run_path().join("artifacts/a.txt"), "harmed").unwrap();
+    let second = lab.take();
+    fs::remove_dir_all(lab.test.task().path()).unwrap();
+    let third = lab.take();
+    assert_eq!(gone(&third), ["TASK-1/journal/events.jsonl journal_missing"]);
+    lab.take();
+    let plan = lab.backup().prune(Retention::default().keep_last(1)).unwrap();
+    assert_eq!(ids(plan.remove()), [third.id()]);
+    assert_eq!(ids(&[plan.keep()[0].0.clone(), plan.keep()[1].0.clone()]), ids(&[first, second]));
+}
+
+#[test]
+fn what_was_pruned_is_no_loss() {
+    let lab = Lab::with_runs();
+    let first = lab.take();
+    let policy = PrunePolicy { success: Duration::ZERO, ..PrunePolicy::default() };
+    lab.test.clock().advance(DAY);
+    let pruned = Prune::of(lab.test.task()).policy(policy).plan().unwrap().apply().unwrap();
+    assert_eq!(pruned.runs.len(), 1);
+    for _ in 0..2 {
+        let snapshot = lab.take();
+        assert_eq!((gone(&snapshot), snapshot.totals().runs), (Vec::new(), 1));
+    }
+    let plan = lab.backup().prune(Retention::default().keep_last(1)).unwrap();
+    assert_eq!(ids(plan.remove())[0], first.id());
+}
+
+#[test]
+fn a_backup_without_its_first_file_says_what_to_do() {
+    let lab = Lab::new();
+    let snapshot = lab.take();
+    let (file, other) = (lab.path("backup/backup.json"), lab.path("other"));
+    Backup::create_at(&other).unwrap();
+    let harms: [fn(&camino::Utf8Path); 2] =
+        [|file| fs::write(file, "rot").unwrap(), |file| fs::remove_file(file).unwrap()];
+    for harm in harms {
+        harm(&file);
+        for opened in [Backup::open(lab.path("backup")), Backup::create_at(lab.path("backup"))] {
+            let refused = opened.unwrap_err().to_string();
+            let does = format!("copy OTHER/backup.json to {}", lab.path("backup"));
+            assert!(refused.contains(file.as_str()) && refused.ends_with(&does), "{refused}");
+        }
+        // That is what to do.
+        fs::copy(other.join("backup.json"), &file).unwrap();
+        assert_eq!(ids(&lab.backup().snapshots().unwrap()), [snapshot.id()]);
+        assert_eq!(lab.backup().verify(true).unwrap().findings, []);
+    }
 }

@@ -478,6 +478,7 @@ fn what_is_not_as_it_should_be_is_copied_as_it_is_and_told() {
             format!("{run}2/artifacts/deep/below/b.json artifact_missing"),
             format!("{run}2/artifacts/more.txt artifact_unjournaled"),
             format!("{run}3/journal/events.jsonl broken_chain"),
+            format!("{run}3/journal/events.jsonl sequence_gap"),
             format!("{run}4/journal/events.jsonl broken_chain"),
             format!("{run}5/run.json genesis_damaged"),
             format!("{run}6/run.json genesis_damaged"),
@@ -752,7 +753,10 @@ fn what_is_no_snapshot_keeps_prune_from_removing_what_it_may_name() {
         harm(&lab.path("backup/snapshots"), &id);
         let objects = truth(&lab.path("backup/objects"));
         let backup = lab.backup();
-        assert!(matches!(backup.prune(Retention::default()), Err(BackupError::Damaged { .. })));
+        assert!(matches!(
+            backup.prune(Retention::default()),
+            Err(BackupError::PruneStopped { .. })
+        ));
         assert_eq!(truth(&lab.path("backup/objects")), objects);
         assert_eq!(backup.unreadable().unwrap().len(), 1);
         assert_eq!(backup.verify(false).unwrap().findings.len(), 1);
