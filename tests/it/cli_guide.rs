@@ -36,7 +36,7 @@ fn what_is_done_every_day_runs_as_it_stands() {
     let shell = with_artifact();
     let rows = GUIDE.lines().filter(|line| line.starts_with("| every "));
     let typed: Vec<_> = rows.flat_map(commands).collect();
-    assert_eq!(typed.len(), 5, "{typed:?}");
+    assert_eq!(typed.len(), 6, "{typed:?}");
     for line in typed {
         let answer = type_in(&shell, line);
         assert_eq!((answer.exit, answer.err.as_str()), (0, ""), "{line}: {}", answer.out);

@@ -38,8 +38,8 @@ impl Projector for RunStarts {
         }
         if let Some((run, done)) = proves(record) {
             rows.execute(
-                "UPDATE t_run_starts SET proven = $3 WHERE journal = $1 AND run_id = $2",
-                [journal.key().into(), run.to_string().into(), done.into()],
+                "UPDATE t_run_starts SET proven = $1 WHERE journal = $2 AND run_id = $3",
+                [done.into(), journal.key().into(), run.to_string().into()],
             );
         }
         if record.event_type() == types::HOLD_LIFTED {
