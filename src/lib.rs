@@ -89,7 +89,7 @@
 //! | `artifact` | files, with the journal as their write-ahead log |
 //! | `context` | [`RunContext`] and [`JournalWriter`]: where a node stands |
 //! | `manifest` | [`Manifest`]: one page that describes the whole run |
-//! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, creation, completion |
+//! | `workspace` | [`Workspace`], [`Task`], [`Run`]: definitions, creation, completion, holds; which part is meant ([`Scope`], [`Subject`]) |
 //! | `lease` | [`Lease`]: who may write to a task |
 //! | `receipt` | [`RunContext::dispatch`]: commands that are decided once |
 //! | `work` | [`Queue`]: work that is put in once, claimed by one worker, completed once |
@@ -106,7 +106,7 @@
 //! | `verify` | [`Verify`]: everything held against everything: findings |
 //! | `backup` | copies elsewhere, and what is put back from them |
 //! | `repair` | [`RepairPlan`]: what findings ask for; nothing is deleted |
-//! | `prune` | runs that are old enough to go, holds that keep them |
+//! | `prune` | runs that are old enough to go |
 //! | `health` | one page on the state of a workspace |
 //! | `testing` | a workspace for tests (feature `testing`) |
 //!

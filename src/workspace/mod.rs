@@ -16,7 +16,7 @@ pub use error::WorkspaceError;
 pub use holds::Hold;
 pub(crate) use holds::hold_fault;
 pub use run::{Run, RunState};
-pub(crate) use run_words::{JournalReach, RestoredRun, RunWord, RunWords, proves};
+pub(crate) use run_words::{JournalReach, RestoredRun, RunWord, RunWords};
 pub use scope::{Scope, Subject};
 pub use task::{RunOptions, Task, TaskOptions};
 pub use workspace::Workspace;

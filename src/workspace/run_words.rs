@@ -77,6 +77,16 @@ impl RunWord {
         Ok(RunId::new(record.stream_id()).ok().map(|run| (run, word)))
     }
 
+    /// What a record says was done with a run that must have been there for it.
+    pub(crate) fn proves(record: &Record) -> Option<(RunId, &'static str)> {
+        let done = match record.event_type() {
+            types::HOLD_PLACED => "held",
+            types::RUN_RESTORED => "restored",
+            _ => return None,
+        };
+        Some((RunId::new(record.stream_id()).ok()?, done))
+    }
+
     /// True if the run should be there.
     pub(crate) fn is_there(&self) -> bool {
         !matches!(self, Self::Pruned(_))
@@ -86,16 +96,6 @@ impl RunWord {
     pub(crate) fn has_succeeded(&self) -> bool {
         matches!(self, Self::Pruned(run) if run.status == Some(RunStatus::Success))
     }
-}
-
-/// What a record says was done with a run that must have been there for it.
-pub(crate) fn proves(record: &Record) -> Option<(RunId, &'static str)> {
-    let done = match record.event_type() {
-        types::HOLD_PLACED => "held",
-        types::RUN_RESTORED => "restored",
-        _ => return None,
-    };
-    Some((RunId::new(record.stream_id()).ok()?, done))
 }
 
 /// What a task's journal says of its runs. The last of `run_started`, `run_pruned` and `run_restored` says
@@ -133,7 +133,7 @@ impl RunWords {
 
     pub(crate) fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
         self.read = Some(record.cursor());
-        if let Some((run, done)) = proves(record) {
+        if let Some((run, done)) = RunWord::proves(record) {
             self.stood.insert(run, done);
         }
         if let Some((run, word)) = RunWord::of(record)? {

@@ -2,7 +2,7 @@
 
 use crate::index::{IndexedEvent, ProjectionError, Projector, Rows};
 use crate::journal::types;
-use crate::workspace::{RunWord, proves};
+use crate::workspace::RunWord;
 
 pub(super) struct RunStarts;
 
@@ -36,7 +36,7 @@ impl Projector for RunStarts {
                 ],
             );
         }
-        if let Some((run, done)) = proves(record) {
+        if let Some((run, done)) = RunWord::proves(record) {
             rows.execute(
                 "UPDATE t_run_starts SET proven = $1 WHERE journal = $2 AND run_id = $3",
                 [done.into(), journal.key().into(), run.to_string().into()],
