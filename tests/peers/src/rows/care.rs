@@ -54,7 +54,7 @@ const MEMORY: Goal = Goal::Megabytes(64.0, 32.0);
 /// same: ours is consistent while others write, has every digest, checks all content before it is put back, and
 /// stores equal content once. The artifacts are of 1 MiB, no two alike, and do not get smaller by `zstd`.
 pub(super) fn backup(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
-    let runs = plan.size(256, 1_280);
+    let runs = plan.size(48, 1_280);
     let ctx = workspace(&lab.fresh()?, runs)?;
     let root = ctx.root().to_owned();
     let size = format!("{:.1} GB", ((runs * ARTIFACTS) << 20) as f64 / 1e9);
