@@ -9,7 +9,7 @@ use crate::{Result, rows};
 const HELP: &str = "\
 Measures runjournal against floors and peers, and prints a table.
 
-  --quick        fewer rounds and smaller sizes; under four minutes
+  --quick        fewer rounds and smaller sizes; some minutes
   --rows 1,2,5   only these rows
   --dir DIR      measure on the file system of DIR (default: next to the build)
   --json FILE    write all samples to FILE
