@@ -1,5 +1,6 @@
 //! The one I/O error under every room: what was tried, on which path, and why it failed.
 
+use std::error::Error;
 use std::io::ErrorKind;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -37,4 +38,20 @@ impl IoError {
     pub(crate) fn kind(&self) -> ErrorKind {
         self.source.kind()
     }
+}
+
+/// An error and its causes, outermost first.
+pub(crate) fn chain<E: Error + ?Sized>(error: &E) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    texts
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn in_one_line<E: Error + ?Sized>(error: &E) -> String {
+    chain(error).join(": ")
 }

@@ -164,7 +164,10 @@ impl Code {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Code::Garbage | Code::UnbornRun | Code::CheckpointUnrecorded => Severity::Note,
+            Code::Garbage
+            | Code::UnbornRun
+            | Code::CheckpointUnrecorded
+            | Code::IdentityDiffers => Severity::Note,
             Code::TornTail
             | Code::ManifestDamaged
             | Code::HeadAhead
@@ -175,7 +178,6 @@ impl Code {
             | Code::CausationNowhere
             | Code::IndexDrift
             | Code::ArtifactUnjournaled
-            | Code::IdentityDiffers
             | Code::BadId
             | Code::DoneWithoutSuccess
             | Code::OrphanedRun => Severity::Warning,
@@ -285,7 +287,8 @@ impl Code {
                 "nothing, if it was moved or copied there; otherwise restore the task's journal"
             }
             Code::UnbornRun => {
-                "start it again under its id, if its start was interrupted; restore it, if it was lost"
+                "start it again under its id, or move it there again, if that was interrupted (nothing, if its task \
+                 was archived since); restore it, if it was lost"
             }
             Code::ProjectionStopped => {
                 "look at the event; a projector that takes it goes on from there at the next refresh"
@@ -379,4 +382,8 @@ impl fmt::Display for Finding {
         }
         write!(f, ": {}", self.reason)
     }
+}
+/// A number of bytes, in the reason of a finding.
+pub(crate) fn bytes(number: u64) -> String {
+    if number == 1 { "1 byte".to_owned() } else { format!("{number} bytes") }
 }

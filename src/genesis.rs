@@ -23,7 +23,7 @@ pub enum GenesisError {
     #[error(transparent)]
     Io(#[from] IoError),
     /// The file is there, and is not what was written.
-    #[error("{path} is damaged: {reason}; it is never rewritten: {}", way_back(.path))]
+    #[error("{path} is damaged: {reason}, and it is never rewritten; {}", way_back(.path))]
     Damaged {
         /// The file.
         path: Utf8PathBuf,
@@ -60,7 +60,7 @@ fn way_back(path: &Utf8Path) -> &'static str {
     match path.file_name() {
         Some(layout::TASK | layout::RUN) => "`runjournal repair --from BACKUP` puts it back",
         Some(layout::WORKSPACE) => {
-            "it is copied from a backup by hand, as docs/operations.md says under \"workspace.json\""
+            "copy it from a backup by hand, as docs/operations.md says under \"workspace.json\""
         }
         _ => "take it from another copy",
     }

@@ -53,6 +53,7 @@
 //! | share work among workers that may die | [`Task::queue`], [`RunContext::queue`], [`Queue`], [`Work`] |
 //! | read and write artifacts one at a time | [`RunContext::artifacts`], [`Artifact`], [`Artifacts`], [`Expect`] |
 //! | the same with files larger than memory | [`Artifacts::create`], [`Artifacts::open`], [`Artifacts::import`] |
+//! | see all that was done with an artifact | [`Artifacts::history`], [`ArtifactHistory`] |
 //! | write several things as one | [`RunContext::transaction`], [`Transaction`] |
 //! | decide a command once, and be told the same when it comes again | [`RunContext::dispatch`], [`Command`], [`Receipt`]; many: [`RunContext::commands`] |
 //! | append events | [`RunContext::append`], [`Event`]; many: [`RunContext::journal`] |
@@ -71,9 +72,11 @@
 //! | keep a run whatever its age; remove what is old | [`Task::hold_run`], [`Hold`]; [`Prune`], [`PrunePlan`] |
 //! | mend what is damaged: a plan, then its application; nothing is deleted | [`Repair`], [`RepairPlan`] |
 //! | see how a workspace is: disk, runs, locks, leases, index | [`Health`] |
+//! | see what lives, what waits for whom, what failed last and why | [`Overview`], [`Glance`] |
 //! | ask across tasks and runs | [`index::Index`], [`index::IndexReader`] (feature `sqlite`) |
 //! | see a run as it stands, then its events | [`index::IndexReader::snapshot`] (feature `sqlite`) |
-//! | test a node | `testing::TestWorkspace` (feature `testing`) |
+//! | see a whole run as one text | [`tree::render`] |
+//! | test a node, a flow, a crash | `testing::TestWorkspace`, `testing::crash` (feature `testing`), `assert_run_snapshot!` (feature `insta`) |
 //!
 //! # The map
 //!
@@ -81,7 +84,7 @@
 //!
 //! | rooms | what they hold |
 //! | --- | --- |
-//! | `error` `clock` `id` `digest` `name` `finding` `layout` `json` `line` `status` | values, without I/O |
+//! | `error` `clock` `id` `digest` `name` `finding` `layout` `json` `line` `status` `threads` | values, without I/O; the same work by several threads |
 //! | `io` | the only code that touches the file system |
 //! | `object` | content by its digest, in `objects/` |
 //! | `genesis` | `workspace.json`, `task.json`, `run.json` |
@@ -102,16 +105,17 @@
 //! | `contract` | [`Plan`] and reports; [`planner`], [`executor`], [`verifier`], [`gate`] as nodes |
 //! | `flow` | [`Flow`]: nodes and edges, run from where they stand |
 //! | `lineage` | [`Lineage`]: which step made what, from what |
+//! | `tree` | [`tree::render`]: one canonical text of a run |
 //! | `diff` | two turns, or two runs, held against each other |
 //! | `verify` | [`Verify`]: everything held against everything: findings |
 //! | `backup` | copies elsewhere, and what is put back from them |
 //! | `repair` | [`RepairPlan`]: what findings ask for; nothing is deleted |
 //! | `prune` | runs that are old enough to go |
-//! | `health` | one page on the state of a workspace |
+//! | `health` | one page on the state of a workspace ([`Health`]), what a person asks first ([`Overview`]) |
 //! | `testing` | a workspace for tests (feature `testing`) |
 //!
 //! What is on disk is specified in `docs/format.md`, what survives what in `docs/durability.md`, how to call
-//! this from async code in `docs/async.md`.
+//! this from async code in `docs/async.md`, how to test what is built on this in `docs/testing.md`.
 // The page links the index, which is only there with its feature.
 #![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -126,6 +130,7 @@ mod layout;
 mod line;
 mod name;
 mod status;
+mod threads;
 
 mod io;
 
@@ -168,6 +173,8 @@ mod flow;
 
 mod lineage;
 
+pub mod tree;
+
 mod diff;
 
 mod verify;
@@ -194,15 +201,16 @@ mod async_page {}
 
 pub use approval::{Approval, ApprovalError, Resolution};
 pub use artifact::{
-    Artifact, ArtifactEntry, ArtifactError, ArtifactReader, ArtifactWriter, Artifacts, Committed,
-    Expect, StagedWriter, Stored, Transaction,
+    Artifact, ArtifactAct, ArtifactEntry, ArtifactError, ArtifactHistory, ArtifactReader,
+    ArtifactRecord, ArtifactWriter, Artifacts, Committed, Expect, StagedWriter, Stored,
+    Transaction,
 };
 pub use backup::{
-    Backup, BackupError, BackupGenesis, BackupObject, BackupPrune, BackupPruned, BackupVerified,
-    Restore, RestoreAction, RestoreItem, RestorePlan, Restored, Retention, Snapshot, SnapshotHome,
-    SnapshotKept, SnapshotTotals,
+    Backup, BackupError, BackupGenesis, BackupObject, BackupProgress, BackupPrune, BackupPrunePlan,
+    BackupPruned, BackupVerified, Restore, RestoreAction, RestoreItem, RestorePlan, Restored,
+    Retention, Snapshot, SnapshotHome, SnapshotKept, SnapshotTotals,
 };
-pub use checkpoint::{ArtifactSet, Checkpoint, CheckpointError};
+pub use checkpoint::{ArtifactSet, ByHand, Checkpoint, CheckpointError, RestoreChange};
 pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
 pub use context::{ContextError, JournalWriter, RunContext};
 pub use contract::{
@@ -218,7 +226,10 @@ pub use flow::{
     FlowNode, FlowRunner, FlowStand, FlowState, FlowVisit, Retry, Target,
 };
 pub use genesis::{GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
-pub use health::{Health, HealthLease, HealthTrouble, LockedJournal, RunsByStatus};
+pub use health::{
+    FailedStep, Glance, Health, HealthLease, HealthTrouble, LockedJournal, OpenRun, OpenStep,
+    Overview, Question, RunsByStatus, Sign, TaskOverview,
+};
 #[cfg(feature = "sqlite")]
 pub use health::{IndexHealth, IndexState};
 pub use id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};

@@ -144,7 +144,7 @@ const fn fault(name: &str) -> Option<&'static str> {
         return Some("it is longer than 1,024 bytes");
     }
     if bytes[0] == b'/' {
-        return Some("it is an absolute path; artifacts are relative to artifacts/");
+        return Some("it is an absolute path; name it relative to artifacts/");
     }
     let mut start = 0;
     let mut at = 0;
@@ -177,7 +177,7 @@ const fn segment_fault(bytes: &[u8], start: usize, end: usize) -> Option<&'stati
         return Some("`..` leads out of artifacts/");
     }
     if bytes[start] == b'.' {
-        return Some("a segment starts with a dot; such names belong to the library");
+        return Some("a segment starts with a dot, and such names belong to the library");
     }
     if matches!(bytes[start], b'_' | b'-' | b' ') {
         return Some("a segment does not start with a letter or a digit");
@@ -197,7 +197,7 @@ const fn segment_fault(bytes: &[u8], start: usize, end: usize) -> Option<&'stati
 const fn character_fault(bytes: &[u8], at: usize) -> Option<&'static str> {
     match bytes[at] {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b' ' | 0x80.. => None,
-        b'\\' => Some("it has a backslash; segments are parted by /"),
+        b'\\' => Some("it has a backslash; part segments by /"),
         0..=0x1F | 0x7F => Some("it has a control character"),
         _ => Some("only letters, digits, . _ - and spaces may stand in it"),
     }

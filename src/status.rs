@@ -136,7 +136,7 @@ pub enum TaskStatus {
     InProgress,
     /// Done; it can be reopened.
     Done,
-    /// Put away. Final.
+    /// Put away. Final: no new run of it starts.
     Archived,
 }
 

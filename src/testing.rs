@@ -3,9 +3,8 @@
 //! `cargo add --dev --path ../runjournal --features testing`.
 //!
 //! What is stable: what one process appends in one order. The clock and the ids do not cross to child
-//! processes, and threads take ids in the order in which they come. In a snapshot keep what a test is
-//! about (type, stream and payload of each record) rather than whole lines, which also change when the
-//! library reads its clock once more.
+//! processes, and threads take ids in the order in which they come. A snapshot of a whole run,
+//! `assert_run_snapshot!`, depends on neither. `docs/testing.md` shows how a node, a flow and a crash are tested.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -17,6 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::context::RunContext;
 use crate::id::{IdError, IdSource, RunId, TaskId};
 use crate::journal::{HeadPolicy, Runtime};
+pub use crate::step::crash;
 use crate::workspace::{Task, TaskOptions, Workspace, WorkspaceError};
 
 /// A clock that starts at a fixed time and goes on by a millisecond each time it is read.

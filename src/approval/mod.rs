@@ -6,4 +6,5 @@ mod questions;
 mod state;
 
 pub use error::ApprovalError;
+pub(crate) use state::Approvals;
 pub use state::{Approval, Resolution};

@@ -60,7 +60,7 @@ pub struct Resolution {
 
 /// All approvals of a run. Where damage took a question, its answer waits for it to be asked again.
 #[derive(Debug, Default)]
-pub(super) struct Approvals {
+pub(crate) struct Approvals {
     asked: BTreeMap<String, Approval>,
     resolved: BTreeMap<String, Resolution>,
 }
@@ -73,7 +73,7 @@ impl Approvals {
     }
 
     /// All of them, in the order in which they were asked.
-    pub(super) fn all(&self) -> Vec<Approval> {
+    pub(crate) fn all(&self) -> Vec<Approval> {
         let mut all: Vec<_> = self.asked.keys().filter_map(|id| self.get(id)).collect();
         all.sort_by_key(|approval| approval.requested_seq);
         all

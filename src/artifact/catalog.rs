@@ -10,7 +10,7 @@ use crate::journal::{Cursor, Event, Events, Home, JournalError, LockedLog, Recor
 use crate::name::ArtifactName;
 
 /// The kind of the streams of artifacts; their ids are the paths.
-const STREAM: &str = "artifact";
+pub(super) const STREAM: &str = "artifact";
 
 /// The payload of an artifact record, in the order of its members.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -66,7 +66,7 @@ pub enum ArtifactError {
     /// **Committed, not applied**: the journal has it, and putting it in place failed. The next
     /// append, transaction or step in this run, by anybody, puts it in place.
     #[error(
-        "seq {seq} is committed, but {name} is not in place yet: {source}; the next command in this run puts it there"
+        "seq {seq} is committed, but {name} is not in place yet: {source}; mend that, and the next command in this run puts it there"
     )]
     CommittedNotApplied {
         /// The artifact.
@@ -86,7 +86,7 @@ pub enum ArtifactError {
     },
     /// What a step was given is not of that shape, or it was given none.
     #[error(
-        "the {what} of step {step} does not read as what was asked for; null is what a step has that was given none"
+        "the {what} of step {step} does not read as what was asked for; read it as what was recorded: null, where the step was given none"
     )]
     Given {
         /// The step.
@@ -97,7 +97,7 @@ pub enum ArtifactError {
         source: serde_json::Error,
     },
     /// Only a regular file can be imported.
-    #[error("{path} is a directory, a pipe or a device; only a regular file can be imported")]
+    #[error("{path} is a directory, a pipe or a device; import a regular file")]
     NotAFile {
         /// What was to be imported.
         path: Utf8PathBuf,

@@ -65,6 +65,8 @@ pub struct ArtifactEntry {
     pub name: ArtifactName,
     /// Bytes on disk; `None` if the file is missing, though the journal says it should be there.
     pub size: Option<u64>,
+    /// Bytes as the journal says; `None` where it does not say.
+    pub journaled_size: Option<u64>,
     /// The digest that the journal says; `None` for a file that was never journaled, or was put
     /// there after the artifact was removed.
     pub digest: Option<Digest>,
@@ -72,6 +74,19 @@ pub struct ArtifactEntry {
     pub version: Option<u64>,
     /// The seq of its last record.
     pub seq: Option<u64>,
+}
+
+impl ArtifactEntry {
+    fn of(name: &ArtifactName, last: Option<&Last>) -> Self {
+        Self {
+            name: name.clone(),
+            size: None,
+            journaled_size: last.and_then(|last| last.size),
+            digest: last.and_then(|last| last.digest),
+            version: last.map(|last| last.version),
+            seq: last.map(|last| last.seq),
+        }
+    }
 }
 
 impl Artifacts {
@@ -310,30 +325,13 @@ impl Artifacts {
     /// Where the tree or the journal cannot be read.
     pub fn list(&self) -> Result<Vec<ArtifactEntry>, ArtifactError> {
         let catalog = Catalog::read(self.writer.home())?;
-        let mut entries: std::collections::BTreeMap<ArtifactName, ArtifactEntry> = catalog
-            .iter()
-            .filter(|(_, last)| last.digest.is_some())
-            .map(|(name, last)| {
-                let entry = ArtifactEntry {
-                    name: name.clone(),
-                    size: None,
-                    digest: last.digest,
-                    version: Some(last.version),
-                    seq: Some(last.seq),
-                };
-                (name.clone(), entry)
-            })
-            .collect();
+        let known = catalog.iter().filter(|(_, last)| last.digest.is_some());
+        let known = known.map(|(name, last)| (name.clone(), ArtifactEntry::of(name, Some(last))));
+        let mut entries: std::collections::BTreeMap<ArtifactName, ArtifactEntry> = known.collect();
         for (path, size) in self.writer.dir()?.files_below(layout::ARTIFACTS)? {
             // A name that cannot be an artifact is not listed; verify reports it.
             let Ok(name) = ArtifactName::new(path) else { continue };
-            let unjournaled = ArtifactEntry {
-                name: name.clone(),
-                size: None,
-                digest: None,
-                version: None,
-                seq: None,
-            };
+            let unjournaled = ArtifactEntry::of(&name, None);
             entries.entry(name).or_insert(unjournaled).size = Some(size);
         }
         Ok(entries.into_values().collect())

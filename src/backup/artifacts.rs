@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::BackupError;
 use super::look::{Look, NOTHING, ODD, SPECIAL, differs, is_of, unreadable};
 use super::page::{self, PageFile};
-use super::threads;
 use super::word::Word;
 use crate::artifact::Last;
 use crate::digest::Digest;
@@ -15,6 +14,7 @@ use crate::finding::Code;
 use crate::io::{Entry, Kind, ReadFile};
 use crate::journal::Opened;
 use crate::layout;
+use crate::threads;
 
 /// How often what differs is looked at anew, with what was appended meanwhile, before writers have to wait.
 const ROUNDS: usize = 4;

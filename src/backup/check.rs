@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::keep::name;
+use super::keep::{self, name};
 use super::snapshot::{Snapshot, SnapshotPage};
 use super::store::open_object;
-use super::{Backup, BackupError, threads};
+use super::{Backup, BackupError, BackupProgress, Counts};
 use crate::digest::Digest;
-use crate::finding::{Code, Finding};
+use crate::finding::{Code, Finding, bytes};
 use crate::io::{Dir, Kind};
+use crate::threads;
 
 /// What a look at a backup found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +35,27 @@ impl Backup {
     /// # Errors
     /// Where the backup cannot be read at all.
     pub fn verify(&self, read_data: bool) -> Result<BackupVerified, BackupError> {
+        self.verify_with(read_data, &mut |_| {})
+    }
+
+    /// The same, and tells how far it is about ten times a second.
+    ///
+    /// # Errors
+    /// As [`verify`](Backup::verify).
+    pub fn verify_with(
+        &self,
+        read_data: bool,
+        progress: &mut dyn FnMut(&BackupProgress),
+    ) -> Result<BackupVerified, BackupError> {
+        let counts = Counts::default();
+        counts.told(progress, || self.verify_counting(read_data, &counts))
+    }
+
+    fn verify_counting(
+        &self,
+        read_data: bool,
+        counts: &Counts,
+    ) -> Result<BackupVerified, BackupError> {
         let _lock = self.lock_shared()?;
         let (mut snapshots, mut findings) = (Vec::new(), Vec::new());
         for listed in self.list()? {
@@ -45,7 +67,7 @@ impl Backup {
                 Err(error) => findings.push(told(error)?),
             }
         }
-        verify(self, &snapshots, findings, read_data)
+        verify(self, &snapshots, findings, read_data, counts)
     }
 }
 
@@ -56,7 +78,8 @@ impl Snapshot {
     /// As [`Backup::verify`].
     pub fn verify(&self, read_data: bool) -> Result<BackupVerified, BackupError> {
         let _lock = self.backup().lock_shared()?;
-        verify(self.backup(), std::slice::from_ref(self), Vec::new(), read_data)
+        let (of, counts) = (std::slice::from_ref(self), Counts::default());
+        verify(self.backup(), of, Vec::new(), read_data, &counts)
     }
 }
 
@@ -65,18 +88,27 @@ fn verify(
     snapshots: &[Snapshot],
     mut findings: Vec<Finding>,
     read_data: bool,
+    counts: &Counts,
 ) -> Result<BackupVerified, BackupError> {
     let dir = backup.objects()?;
     let pages = pages(snapshots);
+    counts.add_known(pages.len());
+    counts.add_findings(findings.len());
     let threads =
         threads::for_bytes(snapshots.iter().map(|snapshot| snapshot.totals().bytes).sum());
     let mut named: BTreeMap<Digest, u64> = BTreeMap::new();
-    for read in
-        threads::each(threads, &pages, |page| Ok::<_, BackupError>(backup.page(&dir, page)))?
-    {
+    let read = threads::each(threads, &pages, |page| {
+        let read = backup.page(&dir, page);
+        counts.add_done();
+        Ok::<_, BackupError>(read)
+    })?;
+    for read in read {
         match read {
             Ok(page) => named.extend(page.objects()),
-            Err(error) => findings.push(told(error)?),
+            Err(error) => {
+                counts.add_findings(1);
+                findings.push(told(error)?);
+            }
         }
     }
     // Of these nothing but the digest is known.
@@ -85,8 +117,12 @@ fn verify(
     let sized = named.iter().map(|(digest, size)| (*digest, Some(*size)));
     let objects: Vec<_> =
         sized.chain(workspaces.into_iter().map(|digest| (digest, None))).collect();
+    counts.add_known(objects.len());
     let looked = threads::each(threads, &objects, |(digest, size)| {
-        Ok::<_, BackupError>(look(&dir, *digest, *size, read_data))
+        let found = look(&dir, *digest, *size, read_data.then_some(counts));
+        counts.add_findings(usize::from(found.is_some()));
+        counts.add_done();
+        Ok::<_, BackupError>(found)
     })?;
     findings.extend(looked.into_iter().flatten());
     findings.sort_by(|a, b| a.place.path.cmp(&b.place.path));
@@ -105,8 +141,13 @@ pub(super) fn pages(snapshots: &[Snapshot]) -> Vec<SnapshotPage> {
     pages.into_values().cloned().collect()
 }
 
-/// What is wrong with an object.
-pub(super) fn look(dir: &Dir, digest: Digest, size: Option<u64>, read: bool) -> Option<Finding> {
+/// What is wrong with an object. With something to count what is read, it is read.
+pub(super) fn look(
+    dir: &Dir,
+    digest: Digest,
+    size: Option<u64>,
+    read: Option<&Counts>,
+) -> Option<Finding> {
     let path = name(digest);
     let (code, reason) = match dir.stat(&path) {
         Ok(None) => (Code::ObjectMissing, "nothing stands there".to_owned()),
@@ -114,11 +155,12 @@ pub(super) fn look(dir: &Dir, digest: Digest, size: Option<u64>, read: bool) -> 
             (Code::ObjectChanged, "it is no file any more".to_owned())
         }
         Ok(Some(entry)) if size.is_some_and(|size| size != entry.size) => {
-            (Code::ObjectChanged, format!("it has {} bytes", entry.size))
+            (Code::ObjectChanged, format!("it has {}", bytes(entry.size)))
         }
-        Ok(Some(_)) if !read => return None,
         Ok(Some(_)) => {
-            match open_object(dir, digest).map(|file| file.map(|mut file| file.digest())) {
+            let counts = read?;
+            let read = |mut file| keep::digest(&mut file, counts);
+            match open_object(dir, digest).map(|file| file.map(read)) {
                 Ok(Some(Ok((found, _)))) if found == digest => return None,
                 Ok(Some(Ok((found, _)))) => {
                     (Code::ObjectChanged, format!("it has the digest {found}"))

@@ -69,31 +69,62 @@ fn is_damage(finding: &Finding) -> bool {
     finding.code.severity() >= Severity::Error && finding.code != Code::JournalShorter
 }
 
+/// Where a home is taken from, of snapshots from the newest on, but for so many of them.
+fn best(
+    all: &[Found<'_>],
+    id: &HomeId,
+    from: usize,
+    passes_over_errors: bool,
+) -> Option<(usize, Chosen)> {
+    let held = || {
+        let mut other_history = false;
+        let allowed = (from..).zip(all.iter().skip(from)).take_while(move |(_, found)| {
+            let is_same = !other_history;
+            other_history |= found.goes_on_from_less(id);
+            is_same
+        });
+        allowed.filter_map(|(at, found)| Some((at, found, found.chosen(id)?)))
+    };
+    let best =
+        held().find(|(_, found, _)| !passes_over_errors || found.errors(id).next().is_none());
+    let newest = all.first()?;
+    let Some((at, _, mut best)) = best.or_else(|| held().next()) else {
+        // Only snapshots after that of its task hold it.
+        return Some((0, Chosen { is_left: true, ..newest.chosen(id)? }));
+    };
+    if at > 0 {
+        best.passed_over.extend(newest.errors(id).cloned());
+    }
+    Some((at, best))
+}
+
+/// A run that is asked for by itself, and its task as it was then, for where that is not there.
+fn with_its_task(all: &[Found<'_>], homes: &[HomeId], passes_over_errors: bool) -> Vec<Chosen> {
+    let (runs, tasks): (Vec<_>, Vec<_>) = homes.iter().partition(|home| home.run.is_some());
+    let runs: Vec<_> =
+        runs.into_iter().filter_map(|run| best(all, run, 0, passes_over_errors)).collect();
+    let from = runs.first().map_or(0, |(at, _)| *at);
+    let as_then =
+        |id: &&HomeId| all.iter().skip(from).chain(all).find_map(|found| found.chosen(id));
+    let tasks: Vec<_> = tasks.iter().filter_map(as_then).collect();
+    tasks.into_iter().chain(runs.into_iter().map(|(_, run)| run)).collect()
+}
+
 impl Backup {
-    /// The newest snapshot that [`holds`](Snapshot::holds) a scope and found no damage in it; `None` where each has
-    /// some, or there is none. Of several workspaces, that with this id. It may miss what was written since:
-    /// compare it with the newest. A journal that lost records and went on (`journal_shorter`) is no reason to
-    /// look further back, as what was acknowledged since is in that snapshot alone; and behind it none is looked at.
+    /// The newest snapshot that [`holds`](Snapshot::holds) a scope, whatever it found in it; of several workspaces, of
+    /// that with this id. What has errors there, a restore that
+    /// [passes over them](crate::Restore::passing_over_errors) takes from an older one.
     ///
     /// # Errors
-    /// Where the directory cannot be read.
-    pub fn newest_good(
-        &self,
-        scope: &Scope,
-        workspace: Option<Uuid>,
-    ) -> Result<Option<Snapshot>, BackupError> {
+    /// [`BackupError::NoSnapshot`]; where the directory cannot be read.
+    pub fn newest(&self, scope: &Scope, workspace: Option<Uuid>) -> Result<Snapshot, BackupError> {
         let is_of_it = |snapshot: &Snapshot| {
             workspace.is_none_or(|id| snapshot.workspace_id() == id) && snapshot.holds(scope)
         };
-        for snapshot in self.snapshots()?.into_iter().rev().filter(is_of_it) {
-            if !snapshot.findings_of(scope).any(is_damage) {
-                return Ok(Some(snapshot));
-            }
-            if snapshot.findings_of(scope).any(|finding| finding.code == Code::JournalShorter) {
-                break;
-            }
-        }
-        Ok(None)
+        self.snapshots()?.into_iter().rfind(is_of_it).ok_or_else(|| BackupError::NoSnapshot {
+            path: self.path().to_owned(),
+            id: format!("of {scope}"),
+        })
     }
 
     /// What a file of a task or a run was, in each snapshot that has it and can be read: every digest once, newest
@@ -144,43 +175,27 @@ impl Snapshot {
 
     /// Tasks and runs of this snapshot, in its order, and where each is taken from: from here, or with errors
     /// passed over from the newest snapshot not after this one that found none in it; where each has some, from the
-    /// newest of them. What was written after a loss of records is never passed over. No run is taken from a snapshot after that of its task, which would not know all leases that the
-    /// run is bound to.
+    /// newest of them. What was written after a loss of records is never passed over.
+    ///
+    /// No run is taken from a snapshot after that of its task, which would not know all leases that the run is bound
+    /// to. Of a run that is asked for by itself, the task comes along from the run's snapshot.
     pub(super) fn choose(
         &self,
         homes: &[HomeId],
+        scope: &Scope,
         passes_over_errors: bool,
     ) -> Result<Vec<Chosen>, BackupError> {
         let has_errors = passes_over_errors && self.bad().iter().any(|bad| homes.contains(bad));
         let older = if has_errors { self.older()? } else { Vec::new() };
         let all: Vec<_> = std::iter::once(self).chain(older.iter().rev()).map(Found::of).collect();
+        if scope.run.is_some() {
+            return Ok(with_its_task(&all, homes, passes_over_errors));
+        }
         let mut of_task = (None, 0);
         let mut chosen = Vec::new();
         for id in homes {
             let from = if of_task.0 == Some(&id.task) { of_task.1 } else { 0 };
-            let held = || {
-                let mut other_history = false;
-                let allowed = (from..).zip(all.iter().skip(from)).take_while(move |(_, found)| {
-                    let is_same = !other_history;
-                    other_history |= found.goes_on_from_less(id);
-                    is_same
-                });
-                allowed.filter_map(|(at, found)| Some((at, found, found.chosen(id)?)))
-            };
-            let best = held()
-                .find(|(_, found, _)| !passes_over_errors || found.errors(id).next().is_none());
-            let (at, mut best) = match best.or_else(|| held().next()) {
-                Some((at, _, best)) => (at, best),
-                // Only snapshots after that of its task hold it.
-                None => match all.first().and_then(|newest| newest.chosen(id)) {
-                    Some(newest) => (0, Chosen { is_left: true, ..newest }),
-                    None => continue,
-                },
-            };
-            if at > 0 {
-                best.passed_over
-                    .extend(all.first().into_iter().flat_map(|all| all.errors(id)).cloned());
-            }
+            let Some((at, best)) = best(&all, id, from, passes_over_errors) else { continue };
             if id.run.is_none() {
                 of_task = (Some(&id.task), at);
             }

@@ -30,7 +30,7 @@ pub enum BackupError {
     Manifest(#[from] ManifestError),
     /// There is no backup.
     #[error(
-        "there is no backup at {path}; `runjournal backup create {path}` makes one, or choose another path"
+        "there is no backup at {path}; make one with `runjournal backup create`, or choose another path"
     )]
     NotABackup {
         /// Where it was looked for.
@@ -71,7 +71,7 @@ pub enum BackupError {
     /// A hold cannot be read, and holds all the same.
     #[error(
         "{path} cannot be read: {reason}; `runjournal backup hold {dest} {snapshot} --reason REASON` places it anew, \
-         `--lift` removes it"
+         `runjournal backup unhold {dest} {snapshot}` removes it"
     )]
     HoldDamaged {
         /// Its file.
@@ -124,19 +124,20 @@ pub enum BackupError {
     },
     /// The text fits several snapshots.
     #[error(
-        "{id} fits {count} snapshots of {path}; give more of the id: `runjournal backup list` shows them"
+        "{id:?} fits {} snapshots of {path}: {}; give more of the id, which `runjournal backup list` shows",
+        candidates.len(), few(.candidates)
     )]
     AmbiguousSnapshot {
         /// The backup.
         path: Utf8PathBuf,
         /// The text.
         id: String,
-        /// How many.
-        count: usize,
+        /// The ids that begin with it, as they are listed.
+        candidates: Vec<String>,
     },
     /// The snapshot does not hold it.
     #[error(
-        "snapshot {snapshot} does not hold {what}; without `--snapshot`, one that does is chosen"
+        "snapshot {snapshot} does not hold {what}; leave `--snapshot` out, and one that does is chosen"
     )]
     NotInSnapshot {
         /// The snapshot.
@@ -146,7 +147,8 @@ pub enum BackupError {
     },
     /// Something stands where something else was to be put. Nothing was put in place.
     #[error(
-        "nothing was restored, because of {path}: {reason}; move it away, or restore elsewhere: `--to ROOT`"
+        "nothing was restored, because of {path}: {reason}; clear the way (move away what stands there, have a \
+         lease released), or restore elsewhere: `--to ROOT`"
     )]
     Refused {
         /// What stands there.
@@ -157,8 +159,8 @@ pub enum BackupError {
     /// Something came to stand where something was to be put, since the restore was planned. It was left as it
     /// is; what was put in place before it stays.
     #[error(
-        "{path} came to stand there since the restore was planned, and was left as it is; the same command \
-         again tells whether it is what the snapshot has"
+        "{path} came to stand there since the restore was planned, and was left as it is; run the \
+         same command again, and it tells whether that is what the snapshot has"
     )]
     CameBetween {
         /// What stands there.
@@ -175,6 +177,16 @@ pub enum BackupError {
     Json(#[from] serde_json::Error),
 }
 
+/// The first of many ids.
+fn few(ids: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = ids.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if let Some(more) = ids.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
 /// What to do about a damaged file of a backup.
 fn way_out(path: &Utf8Path) -> String {
     let is_part = |dir: &&Utf8Path| {
@@ -188,7 +200,7 @@ fn way_out(path: &Utf8Path) -> String {
             layout::BACKUP
         ),
         _ => format!(
-            "`runjournal backup verify {dest} --read-data` tells of all that is, and what to do; use another \
+            "`runjournal backup verify {dest} --read-data` tells of all that is, and what to do: use another \
              snapshot, or another copy of the backup"
         ),
     }

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::progress::Counts;
 use crate::digest::Digest;
 use crate::error::IoError;
 use crate::io::{Dir, Kind, NewFile, ReadFile, SYNCS_FILE_SYSTEM};
@@ -40,10 +41,11 @@ pub(super) trait Keep: Sync {
 }
 
 /// Keeps nothing.
-pub(super) struct HashOnly;
+pub(super) struct HashOnly<'a>(pub(super) &'a Counts);
 
-impl Keep for HashOnly {
+impl Keep for HashOnly<'_> {
     fn bytes(&self, bytes: &[u8], _: &Known) -> Result<Digest, IoError> {
+        self.0.add_bytes(bytes.len() as u64);
         Ok(Digest::of(bytes))
     }
 
@@ -53,14 +55,15 @@ impl Keep for HashOnly {
         _: Option<Digest>,
         _: &Known,
     ) -> Result<(Digest, u64), IoError> {
-        file.digest()
+        digest(file, self.0)
     }
 }
 
 /// The objects of a backup. Nothing is synced here, unless the system cannot sync everything at once: that
 /// is waited for once, before a snapshot names them.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct Pool<'a> {
+    counts: &'a Counts,
     objects: Dir,
     tmp: Dir,
     runtime: Runtime,
@@ -70,12 +73,17 @@ pub(super) struct Pool {
     written: AtomicU64,
 }
 
-impl Pool {
-    pub(super) fn open(backup: &Dir, runtime: &Runtime) -> Result<Self, IoError> {
+impl<'a> Pool<'a> {
+    pub(super) fn open(
+        backup: &Dir,
+        runtime: &Runtime,
+        counts: &'a Counts,
+    ) -> Result<Self, IoError> {
         for dir in [layout::OBJECTS, layout::TMP] {
             backup.create_dir(dir)?;
         }
         Ok(Self {
+            counts,
             objects: backup.open_dir(layout::OBJECTS)?,
             tmp: backup.open_dir(layout::TMP)?,
             runtime: runtime.clone(),
@@ -123,7 +131,7 @@ impl Pool {
         }
         let whole = match self.objects.open_read(&path) {
             Ok(mut file) => {
-                let whole = file.digest()?.0 == digest;
+                let whole = self::digest(&mut file, self.counts)?.0 == digest;
                 if whole && !SYNCS_FILE_SYSTEM {
                     file.sync()?;
                 }
@@ -185,16 +193,17 @@ impl Pool {
         if self.shares_blocks.load(Ordering::Relaxed) {
             if into.share_blocks(file, u64::MAX)? {
                 let mut shared = self.tmp.open_read(into.name())?;
-                return shared.digest();
+                return digest(&mut shared, self.counts);
             }
             self.shares_blocks.store(false, Ordering::Relaxed);
         }
-        copy(file, |part| into.write(part))
+        copy(file, self.counts, |part| into.write(part))
     }
 }
 
-impl Keep for Pool {
+impl Keep for Pool<'_> {
     fn bytes(&self, bytes: &[u8], known: &Known) -> Result<Digest, IoError> {
+        self.counts.add_bytes(bytes.len() as u64);
         let digest = Digest::of(bytes);
         if !self.is_trusted(digest, known)? && !self.is_whole(digest)? {
             self.put(|file| {
@@ -216,11 +225,11 @@ impl Keep for Pool {
         {
             return Ok((self.bytes(&bytes, known)?, bytes.len() as u64));
         }
-        if let Some(digest) = probably
-            && (self.is_trusted(digest, known)? || self.is_whole(digest)?)
+        if let Some(probable) = probably
+            && (self.is_trusted(probable, known)? || self.is_whole(probable)?)
         {
-            let found = file.digest()?;
-            if found.0 == digest {
+            let found = digest(file, self.counts)?;
+            if found.0 == probable {
                 return Ok(found);
             }
         }
@@ -232,9 +241,21 @@ impl Keep for Pool {
     }
 }
 
+/// The digest of all of a file, and its size; read in parts, so that a long one is told of while it is read.
+pub(super) fn digest(file: &mut ReadFile, counts: &Counts) -> Result<(Digest, u64), IoError> {
+    if file.len()? <= SMALL {
+        let found = file.digest()?;
+        counts.add_bytes(found.1);
+        return Ok(found);
+    }
+    file.rewind()?;
+    copy(file, counts, |_| Ok(()))
+}
+
 /// Reads on to the end of a file, hands its parts on, and hashes them.
 pub(super) fn copy(
     file: &mut ReadFile,
+    counts: &Counts,
     mut write: impl FnMut(&[u8]) -> Result<(), IoError>,
 ) -> Result<(Digest, u64), IoError> {
     let mut buffer = vec![0; BUFFER];
@@ -250,6 +271,7 @@ pub(super) fn copy(
             return Ok((Digest::from_hasher(&hasher), hasher.count()));
         }
         hasher.update(part);
+        counts.add_bytes(part.len() as u64);
         write(part)?;
     }
 }

@@ -111,7 +111,7 @@ impl Look<'_> {
         self.beside(&word)?;
         let damage: Vec<_> = word.damage().cloned().collect();
         self.findings.extend(damage);
-        self.tell_of_reach(manifest, earlier, &word, &opened)?;
+        self.tell_if_shorter(manifest, earlier, &word, &opened)?;
         let journal = self.journal(word.bytes(), word.cursor)?;
         let pruned = word.runs.gone().cloned().collect();
         Ok(Some(self.finish(Some(journal), pruned)))

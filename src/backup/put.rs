@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use camino::Utf8PathBuf;
 
 use super::restore::{RestoreAction, RestoreItem, RestorePlan};
-use super::{BackupError, stage, threads};
+use super::{BackupError, BackupProgress, Counts, stage};
 use crate::error::IoError;
 use crate::id::{RunId, TaskId};
 use crate::io::{Dir, LockFile, make_dirs};
 use crate::journal::{Event, Home, JournalError, LockedLog, Log, types};
 use crate::layout;
+use crate::threads;
 use crate::workspace::{JournalReach, RestoredRun, RunWord, RunWords};
 
 /// What a restore did.
@@ -39,6 +40,22 @@ impl RestorePlan {
     /// [`BackupError::Refused`] where the plan is, and [`BackupError::Damaged`] where content is not what was
     /// written: then nothing was put in place.
     pub fn apply(self) -> Result<Restored, BackupError> {
+        self.apply_with(&mut |_| {})
+    }
+
+    /// The same, and tells how far it is about ten times a second.
+    ///
+    /// # Errors
+    /// As [`apply`](RestorePlan::apply).
+    pub fn apply_with(
+        self,
+        progress: &mut dyn FnMut(&BackupProgress),
+    ) -> Result<Restored, BackupError> {
+        let counts = Counts::default();
+        counts.told(progress, || self.apply_counting(&counts))
+    }
+
+    fn apply_counting(&self, counts: &Counts) -> Result<Restored, BackupError> {
         for item in &self.items {
             if let RestoreAction::Refused(reason) = &item.action {
                 let (path, reason) = (self.root.join(&item.path), reason.clone());
@@ -47,12 +64,12 @@ impl RestorePlan {
         }
         make_dirs(&self.root)?;
         let root = Dir::open_root(&self.root)?;
-        let restoring = Restoring::begin(&root, &self)?;
+        let restoring = Restoring::begin(&root, self)?;
         let (put, rest): (Vec<_>, Vec<_>) =
             self.items.iter().partition(|item| item.action == RestoreAction::Put);
         let (same, left): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|item| item.action == RestoreAction::Same);
-        let done = self.put(&root, &restoring.staging, &put);
+        let done = self.put(&root, &restoring.staging, &put, counts);
         // Also where it failed: what was made aside is made again by the next one.
         let ended = restoring.end(&root);
         done?;
@@ -63,8 +80,14 @@ impl RestorePlan {
     }
 
     /// Makes all of it aside, and then puts it in place.
-    fn put(&self, root: &Dir, staging: &Dir, put: &[&RestoreItem]) -> Result<(), BackupError> {
-        self.stage(staging, put)?;
+    fn put(
+        &self,
+        root: &Dir,
+        staging: &Dir,
+        put: &[&RestoreItem],
+        counts: &Counts,
+    ) -> Result<(), BackupError> {
+        self.stage(staging, put, counts)?;
         self.workspace(root, staging)?;
         for of_task in put.chunk_by(|a, b| a.id.task == b.id.task) {
             for item in of_task.iter().filter(|item| item.id.run.is_none()) {
@@ -101,14 +124,22 @@ impl RestorePlan {
         BackupError::CameBetween { path: self.root.join(&item.path) }
     }
 
-    fn stage(&self, staging: &Dir, put: &[&RestoreItem]) -> Result<(), BackupError> {
+    fn stage(
+        &self,
+        staging: &Dir,
+        put: &[&RestoreItem],
+        counts: &Counts,
+    ) -> Result<(), BackupError> {
+        counts.add_known(put.len());
         let backup = self.snapshot.backup().objects()?;
         let bytes = put.iter().map(|item| item.bytes).sum();
         threads::each(threads::for_bytes(bytes), put, |item| {
-            stage::stage(&backup, staging, &item.id, &item.page, &self.runtime)
+            stage::stage(&backup, staging, &item.id, &item.page, &self.runtime, counts)?;
+            counts.add_done();
+            Ok::<_, BackupError>(())
         })?;
         let mut file = staging.create_new(layout::WORKSPACE)?;
-        stage::object(&backup, self.snapshot.file.workspace, &mut file)?;
+        stage::object(&backup, self.snapshot.file.workspace, &mut file, counts)?;
         file.sync()?;
         Ok(staging.sync_file_system()?)
     }

@@ -64,7 +64,7 @@ impl Look<'_> {
 
     /// Tells of records that the journal does not have, and somebody knows. The manifest is to be read before
     /// the journal, so that it is not ahead.
-    pub(super) fn tell_of_reach(
+    pub(super) fn tell_if_shorter(
         &mut self,
         manifest: Option<Witness>,
         earlier: Option<&Earlier<'_>>,

@@ -1,36 +1,36 @@
 //! What a restore would put where: decided before anything is changed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use uuid::Uuid;
 
 use super::choose::Chosen;
-use super::keep::HashOnly;
-use super::look::Taken;
 use super::page::Page;
 use super::snapshot::Snapshot;
-use super::{BackupError, Known, check, look, threads};
+use super::stands::Stands;
+use super::{BackupError, BackupProgress, Counts, check};
 use crate::clock::Timestamp;
 use crate::context::absolute;
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::TaskId;
 use crate::io::{Dir, LockFile, real_path};
-use crate::journal::{Events, Home, JournalError, LeaseRef, Leased, Runtime};
+use crate::journal::{LeaseRef, Runtime};
 use crate::layout;
 use crate::layout::HomeId;
+use crate::threads;
 use crate::workspace::Scope;
 
 /// A restore that is being described.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is restored before the plan is applied"]
 pub struct Restore {
-    snapshot: Snapshot,
-    scope: Scope,
-    root: Utf8PathBuf,
-    lease: Option<LeaseRef>,
+    pub(super) snapshot: Snapshot,
+    pub(super) scope: Scope,
+    pub(super) root: Utf8PathBuf,
+    pub(super) lease: Option<LeaseRef>,
     reads_data: bool,
     passes_over_errors: bool,
 }
@@ -120,7 +120,10 @@ impl Restore {
 
     /// Takes each task and each run in which the snapshot found an error from the newest one before that found none
     /// in it, of the same workspace; where there is none, as it is. A run is never taken from a snapshot after that of its
-    /// task: one that only such ones hold is [left out](RestoreAction::Left).
+    /// task: one that only such ones hold is [left out](RestoreAction::Left). Where the [`scope`](Restore::scope) is a
+    /// run, its task comes along from the snapshot of the run.
+    ///
+    /// What was written after a loss of records (`journal_shorter`) is in no older snapshot, and is not passed over.
     pub fn passing_over_errors(self) -> Self {
         Self { passes_over_errors: true, ..self }
     }
@@ -133,11 +136,33 @@ impl Restore {
     /// [`BackupError::Inside`] where it and the backup lie in one another. What stands in the way of a
     /// task or a run is among the [`items`](RestorePlan::items).
     pub fn plan(self) -> Result<RestorePlan, BackupError> {
+        self.plan_with(&mut |_| {})
+    }
+
+    /// The same, and tells how far it is about ten times a second: each task and each run is looked at twice, for
+    /// what the backup has of it, and for what stands in its place.
+    ///
+    /// # Errors
+    /// As [`plan`](Restore::plan).
+    pub fn plan_with(
+        self,
+        progress: &mut dyn FnMut(&BackupProgress),
+    ) -> Result<RestorePlan, BackupError> {
+        let counts = Counts::default();
+        let (items, lock) = counts.told(progress, || self.look(&counts))?;
+        let runtime = self.snapshot.backup().runtime.clone();
+        let Self { snapshot, root, lease, .. } = self;
+        Ok(RestorePlan { snapshot, root, lease, runtime, items, _lock: lock })
+    }
+
+    /// What is to be done, and what keeps the backup from being pruned until then.
+    fn look(&self, counts: &Counts) -> Result<(Vec<RestoreItem>, Option<LockFile>), BackupError> {
         let lock = self.snapshot.backup().lock_shared()?;
         self.check_root()?;
-        let homes = self.snapshot.choose(&self.homes()?, self.passes_over_errors)?;
+        let homes = self.snapshot.choose(&self.homes()?, &self.scope, self.passes_over_errors)?;
         let dir = self.snapshot.backup().objects()?;
-        self.check_objects(&dir, &homes)?;
+        counts.add_known(homes.len() * 2);
+        self.check_objects(&dir, &homes, counts)?;
         let runtime = self.snapshot.backup().runtime.clone();
         let target = match Dir::open_root(&self.root) {
             Err(error) if error.is_not_found() => None,
@@ -152,17 +177,20 @@ impl Restore {
             };
             joins.insert(task, stands);
         }
-        let look = Look {
-            restore: &self,
+        let stands = Stands {
+            restore: self,
+            counts,
             dir: &dir,
             runtime: &runtime,
             joins: &joins,
             free: Mutex::default(),
         };
-        let items = threads::each(self.threads(), &homes, |home| look.item(home))?;
-        drop(target);
-        let Self { snapshot, root, lease, .. } = self;
-        Ok(RestorePlan { snapshot, root, lease, runtime, items, _lock: lock })
+        let items = threads::each(self.threads(), &homes, |home| {
+            let item = stands.item(home)?;
+            counts.add_done();
+            Ok::<_, BackupError>(item)
+        })?;
+        Ok((items, lock))
     }
 
     fn check_root(&self) -> Result<(), BackupError> {
@@ -215,15 +243,22 @@ impl Restore {
     }
 
     /// Looks for every object that is needed.
-    fn check_objects(&self, dir: &Dir, homes: &[Chosen]) -> Result<(), BackupError> {
-        let backup = self.snapshot.backup();
+    fn check_objects(
+        &self,
+        dir: &Dir,
+        homes: &[Chosen],
+        counts: &Counts,
+    ) -> Result<(), BackupError> {
+        let (backup, read) = (self.snapshot.backup(), self.reads_data.then_some(counts));
         threads::each(self.threads(), homes, |home| {
-            if home.is_left {
-                return Ok(());
-            }
-            let objects: BTreeMap<_, _> = backup.page(dir, &home.named)?.objects().collect();
-            let look = |(digest, size)| check::look(dir, digest, Some(size), self.reads_data);
-            match objects.into_iter().find_map(look) {
+            let objects: BTreeMap<_, _> = match home.is_left {
+                true => BTreeMap::new(),
+                false => backup.page(dir, &home.named)?.objects().collect(),
+            };
+            let look = |(digest, size)| check::look(dir, digest, Some(size), read);
+            let found = objects.into_iter().find_map(look);
+            counts.add_done();
+            match found {
                 Some(finding) => {
                     let (path, reason) = (finding.place.path, finding.reason);
                     Err(BackupError::Damaged { path, reason })
@@ -247,139 +282,4 @@ impl RestorePlan {
     pub fn is_refused(&self) -> bool {
         self.items.iter().any(|item| matches!(item.action, RestoreAction::Refused(_)))
     }
-}
-
-/// What stands where something is to be put.
-struct Look<'a> {
-    restore: &'a Restore,
-    dir: &'a Dir,
-    runtime: &'a Runtime,
-    /// True for the tasks whose directory stands.
-    joins: &'a BTreeMap<&'a TaskId, bool>,
-    /// Whether runs may be put into tasks that stand: their journals are read once for all of them.
-    free: Mutex<BTreeMap<TaskId, RestoreAction>>,
-}
-
-impl Look<'_> {
-    fn item(&self, home: &Chosen) -> Result<RestoreItem, BackupError> {
-        let Chosen { named, snapshot_id, taken_at, findings, passed_over, is_left } = home.clone();
-        let page = self.restore.snapshot.backup().page(self.dir, &named)?;
-        let id = named.path;
-        let joins = self.joins.get(&id.task).copied().unwrap_or_default();
-        let action = match joins {
-            true => self.action(&id, &page)?,
-            false if self.has_task(&id.task) => RestoreAction::Put,
-            false => refused("its task is neither there nor in the snapshot"),
-        };
-        let action = match action {
-            RestoreAction::Put if is_left => self.left(&id),
-            other => other,
-        };
-        let (path, bytes) = (Utf8PathBuf::from(id.to_string()), page.size());
-        Ok(RestoreItem {
-            path,
-            action,
-            bytes,
-            snapshot_id,
-            taken_at,
-            passed_over,
-            findings,
-            id,
-            page,
-            joins,
-        })
-    }
-
-    fn left(&self, id: &HomeId) -> RestoreAction {
-        let (dest, scope) = (self.restore.snapshot.backup().path(), Scope::from(id));
-        RestoreAction::Left(format!(
-            "its task is from a snapshot that does not know it; once that is there, `runjournal backup restore \
-             {dest} {scope}` puts it in"
-        ))
-    }
-
-    fn has_task(&self, task: &TaskId) -> bool {
-        let homes = &self.restore.snapshot.file.homes;
-        homes.iter().any(|home| home.path.run.is_none() && home.path.task == *task)
-    }
-
-    /// What is to be done about something whose task stands.
-    fn action(&self, id: &HomeId, page: &Page) -> Result<RestoreAction, BackupError> {
-        let root = &self.restore.root;
-        let stands = Dir::open_root(root)?.stat(&id.to_string())?.is_some();
-        if !stands {
-            return self.free(&id.task);
-        }
-        if id.run.is_none() && self.restore.scope.run.is_some() {
-            // The run alone is restored, whatever became of its task.
-            return self.same_task(id, page);
-        }
-        let known = Known::default();
-        let taken = look::take(root, self.runtime, id, &HashOnly, &known, false, None)?;
-        let Some(taken) = taken else {
-            return Ok(refused("a directory without its genesis file stands there"));
-        };
-        if taken.page == *page || (id.run.is_none() && self.goes_on(id, page, &taken)?) {
-            return Ok(RestoreAction::Same);
-        }
-        Ok(refused("it stands there, and is not what the snapshot has"))
-    }
-
-    /// Whether a task that stands is the one of the snapshot: its genesis file, which never changes, says so.
-    fn same_task(&self, id: &HomeId, page: &Page) -> Result<RestoreAction, BackupError> {
-        let path = format!("{id}/{}", layout::TASK);
-        let there = match Dir::open_root(&self.restore.root)?.open_read(&path) {
-            Err(error) if error.is_not_found() => {
-                return Ok(refused("a directory without task.json stands there"));
-            }
-            other => other?.digest()?.0,
-        };
-        let was = page.files.iter().find(|file| file.path == layout::TASK);
-        if was.is_some_and(|was| was.digest == there) {
-            return Ok(RestoreAction::Same);
-        }
-        Ok(refused("its task.json is another one than the snapshot's: it is another task"))
-    }
-
-    /// Whether runs may be put into a task that stands.
-    fn free(&self, task: &TaskId) -> Result<RestoreAction, BackupError> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = free.get(task) {
-            return Ok(known.clone());
-        }
-        let found = self.look_whether_free(task)?;
-        free.insert(task.clone(), found.clone());
-        Ok(found)
-    }
-
-    fn look_whether_free(&self, id: &TaskId) -> Result<RestoreAction, BackupError> {
-        let task = Home::of_task(&self.restore.root, id, self.runtime);
-        let mut last = Events::open(&task)?.in_stream("lease", id.as_str()).last(1)?;
-        let Some(record) = last.next().transpose()? else { return Ok(RestoreAction::Put) };
-        let leased = Leased::of(&record)?;
-        let own = self.restore.lease.as_ref().is_some_and(|own| own.token == leased.token);
-        if leased.held && !own {
-            let worker = &leased.claimed.worker_id;
-            return Ok(refused(&format!("its task is held by {worker:?}; have it released first")));
-        }
-        Ok(RestoreAction::Put)
-    }
-
-    /// True if a task is the one of the snapshot, some records later, and whole.
-    fn goes_on(&self, id: &HomeId, was: &Page, is: &Taken) -> Result<bool, BackupError> {
-        let damaged = |finding: &Finding| finding.code.severity() >= Severity::Error;
-        let has_all = was.files.iter().all(|file| is.page.files.contains(file));
-        let cursor = was.journal.as_ref().and_then(|journal| journal.cursor);
-        let is_it = has_all && !is.findings.iter().any(damaged);
-        let Some(cursor) = cursor.filter(|_| is_it) else { return Ok(false) };
-        match Events::open(&Home::of(&self.restore.root, id.clone(), self.runtime))?.from(cursor) {
-            Ok(_) => Ok(true),
-            Err(JournalError::CursorMismatch { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-fn refused(reason: &str) -> RestoreAction {
-    RestoreAction::Refused(reason.to_owned())
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::snapshot::Snapshot;
-use super::{Backup, BackupError, check, threads};
+use super::{Backup, BackupError, check};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::io::{Dir, Kind};
 use crate::layout;
 use crate::layout::HomeId;
+use crate::threads;
 use crate::workspace::Scope;
 
 /// Which snapshots are kept: those that one of these keeps, those with a hold, and of each workspace and scope
@@ -57,10 +58,19 @@ pub enum SnapshotKept {
     NewestGood,
 }
 
+/// A prune of a backup that is being described: [`plan`](BackupPrune::plan) it, then
+/// [`apply`](BackupPrunePlan::apply) the plan, as a [`Prune`](crate::Prune) of a workspace.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is looked at before `plan`"]
+pub struct BackupPrune {
+    backup: Backup,
+    retention: Retention,
+}
+
 /// What a prune would remove.
 #[derive(Debug, Clone)]
 #[must_use = "a plan changes nothing until it is applied"]
-pub struct BackupPrune {
+pub struct BackupPrunePlan {
     backup: Backup,
     keep: Vec<(Snapshot, SnapshotKept)>,
     remove: Vec<Snapshot>,
@@ -81,12 +91,12 @@ pub struct BackupPruned {
 }
 
 impl Backup {
-    /// Plans which snapshots go. Retention is decided for each workspace and scope by itself.
-    ///
-    /// # Errors
-    /// Where a snapshot, or a page of one, cannot be read: what it names is not known then, and nothing may be
-    /// removed.
-    pub fn prune(&self, retention: Retention) -> Result<BackupPrune, BackupError> {
+    /// Describes a prune, which keeps what this says.
+    pub fn prune(&self, retention: Retention) -> BackupPrune {
+        BackupPrune { backup: self.clone(), retention }
+    }
+
+    fn plan_prune(&self, retention: Retention) -> Result<BackupPrunePlan, BackupError> {
         let _lock = self.lock_shared()?;
         let now = self.runtime.clock.now();
         let mut groups: BTreeMap<(Uuid, Scope), Vec<Snapshot>> = BTreeMap::new();
@@ -116,7 +126,7 @@ impl Backup {
             bytes += size;
             Ok(())
         })?;
-        Ok(BackupPrune { backup: self.clone(), keep, remove, objects, bytes })
+        Ok(BackupPrunePlan { backup: self.clone(), keep, remove, objects, bytes })
     }
 
     /// Every object that some snapshots name.
@@ -168,6 +178,17 @@ impl Backup {
 }
 
 impl BackupPrune {
+    /// Decides which snapshots go, for each workspace and scope by itself. Nothing is changed.
+    ///
+    /// # Errors
+    /// Where a snapshot, or a page of one, cannot be read: what it names is not known then, and nothing may be
+    /// removed.
+    pub fn plan(&self) -> Result<BackupPrunePlan, BackupError> {
+        self.backup.plan_prune(self.retention)
+    }
+}
+
+impl BackupPrunePlan {
     /// The snapshots that stay, oldest first, and why.
     #[must_use]
     pub fn keep(&self) -> &[(Snapshot, SnapshotKept)] {

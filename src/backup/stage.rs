@@ -6,7 +6,7 @@ use camino::Utf8Path;
 
 use super::page::{Page, PageJournal};
 use super::store::open_object;
-use super::{BackupError, keep, threads};
+use super::{BackupError, Counts, keep};
 use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::genesis::{self, RunGenesis};
@@ -15,6 +15,7 @@ use crate::journal::{Cursor, Events, Home, Runtime};
 use crate::layout;
 use crate::layout::HomeId;
 use crate::manifest::Draft;
+use crate::threads;
 
 /// A home of which the files are worth several threads.
 const LARGE: u64 = 64 << 20;
@@ -27,6 +28,7 @@ pub(super) fn stage(
     id: &HomeId,
     page: &Page,
     runtime: &Runtime,
+    counts: &Counts,
 ) -> Result<(), BackupError> {
     let mut path = String::new();
     for part in id.to_string().split('/') {
@@ -42,12 +44,12 @@ pub(super) fn stage(
     // A single large run takes several threads; of many small ones each has its own already.
     let threads = if page.size() < LARGE { 1 } else { threads::all() };
     threads::each(threads, &page.files, |file| {
-        write(&dir, &file.path, |new| object(objects, file.digest, new))
+        write(&dir, &file.path, |new| object(objects, file.digest, new, counts))
     })?;
     dir.open_lock(layout::LOCK)?;
     if let Some(journal) = &page.journal {
         write(&dir, layout::JOURNAL, |new| {
-            journal.pieces.iter().try_for_each(|piece| object(objects, *piece, new))
+            journal.pieces.iter().try_for_each(|piece| object(objects, *piece, new, counts))
         })?;
         scan(staging.path(), &dir, id, journal, runtime)?;
     }
@@ -86,11 +88,16 @@ fn write(
 }
 
 /// Appends the content of an object, if it is what its name says.
-pub(super) fn object(objects: &Dir, digest: Digest, new: &mut NewFile) -> Result<(), BackupError> {
+pub(super) fn object(
+    objects: &Dir,
+    digest: Digest,
+    new: &mut NewFile,
+    counts: &Counts,
+) -> Result<(), BackupError> {
     let path = || objects.path().join(keep::name(digest));
     let damaged = |reason: &str| BackupError::Damaged { path: path(), reason: reason.to_owned() };
     let mut file = open_object(objects, digest)?.ok_or_else(|| damaged("nothing stands there"))?;
-    let (found, _) = keep::copy(&mut file, |part| new.write(part))?;
+    let (found, _) = keep::copy(&mut file, counts, |part| new.write(part))?;
     if found == digest { Ok(()) } else { Err(damaged("its content is not what its name says")) }
 }
 

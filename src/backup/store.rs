@@ -203,13 +203,18 @@ impl Backup {
     /// [`BackupError::NoSnapshot`], [`BackupError::AmbiguousSnapshot`]; where it is damaged, that.
     pub fn snapshot(&self, id: &str) -> Result<Snapshot, BackupError> {
         let mut ids: Vec<_> = self.ids()?.into_iter().filter_map(Result::ok).collect();
-        ids.retain(|known| known.to_string().starts_with(id));
+        // Nothing is the beginning of all.
+        ids.retain(|known| !id.is_empty() && known.to_string().starts_with(id));
         match ids.as_slice() {
             [one] => Snapshot::read(self, *one),
-            [] => Err(BackupError::NoSnapshot { path: self.root.clone(), id: id.to_owned() }),
+            [] => {
+                let id = if id.is_empty() { "without an id" } else { id };
+                Err(BackupError::NoSnapshot { path: self.root.clone(), id: id.to_owned() })
+            }
             several => {
-                let (path, count) = (self.root.clone(), several.len());
-                Err(BackupError::AmbiguousSnapshot { path, id: id.to_owned(), count })
+                let (path, id) = (self.root.clone(), id.to_owned());
+                let candidates = several.iter().map(ToString::to_string).collect();
+                Err(BackupError::AmbiguousSnapshot { path, id, candidates })
             }
         }
     }

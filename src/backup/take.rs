@@ -10,7 +10,7 @@ use super::look::{self, Taken};
 use super::page::Page;
 use super::reach::{Before, Earlier};
 use super::snapshot::{self, Snapshot, SnapshotFile, SnapshotPage, SnapshotTotals};
-use super::{Backup, BackupError, Known, threads};
+use super::{Backup, BackupError, BackupProgress, Counts, Known};
 use crate::clock::Timestamp;
 use crate::finding::{Code, Finding};
 use crate::genesis::{self, WorkspaceGenesis};
@@ -18,6 +18,7 @@ use crate::id::{RunId, TaskId};
 use crate::io::{Dir, Kind, real_path};
 use crate::layout::HomeId;
 use crate::layout::{self, FORMAT_VERSION};
+use crate::threads;
 use crate::workspace::Scope;
 use crate::workspace::Subject;
 
@@ -53,8 +54,24 @@ impl Backup {
     /// [`BackupError::Inside`] where backup and workspace lie in one another; where the workspace is newer
     /// than this code; where a journal stays locked. Then there is no snapshot.
     pub fn take(&self, source: impl Into<Subject>) -> Result<Snapshot, BackupError> {
-        let source = source.into();
-        self.check_apart(&source)?;
+        self.take_with(source, &mut |_| {})
+    }
+
+    /// The same, and tells how far it is about ten times a second.
+    ///
+    /// # Errors
+    /// As [`take`](Backup::take).
+    pub fn take_with(
+        &self,
+        source: impl Into<Subject>,
+        progress: &mut dyn FnMut(&BackupProgress),
+    ) -> Result<Snapshot, BackupError> {
+        let (source, counts) = (source.into(), Counts::default());
+        counts.told(progress, || self.take_counting(&source, &counts))
+    }
+
+    fn take_counting(&self, source: &Subject, counts: &Counts) -> Result<Snapshot, BackupError> {
+        self.check_apart(source)?;
         let root = Dir::open_root(source.root())?;
         let workspace = genesis::read::<WorkspaceGenesis>(&root)?;
         workspace.writable(source.root())?;
@@ -66,15 +83,15 @@ impl Backup {
         let after = newest.map(|newest| newest.as_microseconds().saturating_add(1));
         let now = self.runtime.clock.now();
         let created_at = after.map_or(now, |after| now.max(Timestamp::from_microseconds(after)));
-        let pool = Pool::open(&self.dir()?, &self.runtime)?;
+        let pool = Pool::open(&self.dir()?, &self.runtime, counts)?;
         before.retain(|snapshot| snapshot.workspace_id() == workspace.value.workspace_id);
-        let parent = parent(&before, &source).cloned();
+        let parent = parent(&before, source).cloned();
         // What was not there then, and is now, was made or put back since.
         let all = Scope::workspace();
         let clean = before.iter().rposition(|before| before.holds(&all) && before.is_good(&all));
         before.drain(..clean.unwrap_or_default());
         let before: Vec<_> = before.into_iter().rev().map(Before::from).collect();
-        let taking = Taking::new(self, &source, &objects, &pool, parent.as_ref(), &before);
+        let taking = Taking::new(self, source, &objects, &pool, parent.as_ref(), &before, counts);
         let (homes, mut findings, mut totals) = taking.all(&root)?;
         let bytes = root.open_read(layout::WORKSPACE)?.read_all()?;
         let workspace_file = pool.bytes(&bytes, &Known::default())?;
@@ -124,7 +141,8 @@ struct Taking<'a> {
     backup: &'a Backup,
     source: &'a Subject,
     objects: &'a Dir,
-    pool: &'a Pool,
+    pool: &'a Pool<'a>,
+    counts: &'a Counts,
     /// Whose objects are taken to be there.
     parent: Option<&'a Snapshot>,
     /// Of the same workspace, newest first.
@@ -145,22 +163,29 @@ impl<'a> Taking<'a> {
         backup: &'a Backup,
         source: &'a Subject,
         objects: &'a Dir,
-        pool: &'a Pool,
+        pool: &'a Pool<'a>,
         parent: Option<&'a Snapshot>,
         before: &'a [Before],
+        counts: &'a Counts,
     ) -> Self {
-        Self { backup, source, objects, pool, parent, before, findings: Mutex::default() }
+        let findings = Mutex::default();
+        Self { backup, source, objects, pool, counts, parent, before, findings }
     }
 
     /// Runs first, then the journals of their tasks: so these know every lease that a run is bound to.
     fn all(self, root: &Dir) -> Result<Copied, BackupError> {
         let (tasks, runs) = self.homes(root)?;
+        self.counts.add_known(tasks.len() + runs.len());
         let mut copied: BTreeMap<HomeId, CopiedHome> = BTreeMap::new();
         let mut pruned = BTreeSet::new();
         for homes in [runs, tasks] {
             // A single large run is copied by several threads, many small ones by one each.
             let threads = if homes.len() < 2 { 1 } else { threads::all() };
-            let done = threads::each(threads, &homes, |id| self.home(id, homes.len() <= FEW))?;
+            let done = threads::each(threads, &homes, |id| {
+                let copied = self.home(id, homes.len() <= FEW)?;
+                self.counts.add_done();
+                Ok::<_, BackupError>(copied)
+            })?;
             for home in done.into_iter().flatten() {
                 let task = &home.page.path.task;
                 pruned.extend(home.pruned.iter().map(|run| HomeId::run(task.clone(), run.clone())));
@@ -273,6 +298,7 @@ impl<'a> Taking<'a> {
 
     fn tell(&self, code: Code, path: impl Into<Utf8PathBuf>, reason: &str) {
         let finding = Finding::whole(path, code, reason);
+        self.counts.add_findings(1);
         self.findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     }
 
@@ -296,6 +322,7 @@ impl<'a> Taking<'a> {
             let relative = finding.place.path.strip_prefix(root).map(Utf8PathBuf::from);
             finding.place.path = relative.unwrap_or_else(|_| finding.place.path.clone());
         }
+        self.counts.add_findings(findings.len());
         self.findings.lock().unwrap_or_else(PoisonError::into_inner).extend(findings);
         let digest = self.pool.bytes(&page.to_bytes()?, &Known::default())?;
         let (files, bytes) =

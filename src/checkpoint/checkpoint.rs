@@ -49,7 +49,7 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// What its record says.
-    pub(super) fn of(record: &Record, home: &Home, created: bool) -> Result<Self, JournalError> {
+    pub(crate) fn of(record: &Record, home: &Home, created: bool) -> Result<Self, JournalError> {
         let Created { turn, digest, artifacts_root } = record.payload()?;
         Ok(Self {
             turn,

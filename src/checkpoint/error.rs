@@ -74,6 +74,22 @@ pub enum CheckpointError {
         /// What the file has; `None` where there is none.
         found: Option<Digest>,
     },
+    /// A turn would be restored over a file that is not what the journal says.
+    #[error(
+        "{path} has the digest {found}, and the journal {}, so that restoring would lose what is there; \
+         `runjournal artifact adopt {name}` and `runjournal checkpoint create` keep it, `--force` loses it",
+        says(*.expected)
+    )]
+    ChangedByHand {
+        /// The artifact.
+        name: ArtifactName,
+        /// Its file.
+        path: Utf8PathBuf,
+        /// What the journal says; `None` where it knows no such artifact now.
+        expected: Option<Digest>,
+        /// What the file has.
+        found: Digest,
+    },
     /// The checkpoint's file is gone.
     #[error(
         "{path} is missing, and seq {seq} names it; `runjournal repair --apply` makes it again from the journal"
@@ -151,6 +167,11 @@ pub enum CheckpointError {
         /// The directory.
         path: Utf8PathBuf,
     },
+}
+
+fn says(expected: Option<Digest>) -> String {
+    let named = |digest| format!("says {digest}");
+    expected.map_or_else(|| "knows no such artifact now".to_owned(), named)
 }
 
 fn found_there(found: Option<Digest>) -> String {

@@ -19,4 +19,5 @@ pub(crate) use again::{can_be_made_again, from_journal, make_again};
 pub use checkpoint::Checkpoint;
 pub use error::CheckpointError;
 pub(crate) use page::Page;
+pub use restore::{ByHand, RestoreChange};
 pub use set::ArtifactSet;

@@ -19,6 +19,7 @@ pub(crate) enum ApprovalVerb {
         run: InRun,
     },
     /// Answer what a run asked; the first answer holds
+    #[command(after_help = "Example: runjournal approval resolve deploy yes --by mia")]
     Resolve {
         /// Its id
         approval: String,
@@ -81,21 +82,21 @@ fn list(at: &Locator, run: Option<&str>, output: &mut Output) -> Result<Exit, Cl
     let views: Vec<_> = approvals.into_iter().map(ApprovalView::from).collect();
     output.many("approvals", &views, |output| {
         if views.is_empty() {
-            hint("nothing was asked");
+            hint("nothing was asked; a run's program asks");
             return Ok(());
         }
         let row = |view: &ApprovalView| {
             [
                 view.approval_id.clone(),
                 output.ago(view.requested_at),
-                view.question.clone(),
                 view.options.join(", "),
                 view.decision.clone().unwrap_or_default(),
                 view.by.clone().unwrap_or_default(),
+                view.question.clone(),
             ]
         };
         let rows: Vec<_> = views.iter().map(row).collect();
-        output.table(["APPROVAL", "WHEN", "QUESTION", "OPTIONS", "DECISION", "BY"], &rows)
+        output.table(["APPROVAL", "ASKED", "OPTIONS", "DECISION", "BY", "QUESTION"], &rows)
     })?;
     Ok(Exit::Fine)
 }

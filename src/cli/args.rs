@@ -10,6 +10,7 @@ use super::approval::ApprovalVerb;
 use super::artifact::ArtifactVerb;
 use super::backup_args::BackupVerb;
 use super::checkpoint::CheckpointVerb;
+use super::completions::Completions;
 use super::diff::DiffVerb;
 use super::duration::duration;
 use super::flow::FlowVerb;
@@ -25,35 +26,40 @@ use super::session::SessionVerb;
 use super::verify::Verify;
 
 const EXIT_CODES: &str = "\
-RUN is TASK/RUN, or any unique prefix of a run's id. Verbs inside a run take it as `-r RUN`; left out, \
-it is the one in RUNJOURNAL_RUN, so that a shell script is a node.
+RUN is TASK/RUN, or a unique prefix of a run's id; left out: RUNJOURNAL_RUN.
+Exit codes: 0 fine, 1 findings, a difference or a failed program, 2 usage,
+3 not found, 4 conflict, 5 damage, 6 read-only or newer, 10 internal";
 
-Exit codes:
-  0   fine
-  1   findings, or a program that failed
-  2   usage: a refused argument, name, id or event; a RUN that fits several runs
-  3   not found
-  4   conflict: a lock, version, key or step that somebody else has; something that exists already
-  5   damage: the verb could not run
-  6   read-only, or written by a newer runjournal
-  10  internal: the system refused";
+/// Options of every verb stand behind its own, and behind `--help`.
+const LAST: usize = 1000;
 
-/// Options of every verb stand behind its own.
-const GLOBAL: &str = "Global options";
+/// The whole fits one screen.
+const SCREEN: &str = "\
+{about}
+{usage-heading} {usage}
+
+Commands:
+{subcommands}
+
+Options:
+{options}{after-help}";
 
 /// Crash-safe run directories for agents and data pipelines: the disk is the state.
 #[derive(Debug, Parser)]
 #[command(name = "runjournal", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(help_template = SCREEN)]
 pub(crate) struct Cli {
-    /// The workspace; else RUNJOURNAL_ROOT, else the nearest one upward from the current directory
-    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
+    /// Workspace; else RUNJOURNAL_ROOT, else nearest upward
+    #[arg(long, global = true, value_name = "DIR", display_order = LAST)]
+    #[arg(value_parser = path)]
     pub(crate) root: Option<Utf8PathBuf>,
-    /// Where the workspace's index is; else RUNJOURNAL_INDEX, else .index in the workspace
-    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
+    /// Index; else RUNJOURNAL_INDEX, else .index in the root
+    #[arg(long, global = true, value_name = "DIR", display_order = LAST + 1)]
+    #[arg(value_parser = path)]
     pub(crate) index: Option<Utf8PathBuf>,
-    /// How to print: for people, as one JSON document, or as one JSON object a line
+    /// table, json or jsonl
     #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true)]
-    #[arg(value_name = "table|json|jsonl", help_heading = GLOBAL)]
+    #[arg(display_order = LAST + 2)]
     pub(crate) format: Format,
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -74,19 +80,21 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Make a workspace at DIR, --root, RUNJOURNAL_ROOT, or ./workspaces
+    #[command(after_help = "Example: runjournal init --if-absent")]
     Init {
         /// Where to make it
+        #[arg(value_parser = path)]
         dir: Option<Utf8PathBuf>,
         /// Where there is a workspace already, use it as it is
         #[arg(long)]
         if_absent: bool,
     },
-    /// Show the tasks, their runs, and what is not as it should be
+    /// Show what is open, who holds what, and what failed last
     #[command(after_help = STATUS)]
     Status,
     /// Show how the workspace is: disk, runs, locks, leases, index
     Health,
-    /// Make, list and show tasks
+    /// Make, list, show and archive tasks
     #[command(subcommand)]
     Task(TaskVerb),
     /// Start, list, show and complete runs
@@ -98,7 +106,7 @@ pub(crate) enum Verb {
     /// Append to a run's journal, and read it
     #[command(subcommand)]
     Event(EventVerb),
-    /// Claim a task, so that nobody else writes to it, renew the claim, release it
+    /// Claim a task, so that nobody else writes to it; renew, release
     #[command(subcommand)]
     Lease(LeaseVerb),
     /// Put work into a queue, take the next piece, say how it went
@@ -116,13 +124,13 @@ pub(crate) enum Verb {
     /// Run a program as a step of a run
     #[command(subcommand)]
     Step(StepVerb),
-    /// Run a flow of programs, go on with it, show where a flow stands
+    /// Run a flow of programs, go on with it, show where it stands
     #[command(subcommand)]
     Flow(FlowVerb),
-    /// Show which step made an artifact, from what, and which steps a change makes stale
+    /// Show which step made an artifact, from what, and what is stale
     #[command(subcommand)]
     Lineage(LineageVerb),
-    /// Keep the artifacts of a turn, list the turns, print and restore what they hold
+    /// Keep the artifacts of a turn; list, print and restore turns
     #[command(subcommand)]
     Checkpoint(CheckpointVerb),
     /// Show what differs between two turns, or two runs
@@ -134,18 +142,23 @@ pub(crate) enum Verb {
     Query(Query),
     /// Look for what is damaged, missing, or does not agree
     Verify(Verify),
-    /// Show what is damaged and can be mended, and mend it: nothing is deleted
+    /// Show what can be mended, and mend it: nothing is deleted
     Repair(RepairArgs),
     /// Keep copies elsewhere, verify them, put them back, prune them
     #[command(subcommand)]
     Backup(BackupVerb),
     /// Show which runs are old enough to go, and remove them
     Prune(PruneArgs),
+    /// Print what a shell needs to complete verbs and options
+    Completions(Completions),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TaskVerb {
     /// Make a task
+    #[command(
+        after_help = "Example: runjournal task create TASK-1 --title \"Mend it\" --if-absent"
+    )]
     Create {
         /// Its id, such as TASK-1
         task: TaskId,
@@ -163,6 +176,11 @@ pub(crate) enum TaskVerb {
     List,
     /// Show a task and its runs
     Show {
+        /// Its id
+        task: TaskId,
+    },
+    /// Put a task away, for good: all its runs have ended
+    Archive {
         /// Its id
         task: TaskId,
     },
@@ -190,10 +208,12 @@ pub(crate) struct InJournal {
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventVerb {
     /// Append an event, or one for each line of standard input
+    #[command(after_help = APPEND)]
     Append(Append),
-    /// Print the events
+    /// Print the events of a run
+    #[command(after_help = LOG)]
     Log(Log),
-    /// Show one event
+    /// Show one event, with its payload
     Show {
         #[command(flatten)]
         run: InRun,
@@ -255,6 +275,7 @@ pub(crate) struct Log {
     /// the events are printed: at the end and, with --follow, each time all of them are. After a kill,
     /// some may be printed again, none is left out
     #[arg(long, value_name = "FILE")]
+    #[arg(value_parser = path)]
     pub(crate) cursor_file: Option<Utf8PathBuf>,
     /// Stay, and print events as they come, until the run is complete
     #[arg(short, long)]
@@ -310,8 +331,21 @@ pub(crate) struct StepRun {
 }
 
 const STATUS: &str = "\
-It checks the journals, and the commits that are not in place yet. The contents of artifacts are not \
-compared with their digests; a later `verify` will do that.";
+It reads the tree, not the index, and changes nothing: the journals of tasks and of runs that did not end, and of long \
+journals of runs that ended the end. Whether all of it is whole, `verify` tells.
+
+States of open runs: waiting (it asks people something), running (a process runs a step), stopped (a step has not ended, \
+and its process is gone), idle (no step is open), abandoned (nothing for 7 days, and nobody holds the task).";
+
+const APPEND: &str = "\
+Examples:
+  runjournal event append tool_called --payload '{\"tool\": \"cc\"}'
+  seq 3 | runjournal event append counted --lines";
+
+const LOG: &str = "\
+Examples:
+  runjournal event log --last 20
+  runjournal event log --follow --type tool_called --format jsonl";
 
 const STEP_RUN: &str = "\
 The program runs in a folder of its own, which is its current folder and goes when the step ends; \
@@ -329,7 +363,16 @@ SIGHUP, the group gets SIGTERM, 2 s later SIGKILL, and the step is recorded as f
 The last line of standard output is the step's signal; with --format json the program's own output goes to \
 standard error.
 
-Exit codes: 0 the step is complete; 1 the program failed; 3 an input is not there; 4 the step is taken.";
+Exit codes: 0 the step is complete; 1 the program failed; 3 an input is not there; 4 the step is taken.
+
+Examples:
+  runjournal step run build --input plan.json -- ./build.sh
+  runjournal step run test --stdout log.txt --exit 3=red -- ./test.sh";
+
+/// Every path that is given: none is empty.
+pub(super) fn path(text: &str) -> Result<Utf8PathBuf, &'static str> {
+    if text.is_empty() { Err("it is empty; name a file or a directory") } else { Ok(text.into()) }
+}
 
 pub(super) fn stream(text: &str) -> Result<(String, String), &'static str> {
     let (kind, id) = text.split_once('/').ok_or("it must be KIND/ID, such as tool/cc")?;

@@ -1,22 +1,30 @@
-//! `artifact`: writes, reads, lists, removes and adopts the artifacts of a run.
+//! `artifact`: writes, reads, lists, removes and adopts the artifacts of a run, and tells their history.
 
 use std::io::{self, Seek as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Subcommand;
-use runjournal::{ArtifactEntry, ArtifactName, Digest, Expect, RunContext, Stored};
+use runjournal::{
+    ArtifactAct, ArtifactEntry, ArtifactError, ArtifactName, ArtifactRecord, Digest, Expect,
+    RunContext, Stored,
+};
 use serde::Serialize;
 
 use super::args::InRun;
 use super::error::CliError;
 use super::exit::Exit;
 use super::file;
+use super::findings;
 use super::locate::{Locator, in_full};
-use super::output::{Output, hint};
+use super::output::{Output, exit_for, hint};
+use super::units::{short, size};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ArtifactVerb {
     /// Write an artifact, byte for byte
+    #[command(
+        after_help = "Examples:\n  runjournal artifact put plan.json < plan\n  runjournal artifact put reports/test.log test.log -r TASK-1/RUN-1"
+    )]
     Put {
         #[command(flatten)]
         run: InRun,
@@ -33,6 +41,7 @@ pub(crate) enum ArtifactVerb {
         if_digest: Option<Digest>,
     },
     /// Copy an artifact to a file, or to standard output
+    #[command(after_help = "Example: runjournal artifact get plan.json ./plan.json")]
     Get {
         #[command(flatten)]
         run: InRun,
@@ -46,16 +55,24 @@ pub(crate) enum ArtifactVerb {
         force: bool,
     },
     /// Print an artifact to standard output
+    #[command(after_help = "Example: runjournal artifact cat plan.json | jq .")]
     Cat {
         #[command(flatten)]
         run: InRun,
         /// Its name
         name: ArtifactName,
     },
-    /// List the artifacts: on disk, and in the journal
+    /// List the artifacts: what is on the disk, and what the journal says
     List {
         #[command(flatten)]
         run: InRun,
+    },
+    /// List what was done with an artifact, the oldest first
+    History {
+        #[command(flatten)]
+        run: InRun,
+        /// Its name
+        name: ArtifactName,
     },
     /// Remove an artifact
     Remove {
@@ -92,6 +109,7 @@ pub(crate) fn artifact(
         }
         ArtifactVerb::Cat { run, name } => cat(&at.run(run.run.as_deref())?, name, output),
         ArtifactVerb::List { run } => list(&at.run(run.run.as_deref())?, output),
+        ArtifactVerb::History { run, name } => history(&at.run(run.run.as_deref())?, name, output),
         ArtifactVerb::Remove { run, name } => {
             let stored = at.run(run.run.as_deref())?.artifacts().remove(name)?;
             tell(&stored, output)
@@ -185,7 +203,7 @@ fn tell(stored: &Stored, output: &mut Output) -> Result<Exit, CliError> {
     };
     output.one(&view, |output| {
         let content = match stored.digest {
-            Some(digest) => format!("{} bytes  {}", stored.size, short(digest)),
+            Some(digest) => format!("{}  {}", size(stored.size), short(digest)),
             None => "removed".to_owned(),
         };
         let same = if stored.changed { "" } else { "  (as it was)" };
@@ -215,6 +233,8 @@ enum State {
     Unjournaled,
     /// In the journal, and not on disk.
     Missing,
+    /// Of another size than the journal says. Content is compared by `verify --read-data`.
+    Changed,
 }
 
 impl State {
@@ -222,6 +242,9 @@ impl State {
         match (entry.size, entry.digest) {
             (None, _) => State::Missing,
             (Some(_), None) => State::Unjournaled,
+            _ if entry.journaled_size.is_some() && entry.size != entry.journaled_size => {
+                State::Changed
+            }
             (Some(_), Some(_)) => State::Journaled,
         }
     }
@@ -232,6 +255,7 @@ impl State {
             State::Journaled => "journaled",
             State::Unjournaled => "unjournaled",
             State::Missing => "missing",
+            State::Changed => "changed",
         }
     }
 }
@@ -260,7 +284,7 @@ fn list(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
             .map(|view| {
                 [
                     view.name.to_string(),
-                    number(view.size),
+                    view.size.map(size).unwrap_or_default(),
                     number(view.stream_version),
                     view.digest.map(short).unwrap_or_default(),
                     view.state.word().to_owned(),
@@ -272,7 +296,39 @@ fn list(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
     Ok(Exit::Fine)
 }
 
-/// Enough of a digest to tell it from others by eye.
-fn short(digest: Digest) -> String {
-    digest.to_hex().chars().take(12).collect()
+fn history(
+    context: &RunContext,
+    name: ArtifactName,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let mut history = context.artifacts().history(&name)?;
+    let records: Vec<_> = history.by_ref().collect::<Result<_, _>>()?;
+    let findings = history.findings();
+    let exit = exit_for(findings);
+    if records.is_empty() && exit == Exit::Fine {
+        return Err(ArtifactError::NotFound { name, run: context.run_path() }.into());
+    }
+    output.many("history", &records, |output| {
+        let row = |record: &ArtifactRecord| {
+            [
+                record.version.to_string(),
+                record.seq.to_string(),
+                output.ago(record.at),
+                match record.change {
+                    ArtifactAct::Written => "written",
+                    ArtifactAct::Removed => "removed",
+                    ArtifactAct::Adopted => "adopted",
+                    _ => "changed",
+                }
+                .to_owned(),
+                record.size.map(size).unwrap_or_default(),
+                record.digest.map(short).unwrap_or_default(),
+                record.step.as_ref().map(ToString::to_string).unwrap_or_default(),
+            ]
+        };
+        let rows: Vec<_> = records.iter().map(row).collect();
+        output.table(["VERSION", "SEQ", "WHEN", "CHANGE", "SIZE", "DIGEST", "STEP"], &rows)
+    })?;
+    findings::tell(findings, context.root());
+    Ok(exit)
 }

@@ -2,17 +2,19 @@
 
 use camino::Utf8Path;
 use runjournal::{
-    Backup, BackupError, BackupPruned, Code, Finding, Retention, Scope, Snapshot, SnapshotKept,
-    Timestamp,
+    Backup, BackupError, BackupPruned, Code, Finding, Retention, Snapshot, SnapshotKept, Timestamp,
 };
 use serde::Serialize;
 
 use super::backup_args::BackupVerb;
+use super::backup_id::ShortIds;
 use super::backup_restore::{Asked, restore};
 use super::error::CliError;
 use super::exit::{Exit, of_genesis, of_io, of_journal, of_manifest, of_workspace};
 use super::locate::Locator;
-use super::output::{Output, count, exit_for, hint};
+use super::output::{Output, exit_for, hint};
+use super::progress;
+use super::units::{count, size};
 
 pub(crate) fn backup(
     at: &Locator,
@@ -24,7 +26,7 @@ pub(crate) fn backup(
         BackupVerb::List { dest } => list(&Backup::open(dest)?, output),
         BackupVerb::Verify { dest, read_data } => verify(&Backup::open(dest)?, read_data, output),
         BackupVerb::Restore { src, what, snapshot, to, dry_run } => {
-            let asked = Asked { what: what.unwrap_or_default(), snapshot, to, dry_run };
+            let asked = Asked { what, snapshot, to, dry_run };
             restore(at, &Backup::open(src)?, asked, output)
         }
         BackupVerb::Prune { dest, keep_last, keep_within, apply } => {
@@ -33,9 +35,8 @@ pub(crate) fn backup(
             retention.keep_within = keep_within;
             prune(&Backup::open(dest)?, retention, apply, output)
         }
-        BackupVerb::Hold { dest, id, reason, .. } => {
-            hold(&Backup::open(dest)?, &id, reason.as_deref(), output)
-        }
+        BackupVerb::Hold { dest, id, reason } => hold(&dest, &id, Some(&reason), output),
+        BackupVerb::Unhold { dest, id } => hold(&dest, &id, None, output),
     }
 }
 
@@ -82,16 +83,13 @@ fn create(
     // Found before a directory is made for it.
     let subject = at.subject(what)?;
     let backup = Backup::create_at(dest)?;
-    let snapshot = backup.take(subject)?;
+    let snapshot = backup.take_with(subject, &mut progress::of_backup("backup create"))?;
     output.one(&SnapshotView::of(&snapshot), |output| {
         let totals = snapshot.totals();
-        let (runs, files) = (counted(totals.runs, "run"), counted(totals.files, "file"));
-        let sizes = format!("{} bytes; {} bytes written", totals.bytes, totals.new_bytes);
-        output.line(&format!(
-            "snapshot {} of {}: {runs}, {files}, {sizes}",
-            snapshot.id(),
-            snapshot.scope()
-        ))?;
+        let (runs, files) = (count(totals.runs, "run"), count(totals.files, "file"));
+        let sizes = format!("{}; {} written", size(totals.bytes), size(totals.new_bytes));
+        let (id, scope) = (snapshot.id(), snapshot.scope());
+        output.text(&format!("snapshot {id} of {scope}: {runs}, {files}, {sizes}"), 2)?;
         // As a snapshot has them, they are told from the root already.
         output.findings(snapshot.findings(), Utf8Path::new(""))
     })?;
@@ -106,7 +104,7 @@ fn list(backup: &Backup, output: &mut Output) -> Result<Exit, CliError> {
             hint("no snapshots");
             return Ok(());
         }
-        table(&snapshots, output)
+        table(&snapshots, ShortIds::of(backup)?, output)
     })?;
     tell_unreadable(backup)
 }
@@ -118,22 +116,22 @@ pub(super) fn tell_unreadable(backup: &Backup) -> Result<Exit, CliError> {
     Ok(if unreadable.is_empty() { Exit::Fine } else { Exit::Findings })
 }
 
-fn table(snapshots: &[Snapshot], output: &mut Output) -> Result<(), CliError> {
+fn table(snapshots: &[Snapshot], ids: ShortIds, output: &mut Output) -> Result<(), CliError> {
     let row = |snapshot: &Snapshot| {
         let totals = snapshot.totals();
         [
-            snapshot.id().to_string(),
+            ids.id(snapshot),
             output.ago(snapshot.created_at()),
             snapshot.scope().to_string(),
             totals.runs.to_string(),
-            totals.bytes.to_string(),
-            totals.new_bytes.to_string(),
+            size(totals.bytes),
+            size(totals.new_bytes),
             snapshot.findings().len().to_string(),
             snapshot.hold_reason().unwrap_or_default().to_owned(),
         ]
     };
     let rows: Vec<_> = snapshots.iter().map(row).collect();
-    let head = ["SNAPSHOT", "CREATED", "SCOPE", "RUNS", "BYTES", "NEW", "FINDINGS", "HELD"];
+    let head = ["SNAPSHOT", "CREATED", "SCOPE", "RUNS", "SIZE", "NEW", "FINDINGS", "HELD"];
     output.table(head, &rows)
 }
 
@@ -147,38 +145,22 @@ struct VerifiedView<'a> {
 }
 
 fn verify(backup: &Backup, read_data: bool, output: &mut Output) -> Result<Exit, CliError> {
-    let verified = backup.verify(read_data)?;
+    let verified = backup.verify_with(read_data, &mut progress::of_backup("backup verify"))?;
     let (snapshots, objects) = (verified.snapshots, verified.objects);
     let findings = verified.findings.as_slice();
     let view = VerifiedView { snapshots, objects, bytes: verified.bytes, read_data, findings };
     output.one(&view, |output| {
         output.findings_of(findings, backup.path(), advice)?;
-        let (snapshots, objects) = (counted(snapshots, "snapshot"), counted(objects, "object"));
+        let (snapshots, objects) = (count(snapshots, "snapshot"), count(objects, "object"));
         let found = count(findings.len(), "finding");
-        output.line(&format!("{snapshots}, {objects}, {} bytes: {found}", verified.bytes))
+        output.text(&format!("{snapshots}, {objects}, {}: {found}", size(verified.bytes)), 2)
     })?;
     Ok(exit_for(findings))
 }
 
-/// The newest snapshot that holds it, of those that fit.
-pub(super) fn newest(
-    backup: &Backup,
-    what: &Scope,
-    fits: impl Fn(&Snapshot) -> bool,
-) -> Result<Snapshot, CliError> {
-    let mut snapshots = backup.snapshots()?;
-    let found = snapshots
-        .iter()
-        .rposition(|snapshot| fits(snapshot) && snapshot.holds(what))
-        .map(|at| snapshots.swap_remove(at));
-    found.ok_or_else(|| {
-        let (path, id) = (backup.path().to_owned(), format!("of {what}"));
-        BackupError::NoSnapshot { path, id }.into()
-    })
-}
-
 #[derive(Serialize)]
 struct PruneView<'a> {
+    applied: bool,
     keep: Vec<KeptView<'a>>,
     remove: Vec<SnapshotView<'a>>,
     pruned: Option<BackupPruned>,
@@ -197,11 +179,14 @@ fn prune(
     apply: bool,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let plan = backup.prune(retention)?;
+    let plan = backup.prune(retention).plan()?;
+    // Those that go are among them no more once they are gone.
+    let ids = ShortIds::of(backup)?;
     let (keep, remove) = (plan.keep().to_vec(), plan.remove().to_vec());
-    let (objects, bytes) = (counted(plan.objects(), "object"), plan.bytes());
+    let (objects, bytes) = (count(plan.objects(), "object"), size(plan.bytes()));
     let pruned = if apply { Some(plan.apply()?) } else { None };
     let view = PruneView {
+        applied: apply,
         keep: keep
             .iter()
             .map(|(snapshot, why)| KeptView { why: *why, snapshot: SnapshotView::of(snapshot) })
@@ -211,40 +196,43 @@ fn prune(
     };
     output.one(&view, |output| {
         if !remove.is_empty() {
-            table(&remove, output)?;
+            table(&remove, ids, output)?;
         }
-        let (gone, left) = (count(remove.len(), "snapshot"), counted(keep.len() as u64, "other"));
+        let (gone, left) = (count(remove.len(), "snapshot"), count(keep.len() as u64, "other"));
         match pruned {
             Some(done) => {
-                let objects = counted(done.objects, "object");
-                output.line(&format!(
-                    "{} and {objects} of {} bytes removed; {left} kept",
-                    counted(done.snapshots, "snapshot"),
-                    done.bytes
-                ))
+                let objects = count(done.objects, "object");
+                let (gone, bytes) = (count(done.snapshots, "snapshot"), size(done.bytes));
+                output.text(&format!("{gone} and {objects} of {bytes} removed; {left} kept"), 2)
             }
-            None => output.line(&format!(
-                "{gone} and {objects} of {bytes} bytes to remove, {left} to keep; the same with `--apply` does it"
-            )),
+            None => {
+                let what = format!("{gone} and {objects} of {bytes} to remove, {left} to keep");
+                output.text(&format!("{what}; the same with `--apply` does it"), 2)
+            }
         }
     })?;
     Ok(Exit::Fine)
 }
 
+/// Holds a snapshot, or without a reason lets it go.
 fn hold(
-    backup: &Backup,
+    dest: &Utf8Path,
     id: &str,
     reason: Option<&str>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let mut snapshot = backup.snapshot(id)?;
+    let mut snapshot = Backup::open(dest)?.snapshot(id)?;
+    let was_held = snapshot.hold_reason().is_some();
     match reason {
         Some(reason) => snapshot.hold(reason)?,
         None => snapshot.lift()?,
     }
     output.one(&SnapshotView::of(&snapshot), |output| match reason {
         Some(_) => output.line(&format!("snapshot {} is held", snapshot.id())),
-        None => output.line(&format!("snapshot {} is not held", snapshot.id())),
+        None if was_held => {
+            output.line(&format!("snapshot {} is not held any more", snapshot.id()))
+        }
+        None => output.line(&format!("snapshot {} was not held", snapshot.id())),
     })?;
     Ok(Exit::Fine)
 }
@@ -264,10 +252,6 @@ fn advice(code: Code) -> &'static str {
         }
         other => other.advice(),
     }
-}
-
-fn counted(number: u64, thing: &str) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), thing)
 }
 
 /// What kind of trouble it is.

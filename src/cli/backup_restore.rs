@@ -4,28 +4,31 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{
-    Backup, Finding, LeaseRef, RestoreAction, RestoreItem, Restored, Scope, Severity, Snapshot,
-    Timestamp, Workspace,
+    Backup, BackupError, Code, Finding, LeaseRef, RestoreAction, RestoreItem, RestorePlan,
+    Restored, Scope, Severity, Snapshot, Timestamp, Workspace,
 };
 use serde::Serialize;
 
-use super::backup::{newest, tell_unreadable};
+use super::backup::tell_unreadable;
+use super::backup_scope::scope_of;
 use super::error::CliError;
 use super::exit::Exit;
-use super::locate::Locator;
-use super::output::{Output, count, exit_for, hint};
+use super::locate::{Locator, in_full};
+use super::output::{Output, exit_for, hint};
+use super::progress;
+use super::units::{count, size};
 
-/// The newest snapshot of what was asked for, where an older one is taken: the errors in it.
+/// The newest snapshot of what was asked for, where something is taken from an older one: the errors in it.
 #[derive(Serialize)]
-struct PassedOver {
+struct PassedOver<'a> {
     snapshot_id: String,
     created_at: Timestamp,
-    findings: Vec<Finding>,
+    findings: Vec<&'a Finding>,
 }
 
 /// What `restore` was asked for.
 pub(super) struct Asked {
-    pub(super) what: Scope,
+    pub(super) what: Option<String>,
     pub(super) snapshot: Option<String>,
     pub(super) to: Option<Utf8PathBuf>,
     pub(super) dry_run: bool,
@@ -33,19 +36,21 @@ pub(super) struct Asked {
 
 #[derive(Serialize)]
 struct ItemView<'a> {
-    path: &'a Utf8Path,
+    path: Utf8PathBuf,
     action: &'a RestoreAction,
     bytes: u64,
     snapshot_id: String,
+    /// From the root of the workspace that was backed up.
     passed_over: &'a [Finding],
-    findings: &'a [Finding],
+    findings: Vec<Finding>,
 }
 
 #[derive(Serialize)]
 struct RestoreView<'a> {
+    applied: bool,
     /// Where all that is put comes from one.
     snapshot_id: Option<String>,
-    passed_over: Option<PassedOver>,
+    passed_over: Option<PassedOver<'a>>,
     root: &'a Utf8Path,
     plan: Vec<ItemView<'a>>,
     restored: Option<Restored>,
@@ -57,53 +62,33 @@ pub(super) fn restore(
     asked: Asked,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let root = match asked.to {
-        Some(root) => root,
+    let root = match &asked.to {
+        Some(root) => root.clone(),
         None => at.workspace()?.root().to_owned(),
     };
-    let (snapshot, passed_over) = match &asked.snapshot {
-        Some(id) => (backup.snapshot(id)?, None),
-        None if asked.what.run.is_some() => best(backup, &asked.what, &root)?,
-        None => (newest_for(backup, &asked.what, &root)?, None),
-    };
-    let mut restore = snapshot.restore_to(&root);
-    if asked.snapshot.is_none() && asked.what.run.is_none() {
-        restore = restore.passing_over_errors();
-    }
-    if let Some(task) = &asked.what.task {
-        if let Some(lease) = LeaseRef::from_env_on(task)? {
-            restore = restore.with_lease(lease);
-        }
-        restore = restore.scope(asked.what.clone());
-    }
-    if asked.dry_run {
-        restore = restore.reading_data();
-    }
-    let plan = restore.plan()?;
+    let (snapshot, what) = choose(backup, &asked, &root)?;
+    let plan = plan(&snapshot, &what, &asked, &root)?;
     let items = plan.items().to_vec();
     let refused = plan.is_refused();
-    let restored = if asked.dry_run { None } else { Some(plan.apply()?) };
-    let plan = items
-        .iter()
-        .map(|item| ItemView {
-            path: &item.path,
-            action: &item.action,
-            bytes: item.bytes,
-            snapshot_id: item.snapshot_id.to_string(),
-            passed_over: &item.passed_over,
-            findings: &item.findings,
-        })
-        .collect();
+    let restored = match asked.dry_run {
+        true => None,
+        false => Some(plan.apply_with(&mut progress::of_backup("backup restore"))?),
+    };
     let from = sources(&items, &snapshot);
     let snapshot_id = match from.as_slice() {
         [one] => Some(one.clone()),
         _ => None,
     };
-    let view = RestoreView { snapshot_id, passed_over, root: &root, plan, restored };
+    let full = in_full(&root);
+    let view = RestoreView {
+        applied: restored.is_some(),
+        snapshot_id,
+        passed_over: passed_over(&items, &snapshot),
+        root: &full,
+        plan: items.iter().map(|item| item_view(item, &full)).collect(),
+        restored: restored.map(|done| restored_in_full(done, &full)),
+    };
     output.one(&view, |output| {
-        if let Some(newer) = &view.passed_over {
-            show_passed_over(newer, &snapshot, output)?;
-        }
         show_older(&items, &snapshot, output)?;
         show_plan(&items, output)?;
         match &view.restored {
@@ -113,22 +98,109 @@ pub(super) fn restore(
                     Some(one) => format!("snapshot {one}"),
                     None => count(from.len(), "snapshot"),
                 };
-                output.line(&format!("{put} put into {root} from {from}, {same} there already"))
+                output.text(&format!("{put} put into {root} from {from}, {same} there already"), 2)
             }
             None => Ok(()),
         }
     })?;
-    // One that cannot be read may be newer than what was taken.
-    let unreadable = if asked.snapshot.is_none() { tell_unreadable(backup)? } else { Exit::Fine };
-    let is_older = |item: &RestoreItem| !item.passed_over.is_empty();
+    let mut unreadable = Exit::Fine;
+    if asked.snapshot.is_none() {
+        tell_of_none_better(&items);
+        // One that cannot be read may be newer than what was taken.
+        unreadable = tell_unreadable(backup)?;
+    }
     let some_left = items.iter().any(|item| matches!(item.action, RestoreAction::Left(_)));
-    let some_older = view.passed_over.is_some() || items.iter().any(is_older);
+    let some_older = items.iter().any(|item| !item.passed_over.is_empty());
     Ok(match exit_for(wrong(&items)) {
         _ if refused => Exit::Conflict,
         _ if some_left || some_older => Exit::Findings,
         Exit::Fine => unreadable,
         found => found,
     })
+}
+
+/// The snapshot that is looked into, and what of it: the one that was named, or the newest that holds that.
+fn choose(backup: &Backup, asked: &Asked, root: &Utf8Path) -> Result<(Snapshot, Scope), CliError> {
+    // One backup may hold several workspaces; into a new root goes the newest of all.
+    let workspace = Workspace::open(root).ok().map(|workspace| workspace.genesis().workspace_id);
+    let named = asked.snapshot.as_ref().map(|id| backup.snapshot(id)).transpose()?;
+    if let (Some(workspace), None) = (workspace, &named) {
+        let mut of = backup.snapshots()?.into_iter().map(|snapshot| snapshot.workspace_id());
+        // There are some, and none is of this one.
+        if of.next().is_some_and(|first| first != workspace) && of.all(|id| id != workspace) {
+            let (backup, root) = (backup.path().to_owned(), root.to_owned());
+            return Err(CliError::OtherWorkspace { backup, root });
+        }
+    }
+    let scope = match (&asked.what, &named) {
+        (None, _) => Scope::workspace(),
+        (Some(what), Some(snapshot)) => scope_of(std::slice::from_ref(snapshot), what)?
+            .ok_or_else(|| BackupError::NotInSnapshot {
+                snapshot: snapshot.id().to_string(),
+                what: what.clone(),
+            })?,
+        (Some(what), None) => {
+            let mut all = backup.snapshots()?;
+            all.retain(|one| workspace.is_none_or(|id| one.workspace_id() == id));
+            scope_of(&all, what)?.ok_or_else(|| BackupError::NoSnapshot {
+                path: backup.path().to_owned(),
+                id: format!("of {what}"),
+            })?
+        }
+    };
+    let snapshot = match named {
+        Some(snapshot) => snapshot,
+        None => backup.newest(&scope, workspace)?,
+    };
+    Ok((snapshot, scope))
+}
+
+fn plan(
+    snapshot: &Snapshot,
+    what: &Scope,
+    asked: &Asked,
+    root: &Utf8Path,
+) -> Result<RestorePlan, CliError> {
+    let mut restore = snapshot.restore_to(root);
+    if asked.snapshot.is_none() {
+        restore = restore.passing_over_errors();
+    }
+    if let Some(task) = &what.task {
+        if let Some(lease) = LeaseRef::from_env_on(task)? {
+            restore = restore.with_lease(lease);
+        }
+        restore = restore.scope(what.clone());
+    }
+    if asked.dry_run {
+        restore = restore.reading_data();
+    }
+    Ok(restore.plan_with(&mut progress::of_backup("backup restore, plan"))?)
+}
+
+fn item_view<'a>(item: &'a RestoreItem, root: &Utf8Path) -> ItemView<'a> {
+    let mut findings = item.findings.clone();
+    findings.iter_mut().for_each(|finding| finding.place.path = root.join(&finding.place.path));
+    ItemView {
+        path: root.join(&item.path),
+        action: &item.action,
+        bytes: item.bytes,
+        snapshot_id: item.snapshot_id.to_string(),
+        passed_over: &item.passed_over,
+        findings,
+    }
+}
+
+fn restored_in_full(mut done: Restored, root: &Utf8Path) -> Restored {
+    for paths in [&mut done.put, &mut done.same, &mut done.left] {
+        paths.iter_mut().for_each(|path| *path = root.join(&path));
+    }
+    done
+}
+
+fn passed_over<'a>(items: &'a [RestoreItem], newest: &Snapshot) -> Option<PassedOver<'a>> {
+    let findings: Vec<_> = items.iter().flat_map(|item| &item.passed_over).collect();
+    let (snapshot_id, created_at) = (newest.id().to_string(), newest.created_at());
+    (!findings.is_empty()).then_some(PassedOver { snapshot_id, created_at, findings })
 }
 
 /// The snapshots that something is put from, or the one that was looked into where nothing is.
@@ -141,56 +213,17 @@ fn sources(items: &[RestoreItem], snapshot: &Snapshot) -> Vec<String> {
     from.iter().map(ToString::to_string).collect()
 }
 
-/// The newest snapshot of what is asked for.
-fn newest_for(backup: &Backup, what: &Scope, root: &Utf8Path) -> Result<Snapshot, CliError> {
-    let workspace = workspace_at(root);
-    newest(backup, what, |snapshot| workspace.is_none_or(|id| snapshot.workspace_id() == id))
-}
-
-/// One backup may hold several workspaces; into a new root goes the newest of all.
-fn workspace_at(root: &Utf8Path) -> Option<uuid::Uuid> {
-    Workspace::open(root).ok().map(|workspace| workspace.genesis().workspace_id)
-}
-
-/// The newest snapshot without an error in a run, and the newest of all where that is another. Where each has
-/// errors, the newest: the plan tells them.
-fn best(
-    backup: &Backup,
-    what: &Scope,
-    root: &Utf8Path,
-) -> Result<(Snapshot, Option<PassedOver>), CliError> {
-    let newest = newest_for(backup, what, root)?;
-    let Some(good) = backup.newest_good(what, workspace_at(root))? else {
-        hint(&format!("no snapshot has {what} without errors; this is the newest"));
-        return Ok((newest, None));
+/// Tells of what is put with its errors, as there is nothing better. What was written after a loss of records is in
+/// no older snapshot, and so is nothing worse.
+fn tell_of_none_better(items: &[RestoreItem]) {
+    let is_damage = |finding: &Finding| {
+        finding.code.severity() >= Severity::Error && finding.code != Code::JournalShorter
     };
-    let passed_over = (good.id() != newest.id()).then(|| PassedOver {
-        snapshot_id: newest.id().to_string(),
-        created_at: newest.created_at(),
-        findings: newest.findings_of(what).filter(|finding| is_error(finding)).cloned().collect(),
-    });
-    Ok((good, passed_over))
-}
-
-fn is_error(finding: &Finding) -> bool {
-    finding.code.severity() >= Severity::Error
-}
-
-fn show_passed_over(
-    newer: &PassedOver,
-    taken: &Snapshot,
-    output: &mut Output,
-) -> Result<(), CliError> {
-    let PassedOver { snapshot_id: id, created_at, findings } = newer;
-    let (newer, older) = (output.ago(*created_at), output.ago(taken.created_at()));
-    output.line(&format!("snapshot {id}, taken {newer}, is the newest, and has errors:"))?;
-    for finding in findings {
-        output.line(&format!("  {finding}"))?;
+    let put = items.iter().filter(|item| item.action == RestoreAction::Put);
+    for item in put.filter(|item| item.findings.iter().any(is_damage)) {
+        let name = item.path.as_str().replacen("/runs/", "/", 1);
+        hint(&format!("no snapshot has {name} without errors; this is the newest"));
     }
-    let taken = taken.id();
-    output.line(&format!(
-        "so this is snapshot {taken}, taken {older}; `--snapshot {id}` is for the newest as it is"
-    ))
 }
 
 /// Tells of each task and run that is not put as the newest snapshot has it.
@@ -205,18 +238,19 @@ fn show_older(
         let (id, taken) = (newest.id(), output.ago(newest.created_at()));
         let ago = output.ago(item.taken_at);
         if passed_over.is_empty() {
-            output.line(&format!(
-                "{path}: put from snapshot {older}, taken {ago}, for its task is from none after that"
-            ))?;
+            let why = match path.as_str().contains('/') {
+                true => "for its task is from none after that",
+                false => "as its run is",
+            };
+            output.text(&format!("{path}: put from snapshot {older}, taken {ago}, {why}"), 2)?;
             continue;
         }
-        output.line(&format!("{path}: snapshot {id}, taken {taken}, has errors in it:"))?;
+        output.text(&format!("{path}: snapshot {id}, taken {taken}, has errors in it:"), 2)?;
         for finding in passed_over {
-            output.line(&format!("  {finding}"))?;
+            output.text(&format!("  {finding}"), 4)?;
         }
-        output.line(&format!(
-            "so it is put from snapshot {older}, taken {ago}; `--snapshot {id}` is for the newest as it is"
-        ))?;
+        let from = format!("so it is put from snapshot {older}, taken {ago}");
+        output.text(&format!("{from}; `--snapshot {id}` is for the newest as it is"), 2)?;
     }
     Ok(())
 }
@@ -238,9 +272,9 @@ fn show_plan(items: &[RestoreItem], output: &mut Output) -> Result<(), CliError>
             _ => "unknown".to_owned(),
         };
         let findings = item.findings.len().to_string();
-        [item.path.to_string(), item.bytes.to_string(), findings, action]
+        [item.path.to_string(), size(item.bytes), findings, action]
     };
     let rows: Vec<_> = items.iter().map(row).collect();
-    output.table(["PATH", "BYTES", "FINDINGS", "ACTION"], &rows)?;
+    output.table(["PATH", "SIZE", "FINDINGS", "ACTION"], &rows)?;
     output.findings(wrong(items), Utf8Path::new(""))
 }

@@ -3,15 +3,16 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Subcommand;
 use runjournal::{
-    ArtifactName, Checkpoint, CheckpointError, Committed, Digest, RunContext, Timestamp,
+    ArtifactName, ByHand, Checkpoint, CheckpointError, Digest, RestoreChange, RunContext, Timestamp,
 };
 use serde::Serialize;
 
-use super::args::InRun;
+use super::args::{InRun, path};
 use super::error::CliError;
 use super::exit::{Exit, of_artifact, of_io, of_journal};
 use super::locate::{Locator, in_full};
-use super::output::{Output, count, hint};
+use super::output::{Output, hint};
+use super::units::{count, short};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckpointVerb {
@@ -29,15 +30,22 @@ pub(crate) enum CheckpointVerb {
         #[command(flatten)]
         run: InRun,
     },
-    /// Make the artifacts of the open run those of a turn, in one transaction
+    /// Show what makes the artifacts those of a turn again; --apply does it
     #[command(after_help = RESTORE)]
     Restore {
         #[command(flatten)]
         run: InRun,
         /// The number of the turn
         turn: u64,
+        /// Do it, in one transaction; otherwise the plan is shown and nothing is changed
+        #[arg(long)]
+        apply: bool,
+        /// Also over files that were changed by hand, whose bytes nothing else has
+        #[arg(long)]
+        force: bool,
         /// Write them into this directory instead, which must be empty or not there yet
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["apply", "force"])]
+        #[arg(value_parser = path)]
         to: Option<Utf8PathBuf>,
     },
     /// Print an artifact as it was at a turn
@@ -55,11 +63,20 @@ const CREATE: &str = "\
 It costs about what changed since the turn before. Files that were never journaled are not kept: `runjournal \
 artifact adopt` journals one.
 
-Exit codes: 4 the turn is not the next one, or a file that would have to be kept is not what the journal says.";
+Exit codes: 4 the turn is not the next one, or a file that would have to be kept is not what the journal says.
+
+Example: runjournal checkpoint create -r RUN-1";
 
 const RESTORE: &str = "\
-Artifacts that the turn does not have are removed, files that were changed by hand are put right, and what \
-equals the turn is left alone. Files that were never journaled stay.";
+Artifacts that the turn does not have are removed, files that were removed by hand are put back, and what \
+equals the turn is left alone. Files that were never journaled stay. What was written since the last turn is \
+kept by no turn: `runjournal checkpoint create` keeps it first.
+
+Exit codes: 1 something would change; 4 a file is not what the journal says, and would be lost.
+
+Examples:
+  runjournal checkpoint restore 3 -r RUN-1
+  runjournal checkpoint restore 3 -r RUN-1 --apply";
 
 pub(crate) fn checkpoint(
     at: &Locator,
@@ -69,10 +86,11 @@ pub(crate) fn checkpoint(
     match verb {
         CheckpointVerb::Create { run, turn } => create(&at.run(run.run.as_deref())?, turn, output),
         CheckpointVerb::List { run } => list(&at.run(run.run.as_deref())?, output),
-        CheckpointVerb::Restore { run, turn, to } => {
+        CheckpointVerb::Restore { run, turn, apply, force, to } => {
             let found = at.run(run.run.as_deref())?;
+            let by_hand = if force { ByHand::Replace } else { ByHand::Refuse };
             match to {
-                None => restore(&found, turn, output),
+                None => restore(&found, turn, apply, by_hand, output),
                 Some(dir) => export(&found, turn, &dir, output),
             }
         }
@@ -121,7 +139,8 @@ fn create(run: &RunContext, turn: Option<u64>, output: &mut Output) -> Result<Ex
     output.one(&view, |output| {
         let (turn, seq, kept) = (made.turn, made.seq, count(artifacts, "artifact"));
         let stood = if made.created { "" } else { "  (stood there)" };
-        output.line(&format!("turn {turn}  seq {seq}  {kept}  {}{stood}", made.artifacts_root))
+        output
+            .line(&format!("turn {turn}  seq {seq}  {kept}  {}{stood}", short(made.artifacts_root)))
     })?;
     let entries = run.artifacts().list()?;
     let strange = entries.iter().filter(|entry| entry.size.is_some() && entry.digest.is_none());
@@ -146,7 +165,7 @@ fn list(run: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
         }
         let row = |view: &CheckpointView| {
             let ago = output.ago(view.created_at);
-            [view.turn.to_string(), view.seq.to_string(), ago, view.artifacts_root.to_string()]
+            [view.turn.to_string(), view.seq.to_string(), ago, short(view.artifacts_root)]
         };
         let rows: Vec<_> = views.iter().map(row).collect();
         output.table(["TURN", "SEQ", "CREATED", "ARTIFACTS"], &rows)
@@ -156,30 +175,51 @@ fn list(run: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
 
 #[derive(Serialize)]
 struct RestoredView<'a> {
+    applied: bool,
     turn: u64,
+    /// What is planned, or was done.
     written: Vec<&'a ArtifactName>,
     removed: Vec<&'a ArtifactName>,
 }
 
-fn restore(run: &RunContext, turn: u64, output: &mut Output) -> Result<Exit, CliError> {
-    let Committed { artifacts, .. } = run.checkpoint_at(turn)?.artifacts()?.restore(run)?;
-    let (written, removed): (Vec<_>, Vec<_>) =
-        artifacts.iter().partition(|stored| stored.digest.is_some());
-    let view = RestoredView {
-        turn,
-        written: written.iter().map(|stored| &stored.name).collect(),
-        removed: removed.iter().map(|stored| &stored.name).collect(),
+fn names<'a>(changes: &[&'a (ArtifactName, Option<Digest>)]) -> Vec<&'a ArtifactName> {
+    changes.iter().map(|(name, _)| name).collect()
+}
+
+fn restore(
+    run: &RunContext,
+    turn: u64,
+    apply: bool,
+    by_hand: ByHand,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let set = run.checkpoint_at(turn)?.artifacts()?;
+    let changes: Vec<(ArtifactName, Option<Digest>)> = if apply {
+        let done = set.restore_with(run, by_hand)?.artifacts;
+        done.into_iter().map(|stored| (stored.name, stored.digest)).collect()
+    } else {
+        let planned = set.plan_restore(run, by_hand)?;
+        planned.into_iter().map(|RestoreChange { name, to, .. }| (name, to)).collect()
     };
+    let (written, removed): (Vec<_>, Vec<_>) = changes.iter().partition(|(_, to)| to.is_some());
+    let view =
+        RestoredView { applied: apply, turn, written: names(&written), removed: names(&removed) };
     output.one(&view, |output| {
-        let (written, removed) = (&view.written, &view.removed);
-        written.iter().try_for_each(|name| output.line(&format!("restored  {name}")))?;
-        removed.iter().try_for_each(|name| output.line(&format!("removed   {name}")))?;
-        if artifacts.is_empty() {
+        let (put, gone) = match apply {
+            true => ("restored", "removed "),
+            false => ("would restore", "would remove "),
+        };
+        view.written.iter().try_for_each(|name| output.line(&format!("{put}  {name}")))?;
+        view.removed.iter().try_for_each(|name| output.line(&format!("{gone}  {name}")))?;
+        if changes.is_empty() {
             hint("nothing differs from that turn");
+        } else if !apply {
+            let what = count(changes.len(), "artifact");
+            output.line(&format!("{what} to change; the same with `--apply` does it"))?;
         }
         Ok(())
     })?;
-    Ok(Exit::Fine)
+    Ok(if apply || changes.is_empty() { Exit::Fine } else { Exit::Findings })
 }
 
 #[derive(Serialize)]
@@ -214,6 +254,7 @@ pub(super) fn exit_of(error: &CheckpointError) -> Exit {
         CheckpointError::NotThere { .. } | CheckpointError::NotInTurn { .. } => Exit::NotFound,
         CheckpointError::NotNext { .. }
         | CheckpointError::NotAsJournaled { .. }
+        | CheckpointError::ChangedByHand { .. }
         | CheckpointError::NotEmpty { .. } => Exit::Conflict,
         CheckpointError::Missing { .. }
         | CheckpointError::Damaged { .. }

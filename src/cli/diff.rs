@@ -1,12 +1,14 @@
 //! `diff`: two turns, or two runs, held against each other.
 
 use clap::Args;
-use runjournal::{ArtifactChange, ArtifactName, ArtifactSet, Diff, DiffSide};
+use runjournal::{ArtifactChange, ArtifactName, ArtifactSet, Diff, DiffSide, tree};
+use serde::Serialize;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::locate::Locator;
 use super::output::{Output, hint};
+use super::units::size;
 
 #[derive(Debug, Args)]
 #[command(after_help = DIFF)]
@@ -21,17 +23,28 @@ pub(crate) struct DiffVerb {
     /// Only the names of what differs
     #[arg(long, conflicts_with = "stat")]
     name_only: bool,
+    /// Compare all of two runs as they stand now, journals too, but for ids, times and places
+    #[arg(long, conflicts_with_all = ["stat", "name_only", "paths"])]
+    tree: bool,
     /// Only these artifacts, and those below these directories
     paths: Vec<String>,
 }
 
 const DIFF: &str = "\
 Texts are shown as `git diff` shows them, so `patch -p1` and `git apply` take them. Content that is not text, or \
-has over 4 MiB, is told to differ in one line. --format json lists names, digests and sizes.
+has over 4 MiB, is told to differ in one line. --format json lists names, digests and sizes. \
+--tree compares what `run show --tree --redacted` shows of each.
 
-Exit codes: 0 nothing differs; 1 something does.";
+Exit codes: 0 nothing differs; 1 something does.
+
+Examples:
+  runjournal diff RUN-1@2 RUN-1
+  runjournal diff RUN-1 RUN-2 --stat reports";
 
 pub(crate) fn diff(at: &Locator, asked: &DiffVerb, output: &mut Output) -> Result<Exit, CliError> {
+    if asked.tree {
+        return trees(at, asked, output);
+    }
     let (before, after) = (set(at, &asked.a)?, set(at, &asked.b)?);
     let diff = Diff::between(&before, &after)?.only(|name| wanted(name, &asked.paths));
     output.many("changes", diff.changes(), |output| {
@@ -50,6 +63,28 @@ pub(crate) fn diff(at: &Locator, asked: &DiffVerb, output: &mut Output) -> Resul
         }
     })?;
     Ok(if diff.is_empty() { Exit::Fine } else { Exit::Findings })
+}
+
+#[derive(Serialize)]
+struct Trees {
+    diff: String,
+}
+
+fn trees(at: &Locator, asked: &DiffVerb, output: &mut Output) -> Result<Exit, CliError> {
+    if let Some(text) = [&asked.a, &asked.b].into_iter().find(|text| text.contains('@')) {
+        return Err(CliError::TreeOfTurn { text: text.clone() });
+    }
+    let (before, after) = (at.named_run(&asked.a)?, at.named_run(&asked.b)?);
+    let diff = Diff::trees(&before, &after, &tree::Options::new())?;
+    let exit = if diff.is_empty() { Exit::Fine } else { Exit::Findings };
+    let told = Trees { diff };
+    output.one(&told, |output| {
+        if told.diff.is_empty() {
+            hint("nothing differs");
+        }
+        output.copy(&mut told.diff.as_bytes())
+    })?;
+    Ok(exit)
 }
 
 /// `RUN`, or `RUN@TURN`: no id has an `@`.
@@ -74,8 +109,7 @@ fn stat(diff: &Diff<'_>, output: &mut Output) -> Result<(), CliError> {
     if diff.is_empty() {
         return Ok(());
     }
-    let size =
-        |side: Option<DiffSide>| side.map_or_else(|| "-".to_owned(), |it| it.size.to_string());
+    let size = |side: Option<DiffSide>| side.map_or_else(|| "-".to_owned(), |it| size(it.size));
     let row = |change: &ArtifactChange| -> Result<_, CliError> {
         let lines = match diff.lines_of(change)? {
             Some((added, removed)) => format!("+{added} -{removed}"),
@@ -85,5 +119,5 @@ fn stat(diff: &Diff<'_>, output: &mut Output) -> Result<(), CliError> {
         Ok([name, kind, lines, size(change.before), size(change.after)])
     };
     let rows = diff.changes().iter().map(row).collect::<Result<Vec<_>, _>>()?;
-    output.table(["NAME", "CHANGE", "LINES", "BYTES", "NOW"], &rows)
+    output.table(["NAME", "CHANGE", "LINES", "SIZE", "NOW"], &rows)
 }

@@ -2,23 +2,31 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use super::args::{Cli, Verb};
 use super::error::CliError;
 use super::exit::Exit;
 use super::locate::Locator;
-use super::output::Output;
+use super::output::{Output, hint_lines};
 use super::{
-    approval, artifact, backup, checkpoint, diff, event, flow, health, index, init, lease, lineage,
-    prune, query, queue, receipt, repair, run, session, status, step, task, verify,
+    approval, artifact, backup, checkpoint, completions, diff, event, flow, health, index, init,
+    lease, lineage, prune, query, queue, receipt, repair, run, session, status, step, task, usage,
+    verify,
 };
 
 /// Runs the tool.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let (cli, verb) = match typed() {
+        Ok(typed) => typed,
         Err(answer) => {
+            // Of a verb that wants another behind it, and of none, clap shows the help.
+            let is_help = answer.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            if answer.use_stderr() && !is_help {
+                hint_lines(&usage::told(&answer));
+                return Exit::Usage.into();
+            }
             // Help is an answer too. Where nobody reads it any more, nothing is lost.
             let _ = answer.print();
             return if answer.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
@@ -27,12 +35,27 @@ pub(crate) fn main() -> ExitCode {
     let mut output = Output::new(cli.format);
     let index = cli.index.clone();
     let result = run_verb(cli, &mut output);
-    // What was printed before an error belongs to the reader as well.
+    if result.is_err() {
+        output.give_up();
+    }
     let flushed = output.flush().map_err(CliError::from);
     match result.and_then(|exit| flushed.map(|()| exit)) {
         Ok(exit) => exit.into(),
-        Err(error) => error.print(index.as_deref()).into(),
+        Err(error) => error.print(&verb, index.as_deref()).into(),
     }
+}
+
+/// What was typed, and the words that name its verb.
+fn typed() -> Result<(Cli, String), clap::Error> {
+    let mut command = Cli::command();
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let (mut verb, mut inner) = (Vec::new(), Some(&matches));
+    while let Some((name, below)) = inner.and_then(ArgMatches::subcommand) {
+        verb.push(name.to_owned());
+        inner = Some(below);
+    }
+    let cli = Cli::from_arg_matches_mut(&mut matches);
+    Ok((cli.map_err(|error| error.format(&mut command))?, verb.join(" ")))
 }
 
 fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
@@ -60,6 +83,7 @@ fn run_verb(cli: Cli, output: &mut Output) -> Result<Exit, CliError> {
         Verb::Prune(asked) => prune::prune(&at, &asked, output),
         Verb::Health => health::health(&at, output),
         Verb::Verify(asked) => verify::verify(&at, asked, output),
+        Verb::Completions(asked) => completions::completions(&asked, output),
         Verb::Backup(verb) => backup::backup(&at, verb, output),
     }
 }

@@ -6,13 +6,23 @@ use jiff::{Span, SpanRelativeTo};
 
 /// Reads a duration; a day has 24 hours.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let span: Span = text
-        .parse()
-        .map_err(|_| "give a number and a unit, such as 500ms, 60s, 5m, 2h or 3d".to_owned())?;
+    let span: Span = text.parse().map_err(|_| {
+        let why = match is_too_long(text) {
+            true => "it is longer than any time that can be counted; give less",
+            false => "it is no time; give a number and a unit, such as 500ms, 60s, 5m, 2h or 3d",
+        };
+        why.to_owned()
+    })?;
     let duration = span
         .to_duration(SpanRelativeTo::days_are_24_hours())
         .map_err(|_| "months and years differ in length; give days at most".to_owned())?;
     Duration::try_from(duration).map_err(|_| "it must not be negative".to_owned())
+}
+
+/// Whether it would be a time with smaller numbers.
+fn is_too_long(text: &str) -> bool {
+    let digits: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    digits.parse::<Span>().is_ok()
 }
 
 /// Reads how old something may get: a duration, or `never`.
@@ -44,6 +54,12 @@ mod tests {
         for text in ["", "5", "s", "-5s", "1 month", "5 parsecs", "99999999999999999999d"] {
             assert!(read(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_called_no_time() {
+        assert!(duration("99999999999d").unwrap_err().starts_with("it is longer"));
+        assert!(duration("99999999999x").unwrap_err().starts_with("it is no time"));
     }
 
     #[test]

@@ -1,22 +1,31 @@
 //! What can go wrong in the tool, and how it is told.
 
 use std::error::Error;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::index::IndexError;
+use runjournal::tree::TreeError;
 use runjournal::{
     ApprovalError, ArtifactError, BackupError, CheckpointError, ContextError, CursorError,
-    FlowError, FlowFileError, JournalError, LeaseError, LineageError, ManifestError, PruneError,
-    RepairError, RunStatus, SessionError, StepFailure, TaskId, VerifyError, WorkError,
+    FlowError, FlowFileError, IoError, JournalError, LeaseError, LineageError, ManifestError,
+    PruneError, RepairError, RunStatus, SessionError, StepFailure, TaskId, VerifyError, WorkError,
     WorkspaceError,
 };
 
+use super::advice::{is_foreign, joined, of_answer, parted};
 use super::exit::{
-    Exit, of_artifact, of_context, of_index, of_journal, of_lease, of_manifest, of_step, of_system,
+    Exit, of_artifact, of_context, of_index, of_io, of_journal, of_lease, of_manifest, of_step,
     of_workspace,
 };
-use super::{approval, backup, checkpoint, flow, lineage, prune, queue, repair, session, verify};
+use super::output::hint_lines;
+use super::units::count;
+use super::{
+    approval, backup, checkpoint, exit, flow, lineage, prune, queue, repair, session, verify,
+};
+
+/// Of what a text may stand for, so much is listed.
+const CANDIDATES: usize = 8;
 
 /// Why a verb did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +60,10 @@ pub(crate) enum CliError {
     Lineage(#[from] LineageError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    #[error("{text:?} names no turn; after the @ comes its number, as in RUN@3")]
+    #[error("{text:?} names no turn; give its number behind the @, as in RUN@3")]
     BadTurn { text: String },
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     #[error(transparent)]
     Prune(#[from] PruneError),
     #[error(transparent)]
@@ -65,14 +76,28 @@ pub(crate) enum CliError {
     Backup(#[from] BackupError),
     #[error(transparent)]
     Index(#[from] IndexError),
-    #[error("the index cannot be brought up to the tree; --stale asks it as it is")]
+    #[error("the index cannot be brought up to the tree; ask it as it is with --stale")]
     NotRefreshed { source: IndexError },
-    #[error("there is no {what}")]
-    NotThere { what: String },
+    #[error("there is no {what}; {to_do}")]
+    NotThere { what: String, to_do: &'static str },
     #[error(
         "there is no workspace at {from} or above it; make one with `runjournal init`, or name one with --root"
     )]
     NoWorkspace { from: Utf8PathBuf },
+    #[error(
+        "{root} is no workspace yet: a restore into it was begun, and has not ended; run the same `runjournal \
+         backup restore` again, with that directory behind --to"
+    )]
+    RestoreNotEnded { root: Utf8PathBuf },
+    #[error(
+        "{backup} has no snapshot of the workspace at {root}, only of others; restore one of those elsewhere \
+         (`--to DIR`), or name another backup"
+    )]
+    OtherWorkspace { backup: Utf8PathBuf, root: Utf8PathBuf },
+    #[error(
+        "{text:?} names a turn, and --tree compares runs as they stand now; leave the turn out"
+    )]
+    TreeOfTurn { text: String },
     #[error("the place of the new workspace is given twice, as {dir} and by --root; give one")]
     TwoPlaces { dir: Utf8PathBuf },
     #[error(
@@ -88,9 +113,9 @@ pub(crate) enum CliError {
          `runjournal run list` show those there are"
     )]
     NoTaskAndNoRun { named: String },
-    #[error("{run:?} fits {}; give more of the id, or TASK/RUN", list(.candidates))]
+    #[error("{run:?} fits {}: {}; give more of the id, or TASK/RUN", count(candidates.len(), "run"), list(.candidates))]
     AmbiguousRun { run: String, candidates: Vec<String> },
-    #[error("{origin} is not JSON{}", appended(*.before))]
+    #[error("{origin} is not JSON{}; write one JSON value, in UTF-8", appended(*.before))]
     BadPayload {
         origin: String,
         /// Events of earlier batches, which stand.
@@ -99,7 +124,7 @@ pub(crate) enum CliError {
     },
     #[error("the batch that starts at line {line} of standard input was refused{}", appended(*.before))]
     BadBatch { line: u64, before: u64, source: Box<JournalError> },
-    #[error("there is no seq {seq} in {run}; {}", last_seq(*.last))]
+    #[error("there is no seq {seq} in {run}, {}; list what is there with `runjournal event log`", last_seq(*.last))]
     NoRecord { seq: u64, run: String, last: u64 },
     #[error("--follow has no end to close a document at; give --format jsonl")]
     EndlessDocument,
@@ -113,6 +138,8 @@ pub(crate) enum CliError {
     StaleCursor { file: Utf8PathBuf, source: Box<JournalError> },
     #[error("{path} exists already; give --force to replace it, or choose another file")]
     FileExists { path: Utf8PathBuf },
+    #[error("{path} is not a file, so it is not replaced; choose another file")]
+    NotAFile { path: Utf8PathBuf },
     #[error("{run} ended before, as {status} too, but {}; give that reason, or start a new run", reason_of(.reason))]
     OtherReason { run: String, status: RunStatus, reason: Option<String> },
     #[error("cannot {action} {path}")]
@@ -136,27 +163,62 @@ impl CliError {
         move |source| Self::File { action, path: path.to_owned(), source }
     }
 
-    /// Tells the user: what, why, and what to do, with the index that was named by `--index`.
-    pub(crate) fn print(&self, index: Option<&Utf8Path>) -> Exit {
+    /// Tells the user on standard error: what, why, and what to do, with the verb that was typed and the index that
+    /// was named by `--index`.
+    pub(crate) fn print(&self, verb: &str, index: Option<&Utf8Path>) -> Exit {
         if self.is_closed_pipe() {
             return Exit::Fine;
         }
-        let mut text = format!("error: {self}\n");
-        for because in self.causes() {
-            text.push_str(&format!("  because: {because}\n"));
-        }
-        if let Some(verb) = self.verb(index) {
-            text.push_str(&format!("  to do: {verb}\n"));
-        }
-        // Where standard error is closed, the exit code has to do.
-        let _ = io::stderr().write_all(text.as_bytes());
+        hint_lines(&self.told(verb, index));
         self.exit()
+    }
+
+    /// Three lines: what failed, why where more is known, what to do. In a message of ours, what to do stands behind
+    /// its last `; `. What a text may stand for is a line each.
+    fn told(&self, verb: &str, index: Option<&Utf8Path>) -> Vec<String> {
+        let mut advices = Vec::new();
+        let mut parts = Vec::new();
+        let message = (self.to_string(), true);
+        for (part, is_ours) in std::iter::once(message).chain(self.causes()) {
+            let (what, to_do) = if is_ours { parted(&part) } else { (part.as_str(), None) };
+            parts.push(what.to_owned());
+            advices.extend(to_do.map(str::to_owned));
+        }
+        let mut what = parts.remove(0);
+        let mut because = Vec::new();
+        if let Some(candidates) = self.candidates() {
+            let listed = format!(": {}", list(candidates));
+            what = what.replace(&listed, "");
+            because.push("  because: it is the beginning of each of these".to_owned());
+            because.extend(first(candidates).map(|candidate| format!("    {candidate}")));
+            because.extend(more(candidates).map(|more| format!("    and {more} more")));
+        } else if !parts.is_empty() {
+            because.push(format!("  because: {}", parts.join(": ")));
+        }
+        let system = of_answer(self);
+        let advice = joined(&advices, system);
+        let to_do = self.verb(advice.as_deref(), index).or(advice);
+        let to_do = to_do.or(system.map(str::to_owned));
+        let to_do = to_do.unwrap_or_else(|| self.exit().advice(verb));
+        let mut lines = vec![format!("error: {what}")];
+        lines.append(&mut because);
+        lines.push(format!("  to do: {to_do}"));
+        lines
+    }
+
+    /// What a text may stand for.
+    fn candidates(&self) -> Option<&[String]> {
+        match self {
+            Self::AmbiguousRun { candidates, .. }
+            | Self::Backup(BackupError::AmbiguousSnapshot { candidates, .. }) => Some(candidates),
+            _ => None,
+        }
     }
 
     /// What and why in one line, for pages that go on after it.
     pub(crate) fn in_one_line(&self) -> String {
         let mut text = self.to_string();
-        for because in self.causes() {
+        for (because, _) in self.causes() {
             text.push_str(&format!(": {because}"));
         }
         text
@@ -164,54 +226,30 @@ impl CliError {
 
     /// Why, in one line.
     pub(crate) fn why(&self) -> String {
-        self.causes().join(": ")
+        self.causes().into_iter().map(|(because, _)| because).collect::<Vec<_>>().join(": ")
     }
 
-    /// The causes, outermost first, without those that a message before them holds already.
-    fn causes(&self) -> Vec<String> {
+    /// The causes, outermost first, without those that a message before them holds already; and whether each is a
+    /// message of ours.
+    fn causes(&self) -> Vec<(String, bool)> {
         let mut told = self.to_string();
         let mut causes = Vec::new();
         let mut cause = self.source();
         while let Some(error) = cause {
-            let text = error.to_string();
+            let mut text = error.to_string();
             if !told.contains(&text) {
+                // A path is told once.
+                if let Some(IoError { action, path, .. }) = error.downcast_ref()
+                    && told.split([' ', ',', ':', ';']).any(|word| word == path.as_str())
+                {
+                    text = format!("cannot {action} it");
+                }
                 told.push_str(&text);
-                causes.push(text);
+                causes.push((text, !is_foreign(error)));
             }
             cause = error.source();
         }
         causes
-    }
-
-    /// What the tool offers, where the library's message cannot name a verb.
-    fn verb(&self, index: Option<&Utf8Path>) -> Option<String> {
-        let error = match self {
-            Self::Workspace(error) => error,
-            Self::Index(error) | Self::NotRefreshed { source: error } => {
-                return verb_of_index(error, index);
-            }
-            Self::Flow(error) => return verb_of_flow(error),
-            Self::BadFlow { file, .. } => {
-                return Some(format!("`runjournal flow check {file}` lists what is wrong"));
-            }
-            _ => return None,
-        };
-        Some(match error {
-            WorkspaceError::NotAWorkspace { .. } => "`runjournal init` makes one".to_owned(),
-            WorkspaceError::WorkspaceExists { .. }
-            | WorkspaceError::TaskExists { .. }
-            | WorkspaceError::RunExists { .. } => "--if-absent uses it as it is".to_owned(),
-            WorkspaceError::TaskNotFound { .. } => {
-                "`runjournal task list` shows those there are".to_owned()
-            }
-            WorkspaceError::RunNotFound { task, .. } => {
-                format!("`runjournal run list {task}` shows those there are")
-            }
-            WorkspaceError::NotApplied { .. } => {
-                "`runjournal run show` tells which, and what to do about it".to_owned()
-            }
-            _ => return None,
-        })
     }
 
     /// The reader of our output has seen enough: no error.
@@ -238,6 +276,9 @@ impl CliError {
             Self::Approval(error) => approval::exit_of(error),
             Self::Lineage(error) => lineage::exit_of(error),
             Self::Checkpoint(error) => checkpoint::exit_of(error),
+            Self::Tree(TreeError::Io(error)) => of_io(error),
+            Self::Tree(TreeError::Journal(error)) => of_journal(error),
+            Self::Tree(_) => Exit::Usage,
             Self::Prune(error) => prune::exit_of(error),
             Self::Repair(error) => repair::exit_of(error),
             Self::Verify(error) => verify::exit_of(error),
@@ -251,16 +292,21 @@ impl CliError {
             | Self::AmbiguousRun { .. }
             | Self::EndlessDocument
             | Self::BadTurn { .. }
+            | Self::TreeOfTurn { .. }
+            | Self::NotAFile { .. }
             | Self::BadCursor { .. }
             | Self::BadFlow { .. }
             | Self::BadPayload { .. } => Exit::Usage,
             Self::NotThere { .. }
             | Self::NoWorkspace { .. }
+            | Self::OtherWorkspace { .. }
             | Self::RunNotFound { .. }
             | Self::NoTaskAndNoRun { .. }
             | Self::NoRecord { .. } => Exit::NotFound,
-            Self::FileExists { .. } | Self::OtherReason { .. } => Exit::Conflict,
-            Self::File { source, .. } => of_system(source),
+            Self::FileExists { .. } | Self::RestoreNotEnded { .. } | Self::OtherReason { .. } => {
+                Exit::Conflict
+            }
+            Self::File { source, .. } => exit::of_system(source),
             Self::Input { .. } | Self::Interrupt { .. } | Self::Output(_) | Self::Render(_) => {
                 Exit::Internal
             }
@@ -268,35 +314,19 @@ impl CliError {
     }
 }
 
-fn verb_of_flow(error: &FlowError) -> Option<String> {
-    let verb = match error {
-        FlowError::Step(StepFailure::Failed { .. } | StepFailure::InputMissing { .. }) => {
-            "`runjournal flow resume` tries it again; the run is open"
-        }
-        FlowError::Stopped { .. } => "`runjournal flow resume` goes on; the run is open",
-        FlowError::AlreadyRunning { .. } => "`runjournal flow show` tells how far it is",
-        _ => return None,
-    };
-    Some(verb.to_owned())
-}
-
-fn verb_of_index(error: &IndexError, index: Option<&Utf8Path>) -> Option<String> {
-    let named = index.map(|index| format!(" --index {index}")).unwrap_or_default();
-    let verb = match error {
-        IndexError::NotBuilt { .. }
-        | IndexError::OtherSchema { .. }
-        | IndexError::Damaged { .. } => "rebuild",
-        IndexError::MovedOn { .. } | IndexError::NotIndexed { .. } => "refresh",
-        _ => return None,
-    };
-    Some(format!("`runjournal{named} index {verb}`"))
-}
-
 /// The first few candidates; a prefix such as `0` fits every UUID there is.
+fn first(candidates: &[String]) -> impl Iterator<Item = &str> {
+    candidates.iter().take(CANDIDATES).map(String::as_str)
+}
+
+/// How many more there are.
+fn more(candidates: &[String]) -> Option<usize> {
+    candidates.len().checked_sub(CANDIDATES).filter(|more| *more > 0)
+}
+
 fn list(candidates: &[String]) -> String {
-    const SHOWN: usize = 8;
-    let mut text = candidates.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if let Some(more) = candidates.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+    let mut text = first(candidates).collect::<Vec<_>>().join(", ");
+    if let Some(more) = more(candidates) {
         text.push_str(&format!(" and {more} more"));
     }
     text
@@ -315,8 +345,8 @@ fn last_seq(last: u64) -> String {
 
 fn appended(before: u64) -> String {
     match before {
-        0 => "; nothing was appended".to_owned(),
-        before => format!("; the {before} events of the batches before it stand"),
+        0 => ", and nothing was appended".to_owned(),
+        before => format!(", and the {before} events of the batches before it stand"),
     }
 }
 

@@ -44,8 +44,13 @@ fn described(args: &Append, payload: Option<&RawValue>) -> Event {
     event
 }
 
-pub(super) fn parse(json: &str, origin: &str, before: u64) -> Result<Box<RawValue>, CliError> {
-    serde_json::from_str(json).map_err(|source| CliError::BadPayload {
+/// Bytes that are not UTF-8 are no JSON.
+pub(super) fn parse(
+    json: impl AsRef<[u8]>,
+    origin: &str,
+    before: u64,
+) -> Result<Box<RawValue>, CliError> {
+    serde_json::from_slice(json.as_ref()).map_err(|source| CliError::BadPayload {
         origin: origin.to_owned(),
         before,
         source,
@@ -64,8 +69,8 @@ fn append(writer: &JournalWriter, args: &Append, output: &mut Output) -> Result<
     let payload = match args.payload.as_deref() {
         None => None,
         Some("-") => {
-            let mut json = String::new();
-            let read = io::stdin().lock().read_to_string(&mut json);
+            let mut json = Vec::new();
+            let read = io::stdin().lock().read_to_end(&mut json);
             read.map_err(|source| CliError::Input { source })?;
             Some(parse(&json, "standard input", 0)?)
         }
@@ -103,9 +108,9 @@ const BATCH_PAYLOAD: usize = MAX_BATCH_BYTES / 2;
 fn lines(writer: &JournalWriter, args: &Append, output: &mut Output) -> Result<Exit, CliError> {
     let mut done = Lines::default();
     let (mut batch, mut bytes, mut starts_at) = (Vec::new(), 0, 1);
-    for (number, line) in (1..).zip(io::stdin().lock().lines()) {
+    for (number, line) in (1..).zip(io::stdin().lock().split(b'\n')) {
         let line = line.map_err(|source| CliError::Input { source })?;
-        if line.trim().is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
         let over = bytes + line.len() > BATCH_PAYLOAD || batch.len() == MAX_BATCH_RECORDS;
@@ -201,7 +206,7 @@ fn show_record(record: &Record, output: &mut Output) -> Result<Exit, CliError> {
         output.page(&[
             ("seq", record.seq().to_string()),
             ("type", record.event_type().to_owned()),
-            ("when", format!("{} ({})", record.occurred_at(), output.ago(record.occurred_at()))),
+            ("when", output.at(record.occurred_at())),
             ("stream", format!("{} version {}", record.stream(), record.stream_version())),
             ("actor", actor),
             ("id", record.event_id().to_string()),

@@ -24,6 +24,27 @@ pub(crate) enum Exit {
     Internal = 10,
 }
 
+impl Exit {
+    /// What to do about trouble of this kind, where nobody knows better.
+    pub(crate) fn advice(self, verb: &str) -> String {
+        let to_do = match self {
+            Self::Fine => "nothing",
+            Self::Findings => "`runjournal verify` lists all that is not as it should be",
+            Self::Usage => return format!("`runjournal {verb} --help` tells what it takes"),
+            Self::NotFound => "look at the path, and at what `runjournal status` lists",
+            Self::Conflict => "see who has it with `runjournal health`, and try again",
+            Self::Damage => {
+                "`runjournal verify` tells what is damaged, `runjournal repair` what can be mended"
+            }
+            Self::ReadOnly => "look at who may write there, and at `runjournal --version`",
+            Self::Internal => {
+                "look at the disk, and at who may read and write there, and try again"
+            }
+        };
+        to_do.to_owned()
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
@@ -96,8 +117,15 @@ pub(super) fn of_workspace(error: &WorkspaceError) -> Exit {
         | WorkspaceError::RunExists { .. }
         | WorkspaceError::RunPruned { .. }
         | WorkspaceError::RunLost { .. }
+        | WorkspaceError::RunMoved { .. }
+        | WorkspaceError::MoveUnfinished { .. }
+        | WorkspaceError::CannotMove { .. }
+        | WorkspaceError::RunHeld { .. }
+        | WorkspaceError::RunBusy { .. }
         | WorkspaceError::GenesisLost { .. }
         | WorkspaceError::EndedOtherwise { .. }
+        | WorkspaceError::RunsOpen { .. }
+        | WorkspaceError::TaskArchived { .. }
         | WorkspaceError::StepsOpen { .. }
         | WorkspaceError::NotPassed { .. }
         | WorkspaceError::IllegalRunMove { .. }
@@ -111,6 +139,8 @@ pub(super) fn of_workspace(error: &WorkspaceError) -> Exit {
 
 pub(super) fn of_artifact(error: &ArtifactError) -> Exit {
     match error {
+        // Something stands where the run has a directory.
+        ArtifactError::Io(error) if error.source.kind() == ErrorKind::NotADirectory => Exit::Damage,
         ArtifactError::Io(error) => of_io(error),
         ArtifactError::Journal(error) => of_journal(error),
         ArtifactError::Name(_) | ArtifactError::NotAFile { .. } => Exit::Usage,

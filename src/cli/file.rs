@@ -21,8 +21,10 @@ pub(crate) fn create(file: &Utf8Path, content: &mut impl Read) -> Result<(), Cli
     })
 }
 
-/// Puts a new file in the place of whatever is there; a link is replaced, never written through.
+/// Puts a new file in the place of a file, of a link to one, or of nothing; a link is replaced, never written through.
+/// A device, a pipe or a directory is refused, and so is a link to one.
 pub(crate) fn replace(file: &Utf8Path, content: &mut impl Read) -> Result<(), CliError> {
+    check_replaceable(file)?;
     let name = file.file_name().unwrap_or("file");
     let new = file.with_file_name(format!(".{name}.{}.new", std::process::id()));
     create(&new, content)?;
@@ -30,4 +32,18 @@ pub(crate) fn replace(file: &Utf8Path, content: &mut impl Read) -> Result<(), Cl
         let _ = fs::remove_file(&new);
         CliError::file("replace", file)(error)
     })
+}
+
+fn check_replaceable(file: &Utf8Path) -> Result<(), CliError> {
+    let found = match fs::symlink_metadata(file) {
+        // Behind a link that leads nowhere is nothing.
+        Ok(found) if found.is_symlink() => fs::metadata(file),
+        other => other,
+    };
+    match found {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(CliError::NotAFile { path: file.to_owned() }),
+        Err(error) => Err(CliError::file("look at", file)(error)),
+    }
 }

@@ -6,7 +6,10 @@ use camino::Utf8Path;
 use runjournal::{Code, Finding, Severity};
 
 use super::error::CliError;
-use super::output::{Output, aligned};
+use super::exit::Exit;
+use super::output::{Output, exit_for, hint};
+use super::table::{Last, Look, lay_out, wrapped};
+use super::units::with_short_digests;
 
 const HEAD: [&str; 4] = ["SEVERITY", "CODE", "PLACE", "REASON"];
 
@@ -28,31 +31,43 @@ impl Output {
         advice: fn(Code) -> &'static str,
     ) -> Result<(), CliError> {
         let findings: Vec<_> = findings.into_iter().collect();
-        let mut lines = table(&findings, root);
-        lines.extend(to_do(findings, advice));
-        lines.iter().try_for_each(|line| self.line(line))
+        self.aligned(&rows(&findings, root))?;
+        to_do(findings, advice).iter().try_for_each(|line| self.text(line, 2))
     }
 }
 
-/// The lines that tell findings, and what to do about them. Places below the root are told from there.
+/// The lines that tell findings on standard error, and what to do about them. Places below the root are told from
+/// there.
 pub(crate) fn told<'a>(
     findings: impl IntoIterator<Item = &'a Finding>,
     root: &Utf8Path,
 ) -> Vec<String> {
-    let findings: Vec<_> = findings.into_iter().collect();
-    let mut lines = table(&findings, root);
-    lines.extend(to_do(findings, Code::advice));
+    let (look, findings) = (Look::of_stderr(), findings.into_iter().collect::<Vec<_>>());
+    let mut lines = lay_out(&rows(&findings, root), Last::Text, look).concat();
+    let room = look.width().map_or(usize::MAX, |width| width.saturating_sub(2).max(1));
+    for text in to_do(findings, Code::advice) {
+        let set_in = (0..).map(|number| if number == 0 { "" } else { "  " });
+        lines.extend(
+            wrapped(&text, room).iter().zip(set_in).map(|(line, by)| format!("{by}{line}")),
+        );
+    }
     lines
 }
 
-/// A head, and a line for each finding; nothing where there are none.
-pub(crate) fn table(findings: &[&Finding], root: &Utf8Path) -> Vec<String> {
+/// Findings that are not as it should be, on standard error.
+pub(crate) fn tell<'a>(findings: impl IntoIterator<Item = &'a Finding>, root: &Utf8Path) {
+    let serious = findings.into_iter().filter(|finding| exit_for([*finding]) != Exit::Fine);
+    told(serious, root).iter().for_each(|line| hint(line));
+}
+
+/// A head, and a row for each finding; nothing where there are none.
+pub(crate) fn rows(findings: &[&Finding], root: &Utf8Path) -> Vec<[String; 4]> {
     if findings.is_empty() {
         return Vec::new();
     }
-    let mut lines = vec![HEAD.map(str::to_owned)];
-    lines.extend(findings.iter().map(|finding| row(finding, root)));
-    aligned(&lines)
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(findings.iter().map(|finding| row(finding, root)));
+    rows
 }
 
 fn row(finding: &Finding, root: &Utf8Path) -> [String; 4] {
@@ -60,7 +75,12 @@ fn row(finding: &Finding, root: &Utf8Path) -> [String; 4] {
     let path = place.path.strip_prefix(root).unwrap_or(&place.path);
     let offset = place.offset.map(|offset| format!("@{offset}")).unwrap_or_default();
     let severity = severity(finding.code.severity());
-    [severity.into(), finding.code.to_string(), format!("{path}{offset}"), finding.reason.clone()]
+    [
+        severity.into(),
+        finding.code.to_string(),
+        format!("{path}{offset}"),
+        with_short_digests(&finding.reason),
+    ]
 }
 
 fn severity(severity: Severity) -> &'static str {

@@ -6,14 +6,16 @@ use runjournal::{
     Flow, FlowDefinition, FlowError, FlowFileError, Outcome, RunContext, RunStatus, StepName,
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::args::InRun;
+use super::args::{InRun, path};
 use super::error::CliError;
 use super::exit::{Exit, of_io, of_journal, of_lease, of_step, of_workspace};
 use super::flow_page::{self, FlowPage};
 use super::interrupt;
 use super::locate::{Locator, in_full, name_of};
-use super::output::{Output, count};
+use super::output::Output;
+use super::units::count;
 
 const RUN: &str = "\
 FILE is the JSON of a flow of which each node is a program; `docs/format.md` has its members. Relative paths of \
@@ -26,7 +28,9 @@ record its step as failed, and leave the run open, to go on later. To end it ins
 then `run complete`.
 
 Exit codes: 0 the run ended as SUCCESS; 1 it ended as FAILED, or the flow stopped before its end, and the run is open; \
-3 an input is not there; 4 somebody is at the task.";
+3 an input is not there; 4 somebody is at the task.
+
+Example: runjournal flow run checks.json -r TASK-1/RUN-1";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FlowVerb {
@@ -34,6 +38,7 @@ pub(crate) enum FlowVerb {
     #[command(after_help = RUN)]
     Run {
         /// Where its JSON is
+        #[arg(value_parser = path)]
         file: Utf8PathBuf,
         #[command(flatten)]
         run: InRun,
@@ -50,9 +55,11 @@ pub(crate) enum FlowVerb {
         #[command(flatten)]
         drawn: Drawn,
     },
-    /// Tell what is wrong with a flow, without running it; exit code 1 if something is
+    /// Tell what is wrong with a flow, without running it
+    #[command(after_help = "Exit codes: 0 nothing is; 1 something is.")]
     Check {
         /// Where its JSON is
+        #[arg(value_parser = path)]
         file: Utf8PathBuf,
         #[command(flatten)]
         drawn: Drawn,
@@ -85,16 +92,30 @@ pub(crate) fn flow(at: &Locator, verb: FlowVerb, output: &mut Output) -> Result<
 
 /// The flow of a file, as it runs anywhere.
 fn read(file: &Utf8Path) -> Result<Result<FlowDefinition, FlowFileError>, CliError> {
-    let text = std::fs::read_to_string(file).map_err(CliError::file("read", file))?;
+    let bytes = std::fs::read(file).map_err(CliError::file("read", file))?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Ok(Err(not_utf8(error.as_bytes()))),
+    };
     let from = in_full(file);
     let dir = from.parent().unwrap_or(&from);
     Ok(FlowDefinition::from_json(&text).map(|definition| definition.based_at(dir)))
 }
 
+/// What JSON says to bytes that are not UTF-8.
+fn not_utf8(bytes: &[u8]) -> FlowFileError {
+    let read = serde_json::from_slice::<Box<RawValue>>(bytes);
+    let source = read.err().unwrap_or_else(|| serde::ser::Error::custom("it is not UTF-8"));
+    FlowFileError::Json { source }
+}
+
 /// The flow that the run's journal holds.
 fn recorded(context: &RunContext) -> Result<FlowDefinition, CliError> {
     let what = || format!("flow in {}", name_of(context));
-    FlowDefinition::recorded(context)?.ok_or_else(|| CliError::NotThere { what: what() })
+    FlowDefinition::recorded(context)?.ok_or_else(|| CliError::NotThere {
+        what: what(),
+        to_do: "`runjournal flow run FILE` starts one",
+    })
 }
 
 #[derive(Serialize)]
@@ -186,7 +207,7 @@ fn check(file: &Utf8Path, drawn: &Drawn, output: &mut Output) -> Result<Exit, Cl
     }
     output.one(&page, |output| {
         for defect in &page.defects {
-            output.line(&format!("error: {defect}"))?;
+            output.text(&format!("error: {defect}"), 2)?;
         }
         match (&page.mermaid, &page.flow) {
             (Some(mermaid), _) => output.copy(&mut mermaid.as_bytes()),
@@ -201,7 +222,7 @@ fn check(file: &Utf8Path, drawn: &Drawn, output: &mut Output) -> Result<Exit, Cl
 
 fn no_programs(nodes: &[StepName]) -> String {
     let names: Vec<_> = nodes.iter().map(StepName::as_str).collect();
-    format!("no program is given for {}; add `run`", names.join(", "))
+    format!("no program is given for {}: add `run`", names.join(", "))
 }
 
 /// What kind of trouble it is.

@@ -167,7 +167,7 @@ pub(crate) fn show(page: &FlowPage, output: &mut Output) -> Result<(), CliError>
         ("status", page.status.to_string()),
         ("reason", page.reason.clone().unwrap_or_default()),
         ("at", page.place()),
-        ("since", page.at.as_ref().map(|at| output.ago(at.since)).unwrap_or_default()),
+        ("since", page.at.as_ref().map(|at| output.at(at.since)).unwrap_or_default()),
         ("next", page.next()),
         ("held by", page.holder.clone().unwrap_or_default()),
     ])?;
@@ -179,10 +179,10 @@ pub(crate) fn show(page: &FlowPage, output: &mut Output) -> Result<(), CliError>
             node.state(page.at.as_ref()).to_owned(),
             node.visits.to_string(),
             node.attempts.to_string(),
-            signal.or_else(|| node.last_error.clone()).unwrap_or_default(),
             node.last_ended_at.map(|at| output.ago(at)).unwrap_or_default(),
+            signal.or_else(|| node.last_error.clone()).unwrap_or_default(),
         ]
     };
     let rows: Vec<_> = page.nodes.iter().map(row).collect();
-    output.table(["NODE", "STATE", "VISITS", "ATTEMPTS", "LAST SIGNAL OR ERROR", "ENDED"], &rows)
+    output.table(["NODE", "STATE", "VISITS", "ATTEMPTS", "ENDED", "LAST SIGNAL OR ERROR"], &rows)
 }

@@ -1,14 +1,15 @@
 //! `health`: one page on the state of the workspace.
 
-use runjournal::{Health, HealthLease, IndexState};
+use runjournal::{Health, HealthLease, IndexHealth, IndexState, Overview, RunsByStatus};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::locate::Locator;
-use super::output::{Output, count, until};
+use super::output::Output;
+use super::units::{count, size, until};
 
 pub(crate) fn health(at: &Locator, output: &mut Output) -> Result<Exit, CliError> {
-    let health = Health::of(&at.workspace()?)?.with_index(&at.index()?);
+    let health = Overview::of(&at.workspace()?)?.health.with_index(&at.index()?);
     output.one(&health, |output| show(&health, output))?;
     Ok(if health.is_good() { Exit::Fine } else { Exit::Findings })
 }
@@ -20,37 +21,38 @@ fn show(health: &Health, output: &mut Output) -> Result<(), CliError> {
         ("format", format!("version {}{read_only}", health.format_version)),
         ("disk", disk(health)),
         ("tasks", health.tasks.to_string()),
-        ("runs", runs(health)),
+        ("runs", runs(&health.runs, health.holds)),
         ("verified", verified(health, output)),
         ("index", index(health)),
         ("left over", left_over(health)),
     ])?;
     for HealthLease { task, worker, expires_at, live, .. } in &health.leases {
         let ends = if *live { until(*expires_at) } else { "over".to_owned() };
-        output.line(&format!("lease on {task}: worker {worker:?}, ends: {ends}"))?;
+        output.text(&format!("lease on {task}: worker {worker:?}, ends: {ends}"), 2)?;
     }
     for locked in &health.locked {
-        output.line(&format!("locked now: {} by {}", locked.path, locked.holder))?;
+        output.text(&format!("locked now: {} by {}", locked.path, locked.holder), 2)?;
     }
     for trouble in &health.troubles {
-        output.line(&format!("trouble: {trouble}"))?;
+        output.text(&format!("trouble: {trouble}"), 2)?;
     }
-    output.line(if health.is_good() {
+    let last = if health.is_good() {
         "nothing is wrong with what was looked at; `runjournal verify` reads the journals"
     } else {
         "see to what is listed as trouble"
-    })
+    };
+    output.text(last, 0)
 }
 
 fn disk(health: &Health) -> String {
     let (Some(free), Some(total)) = (health.free_bytes, health.total_bytes) else {
         return String::new();
     };
-    format!("{} of {} MiB free", free >> 20, total >> 20)
+    format!("{} of {} free", size(free), size(total))
 }
 
-fn runs(health: &Health) -> String {
-    let runs = &health.runs;
+/// How many runs have which status, and how many are held.
+pub(crate) fn runs(runs: &RunsByStatus, holds: u64) -> String {
     let mut parts = vec![runs.all().to_string()];
     let counts = [
         (runs.planning, "PLANNING"),
@@ -59,7 +61,7 @@ fn runs(health: &Health) -> String {
         (runs.success, "SUCCESS"),
         (runs.failed, "FAILED"),
         (runs.unreadable, "UNREADABLE"),
-        (health.holds, "held"),
+        (holds, "held"),
     ];
     let some = counts.into_iter().filter(|(number, _)| *number > 0);
     parts.extend(some.map(|(number, what)| format!("{number} {what}")));
@@ -68,17 +70,20 @@ fn runs(health: &Health) -> String {
 
 fn verified(health: &Health, output: &Output) -> String {
     let Some(last) = &health.last_verify else { return "never as a whole".to_owned() };
-    let thing = |number: u64, thing| count(usize::try_from(number).unwrap_or(usize::MAX), thing);
-    let (errors, warnings) = (thing(last.errors, "error"), thing(last.warnings, "warning"));
+    let (errors, warnings) = (count(last.errors, "error"), count(last.warnings, "warning"));
     format!("{}: {errors}, {warnings}", output.ago(last.at))
 }
 
 fn index(health: &Health) -> String {
     let Some(index) = &health.index else { return String::new() };
-    let state = match (index.state, index.behind) {
+    format!("{}: {}", index.place, state(index))
+}
+
+/// Whether the index can be asked, and whether it is behind.
+pub(crate) fn state(index: &IndexHealth) -> String {
+    match (index.state, index.behind) {
         (IndexState::Built, Some(0)) => "up to the tree".to_owned(),
         (IndexState::Built, Some(behind)) => {
-            let behind = usize::try_from(behind).unwrap_or(usize::MAX);
             format!("{} behind the tree", count(behind, "journal"))
         }
         (IndexState::NotBuilt, _) => "none yet".to_owned(),
@@ -86,8 +91,7 @@ fn index(health: &Health) -> String {
             "of another version; the next question makes it anew".into()
         }
         _ => "damaged".to_owned(),
-    };
-    format!("{}: {state}", index.place)
+    }
 }
 
 fn left_over(health: &Health) -> String {

@@ -58,7 +58,7 @@ pub(crate) fn hold(at: &Locator, asked: &HoldRun, output: &mut Output) -> Result
         by,
         placed_at: Some(placed_at),
     };
-    output.one(&view, |output| output.line(&format!("{} is held", view.run)))?;
+    output.one(&view, |output| output.text(&format!("{} is held", view.run), 2))?;
     Ok(Exit::Fine)
 }
 
@@ -82,6 +82,6 @@ pub(crate) fn unhold(
         placed_at: None,
     };
     let now = if lifted { "is not held any more" } else { "was not held" };
-    output.one(&view, |output| output.line(&format!("{} {now}", view.run)))?;
+    output.one(&view, |output| output.text(&format!("{} {now}", view.run), 2))?;
     Ok(Exit::Fine)
 }

@@ -1,13 +1,15 @@
 //! `index`: makes the index anew, brings it up to the tree, compares it with the tree.
 
-use runjournal::index::{Built, Index, Side};
+use runjournal::index::{Built, Index, Progress, Side};
 use serde::Serialize;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::index_args::IndexVerb;
 use super::locate::Locator;
-use super::output::{Columns, Output, summary, tell_why, teller};
+use super::output::{Columns, Output, tell_why};
+use super::progress;
+use super::units::{count, size};
 
 /// Differences that people are shown; programs get all of them.
 const SHOWN: usize = 50;
@@ -15,12 +17,12 @@ const SHOWN: usize = 50;
 pub(crate) fn index(at: &Locator, verb: IndexVerb, output: &mut Output) -> Result<Exit, CliError> {
     let index = at.index()?;
     match verb {
-        IndexVerb::Rebuild => told(&index, &index.rebuild_with(&mut teller())?, output),
+        IndexVerb::Rebuild => told(&index, &index.rebuild_with(&mut progress::of_index())?, output),
         IndexVerb::Refresh { read_data: false } => {
-            told(&index, &index.refresh_with(&mut teller())?, output)
+            told(&index, &index.refresh_with(&mut progress::of_index())?, output)
         }
         IndexVerb::Refresh { read_data: true } => {
-            told(&index, &index.refresh_reading_data(&mut teller())?, output)
+            told(&index, &index.refresh_reading_data(&mut progress::of_index())?, output)
         }
         IndexVerb::Verify => verify(&index, output),
         IndexVerb::Path => path(&index, output),
@@ -29,9 +31,23 @@ pub(crate) fn index(at: &Locator, verb: IndexVerb, output: &mut Output) -> Resul
 
 fn told(index: &Index, built: &Built, output: &mut Output) -> Result<Exit, CliError> {
     tell_why(built);
-    output
-        .one(built, |output| output.line(&format!("{}: {}", index.path(), summary(&built.done))))?;
+    output.one(built, |output| {
+        output.text(&format!("{}: {}", index.path(), summary(&built.done)), 2)
+    })?;
     Ok(Exit::Fine)
+}
+
+/// How far it came, in a line.
+fn summary(done: &Progress) -> String {
+    format!(
+        "{}, {}; {} looked at; read: {}, {}, {}",
+        count(done.tasks, "task"),
+        count(done.runs, "run"),
+        done.looked_at,
+        count(done.events, "event"),
+        count(done.files, "file"),
+        size(done.bytes),
+    )
 }
 
 #[derive(Serialize)]
@@ -57,7 +73,7 @@ struct Line {
 
 fn verify(index: &Index, output: &mut Output) -> Result<Exit, CliError> {
     let mut lines = Vec::new();
-    let found = index.verify(&mut teller(), &mut |difference| {
+    let found = index.verify(&mut progress::of_index(), &mut |difference| {
         let (view, side, row) = (difference.view, difference.side, Columns(difference.row));
         lines.push(Line { view, side, row });
     })?;

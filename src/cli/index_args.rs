@@ -1,5 +1,6 @@
 //! The grammar of `index` and `query`.
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use runjournal::index::{PageCursor, StepState};
 use runjournal::{ArtifactName, Digest, EventId, RunStatus, TaskId, TaskStatus, Timestamp};
@@ -42,34 +43,37 @@ pub(crate) struct Query {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Named {
-    /// Tasks, the newest first
+    /// List tasks, the newest first
     Tasks {
-        /// In this state: todo, in_progress, done or archived
-        #[arg(long, value_parser = word::<TaskStatus>)]
+        /// In this state
+        #[arg(long, ignore_case = true, value_parser = one_of::<TaskStatus>(TASK_STATES))]
         status: Option<TaskStatus>,
         #[command(flatten)]
         times: Times,
         #[command(flatten)]
         paging: Paging,
     },
-    /// Runs, the newest first
+    /// List runs, the newest first
+    #[command(
+        after_help = "Example: runjournal query runs --status failed --since 2026-01-01T00:00:00Z"
+    )]
     Runs {
         /// Of this task
         task: Option<TaskId>,
-        /// In this state: planning, executing, verifying, success or failed
-        #[arg(long, value_parser = word::<RunStatus>)]
+        /// In this state
+        #[arg(long, ignore_case = true, value_parser = one_of::<RunStatus>(RUN_STATES))]
         status: Option<RunStatus>,
         #[command(flatten)]
         times: Times,
         #[command(flatten)]
         paging: Paging,
     },
-    /// The newest run of a task
+    /// Show the newest run of a task
     Latest {
         /// The task
         task: TaskId,
     },
-    /// Runs that have no end, the newest first
+    /// List runs that have no end, the newest first
     Unfinished {
         /// Of this task
         task: Option<TaskId>,
@@ -78,7 +82,8 @@ pub(crate) enum Named {
         #[command(flatten)]
         paging: Paging,
     },
-    /// Artifacts: which runs hold some bytes, a path, large files
+    /// List artifacts: which runs hold some bytes, a path, large files
+    #[command(after_help = "Example: runjournal query artifacts --path plan.json")]
     Artifacts {
         /// Of this run: TASK/RUN, or a unique prefix of a run's id
         #[arg(short, long, value_name = "RUN")]
@@ -95,20 +100,21 @@ pub(crate) enum Named {
         #[command(flatten)]
         paging: Paging,
     },
-    /// Events of all journals, journal by journal
+    /// List events of all journals, journal by journal
+    #[command(after_help = "Example: runjournal query events --type step_failed")]
     Events(EventFilter),
-    /// What led to an event: the event, its cause, the cause's cause
+    /// Show what led to an event: the event, its cause, the cause's cause
     Causes {
         /// The event's id
         event_id: EventId,
     },
-    /// Attempts of steps, by name
+    /// List attempts of steps, by name
     Steps {
         /// Of this run: TASK/RUN, or a unique prefix of a run's id
         #[arg(short, long, value_name = "RUN")]
         run: Option<String>,
-        /// That came this far: started, completed or failed
-        #[arg(long, value_parser = word::<StepState>)]
+        /// That came this far
+        #[arg(long, ignore_case = true, value_parser = one_of::<StepState>(STEP_STATES))]
         state: Option<StepState>,
         /// Of steps with this name
         #[arg(long)]
@@ -116,7 +122,7 @@ pub(crate) enum Named {
         #[command(flatten)]
         paging: Paging,
     },
-    /// What is not as it should be
+    /// List what is not as it should be
     Findings {
         /// Of this run: TASK/RUN, or a unique prefix of a run's id
         #[arg(short, long, value_name = "RUN")]
@@ -137,7 +143,9 @@ pub(crate) enum Named {
 const SQL: &str = "\
 The views: tasks, runs, steps, artifacts, events, receipts, work, sessions, checkpoints, approvals, leases, \
 audit, findings, projection_state, index_meta, journals. `runjournal index path` tells where the database is, for \
-sqlite3, DuckDB or Datasette.";
+sqlite3, DuckDB or Datasette.
+
+Example: runjournal query sql 'SELECT status, COUNT(*) FROM runs GROUP BY 1'";
 
 #[derive(Debug, Args)]
 pub(crate) struct EventFilter {
@@ -187,21 +195,37 @@ pub(crate) struct Times {
 #[derive(Debug, Args)]
 pub(crate) struct Paging {
     /// At most so many rows
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     pub(crate) limit: usize,
     /// Go on behind the rows that were printed before: what `next` said then
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<PageCursor>,
 }
 
-/// A word of a vocabulary, in any case.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    let spellings = [text.to_uppercase(), text.to_lowercase()];
-    let words = spellings.into_iter().map(|word| word.replace('-', "_"));
-    let mut reads = words.map(|word| serde_json::from_value(serde_json::Value::String(word)));
-    match reads.next() {
-        Some(Ok(word)) => Ok(word),
-        Some(Err(error)) => reads.next().and_then(Result::ok).ok_or_else(|| error.to_string()),
-        None => Err("it is empty".to_owned()),
-    }
+fn at_least_one(text: &str) -> Result<usize, &'static str> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or("it must be a whole number, 1 at least")
+}
+
+const TASK_STATES: &[&str] = &["todo", "in_progress", "done", "archived"];
+const RUN_STATES: &[&str] = &["planning", "executing", "verifying", "success", "failed"];
+const STEP_STATES: &[&str] = &["started", "completed", "failed"];
+
+/// One of these words, in any case where the argument ignores it.
+fn one_of<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let possible = |word: &'static str| {
+        let with_hyphen = (word == "in_progress").then_some("in-progress");
+        PossibleValue::new(word).aliases(with_hyphen)
+    };
+    PossibleValuesParser::new(words.iter().copied().map(possible)).try_map(|word| read(&word))
+}
+
+/// What the library calls it: in capitals, or not.
+fn read<T: DeserializeOwned>(word: &str) -> Result<T, serde_json::Error> {
+    let word = word.replace('-', "_");
+    let read = |word: String| serde_json::from_value(serde_json::Value::String(word));
+    read(word.to_uppercase()).or_else(|_| read(word.to_lowercase()))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::locate::Locator;
+use super::locate::{Locator, is_restored_to};
 use super::output::Output;
 
 #[derive(Serialize)]
@@ -25,6 +25,9 @@ pub(crate) fn init(
         return Err(CliError::TwoPlaces { dir });
     }
     let root = dir.or_else(|| at.named_root()).unwrap_or_else(|| "workspaces".into());
+    if is_restored_to(&root) {
+        return Err(CliError::RestoreNotEnded { root });
+    }
     let workspace =
         if if_absent { Workspace::open_or_create(&root)? } else { Workspace::create(&root)? };
     let made = Made {

@@ -11,12 +11,17 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::locate::Locator;
 use super::output::Output;
+use super::units::until;
 
 const CLAIM: &str = "\
 It prints TASK/TOKEN, which is what RUNJOURNAL_LEASE holds: who has it in the environment writes in the name \
 of this lease, and everybody else is refused, until somebody claims the task after it was released or has \
 expired. A worker's name stands for one process: the same name claims again at once, and what it held before \
-is over.";
+is over.
+
+Examples:
+  export RUNJOURNAL_LEASE=$(runjournal lease claim TASK-1 --worker me-$$)
+  runjournal lease release TASK-1";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LeaseVerb {
@@ -121,7 +126,7 @@ pub(crate) fn lease(at: &Locator, verb: LeaseVerb, output: &mut Output) -> Resul
             let lease = Lease::of(&workspace.task(&task)?, reference(&task, token)?);
             lease.renew()?;
             let view = LeaseView::of(lease.state()?);
-            output.one(&view, |output| output.line(&format!("until {}", view.expires_at)))?;
+            output.one(&view, |output| output.line(&format!("ends {}", until(view.expires_at))))?;
         }
         LeaseVerb::Release { task, token } => {
             let lease = Lease::of(&workspace.task(&task)?, reference(&task, token)?);
@@ -130,8 +135,11 @@ pub(crate) fn lease(at: &Locator, verb: LeaseVerb, output: &mut Output) -> Resul
         }
         LeaseVerb::Show { task } => {
             let task = workspace.task(task)?;
-            let what = || format!("lease on {}: nobody ever claimed it", task.id());
-            let state = task.lease()?.ok_or_else(|| CliError::NotThere { what: what() })?;
+            let what = || format!("lease on {}, for nobody ever claimed it", task.id());
+            let state = task.lease()?.ok_or_else(|| CliError::NotThere {
+                what: what(),
+                to_do: "`runjournal lease claim` does",
+            })?;
             let view = LeaseView::of(state);
             output.one(&view, |output| {
                 let ends = if view.state == "released" { "released at" } else { "until" };
@@ -139,7 +147,7 @@ pub(crate) fn lease(at: &Locator, verb: LeaseVerb, output: &mut Output) -> Resul
                     ("lease", view.lease.clone()),
                     ("worker", view.worker_id.clone()),
                     ("state", view.state.to_owned()),
-                    (ends, view.expires_at.to_string()),
+                    (ends, output.at(view.expires_at)),
                 ])
             })?;
         }

@@ -15,7 +15,7 @@ use super::output::{Output, hint};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LineageVerb {
-    /// Show which step made an artifact as it is now, from which inputs, what made those, and so on
+    /// Show which step made an artifact, from which inputs, and so on
     #[command(after_help = WHY)]
     Why {
         #[command(flatten)]
@@ -23,7 +23,7 @@ pub(crate) enum LineageVerb {
         /// Its name
         artifact: ArtifactName,
     },
-    /// List the steps whose inputs changed since they read them, and those that read what these wrote
+    /// List the steps whose inputs changed, and those that follow from them
     #[command(after_help = STALE)]
     Stale {
         #[command(flatten)]
@@ -36,7 +36,9 @@ pub(crate) enum LineageVerb {
 
 const WHY: &str = "\
 The inputs of an attempt stand below the first of the versions that it made, oldest first; below the others \
-stands what it read after that. `see above: the first 3` means the first 3 of them.";
+stands what it read after that. `see above: the first 3` means the first 3 of them.
+
+Example: runjournal lineage why report.json";
 
 const STALE: &str = "\
 OUTPUTS are the artifacts that the step wrote and nobody replaced since.
@@ -45,7 +47,11 @@ A stale step is done again as its next turn: with `runjournal step run --if-chan
 that it had, or `Step::skip_if_unchanged` in Rust; a step of a flow in a later turn of that. Do them in the \
 order of the list.
 
-Exit codes: 1 something is stale; with ARTIFACT always 0.";
+Exit codes: 1 something is stale; with ARTIFACT always 0.
+
+Examples:
+  runjournal lineage stale
+  runjournal lineage stale plan.json";
 
 const AGAIN: &str = "\
 to do: each again as its next turn, from the top: `runjournal step run --if-changed`, \
@@ -178,7 +184,11 @@ fn why(
     let why = context.lineage()?.why(artifact)?;
     let views: Vec<_> = why.versions().map(|made| VersionView::of(&why, made)).collect();
     output.many("versions", &views, |output| {
-        why.to_string().lines().try_for_each(|line| output.line(line))
+        why.to_string().lines().try_for_each(|line| {
+            // What goes on stands behind the branches that lead to it.
+            let branches = line.chars().take_while(|c| !c.is_alphanumeric()).count();
+            output.text(line, branches + 2)
+        })
     })?;
     Ok(Exit::Fine)
 }
@@ -257,12 +267,12 @@ fn table(stale: &Stale, supposed: bool, output: &mut Output) -> Result<(), CliEr
             stale.attempt.step.to_string(),
             stale.attempt.turn.to_string(),
             stale.attempt.attempt.to_string(),
-            stale.because.to_string(),
             names.join(", "),
+            stale.because.to_string(),
         ]
     };
     let rows: Vec<_> = stale.steps().iter().map(row).collect();
-    output.table(["STEP", "TURN", "ATTEMPT", "BECAUSE", "OUTPUTS"], &rows)?;
+    output.table(["STEP", "TURN", "ATTEMPT", "OUTPUTS", "BECAUSE"], &rows)?;
     if !supposed {
         output.flush()?;
         hint(AGAIN);

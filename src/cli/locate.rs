@@ -38,9 +38,14 @@ impl Locator {
     /// The workspace: the named one, or the nearest upward from the current directory.
     pub(crate) fn workspace(&self) -> Result<Workspace, CliError> {
         match self.named_root() {
-            Some(root) => Ok(Workspace::open(root)?),
+            Some(root) => Workspace::open(root).map_err(|error| match error {
+                WorkspaceError::NotAWorkspace { path } if is_restored_to(&path) => {
+                    CliError::RestoreNotEnded { root: path }
+                }
+                other => other.into(),
+            }),
             None => Workspace::find(".").map_err(|error| match error {
-                WorkspaceError::NotAWorkspace { path } => CliError::NoWorkspace { from: path },
+                WorkspaceError::NotAWorkspace { path } => not_found(path),
                 other => other.into(),
             }),
         }
@@ -139,6 +144,22 @@ impl Locator {
     }
 }
 
+/// No workspace is there or above; perhaps because a restore into one was killed.
+fn not_found(from: Utf8PathBuf) -> CliError {
+    let begun = |dir: &Utf8Path| {
+        [dir.to_owned(), dir.join("workspaces")].into_iter().find(|dir| is_restored_to(dir))
+    };
+    match from.ancestors().find_map(begun) {
+        Some(root) => CliError::RestoreNotEnded { root },
+        None => CliError::NoWorkspace { from },
+    }
+}
+
+/// Whether a restore into a directory that is no workspace yet was begun, and has not ended.
+pub(super) fn is_restored_to(root: &Utf8Path) -> bool {
+    root.join(".restoring").is_dir() && !root.join("workspace.json").exists()
+}
+
 /// A run's journal, or a task's own.
 pub(crate) enum Journal {
     Run(RunContext),
@@ -156,15 +177,14 @@ fn find(workspace: &Workspace, text: &str) -> Result<RunContext, CliError> {
     let mut unreadable = None;
     for task in tasks {
         // A damaged task must not hide the runs of the others.
-        let runs = match workspace.task(task.clone()).and_then(|task| task.runs()) {
+        let runs = match workspace.task(task.clone()).and_then(|task| task.runs_like(prefix)) {
             Ok(runs) => runs,
             Err(error) => {
                 unreadable = unreadable.or(Some(error));
                 continue;
             }
         };
-        let fitting = runs.into_iter().filter(|run| run.as_str().starts_with(prefix));
-        candidates.extend(fitting.map(|run| (task.clone(), run)));
+        candidates.extend(runs.into_iter().map(|run| (task.clone(), run)));
     }
     if prefix.is_empty() {
         return Err(not_found());

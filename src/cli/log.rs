@@ -11,8 +11,9 @@ use super::args::{Format, Log};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file;
-use super::findings::told;
+use super::findings::tell;
 use super::output::{Output, exit_for, hint};
+use super::units::{short, size};
 
 /// How often a quiet journal is looked at for findings that are not told yet.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -66,9 +67,11 @@ struct Bookmark {
 
 impl Bookmark {
     fn read(file: &Utf8Path) -> Result<Self, CliError> {
-        let kept = match fs::read_to_string(file) {
-            Ok(text) => Some(
-                text.trim_end()
+        let kept = match fs::read(file) {
+            // A cursor has no character that could come of bytes that are not UTF-8.
+            Ok(bytes) => Some(
+                String::from_utf8_lossy(&bytes)
+                    .trim_end()
                     .parse()
                     .map_err(|source| CliError::BadCursor { file: file.to_owned(), source })?,
             ),
@@ -120,12 +123,6 @@ fn list(
     }
     tell(events.findings(), root);
     Ok(exit_for(events.findings()))
-}
-
-/// Findings that are not as it should be, on standard error.
-fn tell<'a>(findings: impl IntoIterator<Item = &'a Finding>, root: &Utf8Path) {
-    let serious = findings.into_iter().filter(|finding| exit_for([*finding]) != Exit::Fine);
-    told(serious, root).iter().for_each(|line| hint(line));
 }
 
 fn follow(
@@ -202,13 +199,13 @@ fn table(records: &[Record], output: &mut Output) -> Result<(), CliError> {
             payload_cell(record)?,
         ]);
     }
-    output.table(["SEQ", "WHEN", "TYPE", "STREAM", "PAYLOAD"], &rows)
+    output.previews(["SEQ", "WHEN", "TYPE", "STREAM", "PAYLOAD"], &rows)
 }
 
 /// What the table shows of a payload: of one that is in an object, where it is. A list opens no objects.
 fn payload_cell(record: &Record) -> Result<String, CliError> {
     match record.payload_ref() {
-        Some(object) => Ok(format!("{} bytes in object {}", object.size, object.digest)),
+        Some(object) => Ok(format!("{} in object {}", size(object.size), short(object.digest))),
         None => Ok(record.payload_json()?.as_deref().map(cut).unwrap_or_default()),
     }
 }

@@ -1,8 +1,10 @@
 //! The tool, one file a verb. In reading order: the grammar (`args`, `backup_args`, `index_args`), which verb does what
-//! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`,
-//! `findings`, `error`), with which code the tool ends (`exit`), durations (`duration`), files of the user's (`file`),
+//! (`dispatch`), where the workspace and the run are (`locate`), what is printed (`output`, `table`, `units`,
+//! `findings`, `progress`, `error`, `advice`,
+//! `usage`), with which code the tool ends (`exit`), durations (`duration`), files of the user's (`file`),
 //! Ctrl-C (`interrupt`), and the verbs.
 
+mod advice;
 mod args;
 mod backup_args;
 mod dispatch;
@@ -15,12 +17,19 @@ mod index_args;
 mod interrupt;
 mod locate;
 mod output;
+mod progress;
+mod table;
+mod units;
+mod usage;
 
 mod approval;
 mod artifact;
 mod backup;
+mod backup_id;
 mod backup_restore;
+mod backup_scope;
 mod checkpoint;
+mod completions;
 mod diff;
 mod event;
 mod flow;
@@ -39,6 +48,7 @@ mod receipt;
 mod repair;
 mod run;
 mod run_line;
+mod run_tree;
 mod session;
 mod status;
 mod step;
@@ -46,3 +56,6 @@ mod task;
 mod verify;
 
 pub(crate) use dispatch::main;
+
+#[cfg(test)]
+mod guide;

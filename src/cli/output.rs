@@ -1,32 +1,41 @@
 //! What is printed on standard output: tables for people, JSON for programs.
+//!
+//! A document, a page or a table is printed whole or not at all: an error before its end leaves standard output
+//! empty. What has no end that it waits for (`--format jsonl`, `--follow`) is printed in whole lines.
 
-use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
-use std::time::{Duration, Instant};
+use std::io::{self, StdoutLock, Write as _};
 
-use runjournal::index::{Built, PageCursor, Progress, Value};
+use runjournal::index::{Built, PageCursor, Value};
 use runjournal::{Clock as _, Finding, Severity, SystemClock, Timestamp};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
+use super::advice::parted;
 use super::args::Format;
 use super::error::CliError;
 use super::exit::Exit;
+use super::table::{Last, Look, lay_out, visible, wrapped};
+use super::units::{count, span};
 
 /// The version of the JSON documents that the tool prints.
 const VERSION: u32 = 1;
-/// How often the progress is told, to people.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Bytes of lines that are handed over at once.
+const PIECE: usize = 64 * 1024;
 
 /// Standard output, in the format that was asked for.
 pub(crate) struct Output {
     format: Format,
-    out: BufWriter<StdoutLock<'static>>,
+    /// What was not handed over yet.
+    staged: Vec<u8>,
+    out: StdoutLock<'static>,
+    look: Look,
     now: Timestamp,
 }
 
 impl Output {
     /// Standard output in this format.
     pub(crate) fn new(format: Format) -> Self {
-        Self { format, out: BufWriter::new(io::stdout().lock()), now: SystemClock.now() }
+        let (out, look, now) = (io::stdout().lock(), Look::of_stdout(), SystemClock.now());
+        Self { format, staged: Vec::new(), out, look, now }
     }
 
     /// The format that was asked for.
@@ -76,23 +85,45 @@ impl Output {
     }
 
     fn document<T: Serialize>(&mut self, document: &T) -> Result<(), CliError> {
-        serde_json::to_writer_pretty(&mut self.out, document)?;
-        Ok(self.out.write_all(b"\n")?)
+        serde_json::to_writer_pretty(&mut self.staged, document)?;
+        self.staged.push(b'\n');
+        Ok(())
     }
 
     /// One JSON object on a line of its own.
     pub(crate) fn json_line<T: Serialize>(&mut self, thing: &T) -> Result<(), CliError> {
-        serde_json::to_writer(&mut self.out, thing)?;
-        Ok(self.out.write_all(b"\n")?)
+        serde_json::to_writer(&mut self.staged, thing)?;
+        self.staged.push(b'\n');
+        if self.staged.len() >= PIECE { Ok(self.flush()?) } else { Ok(()) }
     }
 
     /// One line of text. Control characters, which could play tricks on a terminal, are shown.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), CliError> {
-        Ok(writeln!(self.out, "{}", visible(text))?)
+        self.shown(&visible(text));
+        Ok(())
     }
 
-    /// All that a reader holds, as it is.
+    /// A line that may hold colours.
+    fn shown(&mut self, line: &str) {
+        self.staged.extend_from_slice(line.as_bytes());
+        self.staged.push(b'\n');
+    }
+
+    /// A text in lines that are as wide as the terminal; all but the first are set in by so much.
+    pub(crate) fn text(&mut self, text: &str, indent: usize) -> Result<(), CliError> {
+        let text = visible(text);
+        let Some(width) = self.look.width() else { return self.line(&text) };
+        for (number, line) in wrapped(&text, width.saturating_sub(indent).max(1)).iter().enumerate()
+        {
+            let indent = if number == 0 { 0 } else { indent };
+            self.shown(&format!("{:indent$}{line}", ""));
+        }
+        Ok(())
+    }
+
+    /// All that a reader holds, as it is, at once.
     pub(crate) fn copy(&mut self, content: &mut impl io::Read) -> Result<(), CliError> {
+        self.flush()?;
         io::copy(content, &mut self.out)?;
         Ok(())
     }
@@ -103,14 +134,39 @@ impl Output {
         head: [&str; N],
         rows: &[[String; N]],
     ) -> Result<(), CliError> {
-        let mut lines = vec![head.map(str::to_owned)];
-        lines.extend_from_slice(rows);
-        self.aligned(&lines)
+        self.aligned(&with_head(head, rows))
     }
 
-    /// Lines of cells in aligned columns.
+    /// The same where the last column shows the beginning of something: as much as fits.
+    pub(crate) fn previews<const N: usize>(
+        &mut self,
+        head: [&str; N],
+        rows: &[[String; N]],
+    ) -> Result<(), CliError> {
+        let lines = lay_out(&with_head(head, rows), Last::Preview, self.look);
+        lines.concat().iter().for_each(|line| self.shown(line));
+        Ok(())
+    }
+
+    /// Lines of cells in aligned columns; the first line has the heads.
     pub(crate) fn aligned(&mut self, lines: &[impl AsRef<[String]>]) -> Result<(), CliError> {
-        aligned(lines).iter().try_for_each(|line| self.line(line))
+        lay_out(lines, Last::Text, self.look).concat().iter().for_each(|line| self.shown(line));
+        Ok(())
+    }
+
+    /// The same with a text below each line but the first, set in; an empty one is left out.
+    pub(crate) fn annotated(
+        &mut self,
+        lines: &[impl AsRef<[String]>],
+        notes: &[String],
+    ) -> Result<(), CliError> {
+        let below = std::iter::once(None).chain(notes.iter().map(Some));
+        for (lines, note) in lay_out(lines, Last::Text, self.look).iter().zip(below) {
+            lines.iter().for_each(|line| self.shown(line));
+            let note = note.filter(|note| !note.is_empty());
+            note.into_iter().try_for_each(|note| self.text(&format!("  {note}"), 4))?;
+        }
+        Ok(())
     }
 
     /// A page of names and values; a value that is empty is left out.
@@ -118,36 +174,62 @@ impl Output {
         let rows = || rows.iter().filter(|(_, value)| !value.is_empty());
         let width = rows().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, value) in rows() {
-            writeln!(self.out, "{name:width$}  {}", visible(value))?;
+            self.text(&format!("{name:width$}  {value}"), width + 2)?;
         }
         Ok(())
     }
 
     /// How long ago something was, for people.
     pub(crate) fn ago(&self, then: Timestamp) -> String {
-        ago(self.now.as_microseconds().saturating_sub(then.as_microseconds()))
+        span(self.now.as_microseconds().saturating_sub(then.as_microseconds()))
+    }
+
+    /// When something was or will be, for a page on it.
+    pub(crate) fn at(&self, then: Timestamp) -> String {
+        format!("{then} ({})", self.ago(then))
     }
 
     /// Hands over what was printed so far.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let staged = std::mem::take(&mut self.staged);
+        self.out.write_all(&staged)?;
         self.out.flush()
     }
+
+    /// After an error: what was not handed over is not whole, unless it is lines.
+    pub(crate) fn give_up(&mut self) {
+        if self.format != Format::Jsonl {
+            self.staged.clear();
+        }
+    }
+}
+
+fn with_head<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Vec<[String; N]> {
+    let head = std::iter::once(head.map(str::to_owned));
+    head.chain(rows.iter().cloned()).collect()
 }
 
 /// A line for people on standard error. Nobody waits for it: where it is closed, it is not told.
 pub(crate) fn hint(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", visible(text));
+    let room = Look::of_stderr().width().unwrap_or(usize::MAX);
+    let _ = writeln!(io::stderr(), "{}", wrapped(&visible(text), room).join("\n"));
+}
+
+/// Lines for people on standard error, as wide as the terminal: what goes on is set in by four.
+pub(crate) fn hint_lines(lines: &[String]) {
+    let room = Look::of_stderr().width().map_or(usize::MAX, |width| width.saturating_sub(4).max(1));
+    for line in lines {
+        // What the line begins with does not stand alone, though a long path follows it.
+        let line = visible(line).replacen(": ", ":\u{a0}", 1);
+        let text = wrapped(&line, room).join("\n    ").replacen(":\u{a0}", ": ", 1);
+        let _ = writeln!(io::stderr(), "{text}");
+    }
 }
 
 /// `1` where something is not as it should be; what a crash left and was dealt with is fine.
 pub(crate) fn exit_for<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Exit {
     let serious = findings.into_iter().any(|finding| finding.code.severity() > Severity::Note);
     if serious { Exit::Findings } else { Exit::Fine }
-}
-
-/// A number of things: `1 run`, `2 runs`.
-pub(crate) fn count(number: usize, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// The columns of a row, by their names.
@@ -182,85 +264,12 @@ pub(crate) fn text(value: &Value) -> String {
 /// Tells people why an index was made anew, if it was, and that not all of it is up to the tree.
 pub(crate) fn tell_why(built: &Built) {
     if let Some(because) = &built.anew_because {
-        hint(&format!("the index was made anew: {because}"));
+        hint(&format!("the index was made anew: {}", parted(because).0));
     }
     if built.stopped > 0 {
         let places = count(usize::try_from(built.stopped).unwrap_or(usize::MAX), "place");
         hint(&format!("events stopped projectors in {places}: see `runjournal query findings`"));
     }
-}
-
-/// How far it has come, in a line.
-pub(crate) fn summary(done: &Progress) -> String {
-    let thing = |number: u64, thing| count(usize::try_from(number).unwrap_or(usize::MAX), thing);
-    format!(
-        "{}, {}; {} looked at; read: {}, {}, {} KiB",
-        thing(done.tasks, "task"),
-        thing(done.runs, "run"),
-        done.looked_at,
-        thing(done.events, "event"),
-        thing(done.files, "file"),
-        done.bytes.div_ceil(1024),
-    )
-}
-
-/// Tells people now and then how far an index has come. Whoever is no terminal is not interested.
-pub(crate) fn teller() -> impl FnMut(&Progress) {
-    let listens = io::stderr().is_terminal();
-    let mut next = Instant::now() + TELL_EVERY;
-    move |done| {
-        if listens && Instant::now() >= next {
-            next = Instant::now() + TELL_EVERY;
-            hint(&format!("index: {}", summary(done)));
-        }
-    }
-}
-
-/// Lines of cells, as lines in which the columns are aligned.
-pub(super) fn aligned(lines: &[impl AsRef<[String]>]) -> Vec<String> {
-    let shown = |line: &[String]| line.iter().map(|cell| visible(cell)).collect::<Vec<_>>();
-    let lines: Vec<_> = lines.iter().map(|line| shown(line.as_ref())).collect();
-    let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let columns = lines.first().map_or(0, Vec::len);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let padded = |line: &Vec<String>| {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    lines.iter().map(padded).collect()
-}
-
-fn visible(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let shown = if c.is_control() { c.escape_default().collect() } else { vec![c] };
-            shown.into_iter()
-        })
-        .collect()
-}
-
-/// How long something is away, for people.
-pub(crate) fn until(then: Timestamp) -> String {
-    let now = SystemClock.now().as_microseconds();
-    match now.saturating_sub(then.as_microseconds()) {
-        -4_999_999.. => "in a moment".to_owned(),
-        away => ago(away),
-    }
-}
-
-fn ago(microseconds: i64) -> String {
-    let seconds = microseconds / 1_000_000;
-    let span = match seconds.unsigned_abs() {
-        0..5 => return "just now".to_owned(),
-        s @ 5..60 => format!("{s} s"),
-        s @ 60..3600 => format!("{} min", s / 60),
-        s @ 3600..86_400 => format!("{} h", s / 3600),
-        s => format!("{} d", s / 86_400),
-    };
-    if seconds > 0 { format!("{span} ago") } else { format!("in {span}") }
 }
 
 #[derive(serde::Serialize)]
@@ -287,35 +296,5 @@ impl<T: Serialize> Serialize for List<'_, T> {
             map.serialize_entry("next", &next)?;
         }
         map.end()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_told_in_the_largest_whole_unit() {
-        let told = [0, 4, 5, 59, 60, 3599, 3600, 86_399, 86_400, -7, -180];
-        let told = told.map(|seconds| ago(seconds * 1_000_000));
-        let wanted = [
-            "just now",
-            "just now",
-            "5 s ago",
-            "59 s ago",
-            "1 min ago",
-            "59 min ago",
-            "1 h ago",
-            "23 h ago",
-            "1 d ago",
-            "in 7 s",
-            "in 3 min",
-        ];
-        assert_eq!(told, wanted);
-    }
-
-    #[test]
-    fn a_title_cannot_move_the_cursor() {
-        assert_eq!(visible("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
     }
 }

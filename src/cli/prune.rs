@@ -10,7 +10,8 @@ use super::duration::age;
 use super::error::CliError;
 use super::exit::{Exit, of_io, of_workspace};
 use super::locate::Locator;
-use super::output::{Output, count};
+use super::output::Output;
+use super::units::{count, size};
 
 const WHAT_GOES: &str = "\
 A run that ended goes by the time of its end, one that did not by that of its last event. Held runs stay \
@@ -18,7 +19,11 @@ A run that ended goes by the time of its end, one that did not by that of its la
 not end. With them go objects, stages and work folders that nobody names any more. TIME is as 12h or 30d, or \
 never.
 
-Exit codes: 1 something stays because it is damaged, or could not be looked at or removed.";
+Exit codes: 1 something stays because it is damaged, or could not be looked at or removed.
+
+Examples:
+  runjournal prune
+  runjournal prune TASK-1 --success 30d --failed never --apply";
 
 #[derive(Debug, Args)]
 #[command(after_help = WHAT_GOES)]
@@ -81,28 +86,29 @@ pub(crate) fn prune(
 fn show(page: &Page, output: &mut Output) -> Result<(), CliError> {
     if !page.runs.is_empty() {
         let rows: Vec<_> = page.runs.iter().map(|run| row(run, output)).collect();
-        output.table(["RUN", "STATUS", "WHY", "SINCE", "BYTES"], &rows)?;
+        output.table(["RUN", "STATUS", "WHY", "SINCE", "SIZE"], &rows)?;
     }
     for leftover in &page.leftovers {
-        output.line(&format!("{}  {} bytes", leftover.path, leftover.bytes))?;
+        output.text(&format!("{}  {}", leftover.path, size(leftover.bytes)), 2)?;
     }
     for kept in &page.kept {
         let run = kept.run.as_ref().map_or_else(|| "all runs".to_owned(), ToString::to_string);
         let next = next_step(kept).map(|next| format!("; {next}")).unwrap_or_default();
-        output.line(&format!("stays: {}/{run}: {}{next}", kept.task, kept.why))?;
+        output.text(&format!("stays: {}/{run}: {}{next}", kept.task, kept.why), 2)?;
     }
     let what = format!(
-        "{} and {}, {} bytes",
+        "{} and {}, {}",
         count(page.runs.len(), "run"),
         count(page.leftovers.len(), "leftover"),
-        page.bytes
+        size(page.bytes),
     );
-    output.line(&match (page.runs.is_empty() && page.leftovers.is_empty(), page.applied) {
+    let last = match (page.runs.is_empty() && page.leftovers.is_empty(), page.applied) {
         (true, false) => "nothing to prune".to_owned(),
         (true, true) => "nothing pruned".to_owned(),
         (false, false) => format!("{what} to prune; the same with `--apply` does it"),
         (false, true) => format!("{what} pruned"),
-    })
+    };
+    output.text(&last, 2)
 }
 
 /// What is to be typed next, where something is damaged.
@@ -118,7 +124,7 @@ fn row(run: &PrunableRun, output: &Output) -> [String; 5] {
         run.status.to_string(),
         run.reason.to_string(),
         output.ago(run.since),
-        run.bytes.to_string(),
+        size(run.bytes),
     ]
 }
 

@@ -14,7 +14,9 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::index_args::{EventFilter, Named, Paging, Query, Times};
 use super::locate::Locator;
-use super::output::{Columns, Output, exit_for, hint, tell_why, teller, text};
+use super::output::{Columns, Output, exit_for, hint, tell_why, text};
+use super::progress;
+use super::units::{short, size};
 
 /// A query with what the command line says, where it says something.
 macro_rules! with {
@@ -57,7 +59,13 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
         }
         Named::Latest { task } => {
             let run = reader()?.latest_run(&task)?;
-            let run = run.ok_or_else(|| unknown(query.stale, format!("run of {task}")))?;
+            let run = run.ok_or_else(|| {
+                unknown(
+                    query.stale,
+                    format!("run of {task}"),
+                    "`runjournal run list` shows those there are",
+                )
+            })?;
             output.one(&run, |output| output.line(&place(&task, Some(&run.run_id))))?;
             Ok(Exit::Fine)
         }
@@ -81,7 +89,11 @@ pub(crate) fn query(at: &Locator, query: Query, output: &mut Output) -> Result<E
         Named::Causes { event_id } => {
             let rows = reader()?.causes(event_id)?;
             if rows.is_empty() {
-                return Err(unknown(query.stale, format!("event {event_id}")));
+                return Err(unknown(
+                    query.stale,
+                    format!("event {event_id}"),
+                    "`runjournal query events` shows those there are",
+                ));
             }
             output.many("events", &rows, |output| events(&rows, output))?;
             Ok(Exit::Fine)
@@ -125,7 +137,7 @@ fn exit_for_all(reader: &IndexReader, query: FindingQuery) -> Result<Exit, CliEr
 fn open(at: &Locator, stale: bool) -> Result<IndexReader, CliError> {
     let index = at.index()?;
     if !stale {
-        let built = index.refresh_with(&mut teller());
+        let built = index.refresh_with(&mut progress::of_index());
         let built = built.map_err(|source| CliError::NotRefreshed { source })?;
         tell_why(&built);
     }
@@ -153,8 +165,8 @@ impl EventFilter {
 }
 
 /// What an index does not have that was just brought up to the tree, the tree does not have.
-fn unknown(stale: bool, what: String) -> CliError {
-    if stale { IndexError::NotIndexed { what }.into() } else { CliError::NotThere { what } }
+fn unknown(stale: bool, what: String, to_do: &'static str) -> CliError {
+    if stale { IndexError::NotIndexed { what }.into() } else { CliError::NotThere { what, to_do } }
 }
 
 /// A page of rows; people are told how to go on, programs find it in the document.
@@ -225,13 +237,13 @@ fn artifacts(rows: &[ArtifactRow], output: &mut Output) -> Result<(), CliError> 
         [
             place(&artifact.task_id, Some(&artifact.run_id)),
             artifact.path.clone(),
-            number(artifact.disk_size.or(artifact.size)),
-            digest.map(|digest| digest.to_string()).unwrap_or_default(),
+            artifact.disk_size.or(artifact.size).map(size).unwrap_or_default(),
+            digest.map(short).unwrap_or_default(),
             state.to_owned(),
         ]
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
-    output.table(["RUN", "PATH", "BYTES", "DIGEST", "STATE"], &rows)
+    output.table(["RUN", "NAME", "SIZE", "DIGEST", "STATE"], &rows)
 }
 
 fn events(rows: &[EventRow], output: &mut Output) -> Result<(), CliError> {

@@ -16,13 +16,20 @@ use super::duration::duration;
 use super::error::CliError;
 use super::exit::{Exit, of_journal};
 use super::locate::{Journal, Locator};
-use super::output::{Output, hint, until};
+use super::output::{Output, hint};
+use super::units::until;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueVerb {
     /// Put a piece of work in, once
+    #[command(
+        after_help = "Example: runjournal queue add page-17 -t PAGES --input '{\"url\": \"x\"}'"
+    )]
     Add(Add),
     /// Claim the next piece that is due, and print it
+    #[command(
+        after_help = "Example: runjournal queue next -t PAGES --owner \"worker-$$\" --format json"
+    )]
     Next {
         #[command(flatten)]
         journal: InJournal,
@@ -48,13 +55,17 @@ pub(crate) enum QueueVerb {
         ttl: Duration,
     },
     /// Say that a claimed piece is done
+    #[command(
+        after_help = "Example: runjournal queue done page-17 -t PAGES --owner w1 --attempt 1"
+    )]
     Done {
         #[command(flatten)]
         journal: InJournal,
         #[command(flatten)]
         claim: Claimed,
     },
-    /// Say that an attempt failed: the piece is tried again, unless that was its last attempt
+    /// Say that an attempt failed: the piece goes to the next attempt
+    #[command(after_help = "After its last attempt it is dead: it is not tried again.")]
     Fail {
         #[command(flatten)]
         journal: InJournal,
@@ -214,13 +225,15 @@ fn next(queue: &Queue, owner: &str, ttl: Duration, wait: Duration) -> Result<Cla
             return Ok(claim);
         }
         let Some(due) = queue.due()? else {
-            let what = "work left, for nothing is open: all that was put in is completed or dead";
-            return Err(CliError::NotThere { what: what.to_owned() });
+            let what = "work left: all that was put in is completed or dead";
+            let to_do = "`runjournal queue add` puts in more";
+            return Err(CliError::NotThere { what: what.to_owned(), to_do });
         };
         let left = wait.saturating_sub(start.elapsed());
         if left.is_zero() {
             let what = format!("work that is due: the next is due {}, at {due}", until(due));
-            return Err(CliError::NotThere { what });
+            let to_do = "wait for it with --wait TIME";
+            return Err(CliError::NotThere { what, to_do });
         }
         thread::sleep(PAUSE.min(left));
     }
@@ -244,7 +257,7 @@ fn claimed(
 ) -> Result<Exit, CliError> {
     output.one(&Held { claim, expires_at, input }, |output| {
         let ClaimRef { item, attempt, .. } = claim;
-        output.line(&format!("{item}  attempt {attempt}  until {expires_at}"))
+        output.line(&format!("{item}  attempt {attempt}  ends {}", until(expires_at)))
     })?;
     Ok(Exit::Fine)
 }

@@ -33,7 +33,10 @@ pub(crate) fn receipt(
         Journal::Run(context) => context.receipt(&id)?,
         Journal::Task(task) => task.receipt(&id)?,
     };
-    let receipt = receipt.ok_or_else(|| CliError::NotThere { what: format!("command {id:?}") })?;
+    let receipt = receipt.ok_or_else(|| CliError::NotThere {
+        what: format!("command {id:?}"),
+        to_do: "`runjournal event log --format jsonl` has the ids of those that came, as `command_id`",
+    })?;
     show(&ReceiptView::of(&receipt)?, output)?;
     Ok(Exit::Fine)
 }

@@ -7,11 +7,14 @@ use runjournal::{
 };
 use serde::Serialize;
 
+use super::args::path;
 use super::error::CliError;
 use super::exit::{Exit, of_io};
-use super::findings::table;
+use super::findings::rows;
 use super::locate::Locator;
-use super::output::{Output, count, exit_for};
+use super::output::{Output, exit_for};
+use super::progress;
+use super::units::count;
 
 const REPAIR: &str = "\
 Reads everything, contents too. Each finding is shown with what would mend it, or why it is left; nothing is \
@@ -20,7 +23,11 @@ deleted, what stands in the wrong place goes to .quarantine/.
 Places are told from the root of the workspace; in JSON, paths are in full.
 
 Exit codes: 1 something is to be mended, could not be mended, or is left, as a warning or an error. A torn tail \
-and a cache that is ahead are left to the next append, and are not shown.";
+and a cache that is ahead are left to the next append, and are not shown.
+
+Examples:
+  runjournal repair
+  runjournal repair RUN-1 --from /backup/runs --apply";
 
 #[derive(Debug, Args)]
 #[command(after_help = REPAIR)]
@@ -36,6 +43,7 @@ pub(crate) struct RepairArgs {
     adopt: bool,
     /// A backup, for bytes that the run has no more
     #[arg(long, value_name = "DIR")]
+    #[arg(value_parser = path)]
     from: Option<Utf8PathBuf>,
 }
 
@@ -67,7 +75,10 @@ pub(crate) fn repair(
         None => repair,
     };
     let repair = repair.adopting(args.adopt);
-    if args.apply { apply(&repair, &root, output) } else { show(&repair.plan()?, &root, output) }
+    if args.apply {
+        return apply(&repair, &root, output);
+    }
+    show(&repair.plan_with(&mut progress::of_repair())?, &root, output)
 }
 
 fn show(plan: &RepairPlan, root: &Utf8Path, output: &mut Output) -> Result<Exit, CliError> {
@@ -80,18 +91,19 @@ fn show(plan: &RepairPlan, root: &Utf8Path, output: &mut Output) -> Result<Exit,
             .collect();
         told.extend(left(plan.left()));
         tell(&told, root, output)?;
-        output.line(&match plan.mends().len() {
+        let last = match plan.mends().len() {
             0 => nothing(plan.left()),
             several => {
                 format!("{} to mend; the same with `--apply` does it", count(several, "thing"))
             }
-        })
+        };
+        output.text(&last, 2)
     })?;
     Ok(if plan.is_empty() { exit(&[], plan.left()) } else { Exit::Findings })
 }
 
 fn apply(repair: &Repair, root: &Utf8Path, output: &mut Output) -> Result<Exit, CliError> {
-    let repaired = repair.run()?;
+    let repaired = repair.run_with(&mut progress::of_repair())?;
     let failed: Vec<_> = repaired.failed.iter().map(failed).collect();
     let page = Page { applied: true, mends: &repaired.done, failed, left: &repaired.left };
     output.one(&page, |output| {
@@ -104,10 +116,11 @@ fn apply(repair: &Repair, root: &Utf8Path, output: &mut Output) -> Result<Exit, 
         told.extend(failed.map(|it| (&it.mend.finding, format!("failed: {}", it.error))));
         told.extend(left(&repaired.left));
         tell(&told, root, output)?;
-        output.line(&match repaired.done.len() {
+        let last = match repaired.done.len() {
             0 => nothing(&repaired.left),
             several => format!("{} mended", count(several, "thing")),
-        })
+        };
+        output.text(&last, 2)
     })?;
     Ok(exit(&repaired.failed, &repaired.left))
 }
@@ -129,13 +142,8 @@ fn left(left: &[Left]) -> impl Iterator<Item = (&Finding, String)> {
 /// Each finding, and below it what becomes of it.
 fn tell(told: &[(&Finding, String)], root: &Utf8Path, output: &mut Output) -> Result<(), CliError> {
     let findings: Vec<_> = told.iter().map(|(finding, _)| *finding).collect();
-    let mut lines = table(&findings, root).into_iter();
-    lines.next().iter().try_for_each(|head| output.line(head))?;
-    for (line, (_, what)) in lines.zip(told) {
-        output.line(&line)?;
-        output.line(&format!("  {what}"))?;
-    }
-    Ok(())
+    let notes: Vec<_> = told.iter().map(|(_, what)| what.clone()).collect();
+    output.annotated(&rows(&findings, root), &notes)
 }
 
 fn nothing(left: &[Left]) -> String {

@@ -13,11 +13,14 @@ use super::flow;
 use super::hold::{self, HoldRun, UnholdRun};
 use super::locate::{Locator, name_of};
 use super::output::{Output, exit_for, hint};
-use super::run_line::{lines_of, look, state, table};
+use super::run_line::{exit_of, lines_of, look, table};
+use super::run_tree;
+use super::units::short;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunVerb {
     /// Start a run, and print TASK/RUN
+    #[command(after_help = "Example: runjournal run start TASK-1 --run-id RUN-1 --if-absent")]
     Start {
         /// The task
         task: TaskId,
@@ -37,8 +40,17 @@ pub(crate) enum RunVerb {
     Show {
         #[command(flatten)]
         run: ThisRun,
+        /// All of it as one text: artifacts, checkpoints, events
+        #[arg(long)]
+        tree: bool,
+        /// The same in every run that does the same: ids, times and places have names
+        #[arg(long, requires = "tree")]
+        redacted: bool,
     },
     /// End a run: nothing can be appended to it any more
+    #[command(
+        after_help = "Examples:\n  runjournal run complete --status success\n  runjournal run complete TASK-1/RUN-1 --status failed --reason 'no disk'"
+    )]
     Complete {
         #[command(flatten)]
         run: ThisRun,
@@ -53,7 +65,18 @@ pub(crate) enum RunVerb {
         #[arg(long, value_name = "NAME")]
         require: Vec<ArtifactName>,
     },
+    /// Move a run to another task, with all that it holds
+    #[command(
+        after_help = "Example: runjournal run move TASK-1/RUN-1 TASK-2\n\nIt prints TASK/RUN, as the run is called from then on. A run that is held, or in\nwhich a step runs, stays, and so does one of a task that a worker has claimed,\nunless RUNJOURNAL_LEASE is that lease. Killed on the way, it is typed again.\nWhere others name the run by its old path (as their parent), that stays."
+    )]
+    Move {
+        /// TASK/RUN, or a unique prefix of a run's id
+        run: String,
+        /// The task that it is to be in
+        task: TaskId,
+    },
     /// Keep a run whatever its age: prune passes by it
+    #[command(after_help = "Example: runjournal run hold RUN-1 --reason 'for the audit'")]
     Hold(HoldRun),
     /// Let prune take a run once it is old enough
     Unhold(UnholdRun),
@@ -97,9 +120,13 @@ pub(crate) fn run(at: &Locator, verb: RunVerb, output: &mut Output) -> Result<Ex
     match verb {
         RunVerb::Start { task, run_id, if_absent } => start(at, task, run_id, if_absent, output),
         RunVerb::List { task } => list(at, task, output),
+        RunVerb::Move { run, task } => move_run(at, &run, &task, output),
         RunVerb::Hold(asked) => hold::hold(at, &asked, output),
         RunVerb::Unhold(asked) => hold::unhold(at, &asked, output),
-        RunVerb::Show { run } => show(&at.run(run.named())?, output),
+        RunVerb::Show { run, tree: true, redacted } => {
+            run_tree::show(&at.run(run.named())?, redacted, output)
+        }
+        RunVerb::Show { run, .. } => show(&at.run(run.named())?, output),
         RunVerb::Complete { run, status, reason, require } => {
             let outcome = Outcome::from(status);
             let mut end = match outcome {
@@ -145,16 +172,41 @@ fn start(
     Ok(Exit::Fine)
 }
 
+#[derive(Serialize)]
+struct MovedRun<'a> {
+    run: String,
+    task_id: &'a TaskId,
+    run_id: &'a RunId,
+    /// What it was called before.
+    from: String,
+    path: String,
+}
+
+fn move_run(at: &Locator, run: &str, task: &TaskId, output: &mut Output) -> Result<Exit, CliError> {
+    let before = at.run(Some(run))?;
+    let moved = before.run()?.move_to(&at.task(task)?)?;
+    let context = moved.context();
+    let moved = MovedRun {
+        run: name_of(context),
+        task_id: context.task_id(),
+        run_id: context.run_id(),
+        from: name_of(&before),
+        path: context.run_path().into_string(),
+    };
+    output.one(&moved, |output| output.line(&moved.run))?;
+    Ok(Exit::Fine)
+}
+
 fn list(at: &Locator, task: Option<TaskId>, output: &mut Output) -> Result<Exit, CliError> {
     let workspace = at.workspace()?;
     let (mut lines, mut exit) = (Vec::new(), Exit::Fine);
     if let Some(task) = task {
-        lines = lines_of(&workspace.task(task)?, state)?;
+        lines = lines_of(&workspace.task(task)?)?;
     } else {
         for id in workspace.tasks()? {
             // A task that cannot be read must not hide the runs of the others.
             let read = workspace.task(id).map_err(CliError::from);
-            match read.and_then(|task| lines_of(&task, state)) {
+            match read.and_then(|task| lines_of(&task)) {
                 Ok(more) => lines.extend(more),
                 Err(error) => {
                     hint(&format!("error: {}", error.in_one_line()));
@@ -170,7 +222,7 @@ fn list(at: &Locator, task: Option<TaskId>, output: &mut Output) -> Result<Exit,
         }
         table(&lines, output)
     })?;
-    Ok(exit)
+    Ok(if exit == Exit::Fine { exit_of(&lines) } else { exit })
 }
 
 /// A run with all that belongs to it.
@@ -248,14 +300,14 @@ fn show(context: &RunContext, output: &mut Output) -> Result<Exit, CliError> {
             ("status", page.status.to_string()),
             ("reason", page.reason.clone().unwrap_or_default()),
             ("held", page.held.as_ref().map(held).unwrap_or_default()),
-            ("created", output.ago(page.created_at)),
+            ("created", output.at(page.created_at)),
             ("parent", page.parent.clone().unwrap_or_default()),
             ("events", format!("{}{last}", page.records)),
             ("steps", steps),
             ("open steps", page.steps_open.join(", ")),
             ("flow", flow::line(context)),
             ("artifacts", page.artifacts.to_string()),
-            ("artifacts root", page.artifacts_root.to_string()),
+            ("artifacts root", short(page.artifacts_root)),
             ("path", page.path.clone()),
         ])?;
         output.findings(&page.findings, context.root())

@@ -1,16 +1,17 @@
-//! A run as lists show it, and how closely it is looked at.
+//! A run as lists show it, and a closer look at one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use runjournal::{
-    Finding, Hold, JournalError, Run, RunContext, RunId, RunState, RunStatus, Task, TaskId,
-    Timestamp,
+    Finding, Glance, Hold, JournalError, Run, RunContext, RunId, RunState, RunStatus, Task, TaskId,
+    Timestamp, WorkspaceError,
 };
 use serde::Serialize;
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::{Output, exit_for};
+use super::output::Output;
 
 /// A run in a list. One that cannot be read is listed as well, with the reason.
 #[derive(Serialize)]
@@ -20,7 +21,6 @@ pub(crate) struct RunLine {
     pub(crate) run_id: RunId,
     /// `None` if it cannot be read.
     pub(crate) status: Option<RunStatus>,
-    pub(crate) records: u64,
     pub(crate) last_seq: u64,
     pub(crate) last_type: Option<String>,
     pub(crate) last_at: Option<Timestamp>,
@@ -35,79 +35,80 @@ pub(crate) struct RunLine {
 }
 
 impl RunLine {
-    fn of(task: &Task, run_id: RunId, held: Option<Hold>, read: Reading) -> Self {
-        let read = task.run(run_id.clone()).map_err(CliError::from).and_then(|run| read(&run));
-        let (state, error) = match read {
-            Ok(state) => (state, None),
-            Err(error) => (RunState::default(), Some(error.in_one_line())),
-        };
-        Self {
+    fn of(
+        task: &Task,
+        run_id: RunId,
+        held: Option<Hold>,
+        read: Result<Glance, WorkspaceError>,
+    ) -> Self {
+        let mut line = Self {
             run: format!("{}/{run_id}", task.id()),
             task_id: task.id().clone(),
             run_id,
-            status: error.is_none().then_some(state.status),
-            records: state.records,
-            last_seq: state.last_seq,
-            last_type: state.last_type,
-            last_at: state.last_at,
-            steps_open: state.steps_open,
-            findings: state.findings,
+            status: None,
+            last_seq: 0,
+            last_type: None,
+            last_at: None,
+            steps_open: Vec::new(),
+            findings: Vec::new(),
             held,
-            error,
+            error: None,
+        };
+        match read {
+            Ok(glance) => {
+                line.status = Some(glance.status);
+                line.last_seq = glance.last_seq;
+                line.last_at = glance.last_type.is_some().then_some(glance.last_at);
+                line.last_type = glance.last_type;
+                line.steps_open = glance.open_steps.into_iter().map(|open| open.step).collect();
+                line.findings = glance.findings;
+            }
+            Err(error) => line.error = Some(CliError::from(error).in_one_line()),
         }
-    }
-
-    /// How serious it is, as an exit code.
-    pub(crate) fn exit(&self) -> Exit {
-        if self.error.is_some() { Exit::Findings } else { exit_for(&self.findings) }
+        line
     }
 }
 
-/// How closely a run is looked at: [`state`] or [`look`].
-type Reading = fn(&Run) -> Result<RunState, CliError>;
-
 /// The runs of a task.
-pub(crate) fn lines_of(task: &Task, read: Reading) -> Result<Vec<RunLine>, CliError> {
-    let runs = task.runs()?;
+pub(crate) fn lines_of(task: &Task) -> Result<Vec<RunLine>, CliError> {
+    let runs = Glance::all(task)?;
     // A task's journal that cannot be read must not hide its runs.
-    let mut holds = task.holds().unwrap_or_default();
-    let mut held = |run: &RunId| {
-        let at = holds.iter().position(|hold| hold.run == *run)?;
-        Some(holds.swap_remove(at))
+    let holds = task.holds().unwrap_or_default();
+    let mut holds: BTreeMap<_, _> =
+        holds.into_iter().map(|hold| (hold.run.clone(), hold)).collect();
+    let line = |(run, read): (RunId, _)| {
+        let held = holds.remove(&run);
+        RunLine::of(task, run, held, read)
     };
-    let line = |run: RunId| RunLine::of(task, run.clone(), held(&run), read);
     Ok(runs.into_iter().map(line).collect())
 }
 
-/// The runs in aligned columns.
-pub(crate) fn table<'a>(
-    lines: impl IntoIterator<Item = &'a RunLine>,
-    output: &mut Output,
-) -> Result<(), CliError> {
-    let rows: Vec<_> = lines
-        .into_iter()
-        .map(|line| {
-            let status = line.status.map_or_else(|| "UNREADABLE".to_owned(), |s| s.to_string());
-            let held = if line.held.is_some() { " (held)" } else { "" };
-            [
-                line.run.clone(),
-                format!("{status}{held}"),
-                line.records.to_string(),
-                line.last_at.map(|at| output.ago(at)).unwrap_or_default(),
-                line.last_type.clone().unwrap_or_default(),
-                line.steps_open.join(", "),
-            ]
-        })
-        .collect();
-    output.table(["RUN", "STATUS", "EVENTS", "LAST", "LAST EVENT", "OPEN STEPS"], &rows)
+/// `1` where one cannot be read.
+pub(crate) fn exit_of(lines: &[RunLine]) -> Exit {
+    if lines.iter().any(|line| line.error.is_some()) { Exit::Findings } else { Exit::Fine }
 }
 
-/// What the run's journal says, and what in it does not count.
-pub(crate) fn state(run: &Run) -> Result<RunState, CliError> {
-    Ok(run.state()?)
+/// The runs in aligned columns, and below one that cannot be read, why.
+pub(crate) fn table(lines: &[RunLine], output: &mut Output) -> Result<(), CliError> {
+    let head = ["RUN", "STATUS", "EVENTS", "LAST", "LAST EVENT", "OPEN STEPS"].map(str::to_owned);
+    let rows = lines.iter().map(|line| {
+        let status = line.status.map_or_else(|| "UNREADABLE".to_owned(), |s| s.to_string());
+        let held = if line.held.is_some() { " (held)" } else { "" };
+        [
+            line.run.clone(),
+            format!("{status}{held}"),
+            line.last_seq.to_string(),
+            line.last_at.map(|at| output.ago(at)).unwrap_or_default(),
+            line.last_type.clone().unwrap_or_default(),
+            line.steps_open.join(", "),
+        ]
+    });
+    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
+    let why: Vec<_> = lines.iter().map(|line| line.error.clone().unwrap_or_default()).collect();
+    output.annotated(&rows, &why)
 }
 
-/// The same, and what was committed and cannot be put in place.
+/// What the run's journal says, what in it does not count, and what was committed and cannot be put in place.
 pub(crate) fn look(run: &Run) -> Result<RunState, CliError> {
     let mut state = run.state()?;
     if !state.status.is_final() {

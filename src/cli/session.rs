@@ -102,14 +102,17 @@ fn show(
     let context = at.run(run)?;
     let found = context.session_state(session)?;
     let what = || format!("session {session:?} in {}", name_of(&context));
-    let view = SessionView::of(found.ok_or_else(|| CliError::NotThere { what: what() })?)?;
+    let view = SessionView::of(found.ok_or_else(|| CliError::NotThere {
+        what: what(),
+        to_do: "`runjournal session list` shows those there are",
+    })?)?;
     output.one(&view, |output| {
         output.page(&[
             ("session", view.session_id.clone()),
             ("provider", view.provider.clone()),
             ("status", view.status.to_string()),
             ("reason", view.reason.clone().unwrap_or_default()),
-            ("last seen", output.ago(view.last_seen)),
+            ("last seen", output.at(view.last_seen)),
             ("resume cursor", view.cursor()),
             ("started", format!("seq {}", view.started_seq)),
             ("last record", format!("seq {}", view.seq)),

@@ -1,4 +1,4 @@
-//! `task`: makes, lists and shows tasks.
+//! `task`: makes, lists, shows and archives tasks.
 
 use runjournal::{Finding, Task, TaskId, TaskOptions, TaskStatus, Timestamp};
 use serde::Serialize;
@@ -7,31 +7,53 @@ use super::args::TaskVerb;
 use super::error::CliError;
 use super::exit::Exit;
 use super::locate::Locator;
-use super::output::{Output, count, exit_for, hint};
-use super::run_line;
+use super::output::{Output, exit_for, hint};
+use super::run_line::{self, RunLine};
+use super::units::count;
 
-/// A task as it is printed.
+/// A task as it is printed. A list has one that cannot be read as well: what is known of it, and the reason.
 #[derive(Serialize)]
 struct TaskView {
     task_id: TaskId,
-    status: TaskStatus,
+    /// `None` if it cannot be read.
+    status: Option<TaskStatus>,
     title: String,
     objective: String,
-    created_at: Timestamp,
+    created_at: Option<Timestamp>,
     runs: usize,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 impl TaskView {
     fn of(task: &Task) -> Result<Self, CliError> {
+        let mut view = Self::unread(task.id().clone());
+        view.read(task)?;
+        Ok(view)
+    }
+
+    fn unread(task_id: TaskId) -> Self {
+        let (title, objective) = (String::new(), String::new());
+        Self { task_id, status: None, title, objective, created_at: None, runs: 0, error: None }
+    }
+
+    fn read(&mut self, task: &Task) -> Result<(), CliError> {
         let genesis = task.genesis();
-        Ok(Self {
-            task_id: task.id().clone(),
-            status: task.status()?,
-            title: genesis.title.clone(),
-            objective: genesis.objective.clone(),
-            created_at: genesis.created_at,
-            runs: task.runs()?.len(),
-        })
+        self.title.clone_from(&genesis.title);
+        self.objective.clone_from(&genesis.objective);
+        self.created_at = Some(genesis.created_at);
+        self.runs = task.runs()?.len();
+        self.status = Some(task.status()?);
+        Ok(())
+    }
+
+    fn status(&self) -> String {
+        self.status.map_or_else(|| "UNREADABLE".to_owned(), |status| status.to_string())
+    }
+
+    fn created(&self, output: &Output) -> String {
+        self.created_at.map(|at| output.ago(at)).unwrap_or_default()
     }
 }
 
@@ -42,6 +64,7 @@ pub(crate) fn task(at: &Locator, verb: TaskVerb, output: &mut Output) -> Result<
         }
         TaskVerb::List => list(at, output),
         TaskVerb::Show { task } => show(at, task, output),
+        TaskVerb::Archive { task } => archive(at, &task, output),
     }
 }
 
@@ -64,37 +87,35 @@ fn create(
 
 fn list(at: &Locator, output: &mut Output) -> Result<Exit, CliError> {
     let workspace = at.workspace()?;
-    let (mut views, mut exit) = (Vec::new(), Exit::Fine);
-    for id in workspace.tasks()? {
-        // A task that cannot be read must not hide the others.
-        match workspace.task(id).map_err(CliError::from).and_then(|task| TaskView::of(&task)) {
-            Ok(view) => views.push(view),
-            Err(error) => {
-                hint(&format!("error: {}", error.in_one_line()));
-                exit = Exit::Findings;
-            }
-        }
-    }
+    // A task that cannot be read must not hide the others.
+    let view = |id: TaskId| {
+        let mut view = TaskView::unread(id.clone());
+        let read = workspace.task(id).map_err(CliError::from).and_then(|task| view.read(&task));
+        view.error = read.err().map(|error| error.in_one_line());
+        view
+    };
+    let views: Vec<_> = workspace.tasks()?.into_iter().map(view).collect();
     output.many("tasks", &views, |output| {
         if views.is_empty() {
             hint("no tasks yet; make one with `runjournal task create TASK`");
             return Ok(());
         }
-        let rows: Vec<_> = views
-            .iter()
-            .map(|view| {
-                [
-                    view.task_id.to_string(),
-                    view.status.to_string(),
-                    view.runs.to_string(),
-                    output.ago(view.created_at),
-                    view.title.clone(),
-                ]
-            })
-            .collect();
-        output.table(["TASK", "STATUS", "RUNS", "CREATED", "TITLE"], &rows)
+        let head = ["TASK", "STATUS", "RUNS", "CREATED", "TITLE"].map(str::to_owned);
+        let row = |view: &TaskView| {
+            [
+                view.task_id.to_string(),
+                view.status(),
+                view.runs.to_string(),
+                view.created(output),
+                view.title.clone(),
+            ]
+        };
+        let rows: Vec<_> = std::iter::once(head).chain(views.iter().map(row)).collect();
+        let why: Vec<_> = views.iter().map(|view| view.error.clone().unwrap_or_default()).collect();
+        output.annotated(&rows, &why)
     })?;
-    Ok(exit)
+    let is_unread = views.iter().any(|view| view.error.is_some());
+    Ok(if is_unread { Exit::Findings } else { Exit::Fine })
 }
 
 /// A task with all that belongs to it.
@@ -104,6 +125,7 @@ struct TaskPage {
     task: TaskView,
     path: String,
     run_ids: Vec<String>,
+    run_lines: Vec<RunLine>,
     findings: Vec<Finding>,
 }
 
@@ -113,25 +135,44 @@ fn show(at: &Locator, id: TaskId, output: &mut Output) -> Result<Exit, CliError>
         task: TaskView::of(&task)?,
         path: task.path().into_string(),
         run_ids: task.runs()?.iter().map(ToString::to_string).collect(),
+        run_lines: run_line::lines_of(&task)?,
         findings: task.events()?.read_all()?.1,
     };
-    let runs = run_line::lines_of(&task, run_line::state)?;
     output.one(&page, |output| {
         let view = &page.task;
         output.page(&[
             ("task", view.task_id.to_string()),
             ("title", view.title.clone()),
             ("objective", view.objective.clone()),
-            ("status", view.status.to_string()),
-            ("created", output.ago(view.created_at)),
+            ("status", view.status()),
+            ("created", view.created(output)),
             ("path", page.path.clone()),
             ("runs", count(view.runs, "run")),
         ])?;
-        if !runs.is_empty() {
+        if !page.run_lines.is_empty() {
             output.line("")?;
-            run_line::table(&runs, output)?;
+            run_line::table(&page.run_lines, output)?;
         }
         output.findings(&page.findings, at.workspace()?.root())
     })?;
-    Ok(exit_for(&page.findings))
+    let exit = exit_for(&page.findings);
+    Ok(if exit == Exit::Fine { run_line::exit_of(&page.run_lines) } else { exit })
+}
+
+#[derive(Serialize)]
+struct Archived<'a> {
+    task_id: &'a TaskId,
+    status: TaskStatus,
+    /// True if it was archived before.
+    duplicate: bool,
+}
+
+fn archive(at: &Locator, id: &TaskId, output: &mut Output) -> Result<Exit, CliError> {
+    let duplicate = !at.task(id)?.archive()?;
+    let archived = Archived { task_id: id, status: TaskStatus::Archived, duplicate };
+    output.one(&archived, |output| {
+        let before = if duplicate { " (it was archived before)" } else { "" };
+        output.line(&format!("{id} {}{before}", archived.status))
+    })?;
+    Ok(Exit::Fine)
 }

@@ -1,18 +1,17 @@
 //! `verify`: holds everything against everything, and lists what is not as it should be.
 
-use std::io::{self, IsTerminal as _};
-use std::time::{Duration, Instant};
-
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
-use runjournal::{Backup, Manifest, ReadData, Severity, Verified, VerifyError, VerifyProgress};
+use runjournal::{Backup, Manifest, ReadData, Severity, Verified, VerifyError};
 use serde::Serialize;
 
-use super::backup::newest;
+use super::args::path;
 use super::error::CliError;
 use super::exit::{Exit, of_io};
 use super::locate::Locator;
-use super::output::{Output, count, exit_for, hint};
+use super::output::{Output, exit_for};
+use super::progress;
+use super::units::{count, size};
 
 /// What is to be verified.
 #[derive(Debug, Args)]
@@ -30,6 +29,7 @@ pub(crate) struct Verify {
     manifest: Vec<Utf8PathBuf>,
     /// A backup, of which a snapshot is to be held against it as well
     #[arg(long, value_name = "DEST")]
+    #[arg(value_parser = path)]
     backup: Option<Utf8PathBuf>,
     /// The snapshot, by the beginning of its id; otherwise the newest that has it
     #[arg(long, value_name = "ID", requires = "backup")]
@@ -49,7 +49,11 @@ tasks and runs that are gone and were not pruned are found as well. What went on
 
 Places are told from the root of the workspace; in JSON, paths are in full.
 
-Exit codes: 1 something is wrong: a warning or an error.";
+Exit codes: 1 something is wrong: a warning or an error.
+
+Examples:
+  runjournal verify
+  runjournal verify TASK-1 --read-data";
 
 pub(crate) fn verify(at: &Locator, asked: Verify, output: &mut Output) -> Result<Exit, CliError> {
     let workspace = at.workspace()?;
@@ -68,12 +72,12 @@ pub(crate) fn verify(at: &Locator, asked: Verify, output: &mut Output) -> Result
             Some(id) => backup.snapshot(id)?,
             None => {
                 let of = workspace.genesis().workspace_id;
-                newest(&backup, &scope, |snapshot| snapshot.workspace_id() == of)?
+                backup.newest(&scope, Some(of))?
             }
         };
         verify = snapshot.witness(verify)?;
     }
-    let verified = verify.read_data(asked.read_data).run_with(&mut teller())?;
+    let verified = verify.read_data(asked.read_data).run_with(&mut progress::of_verify())?;
     output.one(&Page::of(&verified), |output| show(&verified, workspace.root(), output))?;
     Ok(exit_for(&verified.findings))
 }
@@ -100,41 +104,22 @@ impl<'a> Page<'a> {
 
 fn show(verified: &Verified, root: &Utf8Path, output: &mut Output) -> Result<(), CliError> {
     output.findings(&verified.findings, root)?;
-    output.line(&totals(verified))
+    output.text(&totals(verified), 2)
 }
 
 fn totals(verified: &Verified) -> String {
     let Page { errors, warnings, notes, .. } = Page::of(verified);
-    let thing = |number: u64, thing| count(usize::try_from(number).unwrap_or(usize::MAX), thing);
     format!(
-        "{}, {}, {}; {}, {}, {}, {}, {} KiB read",
+        "{}, {}, {}; {}, {}, {}, {}, {} read",
         count(errors, "error"),
         count(warnings, "warning"),
         count(notes, "note"),
-        thing(verified.tasks, "task"),
-        thing(verified.runs, "run"),
-        thing(verified.records, "record"),
-        thing(verified.files, "file"),
-        verified.bytes.div_ceil(1024),
+        count(verified.tasks, "task"),
+        count(verified.runs, "run"),
+        count(verified.records, "record"),
+        count(verified.files, "file"),
+        size(verified.bytes),
     )
-}
-
-/// Tells people now and then how far it is. Whoever is no terminal is not interested.
-fn teller() -> impl FnMut(&VerifyProgress) {
-    const EVERY: Duration = Duration::from_secs(1);
-    let listens = io::stderr().is_terminal();
-    let mut next = Instant::now() + EVERY;
-    move |progress| {
-        if listens && Instant::now() >= next {
-            next = Instant::now() + EVERY;
-            let VerifyProgress { done, known, bytes, findings, .. } = progress;
-            let found = count(usize::try_from(*findings).unwrap_or(usize::MAX), "finding");
-            hint(&format!(
-                "verify: {done} of {known} tasks and runs, {} MiB read, {found}",
-                bytes >> 20
-            ));
-        }
-    }
 }
 
 /// What kind of trouble it is.

@@ -28,7 +28,7 @@ pub enum ContextError {
         variable: &'static str,
     },
     /// A variable does not hold what it should.
-    #[error("{variable} is {value:?}, and should be {wanted}")]
+    #[error("{variable} is {value:?}; set it to {wanted}")]
     Malformed {
         /// Which one.
         variable: &'static str,

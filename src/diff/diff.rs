@@ -5,11 +5,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::numbered;
 use super::text::{self, Content};
 use crate::artifact::ArtifactError;
 use crate::checkpoint::{ArtifactSet, CheckpointError};
+use crate::context::RunContext;
 use crate::digest::Digest;
 use crate::name::ArtifactName;
+use crate::tree::{self, MOST_BYTES, TreeError};
 
 /// What differs between two sets of artifacts: two turns of a run, two runs, or a turn and what stands on the
 /// disk now.
@@ -97,6 +100,26 @@ impl<'a> Diff<'a> {
         Ok(Self { before, after, changes })
     }
 
+    /// What differs between the texts of two runs ([`tree::render`](crate::tree::render)), as a unified diff;
+    /// empty where nothing does. With the usual options that is what the two runs did otherwise: ids, times
+    /// and directories have the same names in both. Where one has an event or an id more, the numbers behind it
+    /// are others, which is no difference of those lines as long as each name stands for one and the same of
+    /// the other run; they are printed as the second run has them.
+    ///
+    /// # Errors
+    /// Where one of them cannot be rendered.
+    pub fn trees(
+        before: &RunContext,
+        after: &RunContext,
+        options: &tree::Options,
+    ) -> Result<String, TreeError> {
+        let name = |run: &RunContext| format!("{}/{}", run.task_id(), run.run_id());
+        let (old, new) = (tree::render(before, options)?, tree::render(after, options)?);
+        let old: Vec<_> = old.split_inclusive('\n').collect();
+        let new: Vec<_> = new.split_inclusive('\n').collect();
+        Ok(text::hunks(&name(before), &name(after), &old, &new, numbered::compare(&old, &new)))
+    }
+
     /// Keeps only the changes of some artifacts.
     #[must_use]
     pub fn only(mut self, wanted: impl Fn(&ArtifactName) -> bool) -> Self {
@@ -166,7 +189,7 @@ fn content(
     side: Option<DiffSide>,
 ) -> Result<Content, CheckpointError> {
     let Some(side) = side else { return Ok(Content::Nothing) };
-    if side.size > text::MOST_BYTES {
+    if side.size > MOST_BYTES {
         return Ok(Content::NoText);
     }
     let bytes = match set.read_bytes(name) {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use similar::algorithms::{Capture, IdentifyDistinct, Replace, diff_deadline};
 use similar::{Algorithm, DiffOp, DiffTag, group_diff_ops};
 
-/// Longer content is not compared line by line.
-pub(super) const MOST_BYTES: u64 = 4 << 20;
+use crate::tree::as_text;
+
 /// How long a comparison may take until it makes do with less than the best.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Lines around a change.
@@ -25,10 +25,7 @@ pub(super) enum Content {
 
 impl Content {
     pub(super) fn of(bytes: Vec<u8>) -> Self {
-        if bytes.len() as u64 > MOST_BYTES || memchr::memchr(0, &bytes).is_some() {
-            return Self::NoText;
-        }
-        String::from_utf8(bytes).map_or(Self::NoText, Self::Text)
+        as_text(bytes).map_or(Self::NoText, Self::Text)
     }
 
     /// Its lines, with their line breaks; `None` where it is no text.
@@ -57,11 +54,23 @@ pub(super) fn unified(name: &str, before: &Content, after: &Content) -> String {
         text.push_str(&format!("Binary files {old} and {new} differ\n"));
         return text;
     };
-    let groups = group_diff_ops(compare(&before, &after), CONTEXT);
+    text + &hunks(&old, &new, &before, &after, compare(&before, &after))
+}
+
+/// The changes of a text that has these names on its two sides; nothing where there are none.
+pub(super) fn hunks(
+    old: &str,
+    new: &str,
+    before: &[&str],
+    after: &[&str],
+    changes: Vec<DiffOp>,
+) -> String {
+    let mut text = String::new();
+    let groups = group_diff_ops(changes, CONTEXT);
     if groups.iter().any(|group| !group.is_empty()) {
-        text.push_str(&format!("--- {}\n+++ {}\n", marked(&old), marked(&new)));
+        text.push_str(&format!("--- {}\n+++ {}\n", marked(old), marked(new)));
     }
-    groups.iter().for_each(|group| hunk(group, &before, &after, &mut text));
+    groups.iter().for_each(|group| hunk(group, before, after, &mut text));
     text
 }
 
@@ -74,7 +83,8 @@ pub(super) fn count(before: &Content, after: &Content) -> Option<(u64, u64)> {
     }))
 }
 
-fn compare(before: &[&str], after: &[&str]) -> Vec<DiffOp> {
+/// Which lines are the same, and which come and go.
+pub(super) fn compare(before: &[&str], after: &[&str]) -> Vec<DiffOp> {
     // As numbers, lines are compared at once, however long they are.
     let numbers = IdentifyDistinct::<u32>::new(before, 0..before.len(), after, 0..after.len());
     let deadline = Instant::now().checked_add(PATIENCE);
@@ -111,7 +121,8 @@ fn hunk(group: &[DiffOp], before: &[&str], after: &[&str], text: &mut String) {
         let (old, new) = (before.get(op.old_range()), after.get(op.new_range()));
         let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
         if op.tag() == DiffTag::Equal {
-            old.iter().for_each(|line| push(' ', line, text));
+            // Where they are not the same to the byte, the numbers in them are those of what comes.
+            new.iter().for_each(|line| push(' ', line, text));
         } else {
             old.iter().for_each(|line| push('-', line, text));
             new.iter().for_each(|line| push('+', line, text));

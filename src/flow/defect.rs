@@ -45,7 +45,7 @@ pub enum FlowDefect {
     },
     /// Two edges of a kind leave a node for one signal.
     #[error(
-        "node {node} has two edges of a kind for {on}; give it one `on`, and at most one `again`"
+        "node {node} has two edges of a kind for {on}: give it one `on`, and at most one `again`"
     )]
     DuplicateEdge {
         /// The node.
@@ -70,13 +70,13 @@ pub enum FlowDefect {
         node: StepName,
     },
     /// No way leads from a node to an end.
-    #[error("no way leads from {node} to an end; add an edge with an outcome")]
+    #[error("no way leads from {node} to an end: add an edge with an outcome")]
     NoWayToEnd {
         /// The node.
         node: StepName,
     },
     /// A loop could go on for ever.
-    #[error("the loop through {} has no limit; let one of its edges be `again`, with a limit", nodes.iter().map(StepName::as_str).collect::<Vec<_>>().join(", "))]
+    #[error("the loop through {} has no limit: let one of its edges be `again`, with a limit", nodes.iter().map(StepName::as_str).collect::<Vec<_>>().join(", "))]
     EndlessLoop {
         /// Its nodes, in their order.
         nodes: Vec<StepName>,
@@ -124,7 +124,7 @@ impl fmt::Display for FlowDefects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the flow {} cannot be built", self.flow)?;
         for (index, defect) in self.defects.iter().enumerate() {
-            write!(f, "{} {defect}", if index == 0 { ":" } else { ";" })?;
+            write!(f, "{} {defect}", if index == 0 { ":" } else { ", and" })?;
         }
         Ok(())
     }

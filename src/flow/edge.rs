@@ -155,7 +155,7 @@ impl TryFrom<Row> for Edge {
         }
         if on == On::Failure && row.again.is_some() {
             return Err(
-                "an edge with `on_failure` goes `to` a node or to an `end`; `retry` tries a node again",
+                "an edge with `on_failure` goes `to` a node or to an `end`, and `retry` tries a node again",
             );
         }
         let goal = match (row.to, row.again, row.limit, row.end) {

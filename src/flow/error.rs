@@ -88,7 +88,7 @@ pub enum FlowError {
     },
     /// Nodes are code, and what was asked for can only run programs.
     #[error(
-        "the flow {flow} can only be run by the program that it is part of, so run that: these nodes are code: {}",
+        "the flow {flow} has nodes that are code of the program that it is part of ({}); run that program",
         nodes.iter().map(StepName::as_str).collect::<Vec<_>>().join(", ")
     )]
     NotPrograms {

@@ -1,6 +1,6 @@
 //! The page.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::HealthTrouble;
@@ -8,21 +8,19 @@ use super::HealthTrouble;
 use super::IndexHealth;
 use crate::clock::Timestamp;
 use crate::error::IoError;
-use crate::id::{EventId, RunId, TaskId};
-use crate::io::{Dir, Kind};
-use crate::journal::types;
+use crate::id::{EventId, TaskId};
+use crate::io::Dir;
 use crate::layout;
-use crate::lease::LeaseError;
-use crate::status::{Completed, Moved, RunStatus};
-use crate::verify::{LastVerify, traces};
-use crate::workspace::{Task, Workspace, WorkspaceError};
+use crate::status::RunStatus;
+use crate::verify::LastVerify;
+use crate::workspace::{Workspace, WorkspaceError};
 
 /// Of a disk with less than this, or less than a hundredth, it is told that it is nearly full.
 const LITTLE: u64 = 1 << 30;
 
 /// The state of a workspace on one page: a look at the ends of journals, which does not tell
 /// whether they are whole.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct Health {
     /// Its root.
@@ -77,7 +75,7 @@ pub struct RunsByStatus {
 }
 
 impl RunsByStatus {
-    fn of(&mut self, status: RunStatus) -> &mut u64 {
+    pub(super) fn of(&mut self, status: RunStatus) -> &mut u64 {
         match status {
             RunStatus::Planning => &mut self.planning,
             RunStatus::Executing => &mut self.executing,
@@ -120,14 +118,22 @@ pub struct HealthLease {
 }
 
 impl Health {
-    /// Looks at a workspace: the end of each journal, each lease, each lock, the disk, what the last verify found, and
-    /// the index. It changes nothing and waits for nobody. A journal that is locked only while it is looked at is told
-    /// too. Whether journals are whole, only a verify tells.
+    /// Looks at a workspace as [`Overview`](super::Overview::of) does: the journals of tasks and of runs that did not end,
+    /// the ends of others, each lease, each lock, the disk, what the last verify found, and the index. It changes
+    /// nothing and waits for nobody. A journal that is locked only while it is looked at is told too. Whether journals
+    /// are whole, only a verify tells.
     ///
     /// # Errors
     /// Where the root cannot be read. A task or a run that cannot be read is a trouble.
     pub fn of(workspace: &Workspace) -> Result<Self, WorkspaceError> {
-        let root = Dir::open_root(workspace.root())?;
+        let health = super::overview::health_of(workspace)?;
+        #[cfg(feature = "sqlite")]
+        let health = health.with_index(&crate::index::Index::of(workspace));
+        Ok(health)
+    }
+
+    /// What can be told before its tasks are looked at.
+    pub(super) fn begin(workspace: &Workspace, root: &Dir) -> Result<Self, WorkspaceError> {
         let space = root.space()?;
         let mut health = Self {
             root: workspace.root().to_owned(),
@@ -135,17 +141,10 @@ impl Health {
             read_only: workspace.is_read_only() || space.is_some_and(|space| space.read_only),
             free_bytes: space.map(|space| space.free),
             total_bytes: space.map(|space| space.total),
-            tasks: 0,
-            runs: RunsByStatus::default(),
-            holds: 0,
-            locked: Vec::new(),
-            leases: Vec::new(),
-            trash: entries(&root, layout::TRASH, |name| name.parse::<EventId>().is_ok())?,
-            restoring: entries(&root, layout::RESTORING, |_| true)?,
+            trash: entries(root, layout::TRASH, |name| name.parse::<EventId>().is_ok())?,
+            restoring: entries(root, layout::RESTORING, |_| true)?,
             last_verify: LastVerify::read(workspace)?,
-            #[cfg(feature = "sqlite")]
-            index: None,
-            troubles: Vec::new(),
+            ..Self::default()
         };
         if let Some(space) = space
             && space.free < LITTLE.max(space.total / 100)
@@ -158,19 +157,6 @@ impl Health {
             let (at, errors) = (last.at, last.errors);
             health.troubles.push(HealthTrouble::VerifiedWithErrors { at, errors });
         }
-        health.note_nameless(&root, "", layout::TASK);
-        for id in workspace.tasks()? {
-            health.tasks += 1;
-            let looked = workspace
-                .task(id.clone())
-                .map_err(LeaseError::from)
-                .and_then(|task| health.look_at(&task));
-            if let Err(error) = looked {
-                health.unreadable(id.as_str(), &error);
-            }
-        }
-        #[cfg(feature = "sqlite")]
-        let health = health.with_index(&crate::index::Index::of(workspace));
         Ok(health)
     }
 
@@ -179,85 +165,6 @@ impl Health {
     pub fn is_good(&self) -> bool {
         self.troubles.is_empty()
     }
-
-    fn look_at(&mut self, task: &Task) -> Result<(), LeaseError> {
-        self.note_lock(task.id().as_str(), &Dir::open(&task.path())?)?;
-        if let Some(lease) = task.lease()?.filter(|lease| !lease.released) {
-            self.leases.push(HealthLease {
-                task: task.id().clone(),
-                live: lease.is_live(),
-                worker: lease.worker,
-                expires_at: lease.expires_at,
-            });
-        }
-        self.holds += task.holds()?.len() as u64;
-        self.note_nameless(&Dir::open(&task.path())?, layout::RUNS, layout::RUN);
-        for run in task.runs()? {
-            let home = format!("{}/{}/{run}", task.id(), layout::RUNS);
-            let looked = status(task, &run).and_then(|status| {
-                *self.runs.of(status) += 1;
-                if !status.is_final() {
-                    self.note_lock(&home, &Dir::open(&task.context(&run).run_path())?)?;
-                }
-                Ok(())
-            });
-            if let Err(error) = looked {
-                self.runs.unreadable += 1;
-                self.unreadable(&home, &error);
-            }
-        }
-        Ok(())
-    }
-
-    fn note_lock(&mut self, home: &str, dir: &Dir) -> Result<(), IoError> {
-        let lock = match dir.open_lock_shared(layout::LOCK) {
-            Err(error) if error.is_not_found() => return Ok(()),
-            other => other?,
-        };
-        if lock.try_shared()? {
-            lock.unlock();
-        } else {
-            let path = Utf8PathBuf::from(home).join(layout::JOURNAL);
-            self.locked.push(LockedJournal { path, holder: lock.holder() });
-        }
-        Ok(())
-    }
-
-    /// Tells of tasks or runs in a directory that lost their genesis files, so that they are not among those.
-    fn note_nameless(&mut self, dir: &Dir, below: &str, genesis: &str) {
-        // What cannot be listed is told of by whoever looks into it.
-        for (name, kind) in dir.list(below).unwrap_or_default() {
-            let home = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
-            let file = format!("{home}/{genesis}");
-            let is_nameless = kind == Kind::Dir
-                && !name.starts_with('.')
-                && dir.stat(&file).is_ok_and(|found| found.is_none());
-            if is_nameless && let Some(reason) = traces(dir, &format!("{home}/")) {
-                let path = dir.path().join(file);
-                let path = path.strip_prefix(&self.root).map_or(path.clone(), Utf8Path::to_owned);
-                self.troubles.push(HealthTrouble::Unreadable { path, reason: reason.to_owned() });
-            }
-        }
-    }
-
-    fn unreadable(&mut self, path: &str, error: &LeaseError) {
-        let (path, reason) = (Utf8PathBuf::from(path), error.to_string());
-        self.troubles.push(HealthTrouble::Unreadable { path, reason });
-    }
-}
-
-/// The status of a run, from the end of its journal.
-fn status(task: &Task, run: &RunId) -> Result<RunStatus, LeaseError> {
-    let ctx = task.context(run);
-    let last = ctx.events()?.last(1)?.next().transpose()?;
-    if let Some(last) = last.filter(|last| last.event_type() == types::EXECUTION_COMPLETE) {
-        return Ok(last.payload::<Completed>()?.status.into());
-    }
-    let moved = ctx.events()?.of_type(types::RUN_STATUS_CHANGED).last(1)?.next().transpose()?;
-    Ok(match moved {
-        Some(moved) => moved.payload::<Moved>()?.to,
-        None => RunStatus::default(),
-    })
 }
 
 fn entries(root: &Dir, dir: &str, counts: impl Fn(&str) -> bool) -> Result<u64, IoError> {

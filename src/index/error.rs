@@ -19,15 +19,15 @@ pub enum IndexError {
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     /// There is no index.
-    #[error("there is no index at {path}; a rebuild makes one")]
+    #[error("there is no index at {path}; make one by a rebuild")]
     NotBuilt {
         /// Where it would be.
         path: Utf8PathBuf,
     },
     /// The index was made with other tables than this code knows.
     #[error(
-        "the index {path} was made with schema {found}, and this runjournal reads {known}; a rebuild makes \
-         it anew"
+        "the index {path} was made with schema {found}, and this runjournal reads {known}; make it \
+         anew by a rebuild"
     )]
     OtherSchema {
         /// The database.
@@ -38,7 +38,7 @@ pub enum IndexError {
         known: String,
     },
     /// The index is damaged. It is derived, so nothing is lost.
-    #[error("the index {path} is damaged ({reason}); a rebuild makes it anew")]
+    #[error("the index {path} is damaged ({reason}); make it anew by a rebuild")]
     Damaged {
         /// The database, or the file that names it.
         path: Utf8PathBuf,
@@ -127,7 +127,7 @@ pub enum IndexError {
     },
     /// A journal does not have a record where the index has it.
     #[error(
-        "{path} does not have seq {seq} at byte {offset} any more; a refresh brings the index up to it"
+        "{path} does not have seq {seq} at byte {offset} any more; bring the index up to it by a refresh"
     )]
     MovedOn {
         /// The journal.
@@ -140,7 +140,7 @@ pub enum IndexError {
         source: Option<Box<JournalError>>,
     },
     /// The index does not know a run, or an event.
-    #[error("the index has no {what}; a refresh brings it up to the tree")]
+    #[error("the index has no {what}; bring it up to the tree by a refresh")]
     NotIndexed {
         /// What was asked for.
         what: String,

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`Index`], what it is asked for and what it does; where it is (`place`, `database`,
 //! `schema`); how it comes to be (`build` walks, `look` reads, `chunk` is what they hand on, `writer`
-//! writes); what makes rows of events ([`Projector`], `builtin`); what is asked ([`IndexReader`], [`Snapshot`]).
+//! writes); what makes rows of events ([`Projector`], `builtin`); what is asked ([`IndexReader`], [`RunSnapshot`]).
 
 mod build;
 mod builtin;
@@ -31,6 +31,6 @@ pub use query::{
     PageCursorError, ProjectionRow, RunQuery, RunRow, SqlRow, StepQuery, StepRow, StepState,
     TaskQuery, TaskRow,
 };
-pub use snapshot::{ApprovalRow, CheckpointRow, SessionRow, Snapshot};
+pub use snapshot::{ApprovalRow, CheckpointRow, RunSnapshot, SessionRow};
 pub use value::Value;
 pub use verify::{Difference, Side};

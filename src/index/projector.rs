@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::Value;
 use crate::clock::Timestamp;
+use crate::error::in_one_line;
 use crate::id::{RunId, TaskId};
 use crate::journal::{JournalError, Record};
 
@@ -88,13 +89,7 @@ pub struct ProjectionError {
 
 impl<E: std::error::Error> From<E> for ProjectionError {
     fn from(error: E) -> Self {
-        let mut reason = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            reason = format!("{reason}: {error}");
-            source = error.source();
-        }
-        Self { reason }
+        Self { reason: in_one_line(&error) }
     }
 }
 

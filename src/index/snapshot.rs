@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::journal::Cursor;
 
 /// A run as the index knows it, at one moment, and the place in its journal up to which all of it is
-/// told: a client takes the snapshot, and then the events behind [`cursor`](Snapshot::cursor). They are
+/// told: a client takes the snapshot, and then the events behind [`cursor`](RunSnapshot::cursor). They are
 /// exactly the rest, however many are appended meanwhile.
 ///
 /// ```
@@ -35,7 +35,7 @@ use crate::journal::Cursor;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Snapshot {
+pub struct RunSnapshot {
     /// The run.
     pub run: RunRow,
     /// The attempts of its steps.
@@ -126,7 +126,7 @@ impl IndexReader {
     /// # Errors
     /// [`IndexError::NotIndexed`] where the index does not know the run; [`IndexError::Damaged`] where the
     /// index is.
-    pub fn snapshot(&self, run: &RunContext) -> Result<Snapshot, IndexError> {
+    pub fn snapshot(&self, run: &RunContext) -> Result<RunSnapshot, IndexError> {
         let (task, run) = (run.task_id(), run.run_id());
         let _moment = self.transaction()?;
         let not_indexed = || IndexError::NotIndexed { what: format!("run {task}/{run}") };
@@ -144,7 +144,7 @@ impl IndexReader {
             let select = Select::new(keys, columns);
             select.given(&format!("{column} = ?"), [journal.into()]).first(false, usize::MAX)
         };
-        Ok(Snapshot {
+        Ok(RunSnapshot {
             run: row,
             steps: self.ask(&of("s.journal", &["s.step", "s.attempt"], STEP), |row| {
                 StepRow::read(&mut Columns::from(row, 2))

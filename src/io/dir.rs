@@ -48,6 +48,15 @@ impl Dir {
             if (this.st_dev, this.st_ino) == (at_path.st_dev, at_path.st_ino))
     }
 
+    /// True unless the other is known to lie on another file system.
+    pub(crate) fn shares_disk_with(&self, other: &Self) -> Result<bool, IoError> {
+        let of = |dir: &Self| {
+            rustix::fs::fstat(&dir.fd)
+                .map_err(|errno| IoError::new("look at", &dir.path, errno.into()))
+        };
+        Ok(of(self)?.st_dev == of(other)?.st_dev)
+    }
+
     fn full(&self, relative: &str) -> Utf8PathBuf {
         let mut full = Utf8PathBuf::with_capacity(self.path.as_str().len() + 1 + relative.len());
         full.push(&self.path);

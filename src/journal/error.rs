@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::digest::Digest;
 use crate::error::IoError;
@@ -25,8 +25,9 @@ pub enum JournalError {
     Genesis(#[from] GenesisError),
     /// The directory stands, and its journal does not.
     #[error(
-        "{path} is missing though its genesis file is there: that is damage; move the directory away that it \
-         was in, and restore that from a backup: `runjournal backup restore DEST TASK/RUN`, or `TASK`"
+        "{path} is missing though its genesis file is there: that is damage; move {} away, and restore it from a \
+         backup: `runjournal backup restore DEST TASK/RUN`, or `TASK`",
+        home_of(path)
     )]
     MissingJournal {
         /// Where the journal should be.
@@ -34,7 +35,8 @@ pub enum JournalError {
     },
     /// The run was removed while it was in use.
     #[error(
-        "{path} was removed while in use; nothing can be appended to it, or read from it, any more"
+        "{path} was removed while in use, and nothing can be appended to it, or read from it, any more; restore \
+         it from a backup, or start a new run"
     )]
     Removed {
         /// The journal that is gone.
@@ -183,8 +185,8 @@ pub enum JournalError {
     /// The events were appended, and the sync that should make them durable failed. They count for
     /// every reader now, and may be lost in a power cut.
     #[error(
-        "appended to {path}, but not known to be on the disk: {source}; all since the last good sync is in \
-         doubt, also if a later sync says OK: look at the disk, and at the journal once it is mounted anew"
+        "appended to {path}, but not known to be on the disk: {source}, and all since the last good sync is in \
+         doubt, also if a later sync says OK; look at the disk, and at the journal once it is mounted anew"
     )]
     NotDurable {
         /// The journal.
@@ -248,7 +250,7 @@ pub enum JournalError {
     /// Records decode as an enum only.
     #[error(
         "no record decodes as {asked}: it must be an enum with a variant for each event type, and without \
-         `tag` or `untagged`; for the payload alone there is `Record::payload`"
+         `tag` or `untagged`; read the payload alone by `Record::payload`"
     )]
     NotAnEnum {
         /// The Rust type that was asked for.
@@ -297,6 +299,11 @@ impl std::fmt::Display for TooLarge {
             TooLarge::BatchRecords => "a batch (records)",
         })
     }
+}
+
+/// The directory of the run or the task whose journal is at a path: `HOME/journal/events.jsonl`.
+fn home_of(journal: &Utf8Path) -> &Utf8Path {
+    journal.parent().and_then(Utf8Path::parent).unwrap_or(journal)
 }
 
 fn version(found: Option<u64>) -> String {

@@ -27,7 +27,7 @@ pub enum LeaseError {
     /// claim was given up; from all other runs, and the task, older workers are shut out.
     #[error(
         "the claim {lease} was given up: the run {run} could not be bound to it, so older workers could still \
-         write there; mend what follows, then claim again"
+         write there; mend that, then claim again"
     )]
     NotBound {
         /// The claim.

@@ -6,7 +6,7 @@ use super::LeaseError;
 use super::hint::Hint;
 use crate::clock::Timestamp;
 use crate::io::Dir;
-use crate::journal::{Claimed, LeaseRef, Leased, LockedLog};
+use crate::journal::{Claimed, LeaseRef, Leased, LockedLog, Record};
 use crate::layout;
 use crate::workspace::Task;
 
@@ -101,6 +101,13 @@ impl LeaseState {
         Ok(Standing::read(locked)?.map(|standing| standing.state(task)))
     }
 
+    /// What a record of the task's lease says.
+    pub(crate) fn of_record(task: &Task, record: &Record) -> Result<Self, LeaseError> {
+        let leased = Leased::of(record)?;
+        let journal = Dir::open(&task.path().join(layout::JOURNAL_DIR))?;
+        Ok(Standing::of(leased, &journal).state(task))
+    }
+
     /// True if nobody else may claim the task now.
     pub(crate) fn is_live(&self) -> bool {
         !self.released && !self.expired
@@ -114,9 +121,7 @@ impl Task {
     /// Where the task's journal cannot be read.
     pub fn lease(&self) -> Result<Option<LeaseState>, LeaseError> {
         let events = self.events()?.in_stream("lease", self.id().as_str());
-        let Some(record) = events.last(1)?.next().transpose()? else { return Ok(None) };
-        let leased = Leased::of(&record)?;
-        let journal = Dir::open(&self.path().join(layout::JOURNAL_DIR))?;
-        Ok(Some(Standing::of(leased, &journal).state(self)))
+        let last = events.last(1)?.next().transpose()?;
+        last.map(|record| LeaseState::of_record(self, &record)).transpose()
     }
 }

@@ -19,8 +19,8 @@ pub enum ManifestError {
     Journal(#[from] JournalError),
     /// The file is there, and is not what was written.
     #[error(
-        "{path} is damaged: {reason}; where it is a run's own, `runjournal repair --apply` makes it again \
-         from the journal; a copy that was to be a witness is no witness any more: use another"
+        "{path} is damaged: {reason}; make a run's own again from the journal with `runjournal repair --apply`, and \
+         use another witness in place of a copy that was to be one"
     )]
     Damaged {
         /// The file.

@@ -14,7 +14,7 @@ use crate::name::{ArtifactName, NameError, cut};
 #[non_exhaustive]
 pub enum ProgramError {
     /// It is not there, is no program, or its current folder is not there.
-    #[error("cannot start {program}; a program without a slash is looked for in PATH")]
+    #[error("cannot start {program}; give its path, or put it into a directory of PATH")]
     NotStarted {
         /// The program.
         program: String,
@@ -70,7 +70,7 @@ pub enum ProgramError {
         source: std::io::Error,
     },
     /// The folder for its outputs was removed, or something else stands in its place.
-    #[error("{path} is no folder any more; {OUT} must stay the folder that it was")]
+    #[error("{path} is no folder any more; leave {OUT} the folder that it was")]
     NotAFolder {
         /// Where it was.
         path: Utf8PathBuf,

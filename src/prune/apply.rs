@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::keep::{Keep, KeptRun, Trouble};
 use super::leftover::{self, Leftover};
-use super::look::{self, End, PrunableRun, age, milliseconds};
-use super::plan::{self, Busy, home_of};
+use super::look::{End, PrunableRun, age, milliseconds};
+use super::plan::{self, Busy};
 use super::{PruneError, PrunePlan, PrunePolicy, PruneReason};
 use crate::artifact::HomeLog;
 use crate::digest::Digest;
@@ -18,7 +18,7 @@ use crate::journal::{Event, LockedLog, Log, types};
 use crate::layout;
 use crate::lease::LeaseState;
 use crate::status::{Completed, Counts, Outcome, RunStatus};
-use crate::workspace::{JournalReach, RunWords, Subject, Task, WorkspaceError};
+use crate::workspace::{JournalReach, RunWords, Subject, Task, WorkspaceError, home_of, running};
 
 /// What a prune did.
 #[derive(Debug, Clone, Serialize)]
@@ -222,7 +222,7 @@ impl<'a> Removal<'a> {
         if run_locked.log.cursor != run.journal || run_locked.rest().damage().is_some() {
             return Ok(Some(Keep::Grew));
         }
-        if let Some(holder) = look::running(run_locked.dir())? {
+        if let Some(holder) = running(run_locked.dir())? {
             return Ok(Some(Keep::Running { holder }));
         }
         let age = age(run.since, subject.now());
@@ -233,7 +233,10 @@ impl<'a> Removal<'a> {
             (End::Pruned(event), Some(known)) if known.event_id == *event => *event,
             (End::Pruned(_), _) => return Ok(Some(Keep::Grew)),
             _ if age < policy.age_for(run.reason) => return Ok(Some(Keep::Young)),
-            (_, Some(known)) if known.journal == Some(journal) => known.event_id,
+            // Of one that was to be moved, and goes instead, it says another thing.
+            (_, Some(known)) if known.to.is_none() && known.journal == Some(journal) => {
+                known.event_id
+            }
             _ => record(&mut locked, run, journal, milliseconds(age))?,
         };
         locked.sync()?;

@@ -1,11 +1,10 @@
 //! Why a run stays that is old enough to go.
 
-use std::error::Error;
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::error::IoError;
+use crate::error::{IoError, in_one_line};
 use crate::genesis::GenesisError;
 use crate::id::{RunId, TaskId};
 use crate::journal::JournalError;
@@ -80,7 +79,7 @@ impl fmt::Display for Keep {
 impl Keep {
     /// That something about the run went wrong.
     pub(super) fn because(error: &Trouble) -> Self {
-        let reason = in_words(error);
+        let reason = in_one_line(error);
         match error {
             Trouble::Genesis(GenesisError::Damaged { .. } | GenesisError::TooLong { .. })
             | Trouble::Workspace(WorkspaceError::Genesis(_))
@@ -126,14 +125,4 @@ impl Trouble {
             _ => false,
         }
     }
-}
-
-/// An error and its causes, in one line.
-fn in_words(error: &dyn Error) -> String {
-    let (mut words, mut at) = (error.to_string(), error.source());
-    while let Some(cause) = at {
-        words = format!("{words}: {cause}");
-        at = cause.source();
-    }
-    words
 }

@@ -17,7 +17,7 @@ use crate::journal::{Cursor, Record, types};
 use crate::layout;
 use crate::manifest::{Draft, Manifest};
 use crate::status::{Completed, Counts, Outcome, RunStatus};
-use crate::workspace::Task;
+use crate::workspace::{Task, running};
 
 /// A run that is old enough to go, and that nothing keeps.
 #[derive(Debug, Clone, Serialize)]
@@ -193,35 +193,10 @@ fn read_whole(ctx: &RunContext, dir: &Dir) -> Result<Result<(Manifest, Counts), 
     Ok(Ok((page, counts)))
 }
 
-/// Who runs a step in a run now: its liveness file is locked.
-pub(super) fn running(run: &Dir) -> Result<Option<String>, Trouble> {
-    for name in names(run)? {
-        if name.ends_with(".live")
-            && let Some(holder) = holder(run, &format!("{}/{name}", layout::TMP))?
-        {
-            return Ok(Some(holder));
-        }
-    }
-    Ok(None)
-}
-
 /// The names in `.tmp/`.
 fn names(home: &Dir) -> Result<Vec<String>, Trouble> {
     match home.list(layout::TMP) {
         Err(error) if error.is_not_found() => Ok(Vec::new()),
         other => Ok(other?.into_iter().map(|(name, _)| name).collect()),
     }
-}
-
-/// Who holds a lock, if anybody does and the file is there.
-pub(super) fn holder(dir: &Dir, lock: &str) -> Result<Option<String>, Trouble> {
-    let lock = match dir.open_lock_shared(lock) {
-        Err(error) if error.is_not_found() => return Ok(None),
-        other => other?,
-    };
-    if lock.try_shared()? {
-        lock.unlock();
-        return Ok(None);
-    }
-    Ok(Some(lock.holder()))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keep::Trouble;
 use super::leftover::{LeftoverKind, Part};
-use super::look::{age, holder};
+use super::look::age;
 use crate::artifact::Last;
 use crate::checkpoint::Page;
 use crate::clock::Timestamp;
@@ -15,6 +15,7 @@ use crate::io::{Dir, Kind};
 use crate::journal::{JournalError, Record, types};
 use crate::layout;
 use crate::name::ArtifactName;
+use crate::workspace::holder;
 
 /// What is old enough to be a leftover; what records name is taken out of it.
 #[derive(Debug, Default)]

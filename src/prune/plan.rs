@@ -1,7 +1,5 @@
 //! The plan: what would go, what stays though it is old enough, and why.
 
-use std::time::Duration;
-
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
@@ -13,9 +11,8 @@ use crate::clock::Timestamp;
 use crate::finding::Severity;
 use crate::id::{RunId, TaskId};
 use crate::io::Dir;
-use crate::journal::Home;
 use crate::layout::{self, HomeId};
-use crate::workspace::{RunWords, Subject, Task};
+use crate::workspace::{RunWords, Subject, Task, holder};
 
 /// What to look through, and for how long what is kept.
 ///
@@ -211,15 +208,5 @@ impl Busy {
 /// Who runs a flow in the task now.
 pub(super) fn flow(task: &Task) -> Result<Option<String>, Trouble> {
     let lock = format!("{}/{}", layout::JOURNAL_DIR, layout::FLOW);
-    look::holder(&Dir::open(&task.path())?, &lock)
-}
-
-/// For how long a run's lock is waited for: who has it longer works on the run.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
-
-/// A run's journal, to be locked in nobody's name, and soon or not at all.
-pub(super) fn home_of(task: &Task, run: &RunId) -> Home {
-    let mut home = task.context(run).home().without_caller();
-    home.runtime.lock_timeout = home.runtime.lock_timeout.min(PATIENCE);
-    home
+    Ok(holder(&Dir::open(&task.path())?, &lock)?)
 }

@@ -159,7 +159,7 @@ impl Asked {
         match merged() {
             Ok((metadata, false)) => Ok(metadata),
             Ok(_) => {
-                Err(first.bad(format!("its metadata has a {COMMAND_TYPE}; that is the command's")))
+                Err(first.bad(format!("its metadata has a {COMMAND_TYPE}, which is the command's")))
             }
             Err(error) => Err(first.bad(format!("its metadata does not read: {error}"))),
         }

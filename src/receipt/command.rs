@@ -61,11 +61,14 @@ impl Command {
             reason,
         };
         if self.id.is_empty() || self.id.len() > MAX_ID {
-            return Err(bad(format!("its id has {} bytes; 1 to {MAX_ID} are good", self.id.len())));
+            return Err(bad(format!(
+                "its id has {} bytes, and 1 to {MAX_ID} are good",
+                self.id.len()
+            )));
         }
         if self.command_type.is_empty() || self.command_type.len() > MAX_TYPE {
             let size = self.command_type.len();
-            return Err(bad(format!("its type has {size} bytes; 1 to {MAX_TYPE} are good")));
+            return Err(bad(format!("its type has {size} bytes, and 1 to {MAX_TYPE} are good")));
         }
         let Some((kind, id)) = &self.stream else { return Ok(()) };
         let event = Event::new("command").stream(kind, id);

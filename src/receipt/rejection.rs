@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::error::chain;
 use crate::json;
 
 /// Why a command is rejected: a message, any JSON value, or an error with its causes. It is kept exactly:
@@ -41,13 +42,7 @@ impl Rejection {
     /// stream and the command; one that may pass is no reason to reject.
     #[must_use]
     pub fn of<E: Error + ?Sized>(error: &E) -> Self {
-        let mut texts = vec![error.to_string()];
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            texts.push(error.to_string());
-            cause = error.source();
-        }
-        Self::json(&texts)
+        Self::json(&chain(error))
     }
 
     /// What was recorded.

@@ -12,7 +12,7 @@ use super::{Means, Mend, RepairError};
 use crate::backup::Backup;
 use crate::finding::{Code, Severity};
 use crate::layout::HomeId;
-use crate::verify::{ReadData, Verify};
+use crate::verify::{ReadData, Verify, VerifyProgress};
 use crate::workspace::Subject;
 
 /// A repair of a workspace, a task or a run. [`plan`](Repair::plan) changes nothing.
@@ -74,11 +74,27 @@ impl Repair {
     /// # Errors
     /// Where nothing could be looked at. What a part of the tree keeps from being looked at is a finding.
     pub fn plan(&self) -> Result<RepairPlan, RepairError> {
-        self.plan_after(&BTreeSet::new())
+        self.plan_with(&mut |_| {})
     }
 
-    fn plan_after(&self, closed_off: &BTreeSet<HomeId>) -> Result<RepairPlan, RepairError> {
-        let findings = self.verify.clone().read_data(ReadData::All).run()?.findings;
+    /// The same, and tells how far the look at everything is, about ten times a second.
+    ///
+    /// # Errors
+    /// As [`plan`](Repair::plan).
+    pub fn plan_with(
+        &self,
+        progress: &mut dyn FnMut(&VerifyProgress),
+    ) -> Result<RepairPlan, RepairError> {
+        self.plan_after(&BTreeSet::new(), progress)
+    }
+
+    fn plan_after(
+        &self,
+        closed_off: &BTreeSet<HomeId>,
+        progress: &mut dyn FnMut(&VerifyProgress),
+    ) -> Result<RepairPlan, RepairError> {
+        let verify = self.verify.clone().read_data(ReadData::All);
+        let findings = verify.run_with(progress)?.findings;
         let (mut mends, mut left) = (Vec::new(), Vec::new());
         let unsettled = Unsettled::of(&self.site, &findings, closed_off);
         let mut means = Finder::new(&self.site, self.adopt, unsettled);
@@ -107,10 +123,22 @@ impl Repair {
     /// # Errors
     /// As [`plan`](Repair::plan); what was mended until then stays so.
     pub fn run(&self) -> Result<Repaired, RepairError> {
+        self.run_with(&mut |_| {})
+    }
+
+    /// The same, and tells how far each look at everything is, about ten times a second: with each round it begins
+    /// anew.
+    ///
+    /// # Errors
+    /// As [`run`](Repair::run).
+    pub fn run_with(
+        &self,
+        progress: &mut dyn FnMut(&VerifyProgress),
+    ) -> Result<Repaired, RepairError> {
         let mut all = Repaired { done: Vec::new(), failed: Vec::new(), left: Vec::new() };
         let mut closed_off = BTreeSet::new();
         loop {
-            let plan = self.plan_after(&closed_off)?;
+            let plan = self.plan_after(&closed_off, progress)?;
             all.left = plan.left().to_vec();
             let is_new = plan.mends().iter().any(|mend| !all.done.contains(mend));
             if !all.failed.is_empty() {

@@ -21,6 +21,9 @@ pub(super) struct Attempt {
     pub(super) item: Option<Box<RawValue>>,
     pub(super) dir: Dir,
     pub(super) alive: LockFile,
+    /// Its end leaves the disk as a killed process would.
+    #[cfg(feature = "testing")]
+    pub(super) crashed: bool,
 }
 
 impl Attempt {
@@ -43,6 +46,10 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        if self.crashed {
+            return self.alive.unlock();
+        }
         let _ = self.dir.remove_tree(&layout::work(self.started));
         // The journal has the end, or will have a new start: the file has done its work. What stays
         // is unlocked when this process ends, and prune takes it.

@@ -106,7 +106,17 @@ impl NewAttempt<'_, '_> {
         alive.wait(GLANCE, LockFile::try_exclusive)?;
         let recorded = self.append_start(started, &payload).and_then(|()| self.locked.sync());
         let (step, item) = (self.name.clone(), self.item);
-        let attempt = Attempt { step, started, started_at, payload, item, dir, alive };
+        let attempt = Attempt {
+            step,
+            started,
+            started_at,
+            payload,
+            item,
+            dir,
+            alive,
+            #[cfg(feature = "testing")]
+            crashed: false,
+        };
         recorded.map(|()| attempt)
     }
 
@@ -170,7 +180,12 @@ fn check_over(
 
 /// True while the process lives that began the attempt.
 pub(crate) fn is_alive(ctx: &RunContext, started: EventId) -> Result<bool, IoError> {
-    Ok(holder(&Dir::open(&ctx.run_path())?, started)?.is_some())
+    Ok(who_runs(ctx, started)?.is_some())
+}
+
+/// The process that began the attempt, while it lives.
+pub(crate) fn who_runs(ctx: &RunContext, started: EventId) -> Result<Option<String>, IoError> {
+    holder(&Dir::open(&ctx.run_path())?, started)
 }
 
 /// Who runs the attempt, if anybody does: its liveness file is locked.

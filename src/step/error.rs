@@ -21,6 +21,19 @@ impl StepError {
         Self(text.into().into())
     }
 
+    #[cfg(feature = "testing")]
+    pub(super) fn is_crash(&self) -> bool {
+        // A step within the body that crashed takes the outer one along, as a killed process does.
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&*self.0);
+        while let Some(error) = cause {
+            if error.is::<super::crash::Crash>() {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     pub(super) fn into_inner(self) -> Box<dyn Error + Send + Sync> {
         self.0
     }
@@ -96,7 +109,7 @@ pub enum StepFailure {
     BadName(#[from] IdError),
     /// Its turns are done one after the other, and it is not this one's turn.
     #[error(
-        "turn {turn} of step {step} cannot start: the next one to be done is turn {next}; turns count from 1"
+        "turn {turn} of step {step} cannot start: the next one to be done is turn {next}, counted from 1; ask for that one"
     )]
     TurnOutOfOrder {
         /// The step.

@@ -7,6 +7,8 @@
 mod attempt;
 mod begin;
 mod cancel;
+#[cfg(feature = "testing")]
+mod crash;
 mod ending;
 mod error;
 mod history;
@@ -17,12 +19,14 @@ mod step_context;
 mod turn;
 mod unrun;
 
-pub(crate) use begin::is_alive;
+pub(crate) use begin::{is_alive, who_runs};
 pub(crate) use history::{Completed, Failed, Input, LastAttempt, Progress, Started};
 pub(crate) use run::Done;
 pub(crate) use spec::Origin;
 
 pub use cancel::Cancel;
+#[cfg(feature = "testing")]
+pub use crash::crash;
 pub use error::{StepError, StepFailure};
 pub use signal::{Signal, StepResult};
 pub use spec::Step;

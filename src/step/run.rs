@@ -11,6 +11,7 @@ use super::history::{Ended, LastAttempt, STREAM};
 use super::{Signal, Step, StepContext, StepFailure, StepResult};
 use crate::artifact::ArtifactError;
 use crate::context::RunContext;
+use crate::error::chain;
 use crate::id::EventId;
 use crate::journal::JournalError;
 
@@ -93,6 +94,11 @@ impl RunContext {
         let context = StepContext::new(self, attempt, step.cancel());
         let returned = catch_unwind(AssertUnwindSafe(|| body(&context)));
         let (attempt, ending) = context.finish();
+        #[cfg(feature = "testing")]
+        let (attempt, ending) = match super::crash::crashed(&returned) {
+            true => return Err(super::crash::leave(attempt, ending)),
+            false => (attempt, ending),
+        };
         let returned = returned.map(|returned| returned.and_then(Signal::checked));
         match returned {
             Ok(Ok(signal)) => match ending.complete(&attempt, &signal) {
@@ -169,17 +175,6 @@ impl RunContext {
         record_failure(self, attempt, error, cancelled)
             .map_err(|source| StepFailure::Journal { step: attempt.step.clone(), source })
     }
-}
-
-/// The error and its causes, outermost first.
-fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        texts.push(error.to_string());
-        cause = error.source();
-    }
-    texts
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

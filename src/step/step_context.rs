@@ -296,8 +296,8 @@ impl StepContext {
         event.check()?;
         event.check_user()?;
         if event.key.is_some() {
-            let reason = "what is staged is committed once with the step, under the step's own key; for an \
-                          event with a key use append_now";
+            let reason = "what is staged is committed once with the step, under the step's own key; append \
+                          an event with a key by append_now";
             return Err(event.bad(reason));
         }
         self.work().transaction.append(event);

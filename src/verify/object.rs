@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::error::IoError;
-use crate::finding::{Code, Finding};
+use crate::finding::{Code, Finding, bytes};
 use crate::io::{Dir, Entry, Kind, ReadFile};
 use crate::journal::{Home, lock_shared};
 use crate::layout;
@@ -72,7 +72,7 @@ impl Named {
             return tell(Code::ObjectChanged, reason);
         }
         if let Some(size) = self.size.filter(|_| !self.is_as_long(entry)) {
-            let reason = format!("it has {} bytes instead of {size}", entry.size);
+            let reason = format!("it has {} instead of {size}", bytes(entry.size));
             return tell(Code::ObjectChanged, reason);
         }
         match file?.digest_on_all_processors() {

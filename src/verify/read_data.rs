@@ -29,7 +29,7 @@ pub enum ReadData {
 /// There is no such part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} names no part of the files; it must be N/T, where N is from 1 to T, or P%, where P is from 1 \
+    "{text:?} names no part of the files: it must be N/T, where N is from 1 to T, or P%, where P is from 1 \
      to 100"
 )]
 pub struct ReadDataError {

@@ -102,6 +102,65 @@ pub enum WorkspaceError {
         /// What was done with it that it was there for.
         done: &'static str,
     },
+    /// There was such a run, and it was moved to another task; its id is not given away again.
+    #[error("the run {task}/{run} was moved to {to} at {at}; use it there, or choose another id")]
+    RunMoved {
+        /// The task that it was in.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// `TASK/RUN` that it became.
+        to: String,
+        /// When it was moved.
+        at: Timestamp,
+    },
+    /// A run was to be moved to this place, and is not there.
+    #[error(
+        "the run {task}/{run} was to be moved there from {from}, and is not there; `runjournal run move {from} {task}` \
+         moves it, or choose another id"
+    )]
+    MoveUnfinished {
+        /// The task that it was to be moved to.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// `TASK/RUN` that it was.
+        from: String,
+    },
+    /// A run cannot be moved to this task.
+    #[error("the run {task}/{run} cannot be moved to {to}: {reason}; choose another task")]
+    CannotMove {
+        /// The task that it is in.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// The task that it was to be moved to.
+        to: TaskId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Somebody holds the run, so it stays where it is.
+    #[error(
+        "the run {task}/{run} is held: {reason}; let go of it with `runjournal run unhold {task}/{run}`"
+    )]
+    RunHeld {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// Why it is held.
+        reason: String,
+    },
+    /// A step of the run runs now.
+    #[error("a step of the run {task}/{run} runs now: {holder}; wait until it ends, or end it")]
+    RunBusy {
+        /// Its task.
+        task: TaskId,
+        /// Its id.
+        run: RunId,
+        /// Who runs it.
+        holder: String,
+    },
     /// A hold cannot be placed with these words.
     #[error("the run {task}/{run} cannot be held: {what} {reason}")]
     BadHold {
@@ -125,6 +184,25 @@ pub enum WorkspaceError {
         status: RunStatus,
         /// Why, where somebody said so.
         reason: Option<String>,
+    },
+    /// Runs of the task did not end, so it cannot be archived.
+    #[error("{task} cannot be archived: {} did not end; complete or prune them first", few(runs))]
+    RunsOpen {
+        /// The task.
+        task: TaskId,
+        /// The runs.
+        runs: Vec<RunId>,
+    },
+    /// The task is archived, which is final.
+    #[error(
+        "{task} is archived, and takes no new runs, so {run} is not started; make a new task for it with \
+         `runjournal task create`"
+    )]
+    TaskArchived {
+        /// The task.
+        task: TaskId,
+        /// The run that was to start.
+        run: RunId,
     },
     /// Steps have started and not ended, so the run cannot succeed.
     #[error(
@@ -153,7 +231,7 @@ pub enum WorkspaceError {
         reports: Vec<UnmetReport>,
     },
     /// A run cannot go from the one state to the other.
-    #[error("a run cannot go from {from} to {to}; from {from} it can go to {}", list(.from.next()))]
+    #[error("a run cannot go from {from} to {to}{}", ways(.from, .from.next()))]
     IllegalRunMove {
         /// Where it is.
         from: RunStatus,
@@ -161,7 +239,7 @@ pub enum WorkspaceError {
         to: RunStatus,
     },
     /// A task cannot go from the one state to the other.
-    #[error("a task cannot go from {from} to {to}; from {from} it can go to {}", list(.from.next()))]
+    #[error("a task cannot go from {from} to {to}{}", ways(.from, .from.next()))]
     IllegalTaskMove {
         /// Where it is.
         from: TaskStatus,
@@ -170,8 +248,8 @@ pub enum WorkspaceError {
     },
     /// A committed artifact is not in place yet, so the run cannot be closed.
     #[error(
-        "a committed artifact of {path} is not in place yet, so the run cannot complete; its findings \
-         tell which, and what to do"
+        "a committed artifact of {path} is not in place yet, so the run cannot complete; look at \
+         its findings, which tell which it is, and what to do"
     )]
     NotApplied {
         /// The run's directory.
@@ -208,12 +286,22 @@ fn brackets(reason: &Option<String>) -> String {
 }
 
 fn faults(reports: &[UnmetReport]) -> String {
-    reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    reports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", and ")
 }
 
-fn list<T: ToString>(states: &[T]) -> String {
-    if states.is_empty() {
-        return "nowhere: it is final".to_owned();
+/// The first of many.
+fn few(runs: &[RunId]) -> String {
+    const NAMED: usize = 10;
+    let named: Vec<_> = runs.iter().take(NAMED).map(RunId::as_str).collect();
+    let more = runs.len() - named.len();
+    let others = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{others}", named.join(", "))
+}
+
+fn ways<T: std::fmt::Display>(from: &T, next: &[T]) -> String {
+    if next.is_empty() {
+        return format!(": {from} is final");
     }
-    states.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    let next = next.iter().map(ToString::to_string).collect::<Vec<_>>();
+    format!(", only to {}", next.join(", "))
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::run_words::{PrunedRun, RunWords};
+use super::run_words::{PrunedRun, RunWord, RunWords};
 use super::{Task, WorkspaceError};
 use crate::clock::Timestamp;
 use crate::id::RunId;
@@ -71,7 +71,7 @@ impl Task {
     ///
     /// # Errors
     /// [`WorkspaceError::RunNotFound`] where there is no such run, [`WorkspaceError::RunPruned`] where there
-    /// was; [`WorkspaceError::BadHold`] for a reason that is empty, longer than 1,024 bytes, or of several
+    /// was, [`JournalError::MissingJournal`] where its journal is lost; [`WorkspaceError::BadHold`] for a reason that is empty, longer than 1,024 bytes, or of several
     /// lines.
     pub fn hold_run(&self, run: &RunId, reason: &str) -> Result<Hold, WorkspaceError> {
         self.hold(run, reason, None)
@@ -143,16 +143,25 @@ impl Task {
         Ok((Log::open(&self.home())?, self.run_words()?))
     }
 
-    fn check_is_there(&self, run: &RunId, words: &RunWords) -> Result<(), WorkspaceError> {
+    pub(super) fn check_is_there(
+        &self,
+        run: &RunId,
+        words: &RunWords,
+    ) -> Result<(), WorkspaceError> {
         let dir = Dir::open(&self.path())?;
-        for part in [layout::RUN, layout::JOURNAL] {
-            if dir.stat(&format!("{}/{run}/{part}", layout::RUNS))?.is_none() {
-                return Err(words
-                    .pruned(run)
-                    .map_or_else(|| self.not_found(run), |pruned| self.was_pruned(run, pruned)));
+        let lacks = |part: &str| {
+            Ok::<_, WorkspaceError>(dir.stat(&format!("{}/{run}/{part}", layout::RUNS))?.is_none())
+        };
+        let (is_none, is_damaged) = (lacks(layout::RUN)?, lacks(layout::JOURNAL)?);
+        match words.pruned(run) {
+            Some(pruned) if is_none || is_damaged => Err(self.was_pruned(run, pruned)),
+            None if is_none => Err(self.not_found(run)),
+            None if is_damaged => {
+                let path = self.context(run).run_path().join(layout::JOURNAL);
+                Err(JournalError::MissingJournal { path }.into())
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn not_found(&self, run: &RunId) -> WorkspaceError {
@@ -174,11 +183,22 @@ impl Task {
                 done,
             });
         }
-        words.pruned(run).map_or(Ok(()), |pruned| Err(self.was_pruned(run, pruned)))
+        match words.word(run) {
+            Some(RunWord::Pruned(pruned)) => Err(self.was_pruned(run, pruned)),
+            Some(RunWord::Started(Some(from))) => {
+                let (task, run, from) = (self.id().clone(), run.clone(), from.clone());
+                Err(WorkspaceError::MoveUnfinished { task, run, from })
+            }
+            _ => Ok(()),
+        }
     }
 
-    fn was_pruned(&self, run: &RunId, pruned: &PrunedRun) -> WorkspaceError {
-        WorkspaceError::RunPruned { task: self.id().clone(), run: run.clone(), at: pruned.at }
+    pub(super) fn was_pruned(&self, run: &RunId, pruned: &PrunedRun) -> WorkspaceError {
+        let (task, run, at) = (self.id().clone(), run.clone(), pruned.at);
+        match pruned.to.clone() {
+            Some(to) => WorkspaceError::RunMoved { task, run, to, at },
+            None => WorkspaceError::RunPruned { task, run, at },
+        }
     }
 
     fn check_text(

@@ -1,9 +1,12 @@
 //! Definitions, states, creation and completion: a workspace of tasks, a task of runs.
 
+mod archive;
+mod at_work;
 mod completion;
 mod create;
 mod error;
 mod holds;
+mod relocation;
 mod run;
 mod run_words;
 mod scope;
@@ -11,6 +14,7 @@ mod task;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod workspace;
 
+pub(crate) use at_work::{holder, home_of, running};
 pub use completion::{Completion, ReportFault, UnmetReport};
 pub use error::WorkspaceError;
 pub use holds::Hold;

@@ -46,7 +46,7 @@ pub struct RunState {
 
 impl RunState {
     /// Takes in the next counted record.
-    fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
+    pub(crate) fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
         self.records += 1;
         self.last_seq = record.seq();
         self.last_at = Some(record.occurred_at());

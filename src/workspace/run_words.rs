@@ -34,6 +34,8 @@ pub(crate) struct PrunedRun {
     pub(crate) event_id: EventId,
     pub(crate) at: Timestamp,
     pub(crate) journal: Option<JournalReach>,
+    /// `TASK/RUN` that it became, where it was not removed, but moved.
+    pub(crate) to: Option<String>,
     status: Option<RunStatus>,
 }
 
@@ -48,7 +50,8 @@ pub(crate) struct RestoredRun {
 /// What a record says of whether a run should be there: the last such record of a run holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RunWord {
-    Started,
+    /// Or it came from there, `TASK/RUN`.
+    Started(Option<String>),
     Pruned(Box<PrunedRun>),
     Restored(Box<RestoredRun>),
 }
@@ -57,18 +60,25 @@ impl RunWord {
     /// The run, and what is said of it; `None` for a record that says nothing of where a run is.
     pub(crate) fn of(record: &Record) -> Result<Option<(RunId, Self)>, JournalError> {
         #[derive(Deserialize)]
+        struct Started {
+            #[serde(default)]
+            from: Option<String>,
+        }
+        #[derive(Deserialize)]
         struct Pruned {
             #[serde(default)]
             journal: Option<JournalReach>,
             #[serde(default)]
+            to: Option<String>,
+            #[serde(default)]
             status: Option<RunStatus>,
         }
         let word = match record.event_type() {
-            types::RUN_STARTED => Self::Started,
+            types::RUN_STARTED => Self::Started(record.payload::<Started>()?.from),
             types::RUN_PRUNED => {
-                let Pruned { journal, status } = record.payload()?;
+                let Pruned { journal, to, status } = record.payload()?;
                 let (event_id, at) = (record.event_id(), record.occurred_at());
-                Self::Pruned(Box::new(PrunedRun { event_id, at, journal, status }))
+                Self::Pruned(Box::new(PrunedRun { event_id, at, journal, to, status }))
             }
             types::RUN_RESTORED => Self::Restored(record.payload()?),
             _ => return Ok(None),
@@ -138,7 +148,7 @@ impl RunWords {
         }
         if let Some((run, word)) = RunWord::of(record)? {
             match &word {
-                RunWord::Started | RunWord::Restored(_) => {}
+                RunWord::Started(_) | RunWord::Restored(_) => {}
                 RunWord::Pruned(_) => {
                     self.held.remove(&run);
                     self.stood.remove(&run);

@@ -193,8 +193,7 @@ impl Task {
         let mut log = Log::open(&self.home())?;
         let mut locked = log.lock()?;
         locked.check_admitted()?;
-        let last = locked.last_of_type(types::TASK_STATUS_CHANGED)?;
-        let from = last.map_or(Ok(TaskStatus::default()), |record| moved_to(&record))?;
+        let from = Self::status_in(&mut locked)?;
         if !from.next().contains(&to) {
             return Err(WorkspaceError::IllegalTaskMove { from, to });
         }
@@ -203,12 +202,27 @@ impl Task {
         Ok(locked.sync()?)
     }
 
+    /// The state that the locked journal's last word moved it to.
+    pub(super) fn status_in(locked: &mut LockedLog<'_>) -> Result<TaskStatus, JournalError> {
+        let last = locked.last_of_type(types::TASK_STATUS_CHANGED)?;
+        last.map_or(Ok(TaskStatus::default()), |record| moved_to(&record))
+    }
+
     /// Its runs, sorted by id. A directory without `run.json` is none.
     ///
     /// # Errors
     /// Where the task's directory cannot be read.
     pub fn runs(&self) -> Result<Vec<RunId>, WorkspaceError> {
-        ids_with(&Dir::open(&self.path())?, layout::RUNS, layout::RUN)
+        self.runs_like("")
+    }
+
+    /// Those of its runs whose ids begin with this text, sorted: it costs one reading of a directory, however many
+    /// others there are.
+    ///
+    /// # Errors
+    /// Where the task's directory cannot be read.
+    pub fn runs_like(&self, prefix: &str) -> Result<Vec<RunId>, WorkspaceError> {
+        ids_with(&Dir::open(&self.path())?, (layout::RUNS, prefix), layout::RUN)
     }
 
     /// A run.
@@ -272,7 +286,10 @@ impl Task {
     ///
     /// # Errors
     /// [`WorkspaceError::RunExists`] where there is a run with that id, [`WorkspaceError::RunPruned`] where
-    /// there was one, [`WorkspaceError::RunLost`] where one was held or restored, and is gone.
+    /// there was one, [`WorkspaceError::RunLost`] where one was held or restored, and is gone;
+    /// [`WorkspaceError::RunMoved`] where one was moved away, [`WorkspaceError::MoveUnfinished`] where one was to
+    /// be moved here.
+    /// [`WorkspaceError::TaskArchived`] where the task is put away, also for a run whose start a crash interrupted.
     pub fn start_run_with(&self, options: RunOptions) -> Result<RunContext, WorkspaceError> {
         let now = self.runtime.clock.now();
         let run_id = match options.run_id {
@@ -286,7 +303,13 @@ impl Task {
         // Until the run is there, and bound: a claim that came between would not see it.
         let mut log = Log::open(&self.home())?;
         let mut locked = log.lock()?;
-        match note_run_started(&mut locked, &run_id, parent.as_deref()) {
+        if Self::status_in(&mut locked)? == TaskStatus::Archived {
+            let archived =
+                || WorkspaceError::TaskArchived { task: self.id().clone(), run: run_id.clone() };
+            return Err(if is_there() { exists() } else { archived() });
+        }
+        let started = Started { run_id: &run_id, parent: parent.as_deref(), from: None };
+        match note_run_started(&mut locked, &started, true) {
             // Another parent, so another start: of a run that is there, or of one that was never made.
             Err(JournalError::KeyConflict { .. }) if is_there() => return Err(exists()),
             Err(error @ JournalError::KeyConflict { .. }) => {
@@ -337,23 +360,30 @@ impl Task {
     }
 }
 
-fn note_run_started(
+/// The payload of `run_started`.
+#[derive(Serialize)]
+pub(super) struct Started<'a> {
+    pub(super) run_id: &'a RunId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<&'a str>,
+    /// Where it was, if it was moved here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<&'a str>,
+}
+
+/// Says that a run is there; the first time with the key of its id.
+pub(super) fn note_run_started(
     locked: &mut LockedLog<'_>,
-    run: &RunId,
-    parent: Option<&str>,
+    started: &Started<'_>,
+    is_new: bool,
 ) -> Result<Appended, JournalError> {
-    #[derive(Serialize)]
-    struct Started<'a> {
-        run_id: &'a RunId,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        parent: Option<&'a str>,
+    let run = started.run_id;
+    let mut event = Event::new(types::RUN_STARTED).stream("run", run.as_str()).payload(started);
+    if is_new {
+        event = event.key(format!("run:{run}"));
     }
-    let started = Event::new(types::RUN_STARTED)
-        .stream("run", run.as_str())
-        .key(format!("run:{run}"))
-        .payload(&Started { run_id: run, parent });
-    let appended = locked.append(std::slice::from_ref(&started))?;
-    appended.into_iter().next().ok_or_else(|| started.bad("it was not appended"))
+    let appended = locked.append(std::slice::from_ref(&event))?;
+    appended.into_iter().next().ok_or_else(|| event.bad("it was not appended"))
 }
 
 impl RunContext {

@@ -1,5 +1,6 @@
 //! A workspace: a directory of tasks.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,16 +63,14 @@ impl Workspace {
         };
         let sealed = genesis::seal(&root, &genesis)?;
         // Another maker's tasks come after its workspace.json.
-        if let Some(task) = ids_with::<TaskId>(&dir, "", layout::TASK)?.into_iter().next()
+        if let Some(task) = ids_with::<TaskId>(&dir, ("", ""), layout::TASK)?.into_iter().next()
             && dir.stat(layout::WORKSPACE)?.is_none()
         {
             return Err(WorkspaceError::GenesisLost { path: root, task });
         }
         match genesis::create(&dir, &sealed, runtime.ids.next_id(created_at)) {
             Ok(()) => Ok(Self { root, genesis, runtime }),
-            Err(GenesisError::Io(error))
-                if error.source.kind() == std::io::ErrorKind::AlreadyExists =>
-            {
+            Err(GenesisError::Io(error)) if error.source.kind() == ErrorKind::AlreadyExists => {
                 // Told of only once it is sure to stay: its maker may have died before this.
                 dir.sync("")?;
                 Err(WorkspaceError::WorkspaceExists { path: root })
@@ -196,7 +195,7 @@ impl Workspace {
     }
 
     pub(super) fn tasks_in(root: &Utf8Path) -> Result<Vec<TaskId>, WorkspaceError> {
-        ids_with(&Dir::open_root(root)?, "", layout::TASK)
+        ids_with(&Dir::open_root(root)?, ("", ""), layout::TASK)
     }
 
     /// A task, by its id or the text of one.
@@ -255,10 +254,11 @@ pub(super) fn checked<Id>(
     Ok(id.try_into().map_err(Into::into)?)
 }
 
-/// The ids of directories that hold a genesis file.
+/// The ids of directories that hold a genesis file, and of those that may not be looked into: whoever opens one is told
+/// so, and the others are there all the same.
 pub(super) fn ids_with<Id: std::str::FromStr>(
     dir: &Dir,
-    below: &str,
+    (below, prefix): (&str, &str),
     genesis: &str,
 ) -> Result<Vec<Id>, WorkspaceError> {
     let entries = match dir.list(below) {
@@ -267,10 +267,19 @@ pub(super) fn ids_with<Id: std::str::FromStr>(
     };
     let mut ids = Vec::new();
     for (name, kind) in entries {
+        if !name.starts_with(prefix) {
+            continue;
+        }
         let Ok(id) = name.parse() else { continue };
         let path = if below.is_empty() { name } else { format!("{below}/{name}") };
-        if kind == Kind::Dir && dir.stat(&format!("{path}/{genesis}"))?.is_some() {
-            ids.push(id);
+        if kind != Kind::Dir {
+            continue;
+        }
+        match dir.stat(&format!("{path}/{genesis}")) {
+            Ok(None) => {}
+            Ok(Some(_)) => ids.push(id),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => ids.push(id),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(ids)

@@ -122,7 +122,7 @@ fn directories_among_the_objects_are_left() {
     let (named, unnamed) = (object(&lab, b"other"), object(&lab, b"nobody's"));
     fs::create_dir_all(unnamed.join("below")).unwrap();
     fs::create_dir_all(lab.path("backup/.tmp/somebody's/below")).unwrap();
-    let prune = lab.backup().prune(Retention::default().keep_last(1)).unwrap();
+    let prune = lab.backup().prune(Retention::default().keep_last(1)).plan().unwrap();
     assert_eq!(prune.remove()[0].id(), first.id());
     prune.apply().unwrap();
     assert!(unnamed.join("below").exists());
@@ -148,11 +148,11 @@ fn what_stops_a_prune_says_what_to_do() {
     let file = lab.path(&format!("backup/snapshots/{}.json", taken[1].id()));
     let whole = fs::read(&file).unwrap();
     fs::write(&file, "rot").unwrap();
-    let refused = lab.backup().prune(Retention::default()).unwrap_err().to_string();
+    let refused = lab.backup().prune(Retention::default()).plan().unwrap_err().to_string();
     assert!(refused.contains(file.as_str()) && refused.contains("out of"), "{refused}");
     // That is what to do.
     fs::rename(&file, lab.path("moved")).unwrap();
-    let plan = lab.backup().prune(Retention::default()).unwrap();
+    let plan = lab.backup().prune(Retention::default()).plan().unwrap();
     fs::write(&file, "rot").unwrap();
     let refused = plan.apply().unwrap_err().to_string();
     assert!(refused.contains(file.as_str()) && refused.contains("out of"), "{refused}");

@@ -37,7 +37,7 @@ fn the_newest_the_recent_and_the_held_stay() {
     let (backup, _, mut taken) = days(&lab, 6);
     taken[1].hold("before the move").unwrap();
     assert_eq!(backup.snapshots().unwrap()[1].hold_reason(), Some("before the move"));
-    let plan = |retention: Retention| backup.prune(retention).unwrap();
+    let plan = |retention: Retention| backup.prune(retention).plan().unwrap();
     let default = Retention::default();
     // Now is six days after the first.
     let within = |days: u64| default.keep_within(Duration::from_secs(days * 86_400 + 3600));
@@ -65,7 +65,7 @@ fn the_newest_the_recent_and_the_held_stay() {
     assert_eq!(left.len(), 4);
     taken[0].lift().unwrap();
     taken[1].lift().unwrap();
-    backup.prune(default).unwrap().apply().unwrap();
+    backup.prune(default).plan().unwrap().apply().unwrap();
     let left = backup.snapshots().unwrap();
     assert_eq!(ids(&left), ids(&taken[5..]));
     let files = walkdir::WalkDir::new(lab.path("backup/snapshots")).into_iter();
@@ -75,7 +75,7 @@ fn the_newest_the_recent_and_the_held_stay() {
     left[0].restore_to(&root).plan().unwrap().apply().unwrap();
     assert_same(lab.test.root(), &root);
     // What was pruned is brought again.
-    assert_eq!(backup.prune(default).unwrap().objects(), 0);
+    assert_eq!(backup.prune(default).plan().unwrap().objects(), 0);
     backup.take(lab.test.workspace()).unwrap();
     assert_eq!(backup.verify(true).unwrap().findings, []);
 }
@@ -90,7 +90,7 @@ fn the_newest_without_an_error_stays() {
         backup.take(lab.test.workspace()).unwrap()
     });
     assert!(harmed.iter().all(|snapshot| codes(snapshot.findings()) == [Code::ArtifactChanged]));
-    let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+    let plan = backup.prune(Retention::default().keep_last(1)).plan().unwrap();
     let why = |snapshot: &Snapshot| {
         let kept = plan.keep().iter().find(|(kept, _)| kept.id() == snapshot.id());
         kept.map(|(_, why)| *why)
@@ -99,8 +99,11 @@ fn the_newest_without_an_error_stays() {
     assert_eq!(why(&harmed[2]), Some(SnapshotKept::Newest));
     plan.apply().unwrap();
     assert_eq!(ids(&backup.snapshots().unwrap()), [taken[1].id(), harmed[2].id()]);
-    let good = backup.newest_good(&Scope::workspace(), None).unwrap().unwrap();
-    assert_eq!(good.id(), taken[1].id());
+    let newest = backup.newest(&Scope::workspace(), None).unwrap();
+    assert_eq!(newest.id(), harmed[2].id());
+    let restore = newest.restore_to(lab.path("restored")).passing_over_errors().plan().unwrap();
+    let from: Vec<_> = restore.items().iter().map(|item| item.snapshot_id).collect();
+    assert_eq!(from, [harmed[2].id(), taken[1].id()], "the task, and its run");
 }
 
 #[test]
@@ -117,7 +120,7 @@ fn of_each_run_the_newest_without_an_error_stays() {
     write("RUN-1");
     harm("RUN-2").unwrap();
     let newest = backup.take(lab.test.workspace()).unwrap();
-    let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+    let plan = backup.prune(Retention::default().keep_last(1)).plan().unwrap();
     assert_eq!(ids(plan.remove()), [of_second[0].id()]);
     plan.apply().unwrap();
     let left = [taken[0].id(), of_second[1].id(), newest.id()];
@@ -131,7 +134,7 @@ fn each_scope_is_decided_by_itself() {
     for _ in 0..3 {
         backup.take(lab.test.task()).unwrap();
     }
-    let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+    let plan = backup.prune(Retention::default().keep_last(1)).plan().unwrap();
     assert_eq!(plan.remove().len(), 2);
     assert!(plan.keep().iter().any(|(kept, _)| kept.id() == taken[0].id()));
 }
@@ -142,7 +145,7 @@ fn nobody_is_pruned_under() {
     let (backup, _, taken) = days(&lab, 2);
     let backup = backup.with_lock_timeout(Duration::from_millis(20));
     let restore = taken[0].restore_to(lab.path("elsewhere")).plan().unwrap();
-    let prune = || backup.prune(Retention::default()).unwrap();
+    let prune = || backup.prune(Retention::default()).plan().unwrap();
     let busy = prune().apply();
     assert!(matches!(busy, Err(BackupError::Busy { .. })), "{busy:?}");
     restore.apply().unwrap();
@@ -162,7 +165,7 @@ fn what_killed_backups_left_goes() {
     fs::write(fan.join(&digest[2..]), "unnamed").unwrap();
     fs::write(fan.join("README"), "of somebody's").unwrap();
     fs::write(lab.path("backup/.tmp/half"), "ha").unwrap();
-    let plan = backup.prune(Retention::default()).unwrap();
+    let plan = backup.prune(Retention::default()).plan().unwrap();
     assert_eq!((plan.remove().len(), plan.objects(), plan.bytes()), (0, 1, 7));
     plan.apply().unwrap();
     assert!(!fan.join(&digest[2..]).exists());
@@ -178,11 +181,11 @@ fn nothing_goes_while_a_page_cannot_be_read() {
     let hex = text.unwrap().split("\"page\":\"blake3:").nth(1).unwrap()[..64].to_owned();
     let page = lab.path("backup/objects").join(&hex[..2]).join(&hex[2..]);
     let content = fs::read(&page).unwrap();
-    let plan = backup.prune(Retention::default()).unwrap();
+    let plan = backup.prune(Retention::default()).plan().unwrap();
     fs::write(&page, "rot").unwrap();
     assert!(matches!(plan.apply(), Err(BackupError::PruneStopped { .. })));
     assert_eq!(backup.snapshots().unwrap().len(), 3);
-    assert!(backup.prune(Retention::default()).is_err());
+    assert!(backup.prune(Retention::default()).plan().is_err());
     fs::write(&page, content).unwrap();
     assert_eq!(backup.verify(true).unwrap().findings, []);
 }
@@ -219,9 +222,9 @@ fn a_hold_that_cannot_be_read_holds() {
         assert!(told.contains(&places) && !told.contains("another snapshot"), "{told}");
         let found = backup.verify(false).unwrap().findings;
         assert_eq!((codes(&found), &found[0].place.path), (vec![Code::Unreadable], &file));
-        let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+        let plan = backup.prune(Retention::default().keep_last(1)).plan().unwrap();
         assert_eq!(ids(plan.remove()), [taken[1].id()]);
-        let plan = backup.prune(Retention::default().keep_last(1)).unwrap();
+        let plan = backup.prune(Retention::default().keep_last(1)).plan().unwrap();
         plan.apply().unwrap();
 
         let mut held = backup.snapshot(&taken[0].id().to_string()).unwrap();
@@ -231,7 +234,10 @@ fn a_hold_that_cannot_be_read_holds() {
         harm(&file);
         backup.snapshot(&taken[0].id().to_string()).unwrap().lift().unwrap();
         assert_eq!(backup.verify(true).unwrap().findings, []);
-        assert_eq!(backup.prune(Retention::default().keep_last(1)).unwrap().remove().len(), 1);
+        assert_eq!(
+            backup.prune(Retention::default().keep_last(1)).plan().unwrap().remove().len(),
+            1
+        );
     }
 }
 
@@ -260,7 +266,8 @@ fn gone(snapshot: &Snapshot) -> Vec<String> {
 #[test]
 fn what_is_gone_is_told_and_its_last_copy_stays() {
     let lab = Lab::with_runs();
-    let (prune, run) = (|| lab.backup().prune(Retention::default().keep_last(1)).unwrap(), "RUN-1");
+    let (prune, run) =
+        (|| lab.backup().prune(Retention::default().keep_last(1)).plan().unwrap(), "RUN-1");
     let first = lab.take();
     let ctx = lab.test.start_run("RUN-3").unwrap();
     fs::remove_dir_all(lab.ctx(run).run_path()).unwrap();
@@ -304,7 +311,7 @@ fn a_task_that_is_gone_is_told_once_and_all_of_its_runs_stay() {
     let third = lab.take();
     assert_eq!(gone(&third), ["TASK-1/journal/events.jsonl journal_missing"]);
     lab.take();
-    let plan = lab.backup().prune(Retention::default().keep_last(1)).unwrap();
+    let plan = lab.backup().prune(Retention::default().keep_last(1)).plan().unwrap();
     assert_eq!(ids(plan.remove()), [third.id()]);
     assert_eq!(ids(&[plan.keep()[0].0.clone(), plan.keep()[1].0.clone()]), ids(&[first, second]));
 }
@@ -321,7 +328,7 @@ fn what_was_pruned_is_no_loss() {
         let snapshot = lab.take();
         assert_eq!((gone(&snapshot), snapshot.totals().runs), (Vec::new(), 1));
     }
-    let plan = lab.backup().prune(Retention::default().keep_last(1)).unwrap();
+    let plan = lab.backup().prune(Retention::default().keep_last(1)).plan().unwrap();
     assert_eq!(ids(plan.remove())[0], first.id());
 }
 

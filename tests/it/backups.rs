@@ -273,7 +273,7 @@ fn newer_formats_are_left_alone() {
     assert_eq!(lab.backup().snapshots().unwrap().len(), 0);
     assert_eq!(codes(&lab.backup().verify(false).unwrap().findings), [Code::NewerFormat]);
     // What it names is not known, so nothing is removed.
-    let prune = lab.backup().prune(Retention::default());
+    let prune = lab.backup().prune(Retention::default()).plan();
     assert!(matches!(prune, Err(BackupError::NewerFormat { .. })), "{prune:?}");
     // A snapshot beside it is no trouble.
     assert_eq!(lab.take().totals().new_bytes, 0);
@@ -754,7 +754,7 @@ fn what_is_no_snapshot_keeps_prune_from_removing_what_it_may_name() {
         let objects = truth(&lab.path("backup/objects"));
         let backup = lab.backup();
         assert!(matches!(
-            backup.prune(Retention::default()),
+            backup.prune(Retention::default()).plan(),
             Err(BackupError::PruneStopped { .. })
         ));
         assert_eq!(truth(&lab.path("backup/objects")), objects);
@@ -796,4 +796,66 @@ fn a_clock_that_was_ahead_once_takes_no_later_snapshot_away() {
     lab.backup().with_clock(clock).take(lab.test.workspace()).unwrap();
     let last = lab.take();
     assert_eq!(lab.backup().snapshots().unwrap().last().map(Snapshot::id), Some(last.id()));
+}
+
+/// What is told while something is done: it only grows, and ends at the total.
+fn told<T>(work: impl FnOnce(&mut dyn FnMut(&BackupProgress)) -> T) -> (BackupProgress, T) {
+    let mut told: Vec<BackupProgress> = Vec::new();
+    let done = work(&mut |progress| told.push(*progress));
+    for pair in told.windows(2) {
+        let each = |it: &BackupProgress| [it.done, it.known, it.bytes, it.findings];
+        let grows = each(&pair[0]).iter().zip(each(&pair[1])).all(|(before, now)| *before <= now);
+        assert!(grows, "{pair:?}");
+    }
+    assert!(told.iter().all(|progress| progress.done <= progress.known), "{told:?}");
+    (*told.last().unwrap(), done)
+}
+
+#[test]
+fn progress_ends_at_the_total() {
+    let lab = Lab::with_runs();
+    fs::write(lab.ctx("RUN-2").run_path().join("artifacts/a.txt"), "harmed").unwrap();
+    let backup = lab.backup();
+    let (end, snapshot) = told(|progress| backup.take_with(lab.test.workspace(), progress));
+    let totals = snapshot.unwrap().totals();
+    assert_eq!((end.done, end.known, end.findings), (4, 4, 1));
+    // Pages are content as well.
+    assert!(end.bytes >= totals.bytes, "{end:?}");
+
+    let (end, verified) = told(|progress| backup.verify_with(true, progress));
+    let verified = verified.unwrap();
+    assert_eq!((end.done, end.known, end.findings), (verified.objects, verified.objects, 0));
+    assert!(end.bytes >= verified.bytes, "{end:?}");
+    let (end, _) = told(|progress| backup.verify_with(false, progress));
+    assert_eq!((end.done, end.known, end.bytes), (verified.objects, verified.objects, 0));
+
+    let restore = lab.backup().newest(&Scope::workspace(), None).unwrap();
+    let restore = restore.restore_to(lab.path("restored"));
+    let (end, _) = told(|progress| restore.clone().reading_data().plan_with(progress).unwrap());
+    assert_eq!((end.done, end.known), (8, 8));
+    assert!(end.bytes > 0);
+    let plan = restore.plan().unwrap();
+    let (end, restored) = told(|progress| plan.apply_with(progress));
+    assert_eq!((end.done, end.known), (4, 4));
+    assert!(end.bytes >= restored.unwrap().bytes, "{end:?}");
+}
+
+#[test]
+fn who_is_told_slowly_does_not_keep_a_backup_waiting() {
+    let lab = Lab::with_runs();
+    let backup = lab.backup();
+    // Nothing is copied before the first is told.
+    let lock = fs::File::create(lab.path("backup/.lock")).unwrap();
+    fs2::FileExt::lock_exclusive(&lock).unwrap();
+    let (mut lock, mut came) = (Some(lock), false);
+    let snapshot = backup.take_with(lab.test.workspace(), &mut |_| {
+        if lock.take().is_some() {
+            let until = std::time::Instant::now() + Duration::from_secs(5);
+            while !came && std::time::Instant::now() < until {
+                came = !backup.snapshots().unwrap().is_empty();
+            }
+        }
+    });
+    snapshot.unwrap();
+    assert!(came, "the snapshot was made while somebody took his time");
 }

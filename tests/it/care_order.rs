@@ -137,7 +137,7 @@ fn worker() {
             assert_eq!(plan.apply().unwrap().runs.len(), 1);
         }
         "backup prune" => {
-            let plan = lab.backup().prune(Retention::default()).unwrap();
+            let plan = lab.backup().prune(Retention::default()).plan().unwrap();
             assert_eq!(plan.apply().unwrap().snapshots, 1);
         }
         "hold" => drop(lab.task().hold_run(&run, "an audit").unwrap()),

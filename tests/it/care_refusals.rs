@@ -42,8 +42,9 @@ fn a_backup_that_is_being_taken_is_not_pruned() {
     lab.take();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (backup, tell) = (lab.backup().with_lock_timeout(SHORT), Arc::clone(&seen));
-    let prune =
-        move || tell.lock().unwrap().push(backup.prune(Retention::default()).unwrap().apply());
+    let prune = move || {
+        tell.lock().unwrap().push(backup.prune(Retention::default()).plan().unwrap().apply())
+    };
     lab.ctx("RUN-1").append(Event::new("noted")).unwrap();
     lab.backup().with_clock(acting(prune)).take(lab.test.workspace()).unwrap();
     let seen = seen.lock().unwrap();
@@ -170,7 +171,7 @@ fn a_page_is_read_only_under_its_own_digest() {
     assert!(matches!(restored, Err(BackupError::Damaged { .. })), "{restored:?}");
     // It is told, and nothing of it is used by the next.
     assert!(!lab.backup().verify(false).unwrap().findings.is_empty());
-    assert!(lab.backup().prune(Retention::default()).is_err());
+    assert!(lab.backup().prune(Retention::default()).plan().is_err());
 }
 
 /// The records have to lead to where the page says that they do.
@@ -242,7 +243,7 @@ fn the_newest_snapshot_stays_whatever_the_count() {
     fs::write(lab.ctx("RUN-1").run_path().join("artifacts/a.txt"), "harmed").unwrap();
     let newest = lab.take();
     assert_eq!(codes(newest.findings()), [Code::ArtifactChanged]);
-    let plan = lab.backup().prune(Retention::default().keep_last(0)).unwrap();
+    let plan = lab.backup().prune(Retention::default().keep_last(0)).plan().unwrap();
     let kept: Vec<_> = plan.keep().iter().map(|(snapshot, why)| (snapshot.id(), *why)).collect();
     let expected = [(good.id(), SnapshotKept::NewestGood), (newest.id(), SnapshotKept::Newest)];
     assert_eq!(kept, expected);

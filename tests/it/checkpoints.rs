@@ -120,6 +120,7 @@ fn a_turn_is_kept_once_and_reads_back() {
     assert_eq!(reader.verify().unwrap(), Digest::of(b"first"));
     let refused = set.read(Artifact::<String>::named(A.clone())).unwrap_err();
     assert!(matches!(refused, CheckpointError::Artifact(ArtifactError::Json { .. })), "{refused}");
+    assert_run_snapshot!(ctx);
 }
 
 /// As docs/format.md has it, read by somebody else.
@@ -577,13 +578,28 @@ fn a_run_goes_back_to_a_turn() {
     let before = records(&ctx).len();
 
     let set = first.artifacts().unwrap();
-    let done = set.restore(&ctx).unwrap();
+    // Nobody else has those bytes.
+    for refused in [set.restore(&ctx).map(drop), set.plan_restore(&ctx, ByHand::Refuse).map(drop)] {
+        match refused.unwrap_err() {
+            CheckpointError::ChangedByHand { name, expected, found, .. } => {
+                let (said, by_hand) = (Digest::of(b"second"), Digest::of(b"by hand"));
+                assert_eq!((name, expected, found), (B, Some(said), by_hand));
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(fs::read(ctx.artifact_path(&B)).unwrap(), b"by hand");
+    let planned = set.plan_restore(&ctx, ByHand::Replace).unwrap();
+    let planned: Vec<_> = planned.iter().map(|it| (it.name.as_str(), it.to.is_some())).collect();
+    assert_eq!(records(&ctx).len(), before);
+    let done = set.restore_with(&ctx, ByHand::Replace).unwrap();
     let told: Vec<_> =
         done.artifacts.iter().map(|it| (it.name.as_str(), it.digest.is_some())).collect();
     assert_eq!(
         told,
         [("a.txt", true), ("dir/b.txt", true), ("dir/c.txt", false), ("later/x.txt", false)]
     );
+    assert_eq!(planned, told);
     let now = content(&ArtifactSet::of(&ctx).unwrap());
     assert_eq!(now, files(&[(&A, "first"), (&B, "second"), (&name("mine.txt"), "mine")]));
     let added = &records(&ctx)[before..];
@@ -605,6 +621,31 @@ fn a_run_goes_back_to_a_turn() {
     // And the turn after it is of what it went back to.
     ctx.checkpoint(2).unwrap();
     assert_eq!(turn(&ctx, 2), turn(&ctx, 1));
+}
+
+#[test]
+fn what_was_put_by_hand_is_not_lost_by_going_back() {
+    let (_test, ctx) = start_run();
+    let set = ctx.checkpoint(1).unwrap().artifacts().unwrap();
+    let other = ctx.checkpoint(2).unwrap();
+    write(&ctx, &A, "journaled");
+    fs::write(ctx.artifact_path(&A), "by hand").unwrap();
+    // It would be removed.
+    let refused = set.restore(&ctx).unwrap_err();
+    assert!(matches!(&refused, CheckpointError::ChangedByHand { name, .. } if *name == A));
+    ctx.artifacts().adopt(A).unwrap();
+    set.restore(&ctx).unwrap();
+    // No record knows it, and the set has another of its name.
+    write(&ctx, &A, "journaled");
+    let set = ctx.checkpoint(3).unwrap().artifacts().unwrap();
+    other.artifacts().unwrap().restore(&ctx).unwrap();
+    fs::write(ctx.artifact_path(&A), "new by hand").unwrap();
+    let refused = set.restore(&ctx).unwrap_err();
+    assert!(matches!(refused, CheckpointError::ChangedByHand { expected: None, .. }), "{refused}");
+    assert_eq!(fs::read(ctx.artifact_path(&A)).unwrap(), b"new by hand");
+    // What is as the turn has it already loses nothing.
+    fs::write(ctx.artifact_path(&A), "journaled").unwrap();
+    assert_eq!(set.restore(&ctx).unwrap().artifacts.len(), 1);
 }
 
 #[test]

@@ -16,6 +16,11 @@ fn id(shell: &Shell, number: usize) -> String {
     list["snapshots"][number]["snapshot_id"].as_str().unwrap().to_owned()
 }
 
+/// A path of the workspace, as JSON has it.
+fn in_full(shell: &Shell, path: &str) -> String {
+    shell.path("workspaces").join(path).display().to_string()
+}
+
 #[test]
 fn a_run_is_backed_up_lost_and_restored() {
     let shell = with_artifact();
@@ -32,9 +37,16 @@ fn a_run_is_backed_up_lost_and_restored() {
     fs::remove_dir_all(shell.run_file("")).unwrap();
     let plan = shell.ok(&["backup", "restore", "copies", "--dry-run"]);
     assert!(plan.contains("TASK-1/runs/RUN-1") && plan.contains("put"), "{plan}");
+    let plan = shell.json(&["backup", "restore", "copies", "--dry-run"]);
+    assert_eq!((&plan["applied"], &plan["restored"]), (&false.into(), &serde_json::Value::Null));
+    assert_eq!(plan["plan"][1]["path"], in_full(&shell, "TASK-1/runs/RUN-1"));
     shell.refused(3, &["run", "show", "RUN-1"]);
     let restored = shell.json(&["backup", "restore", "copies", "TASK-1/RUN-1"]);
-    assert_eq!(restored["restored"]["put"], serde_json::json!(["TASK-1/runs/RUN-1"]));
+    assert_eq!(
+        restored["restored"]["put"],
+        serde_json::json!([in_full(&shell, "TASK-1/runs/RUN-1")])
+    );
+    assert_eq!(restored["applied"], true);
     assert_eq!(shell.ok(&["artifact", "get", "-r", "RUN-1", "goal.txt"]), "ship");
     let done = shell.ok(&["backup", "restore", "copies"]);
     assert!(done.contains("0 put into ") && done.contains("2 there already"), "{done}");
@@ -104,12 +116,56 @@ fn old_snapshots_are_planned_away() {
         plan.contains("to remove, 2 others to keep; the same with `--apply` does it"),
         "{plan}"
     );
-    shell.ok(&["backup", "hold", "copies", &first, "--lift"]);
+    let lifted = shell.ok(&["backup", "unhold", "copies", &first]);
+    assert_eq!(lifted, format!("snapshot {first} is not held any more\n"));
+    let again = shell.ok(&["backup", "unhold", "copies", &first]);
+    assert_eq!(again, format!("snapshot {first} was not held\n"));
+    assert_eq!(shell.json(&prune)["applied"], false);
     let pruned = shell.json(&[&prune[..], &["--apply"]].concat());
-    assert_eq!(pruned["pruned"]["snapshots"], 2);
+    assert_eq!((&pruned["applied"], &pruned["pruned"]["snapshots"]), (&true.into(), &2.into()));
     assert_eq!(pruned["keep"][0]["why"], "newest");
     assert_eq!(shell.json(&["backup", "list", "copies"])["snapshots"].as_array().unwrap().len(), 1);
     shell.ok(&["backup", "verify", "copies", "--read-data"]);
+}
+
+#[test]
+fn a_run_of_a_backup_is_named_by_what_its_id_begins_with() {
+    let shell = with_artifact();
+    shell.ok(&["run", "start", "TASK-1", "--run-id", "RUN-20"]);
+    shell.ok(&["backup", "create", "copies"]);
+    // The newest does not have it, and does not keep it from being found.
+    fs::remove_dir_all(shell.path("workspaces/TASK-1/runs/RUN-20")).unwrap();
+    assert_eq!(shell.go(&["backup", "create", "copies"]).exit, 1);
+    let restore = |what: &str| shell.json(&["backup", "restore", "copies", what]);
+    let put = serde_json::json!([in_full(&shell, "TASK-1/runs/RUN-20")]);
+    assert_eq!(restore("RUN-2")["restored"]["put"], put);
+    assert_eq!(restore("TASK-1/RUN-2")["restored"]["put"], serde_json::json!([]));
+    assert_eq!(restore("RUN-1")["plan"][1]["path"], in_full(&shell, "TASK-1/runs/RUN-1"));
+    let several = shell.refused(2, &["backup", "restore", "copies", "RUN-"]);
+    assert!(several.contains("TASK-1/RUN-1") && several.contains("TASK-1/RUN-20"), "{several}");
+    let none = shell.refused(3, &["backup", "restore", "copies", "RUN-3"]);
+    assert!(none.contains("there is no snapshot of RUN-3 in "), "{none}");
+    let newest = id(&shell, 1);
+    shell.refused(3, &["backup", "restore", "copies", "RUN-2", "--snapshot", &newest]);
+}
+
+#[test]
+fn ids_of_snapshots_are_as_long_as_they_need_to_be() {
+    let shell = with_artifact();
+    for _ in 0..2 {
+        shell.ok(&["backup", "create", "copies"]);
+    }
+    let ids = [id(&shell, 0), id(&shell, 1)];
+    let list = shell.ok(&["backup", "list", "copies"]);
+    let shown: Vec<_> = list.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
+    for (id, shown) in ids.iter().zip(&shown) {
+        assert!(id.starts_with(shown) && (8..id.len()).contains(&shown.len()), "{list}");
+        shell.ok(&["backup", "hold", "copies", shown, "--reason", "why"]);
+        shell.ok(&["backup", "unhold", "copies", shown]);
+        shell.ok(&["backup", "restore", "copies", "--snapshot", shown, "--dry-run"]);
+    }
+    assert_ne!(shown[0], shown[1]);
+    assert!(list.lines().all(|line| line.len() <= 80), "{list}");
 }
 
 #[test]
@@ -166,9 +222,11 @@ fn a_snapshot_of_damage_is_passed_over() {
 
     let restore = ["backup", "restore", "copies", "TASK-1/RUN-1"];
     let plan = told(&shell, &[&restore[..], &["--dry-run"]].concat());
-    let newer = format!("snapshot {newest}, taken ");
-    assert!(plan.starts_with(&newer) && plan.contains("broken_chain"), "{plan}");
-    assert!(plan.contains(&format!("so this is snapshot {good}, taken ")), "{plan}");
+    let newer = format!("TASK-1/runs/RUN-1: snapshot {newest}, taken ");
+    assert!(plan.contains(&newer) && plan.contains("broken_chain"), "{plan}");
+    assert!(plan.contains(&format!("so it is put from snapshot {good}, taken ")), "{plan}");
+    let task = format!("TASK-1: put from snapshot {good}, taken ");
+    assert!(plan.contains(&task) && plan.contains(", as its run is\n"), "{plan}");
     let done = told_as_json(&shell, &restore);
     assert_eq!(
         (&done["snapshot_id"], &done["passed_over"]["snapshot_id"]),
@@ -228,10 +286,12 @@ fn each_run_comes_from_the_newest_snapshot_that_is_good() {
         let item = &done["plan"][number];
         (item["path"].as_str().unwrap(), item["snapshot_id"].as_str().unwrap())
     };
-    assert_eq!(from(0), ("TASK-1", newest.as_str()));
-    assert_eq!(from(1), ("TASK-1/runs/RUN-1", good.as_str()));
-    assert_eq!(from(2), ("TASK-1/runs/RUN-2", newest.as_str()));
-    assert_eq!(from(3), ("TASK-1/runs/RUN-3", newest.as_str()));
+    let to = shell.path("first").display().to_string();
+    let run = |id: &str| format!("{to}/TASK-1/runs/{id}");
+    assert_eq!(from(0), (format!("{to}/TASK-1").as_str(), newest.as_str()));
+    assert_eq!(from(1), (run("RUN-1").as_str(), good.as_str()));
+    assert_eq!(from(2), (run("RUN-2").as_str(), newest.as_str()));
+    assert_eq!(from(3), (run("RUN-3").as_str(), newest.as_str()));
     assert_eq!(done["plan"][1]["passed_over"][0]["code"], "broken_chain");
     assert_eq!(done["plan"][2]["passed_over"], serde_json::json!([]));
     let first = shell.path("first/TASK-1/runs");
@@ -241,7 +301,8 @@ fn each_run_comes_from_the_newest_snapshot_that_is_good() {
     // Into a task that stands, each run is told of with the snapshot that it is from.
     fs::rename(shell.run_file(""), shell.path("aside")).unwrap();
     let again = told_as_json(&shell, &["backup", "restore", "copies", "TASK-1"]);
-    assert_eq!(again["restored"]["put"], serde_json::json!(["TASK-1/runs/RUN-1"]));
+    let put = in_full(&shell, "TASK-1/runs/RUN-1");
+    assert_eq!(again["restored"]["put"], serde_json::json!([put]));
     let task = fs::read_to_string(shell.path("workspaces/TASK-1/journal/events.jsonl")).unwrap();
     assert!(task.lines().last().unwrap().contains(&good), "{task}");
 }
@@ -268,7 +329,8 @@ fn no_run_is_newer_than_its_task() {
         assert_eq!(page["plan"][number]["snapshot_id"], good.as_str());
     }
     let left = page["plan"][2]["action"]["left"].as_str().unwrap();
-    assert!(left.contains("backup restore") && left.contains("TASK-1/RUN-2"), "{left}");
+    let advice = format!("TASK-1/RUN-2 --to {}` puts it in", shell.path("first").display());
+    assert!(left.contains("backup restore") && left.contains(&advice), "{left}");
     let first = shell.path("first/TASK-1/runs");
     assert_eq!(fs::read(first.join("RUN-1/journal/events.jsonl")).unwrap(), journal);
     assert!(!first.join("RUN-2").exists());

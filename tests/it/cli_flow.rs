@@ -45,8 +45,11 @@ fn one(shell: &Shell, program: &str, edges: Value) -> &'static str {
 
 fn check(text: &str, expect: impl FnOnce(&str)) {
     let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[TIME]");
     settings.add_filter(r"just now|\d+ s ago", "[AGO]");
     settings.add_filter(r"process \d+ \(\S+\)", "process [PID]");
+    settings.add_filter(r"ENDED +", "ENDED ");
+    settings.add_filter(r"\[AGO\] +", "[AGO] ");
     settings.add_filter(r" +\n", "\n");
     settings.bind(|| expect(text));
 }
@@ -90,17 +93,17 @@ fn a_loop_of_programs_runs_to_the_end_of_its_run() {
     assert_eq!(shell.ok(&["artifact", "cat", "draft.txt"]), "xxx\n");
     let shown = shell.ok(&["flow", "show"]);
     check(&shown, |text| {
-        insta::assert_snapshot!(text, @r#"
-    run     TASK-1/RUN-1
-    flow    essay
-    status  SUCCESS
-    at      review, turn 3, attempt 3: completed with success
-    since   [AGO]
+        insta::assert_snapshot!(text, @"
+        run     TASK-1/RUN-1
+        flow    essay
+        status  SUCCESS
+        at      review, turn 3, attempt 3: completed with success
+        since   [TIME] ([AGO])
 
-    NODE    STATE      VISITS  ATTEMPTS  LAST SIGNAL OR ERROR  ENDED
-    write   completed  3       3         success               [AGO]
-    review  completed  3       3         success               [AGO]
-    "#)
+        NODE    STATE      VISITS  ATTEMPTS  ENDED LAST SIGNAL OR ERROR
+        write   completed  3       3         [AGO] success
+        review  completed  3       3         [AGO] success
+        ")
     });
     let page = shell.json(&["flow", "show"]);
     assert_eq!((&page["flow"], &page["status"]), (&json!("essay"), &json!("SUCCESS")));
@@ -139,24 +142,23 @@ fn a_program_that_fails_leaves_the_run_open() {
     let file =
         one(&shell, "echo trouble >&2; exit 4", json!([{"on": "success", "end": "SUCCESS"}]));
     let failed = shell.refused(1, &["flow", "run", file]);
-    insta::assert_snapshot!(failed, @r#"
+    insta::assert_snapshot!(failed, @"
     error: step work failed in attempt 1
-      because: sh exited with code 4
-      because: its standard error ends with: trouble
-      to do: `runjournal flow resume` tries it again; the run is open
-    "#);
+      because: sh exited with code 4: its standard error ends with: trouble
+      to do: `runjournal flow resume` tries it again, for the run is open
+    ");
     check(&shell.ok(&["flow", "show"]), |text| {
-        insta::assert_snapshot!(text, @r#"
-    run     TASK-1/RUN-1
-    flow    one
-    status  EXECUTING
-    at      work, attempt 1: failed: sh exited with code 4
-    since   [AGO]
-    next    work, again
+        insta::assert_snapshot!(text, @"
+        run     TASK-1/RUN-1
+        flow    one
+        status  EXECUTING
+        at      work, attempt 1: failed: sh exited with code 4
+        since   [TIME] ([AGO])
+        next    work, again
 
-    NODE  STATE   VISITS  ATTEMPTS  LAST SIGNAL OR ERROR   ENDED
-    work  failed  1       1         sh exited with code 4  [AGO]
-    "#)
+        NODE  STATE   VISITS  ATTEMPTS  ENDED LAST SIGNAL OR ERROR
+        work  failed  1       1         [AGO] sh exited with code 4
+        ")
     });
     // The file is mended: it goes on.
     one(&shell, "true", json!([{"on": "success", "end": "SUCCESS"}]));
@@ -167,7 +169,10 @@ fn a_program_that_fails_leaves_the_run_open() {
 fn a_flow_that_no_edge_tells_where_to_go_stops_with_one() {
     let shell = Shell::in_run();
     let file = one(&shell, "true", json!([{"on": "other", "end": "SUCCESS"}]));
-    insta::assert_snapshot!(shell.refused(1, &["flow", "run", file]), @r#"error: the flow one stops at node work: it signalled "success", and has edges for "other"; add one, and run the flow again"#);
+    insta::assert_snapshot!(shell.refused(1, &["flow", "run", file]), @r#"
+    error: the flow one stops at node work: it signalled "success", and has edges for "other"
+      to do: add one, and run the flow again
+    "#);
     let shown = shell.json(&["flow", "show"]);
     assert!(
         shown["next"]["error"].as_str().unwrap().contains("has edges for \"other\""),
@@ -204,7 +209,7 @@ fn a_check_lists_all_that_is_wrong() {
     "#);
     insta::assert_snapshot!(shell.refused(2, &["flow", "run", "bad.json"]), @r#"
     error: bad.json holds no flow that can be run
-      because: the flow bad cannot be built: there are two nodes a; node a: the limit of an edge must be 1 at least; the edge of node a for "go" leads to b, and there is no such node
+      because: the flow bad cannot be built: there are two nodes a, and node a: the limit of an edge must be 1 at least, and the edge of node a for "go" leads to b, and there is no such node
       to do: `runjournal flow check bad.json` lists what is wrong
     "#);
     let listed = shell.json(&["flow", "check", "bad.json"]);
@@ -214,12 +219,11 @@ fn a_check_lists_all_that_is_wrong() {
     let typo = shell.go(&["flow", "check", "typo.json"]);
     assert_eq!(typo.exit, 1);
     insta::assert_snapshot!(typo.out, @r#"error: it is not the JSON of a flow: unknown field `node`, expected `flow` or `nodes` at line 2 column 7"#);
-    insta::assert_snapshot!(shell.refused(2, &["flow", "run", "typo.json"]), @r#"
+    insta::assert_snapshot!(shell.refused(2, &["flow", "run", "typo.json"]), @"
     error: typo.json holds no flow that can be run
-      because: it is not the JSON of a flow
-      because: unknown field `node`, expected `flow` or `nodes` at line 2 column 7
+      because: it is not the JSON of a flow: unknown field `node`, expected `flow` or `nodes` at line 2 column 7
       to do: `runjournal flow check typo.json` lists what is wrong
-    "#);
+    ");
 
     shell.write(
         "code.json",
@@ -229,9 +233,9 @@ fn a_check_lists_all_that_is_wrong() {
     let code = shell.go(&["flow", "check", "code.json"]);
     assert_eq!(
         (code.exit, code.out.as_str()),
-        (1, "error: no program is given for a; add `run`\n")
+        (1, "error: no program is given for a: add `run`\n")
     );
-    assert!(shell.refused(2, &["flow", "run", "code.json"]).contains("these nodes are code: a"));
+    assert!(shell.refused(2, &["flow", "run", "code.json"]).contains("part of (a)"));
     assert_eq!(shell.go(&["flow", "check", "none.json"]).exit, 3);
     assert_eq!(shell.go(&["flow", "run", "none.json"]).exit, 3);
 }
@@ -239,7 +243,8 @@ fn a_check_lists_all_that_is_wrong() {
 #[test]
 fn a_run_without_a_flow_has_none_to_show() {
     let shell = Shell::in_run();
-    let none = "error: there is no flow in TASK-1/RUN-1\n";
+    let none =
+        "error: there is no flow in TASK-1/RUN-1\n  to do: `runjournal flow run FILE` starts one\n";
     assert_eq!(shell.refused(3, &["flow", "show"]), none);
     assert_eq!(shell.refused(3, &["flow", "resume"]), none);
     assert!(!shell.ok(&["run", "show"]).contains("flow"));
@@ -260,20 +265,23 @@ fn a_flow_of_code_is_shown_and_not_resumed() {
         .unwrap();
     flow.run(&ctx).unwrap_err();
     check(&shell.ok(&["flow", "show"]), |text| {
-        insta::assert_snapshot!(text, @r#"
-    run     TASK-1/RUN-1
-    flow    code
-    status  EXECUTING
-    at      work, attempt 1: failed: no network
-    since   [AGO]
-    next    work, again
+        insta::assert_snapshot!(text, @"
+        run     TASK-1/RUN-1
+        flow    code
+        status  EXECUTING
+        at      work, attempt 1: failed: no network
+        since   [TIME] ([AGO])
+        next    work, again
 
-    NODE  STATE      VISITS  ATTEMPTS  LAST SIGNAL OR ERROR  ENDED
-    plan  completed  1       1         planned               [AGO]
-    work  failed     1       1         no network            [AGO]
-    "#)
+        NODE  STATE      VISITS  ATTEMPTS  ENDED LAST SIGNAL OR ERROR
+        plan  completed  1       1         [AGO] planned
+        work  failed     1       1         [AGO] no network
+        ")
     });
-    insta::assert_snapshot!(shell.refused(2, &["flow", "resume"]), @r#"error: the flow code can only be run by the program that it is part of, so run that: these nodes are code: plan, work"#);
+    insta::assert_snapshot!(shell.refused(2, &["flow", "resume"]), @"
+    error: the flow code has nodes that are code of the program that it is part of (plan, work)
+      to do: run that program
+    ");
 }
 
 #[test]
@@ -289,10 +297,10 @@ fn ctrl_c_leaves_the_run_open_and_resume_goes_on() {
         let answer = Answer::of(tool.wait_with_output().unwrap());
         assert_eq!((answer.exit, answer.out.as_str()), (1, ""), "{run}");
         insta::allow_duplicates! {
-            insta::assert_snapshot!(answer.err, @r#"
-            error: the flow one was stopped; run it again, and it goes on from where it stands
-              to do: `runjournal flow resume` goes on; the run is open
-            "#);
+            insta::assert_snapshot!(answer.err, @"
+            error: the flow one was stopped
+              to do: `runjournal flow resume` goes on, for the run is open
+            ");
         }
         let gone = Command::new("kill").args(["-0", pid.trim()]).output().unwrap();
         assert!(!gone.status.success(), "the program lives on");
@@ -341,25 +349,25 @@ fn a_killed_flow_is_resumed_to_the_same_outputs() {
     let (mut tool, pid) = started(&shell, &["flow", "run", "two.json"]);
 
     check(&shell.ok(&["flow", "show"]), |text| {
-        insta::assert_snapshot!(text, @r#"
-    run      TASK-1/RUN-1
-    flow     two
-    status   EXECUTING
-    at       work, attempt 1: running
-    since    [AGO]
-    held by  process [PID]
+        insta::assert_snapshot!(text, @"
+        run      TASK-1/RUN-1
+        flow     two
+        status   EXECUTING
+        at       work, attempt 1: running
+        since    [TIME] ([AGO])
+        held by  process [PID]
 
-    NODE   STATE      VISITS  ATTEMPTS  LAST SIGNAL OR ERROR  ENDED
-    write  completed  1       1         success               [AGO]
-    work   running    1       1
-    "#)
+        NODE   STATE      VISITS  ATTEMPTS  ENDED LAST SIGNAL OR ERROR
+        write  completed  1       1         [AGO] success
+        work   running    1       1
+        ")
     });
     let taken = shell.refused(4, &["flow", "run", "two.json"]);
     check(&taken, |text| {
-        insta::assert_snapshot!(text, @r#"
-    error: the flow two cannot run in TASK-1/RUN-1: the task is worked on by process [PID]; wait for that, or end it
-      to do: `runjournal flow show` tells how far it is
-    "#)
+        insta::assert_snapshot!(text, @"
+        error: the flow two cannot run in TASK-1/RUN-1: the task is worked on by process [PID]
+          to do: `runjournal flow show` tells how far it is
+        ")
     });
 
     tool.kill().unwrap();

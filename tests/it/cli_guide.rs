@@ -52,4 +52,7 @@ fn the_drill_runs_as_it_stands() {
     assert!(answer.out.contains("found, exit code 1"), "{}", answer.out);
     assert!(answer.out.contains("this is the plan, exit code 1"), "{}", answer.out);
     assert!(!answer.out.contains("UNREADABLE"), "{}", answer.out);
+    let plan =
+        |below: &str| std::fs::read(shell.path(below).join("RUN-1/artifacts/plan.md")).unwrap();
+    assert_eq!(plan("elsewhere/TASK-1/runs"), plan(""));
 }

@@ -26,16 +26,17 @@ fn lineage_is_shown_to_people_and_programs() {
     ];
     check(&told.join("\n"), |told| {
         insta::assert_snapshot!(told, @"
-    report.txt v0 blake3:3258941ccb89... by step work, attempt 1, seq 7
-    └─ plan.txt v0 blake3:abec779bf623... by step plan, attempt 1, seq 4
-       └─ goal.txt v0 blake3:64e5c6d18adb... written outside of a step by node, seq 1
+        report.txt v0 blake3:3258941ccb89... by step work, attempt 1, seq 7
+        └─ plan.txt v0 blake3:abec779bf623... by step plan, attempt 1, seq 4
+           └─ goal.txt v0 blake3:64e5c6d18adb... written outside of a step by node, seq 1
 
-    STEP  TURN  ATTEMPT  BECAUSE                                                 OUTPUTS
-    plan  1     1        goal.txt would change, it read v0                       plan.txt
-    work  1     1        plan.txt v0 is by step plan, attempt 1, which is stale  report.txt
+        STEP  TURN  ATTEMPT  OUTPUTS     BECAUSE
+        plan  1     1        plan.txt    goal.txt would change, it read v0
+        work  1     1        report.txt  plan.txt v0 is by step plan, attempt 1, which is stale
 
-    error: the journal of [DIR]/workspaces/TASK-1/runs/RUN-1 says nothing of none.txt; `runjournal artifact list` shows what it knows, and `runjournal artifact adopt` takes in a file that is there
-    ")
+        error: the journal of [DIR]/workspaces/TASK-1/runs/RUN-1 says nothing of none.txt
+          to do: `runjournal artifact list` shows what it knows, and `runjournal artifact adopt` takes in a file that is there
+        ")
     });
 
     shell.write("goal", "ship it");
@@ -44,9 +45,9 @@ fn lineage_is_shown_to_people_and_programs() {
     assert_eq!(answer.exit, 1);
     insta::assert_snapshot!(answer.err, @"to do: each again as its next turn, from the top: `runjournal step run --if-changed`, `Step::skip_if_unchanged`, or a later turn of the flow");
     insta::assert_snapshot!(answer.out, @"
-    STEP  TURN  ATTEMPT  BECAUSE                                                 OUTPUTS
-    plan  1     1        goal.txt is now v1, it read v0                          plan.txt
-    work  1     1        plan.txt v0 is by step plan, attempt 1, which is stale  report.txt
+    STEP  TURN  ATTEMPT  OUTPUTS     BECAUSE
+    plan  1     1        plan.txt    goal.txt is now v1, it read v0
+    work  1     1        report.txt  plan.txt v0 is by step plan, attempt 1, which is stale
     ");
     let steps = shell.json(&["lineage", "stale", "-r", "RUN-1"]);
     check(&serde_json::to_string_pretty(&steps["steps"][1]).unwrap(), |told| {

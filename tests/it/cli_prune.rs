@@ -62,9 +62,9 @@ fn a_plan_is_shown_and_then_applied() {
     assert_eq!(shell.ok(&["run", "unhold", "RUN-2"]), "TASK-1/RUN-2 was not held\n");
     assert_eq!(shell.ok(&["prune", "TASK-1", "--failed", "never"]), "nothing to prune\n");
     let pruned = shell.ok(&["prune", "TASK-1", "--failed", "0s", "--apply"]);
-    assert!(pruned.ends_with(" bytes pruned\n"), "{pruned}");
+    assert!(pruned.ends_with(" KiB pruned\n"), "{pruned}");
     assert!(listed(&shell).is_empty());
-    assert!(shell.ok(&["status"]).contains("TASK-1  TODO  0 runs"));
+    assert!(shell.ok(&["status"]).contains("\nTASK-1  TODO    0     0     0 "));
     shell.refused(3, &["prune", "NO-TASK"]);
     shell.refused(2, &["prune", "--success", "soon"]);
 }

@@ -32,28 +32,29 @@ fn sessions_are_listed_and_shown() {
     ];
     check(&told.join("\n"), |told| {
         insta::assert_snapshot!(told, @r#"
-    SESSION   PROVIDER   STATUS   LAST RESUME CURSOR
-    claude-1  anthropic  running  [AGO] ["page","7"]
-    other     p          error    [AGO]
+        SESSION   PROVIDER   STATUS   LAST RESUME CURSOR
+        claude-1  anthropic  running  [AGO] ["page","7"]
+        other     p          error    [AGO]
 
-    session        claude-1
-    provider       anthropic
-    status         running
-    last seen      [AGO]
-    resume cursor  ["page","7"]
-    started        seq 1
-    last record    seq 2
+        session        claude-1
+        provider       anthropic
+        status         running
+        last seen      [TIME] ([AGO])
+        resume cursor  ["page","7"]
+        started        seq 1
+        last record    seq 2
 
-    session      other
-    provider     p
-    status       error
-    reason       no answer
-    last seen    [AGO]
-    started      seq 3
-    last record  seq 4
+        session      other
+        provider     p
+        status       error
+        reason       no answer
+        last seen    [TIME] ([AGO])
+        started      seq 3
+        last record  seq 4
 
-    error: there is no session "none" in TASK-1/RUN-1
-    "#)
+        error: there is no session "none" in TASK-1/RUN-1
+          to do: `runjournal session list` shows those there are
+        "#)
     });
     first.update_with(SessionStatus::Running, &[u128::MAX]).unwrap();
     let view = shell.go(&["--format", "json", "session", "show", "claude-1", "-r", "RUN-1"]).out;
@@ -71,7 +72,7 @@ fn people_answer_what_a_run_asks() {
     let answer = shell.go(&["approval", "list", "-r", "RUN-1"]);
     assert_eq!(
         (answer.exit, answer.out.as_str(), answer.err.as_str()),
-        (0, "", "nothing was asked\n")
+        (0, "", "nothing was asked; a run's program asks\n")
     );
     let ctx = program(&shell);
     ctx.request_approval("deploy", "Deploy to production?", &["yes", "no"]).unwrap();
@@ -93,28 +94,31 @@ fn people_answer_what_a_run_asks() {
     ];
     check(&told.join("\n"), |told| {
         insta::assert_snapshot!(told, @r#"
-    $ deploy perhaps  [2]
-    error: "perhaps" does not answer "deploy"; choose one of "yes", "no"
+        $ deploy perhaps  [2]
+        error: "perhaps" does not answer "deploy"
+          to do: choose one of "yes", "no"
 
-    $ nothing yes  [3]
-    error: [DIR]/workspaces/TASK-1/runs/RUN-1 did not ask for "nothing"; `runjournal approval list` shows what it asked for
+        $ nothing yes  [3]
+        error: [DIR]/workspaces/TASK-1/runs/RUN-1 did not ask for "nothing"
+          to do: `runjournal approval list` shows what it asked for
 
-    $ deploy yes  [0]
-    deploy: yes, by ada
+        $ deploy yes  [0]
+        deploy: yes, by ada
 
-    $ deploy yes  [0]
-    deploy: yes, by ada (it was decided so before)
+        $ deploy yes  [0]
+        deploy: yes, by ada (it was decided so before)
 
-    $ deploy yes --by bob  [4]
-    error: "deploy" was decided before: "yes", by "ada", and that holds; ask anew, under another id, to decide anew
+        $ deploy yes --by bob  [4]
+        error: "deploy" was decided before: "yes", by "ada", and that holds
+          to do: ask anew, under another id, to decide anew
 
-    $ name any name --by bob  [0]
-    name: any name, by bob
+        $ name any name --by bob  [0]
+        name: any name, by bob
 
-    APPROVAL  WHEN QUESTION               OPTIONS  DECISION  BY
-    deploy    [AGO] Deploy to production?  yes, no  yes       ada
-    name      [AGO] Which name?                     any name  bob
-    "#)
+        APPROVAL  ASKED     OPTIONS  DECISION  BY   QUESTION
+        deploy    [AGO] yes, no  yes       ada  Deploy to production?
+        name      [AGO] any name  bob  Which name?
+        "#)
     });
     let listed = shell.json(&["approval", "list", "-r", "RUN-1"]);
     let first = &listed["approvals"][0];
@@ -144,7 +148,10 @@ fn a_run_is_completed_through_a_gate() {
     let refused = shell.refused(4, &gated);
     insta::assert_snapshot!(
         refused,
-        @r#"error: TASK-1/RUN-1 cannot succeed: verifier_report.json is no artifact of the run; gate_report.json has the status "failed"; write reports that pass, or complete it as failed"#
+        @r#"
+    error: TASK-1/RUN-1 cannot succeed: verifier_report.json is no artifact of the run, and gate_report.json has the status "failed"
+      to do: write reports that pass, or complete it as failed
+    "#
     );
     shell.refused(2, &["run", "complete", "RUN-1", "--status", "success", "--require", "../x"]);
     shell.ok(&["artifact", "put", "-r", "RUN-1", "gate_report.json", "ok.json"]);

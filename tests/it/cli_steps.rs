@@ -61,11 +61,11 @@ fn exit_codes_are_mapped_and_a_time_is_kept() {
     assert_eq!(run("bad", &["--timeout", "soon"], "exit 0").exit, 2);
     let late = run("late", &["--timeout", "500ms", "--stderr", "err.txt"], "echo no >&2; sleep 60");
     assert_eq!(late.exit, 1);
-    insta::assert_snapshot!(late.err, @r#"
+    insta::assert_snapshot!(late.err, @"
     error: step late failed in attempt 1
-      because: sh was ended: it ran for longer than 500ms
-      because: its standard error ends with: no
-    "#);
+      because: sh was ended: it ran for longer than 500ms: its standard error ends with: no
+      to do: see why, then try again: the same command makes the next attempt
+    ");
 }
 
 fn ignores_hangups() -> bool {
@@ -94,8 +94,10 @@ fn a_signal_to_the_tool_ends_the_program_and_is_told_the_journal() {
         assert!(Command::new("kill").args([*signal, &id]).status().unwrap().success());
         let answer = Answer::of(tool.wait_with_output().unwrap());
         assert!(from.elapsed() < Duration::from_secs(15), "{:?}", from.elapsed());
-        let wanted =
-            format!("error: step {name} failed in attempt 1\n  because: sh was cancelled\n");
+        let wanted = format!(
+            "error: step {name} failed in attempt 1\n  because: sh was cancelled\n  to do: see why, then try \
+             again: the same command makes the next attempt\n"
+        );
         assert_eq!((answer.exit, answer.out, answer.err), (1, String::new(), wanted));
         let gone = Command::new("kill").args(["-0", pid().trim()]).output().unwrap();
         assert!(!gone.status.success(), "the program lives on");

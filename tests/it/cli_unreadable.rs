@@ -115,3 +115,25 @@ fn what_cannot_be_read_is_a_finding_of_verify_and_stops_a_diff() {
     }
     assert_eq!(locked.without("", &["verify"]).exit, 6);
 }
+
+#[test]
+fn a_task_that_may_not_be_entered_hides_no_other() {
+    let locked = Locked::new();
+    locked.all(0o755, 0o644);
+    locked.shell.ok(&["task", "create", "TASK-2"]);
+    locked.shell.ok(&["run", "start", "TASK-2", "--run-id", "RUN-9"]);
+    locked.all(0o555, 0o444);
+    for args in [&["status"][..], &["task", "list"], &["run", "list"]] {
+        for closed in ["TASK-2", "TASK-1/runs/RUN-1"] {
+            let answer = locked.without(closed, args);
+            // A list of tasks does not look into runs.
+            let exit = i32::from(!(args[0] == "task" && closed.starts_with("TASK-1")));
+            assert_eq!(answer.exit, exit, "{args:?} without {closed}: {}", answer.err);
+            assert!(answer.out.contains("TASK-1"), "{args:?} without {closed}: {}", answer.out);
+            let told = format!("{}{}", answer.out, answer.err);
+            assert_eq!(told.contains("Permission denied"), exit == 1, "{args:?}: {told}");
+        }
+    }
+    assert_eq!(locked.without("TASK-2", &["run", "show", "TASK-1/RUN-1"]).exit, 0);
+    assert_eq!(locked.without("TASK-2", &["task", "show", "TASK-2"]).exit, 6);
+}

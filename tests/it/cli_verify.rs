@@ -50,7 +50,7 @@ fn verify_is_shown_to_people_and_programs() {
         insta::assert_snapshot!(told.lines().take(5).collect::<Vec<_>>().join("\n"), @"
         SEVERITY  CODE                      PLACE REASON
         error     status_without_artifacts  TASK-1/runs/RUN-1                     it succeeded, and artifacts of it are missing or changed
-        error     artifact_changed          TASK-1/runs/RUN-1/artifacts/plan.txt  it has the digest [DIGEST], and [DIGEST] was journaled
+        error     artifact_changed          TASK-1/runs/RUN-1/artifacts/plan.txt  it has the digest blake3:5e73fb4cff60..., and blake3:1ae40f607fd9... was journaled
         artifact_changed: to do: `runjournal repair` brings it back if the run has its content elsewhere, with `--from BACKUP` also from there; or, while the run is not complete, keep what is there with `runjournal artifact adopt`
         status_without_artifacts: to do: `runjournal repair`: see the findings of the run's artifacts
         ");

@@ -316,7 +316,7 @@ fn each_report_is_named_with_its_fault() {
     let refused = ctx.run().unwrap().complete_with(&gate()).unwrap_err();
     insta::assert_snapshot!(
         refused.to_string(),
-        @r#"TASK-1/RUN-1 cannot succeed: verifier_report.json is no artifact of the run; gate_report.json has the status "failed"; write reports that pass, or complete it as failed"#
+        @r#"TASK-1/RUN-1 cannot succeed: verifier_report.json is no artifact of the run, and gate_report.json has the status "failed"; write reports that pass, or complete it as failed"#
     );
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use runjournal::{
     Artifact, Cancel, Completion, Event, Flow, FlowDefinition, FlowError, Node, Outcome, Record,
     Retry, RunContext, RunStatus, Signal, Step, StepContext, StepError, StepFailure, StepResult,
-    WorkspaceError,
+    WorkspaceError, assert_run_snapshot,
 };
 use serde_json::{Value, json};
 
@@ -311,6 +311,7 @@ fn a_node_that_panics_or_writes_half_leaves_nothing_and_is_left_by_its_edge() {
     assert_eq!(of_type(&ctx, "noted").len(), 0);
     assert_eq!(ctx.manifest().unwrap().compare(&ctx).unwrap(), []);
     assert_eq!(std::fs::read_dir(ctx.run_path().join(".tmp")).unwrap().count(), 0);
+    assert_run_snapshot!(ctx);
 
     // Without an edge it is told, and the run is open.
     let (_test, ctx) = begin();

@@ -17,7 +17,7 @@ fn differences(index: &Index) -> Vec<Difference> {
     found
 }
 
-fn check(index: &Index) {
+pub(crate) fn check(index: &Index) {
     let found = differences(index);
     assert!(found.is_empty(), "{found:#?}");
 }

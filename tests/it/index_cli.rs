@@ -72,7 +72,7 @@ fn a_query_brings_the_index_up_to_the_tree_unless_told_not_to() {
     // A refresh would not help, for there just was one.
     assert_eq!(
         shell.refused(3, &["query", "latest", "TASK-9"]),
-        "error: there is no run of TASK-9\n"
+        "error: there is no run of TASK-9\n  to do: `runjournal run list` shows those there are\n"
     );
     let stale = shell.refused(3, &["query", "latest", "TASK-9", "--stale"]);
     assert!(stale.contains("`runjournal index refresh`"), "{stale}");
@@ -88,8 +88,8 @@ fn a_query_brings_the_index_up_to_the_tree_unless_told_not_to() {
     let refused = shell.go(&["query", "runs", "--index", "a-file/index"]);
     assert_eq!((refused.exit, refused.out.as_str()), (6, ""));
     assert!(refused.err.contains("there can be no index at "), "{}", refused.err);
-    assert!(refused.err.contains("a-file/index; have it elsewhere"), "{}", refused.err);
-    assert!(refused.err.contains("--stale asks it as it is"), "{}", refused.err);
+    assert!(refused.err.contains("a-file/index: "), "{}", refused.err);
+    assert!(refused.err.contains("by --index, or ask it as it is with --stale"), "{}", refused.err);
 }
 
 #[test]
@@ -150,7 +150,9 @@ fn the_named_queries_answer() {
     let id = "00000000-0000-7000-8000-000000000000";
     assert_eq!(
         shell.refused(3, &["query", "causes", id]),
-        format!("error: there is no event {id}\n")
+        format!(
+            "error: there is no event {id}\n  to do: `runjournal query events` shows those there are\n"
+        )
     );
     shell.refused(3, &["query", "events", "-r", "RUN-9"]);
     shell.refused(2, &["query", "runs", "--status", "bad"]);
@@ -252,7 +254,7 @@ fn sql_is_asked_and_only_reads() {
 fn the_views_are_named_where_one_looks_for_them() {
     let shell = shell();
     let refused = shell.refused(2, &["query", "sql", "SELECT * FROM nowhere"]);
-    let views = refused.split("the views are ").nth(1).unwrap().trim_end();
+    let views = refused.split("ask one of the views: ").nth(1).unwrap().trim_end();
     let help =
         shell.ok(&["query", "sql", "--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
     let format = fs::read_to_string("docs/format.md").unwrap();

@@ -39,6 +39,9 @@ mod cli_backup;
 mod cli_checkpoints;
 #[cfg(test)]
 #[cfg(all(feature = "cli", unix))]
+mod cli_errors;
+#[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
 mod cli_flow;
 #[cfg(test)]
 #[cfg(all(feature = "cli", unix))]
@@ -46,6 +49,9 @@ mod cli_guide;
 
 #[cfg(feature = "cli")]
 mod cli_lineage;
+#[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod cli_matrix;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod cli_prune;
@@ -57,7 +63,16 @@ mod cli_queue;
 mod cli_sessions;
 #[cfg(test)]
 #[cfg(all(feature = "cli", unix))]
+mod cli_status;
+#[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
 mod cli_steps;
+#[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod cli_tables;
+#[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod cli_terminal;
 #[cfg(test)]
 #[cfg(all(feature = "cli", unix))]
 mod cli_unreadable;
@@ -97,6 +112,8 @@ mod flows;
 mod following;
 #[cfg(test)]
 mod forged;
+#[cfg(test)]
+mod glances;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
@@ -144,6 +161,9 @@ mod live_copy;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+#[cfg(feature = "cli")]
+mod moves;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod once;
@@ -167,6 +187,9 @@ mod random_damage;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod readme;
+#[cfg(test)]
 mod receipts;
 #[cfg(test)]
 mod repair;
@@ -188,6 +211,8 @@ mod sync_sharing;
 mod tidy;
 #[cfg(test)]
 mod transactions;
+#[cfg(test)]
+mod trees;
 #[cfg(test)]
 mod turns;
 #[cfg(test)]

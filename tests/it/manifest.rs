@@ -259,8 +259,8 @@ fn every_flipped_bit_of_a_page_is_found() {
     fs::write(page(&ctx), format!("{unsealed}}}\n")).unwrap();
     let refused = Manifest::read(&ctx).unwrap_err().to_string();
     let expected = format!(
-        "{} is damaged: it does not end in its hash; where it is a run's own, `runjournal repair --apply` \
-         makes it again from the journal; a copy that was to be a witness is no witness any more: use another",
+        "{} is damaged: it does not end in its hash; make a run's own again from the journal with `runjournal repair \
+         --apply`, and use another witness in place of a copy that was to be one",
         page(&ctx)
     );
     assert_eq!(refused, expected);
@@ -387,8 +387,8 @@ fn what_differs_from_the_page_is_found() {
     use Severity::{Error, Warning};
     assert_eq!(severities, [Warning, Error, Warning, Warning]);
     let reasons: Vec<_> = findings.iter().map(|finding| finding.reason.as_str()).collect();
-    insta::assert_snapshot!(reasons.join("\n"), @r"
-    no artifact can have this name: a segment starts with a dot; such names belong to the library
+    insta::assert_snapshot!(reasons.join("\n"), @"
+    no artifact can have this name: a segment starts with a dot, and such names belong to the library
     nothing stands there
     no record names it
     the artifact was removed

@@ -215,14 +215,14 @@ fn a_decision_that_cannot_be_appended_leaves_nothing() {
         (taken().command_id("C-2"), "names another one"),
         (taken().key("K"), "leave the key out"),
         (taken().expect(ExpectedVersion::NoStream), "leave the expected one out"),
-        (taken().metadata(&json!({"command_type": "mine"})), "that is the command's"),
+        (taken().metadata(&json!({"command_type": "mine"})), "which is the command's"),
         (taken().payload(&BTreeMap::from([((1, 2), 3)])), "is not JSON"),
         (Event::new("command_rejected"), "the library writes events of this type"),
         (Event::new("Seat Taken"), "must be snake_case"),
     ];
     for (event, reason) in bad {
         // At the second place as well, apart from what only the first event's metadata are asked for.
-        let places = if reason.starts_with("that is") { 1 } else { 2 };
+        let places = if reason.starts_with("which is") { 1 } else { 2 };
         for place in 0..places {
             let decide = |_: &Seats| {
                 Ok((0..2).map(|at| if at == place { event.clone() } else { taken() }).collect())
@@ -759,7 +759,7 @@ mod cli {
         let of_task = ["receipt", "show", "C-4", "--task", "TASK-1"];
         assert_eq!(shell.json(&of_task)["stream"], "task/TASK-1");
         let told = shell.refused(3, &show("C-4"));
-        assert_eq!(told, "error: there is no command \"C-4\"\n");
+        assert!(told.starts_with("error: there is no command \"C-4\"\n  to do: "), "{told}");
         shell.refused(2, &["receipt", "show", "C-1", "-r", "RUN-1", "-t", "TASK-1"]);
     }
 }

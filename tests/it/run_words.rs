@@ -49,6 +49,11 @@ impl History {
         self.lab.test.task()
     }
 
+    fn other(&self) -> Task {
+        let task = self.lab.test.workspace().open_or_create_task("TASK-2", Default::default());
+        task.unwrap()
+    }
+
     fn prune(&self) {
         self.lab.test.clock().advance(2 * DAY);
         let (success, failed, abandoned) = (days(1), days(3), days(5));
@@ -59,7 +64,7 @@ impl History {
 
     fn step(&mut self) {
         let run = RUNS[self.chance.below(RUNS.len())];
-        let what = self.chance.below(10);
+        let what = self.chance.below(12);
         self.done.push(format!("{what} {run}"));
         let path = self.task().path().join("runs").join(run);
         // What is refused is no step.
@@ -85,6 +90,14 @@ impl History {
             }
             6 => drop(self.task().hold_run(&id(run), "an audit")),
             7 => drop(self.task().lift_hold(&id(run))),
+            // Away and back, by the word of both tasks.
+            10 | 11 => {
+                let (here, there) = (self.task().clone(), self.other());
+                let (from, to) = if what == 10 { (here, there) } else { (there, here) };
+                if let Ok(found) = from.run(run) {
+                    let _ = found.move_to(&to);
+                }
+            }
             8 => drop(fs::rename(&path, path.with_file_name("MOVED"))),
             _ => {
                 let _ = fs::remove_dir_all(&path);

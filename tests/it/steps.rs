@@ -41,7 +41,7 @@ fn a_step_is_done_once() {
     assert_eq!(payload["attempt"], 3);
     ctx.run().unwrap().complete(Outcome::Success, None).unwrap();
     assert!(matches!(ctx.append(Event::new("late")), Err(JournalError::Closed { .. })));
-    eprintln!("{}", std::fs::read_to_string(ctx.journal_path()).unwrap());
+    assert_run_snapshot!(ctx);
     assert_eq!(std::fs::read_dir(ctx.run_path().join(".tmp")).unwrap().count(), 0);
 }
 

@@ -40,7 +40,7 @@ fn with_views(reason: String) -> String {
     if !reason.starts_with("no such table") {
         return reason;
     }
-    format!("{reason}; the views are {}", schema::view_names().join(", "))
+    format!("{reason}; ask one of the views: {}", schema::view_names().join(", "))
 }
 
 const MORE: &str = "it does something else than to read";

@@ -191,6 +191,17 @@ impl Events {
         Ok(self.ready.len() == count || place.seq <= self.filter.after)
     }
 
+    /// True if the journal ends with a record of this type, by the look of it, and is so long that
+    /// [`last`](Events::last) would not read all of it.
+    pub(crate) fn is_long_and_ends_with(&mut self, event_type: &str) -> Result<bool, JournalError> {
+        let len = self.reader.file.len()?;
+        if len < 2 * WINDOW {
+            return Ok(false);
+        }
+        let last = back::record_before(&mut self.reader.file, len)?;
+        Ok(last.is_some_and(|record| record.event_type() == event_type))
+    }
+
     /// Passes over all that is ready but the newest.
     fn keep_newest(&mut self, count: usize) {
         let old = self.ready.len().saturating_sub(count);

@@ -236,7 +236,7 @@ fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -> Outcome {
             ["repaired"] => has("run_repaired", &format!("run/{RUN}")),
             ["workspace" | "task" | "run" | "damaged"] | ["unjournaled", _] => true,
             // The operations themselves look for these in the task's journal.
-            ["pruned" | "held" | "lifted"] => true,
+            ["pruned" | "held" | "lifted" | "moved"] => true,
             // The task's journal has these: `leases` looks.
             ["claimed", ..] | ["renewed" | "released", _] => true,
             _ => return Err(Violation::new(format!("no check knows what this tells: {line}"))),

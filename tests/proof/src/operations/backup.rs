@@ -91,7 +91,7 @@ pub(super) const ALL: &[Operation] = &[
         },
         operate: |place, _| {
             let backup = backup(place)?;
-            let plan = backup.prune(Retention::default())?;
+            let plan = backup.prune(Retention::default()).plan()?;
             place.begin();
             plan.apply()?;
             place.end();
@@ -101,7 +101,7 @@ pub(super) const ALL: &[Operation] = &[
         done: |seen| {
             let left = taken(seen)?;
             ensure(left == 1, || format!("{left} snapshots are left"))?;
-            let objects = backup(seen.place)?.prune(Retention::default())?.objects();
+            let objects = backup(seen.place)?.prune(Retention::default()).plan()?.objects();
             ensure(objects == 0, || format!("{objects} objects that nobody names are left"))
         },
         ..plain()

@@ -10,6 +10,7 @@ pub(crate) mod heads;
 pub(crate) mod lease;
 mod prune;
 pub(crate) mod receipt;
+mod relocation;
 mod repair;
 mod session;
 mod state;
@@ -107,6 +108,7 @@ pub const ALL: &[&[Operation]] = &[
     backup::ALL,
     repair::ALL,
     prune::ALL,
+    relocation::ALL,
 ];
 
 /// What is tried once more with a head after every record: one of each kind.

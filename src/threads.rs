@@ -8,18 +8,18 @@ use std::thread;
 const WORTH_IT: u64 = 4 << 20;
 
 /// As many as there are cores, and not fewer than two: one reads while the other hashes.
-pub(super) fn all() -> usize {
+pub(crate) fn all() -> usize {
     thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 16)
 }
 
 /// How many for work on so many bytes. How many cores there are is asked only where it matters.
-pub(super) fn for_bytes(bytes: u64) -> usize {
+pub(crate) fn for_bytes(bytes: u64) -> usize {
     if bytes < WORTH_IT { 1 } else { all() }
 }
 
 /// What `work` yields for each item, in their order. After the first failure nothing else is begun. A single
 /// item costs no thread.
-pub(super) fn each<I: Sync, T: Send, E: Send>(
+pub(crate) fn each<I: Sync, T: Send, E: Send>(
     threads: usize,
     items: &[I],
     work: impl Fn(&I) -> Result<T, E> + Sync,
