@@ -129,6 +129,7 @@ mod json;
 mod layout;
 mod line;
 mod name;
+mod planted;
 mod status;
 mod threads;
 
@@ -189,6 +190,13 @@ mod health;
 
 #[cfg(feature = "testing")]
 pub mod testing;
+
+/// What the proof's build shows of the inside: the calls that are made on the disk, and mistakes to be made.
+#[cfg(runjournal_proof)]
+pub mod proof {
+    pub use crate::io::{Call, Node, Verdict, Watch, Watching, watch};
+    pub use crate::planted::BUGS;
+}
 
 // All that the page shows: its index needs the feature.
 #[cfg(all(doctest, feature = "sqlite"))]

@@ -1,13 +1,12 @@
 //! A directory, held open: everything below it is reached without following a symbolic link.
 
 use std::ffi::CString;
-use std::fs::File;
-use std::os::fd::OwnedFd;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::sys::{self, Fd, File};
 use super::{AppendFile, Entry, Kind, LockFile, NewFile, ReadFile};
 use crate::clock::Timestamp;
 use crate::error::IoError;
@@ -15,7 +14,7 @@ use crate::error::IoError;
 /// A directory, held open. Paths given to its methods are relative to it and use `/`.
 #[derive(Debug)]
 pub(crate) struct Dir {
-    pub(super) fd: OwnedFd,
+    pub(super) fd: Fd,
     path: Utf8PathBuf,
 }
 
@@ -25,7 +24,7 @@ pub(super) const OPEN_DIR: OFlags =
 impl Dir {
     /// Opens a directory by any path; the last component must not be a symbolic link.
     pub(crate) fn open(path: &Utf8Path) -> Result<Self, IoError> {
-        let fd = rustix::fs::openat(CWD, path.as_std_path(), OPEN_DIR, Mode::empty())
+        let fd = sys::openat(CWD, path.as_std_path(), OPEN_DIR, Mode::empty())
             .map_err(|errno| refine(CWD, path.as_str(), "open", path, errno))?;
         Ok(Self { fd, path: path.to_owned() })
     }
@@ -42,8 +41,8 @@ impl Dir {
 
     /// True if it is known to stand at its path still.
     pub(crate) fn is_at_path(&self) -> bool {
-        let this = rustix::fs::fstat(&self.fd);
-        let at_path = rustix::fs::statat(CWD, self.path.as_std_path(), AtFlags::SYMLINK_NOFOLLOW);
+        let this = sys::fstat(&self.fd);
+        let at_path = sys::statat(CWD, self.path.as_std_path(), AtFlags::SYMLINK_NOFOLLOW);
         matches!((this, at_path), (Ok(this), Ok(at_path))
             if (this.st_dev, this.st_ino) == (at_path.st_dev, at_path.st_ino))
     }
@@ -51,8 +50,7 @@ impl Dir {
     /// True unless the other is known to lie on another file system.
     pub(crate) fn shares_disk_with(&self, other: &Self) -> Result<bool, IoError> {
         let of = |dir: &Self| {
-            rustix::fs::fstat(&dir.fd)
-                .map_err(|errno| IoError::new("look at", &dir.path, errno.into()))
+            sys::fstat(&dir.fd).map_err(|errno| IoError::new("look at", &dir.path, errno.into()))
         };
         Ok(of(self)?.st_dev == of(other)?.st_dev)
     }
@@ -71,12 +69,12 @@ impl Dir {
         &self,
         relative: &'a str,
         action: &'static str,
-    ) -> Result<(Option<OwnedFd>, &'a str), IoError> {
+    ) -> Result<(Option<Fd>, &'a str), IoError> {
         let Some((parents, name)) = relative.rsplit_once('/') else { return Ok((None, relative)) };
-        let mut walked: Option<OwnedFd> = None;
+        let mut walked: Option<Fd> = None;
         for component in parents.split('/') {
             let at = walked.as_ref().unwrap_or(&self.fd);
-            let next = rustix::fs::openat(at, component, OPEN_DIR, Mode::empty())
+            let next = sys::openat(at, component, OPEN_DIR, Mode::empty())
                 .map_err(|errno| refine(at, component, action, &self.full(relative), errno))?;
             walked = Some(next);
         }
@@ -88,7 +86,7 @@ impl Dir {
         &self,
         relative: &str,
         action: &'static str,
-        call: impl Fn(&OwnedFd, &str) -> Result<T, Errno>,
+        call: impl Fn(&Fd, &str) -> Result<T, Errno>,
     ) -> Result<T, IoError> {
         let (parent, name) = self.parent(relative, action)?;
         let at = parent.as_ref().unwrap_or(&self.fd);
@@ -104,8 +102,7 @@ impl Dir {
     ) -> Result<File, IoError> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mode = Mode::from_raw_mode(0o666);
-        self.on(relative, action, |at, name| rustix::fs::openat(at, name, flags, mode))
-            .map(File::from)
+        self.on(relative, action, |at, name| sys::openat(at, name, flags, mode)).map(File::from)
     }
 
     fn regular(&self, relative: &str, file: &File, action: &'static str) -> Result<(), IoError> {
@@ -121,9 +118,8 @@ impl Dir {
     }
 
     pub(crate) fn open_dir(&self, relative: &str) -> Result<Self, IoError> {
-        let fd = self.on(relative, "open", |at, name| {
-            rustix::fs::openat(at, name, OPEN_DIR, Mode::empty())
-        })?;
+        let fd =
+            self.on(relative, "open", |at, name| sys::openat(at, name, OPEN_DIR, Mode::empty()))?;
         Ok(Self { fd, path: self.full(relative) })
     }
 
@@ -187,7 +183,7 @@ impl Dir {
     /// Makes one directory; false if it was there.
     pub(crate) fn create_dir(&self, relative: &str) -> Result<bool, IoError> {
         let made = self.on(relative, "create", |at, name| {
-            match rustix::fs::mkdirat(at, name, Mode::from_raw_mode(0o777)) {
+            match sys::mkdirat(at, name, Mode::from_raw_mode(0o777)) {
                 Err(Errno::EXIST) => Ok(false),
                 other => other.map(|()| true),
             }
@@ -203,7 +199,7 @@ impl Dir {
     pub(crate) fn rename(&self, from: &str, into: &Self, to: &str) -> Result<(), IoError> {
         let (from_parent, from_name) = self.parent(from, "rename")?;
         let from_at = from_parent.as_ref().unwrap_or(&self.fd);
-        into.on(to, "rename to", |at, name| rustix::fs::renameat(from_at, from_name, at, name))
+        into.on(to, "rename to", |at, name| sys::renameat(from_at, from_name, at, name))
     }
 
     /// Gives a file a second name; fails if the name is taken, so there is exactly one winner.
@@ -211,17 +207,17 @@ impl Dir {
         let (from_parent, from_name) = self.parent(from, "link")?;
         let from_at = from_parent.as_ref().unwrap_or(&self.fd);
         self.on(to, "create", |at, name| {
-            rustix::fs::linkat(from_at, from_name, at, name, AtFlags::empty())
+            sys::linkat(from_at, from_name, at, name, AtFlags::empty())
         })
     }
 
     pub(crate) fn remove_file(&self, relative: &str) -> Result<(), IoError> {
-        self.on(relative, "remove", |at, name| rustix::fs::unlinkat(at, name, AtFlags::empty()))
+        self.on(relative, "remove", |at, name| sys::unlinkat(at, name, AtFlags::empty()))
     }
 
     /// Removes a directory if it is empty.
     pub(crate) fn remove_dir(&self, relative: &str) -> Result<(), IoError> {
-        self.on(relative, "remove", |at, name| rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR))
+        self.on(relative, "remove", |at, name| sys::unlinkat(at, name, AtFlags::REMOVEDIR))
     }
 
     /// Waits until the names in a directory are on the disk; `""` is this one.
@@ -233,15 +229,13 @@ impl Dir {
             opened = self.open_dir(relative)?;
             &opened.fd
         };
-        rustix::fs::fsync(fd)
-            .map_err(|errno| IoError::new("sync", &self.full(relative), errno.into()))
+        sys::fsync(fd).map_err(|errno| IoError::new("sync", &self.full(relative), errno.into()))
     }
 
     /// What stands at a path; `None` if nothing does, or a parent is missing.
     pub(crate) fn stat(&self, relative: &str) -> Result<Option<Entry>, IoError> {
-        let stat = self.on(relative, "look at", |at, name| {
-            rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
-        });
+        let stat = self
+            .on(relative, "look at", |at, name| sys::statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat {
             Ok(stat) => Ok(Some(entry(&stat))),
             Err(error) if error.is_not_found() => Ok(None),
@@ -251,9 +245,8 @@ impl Dir {
 
     /// When the content of what stands at a path was changed; `None` if nothing does.
     pub(crate) fn modified(&self, relative: &str) -> Result<Option<Timestamp>, IoError> {
-        let stat = self.on(relative, "look at", |at, name| {
-            rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
-        });
+        let stat = self
+            .on(relative, "look at", |at, name| sys::statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat {
             Ok(stat) => Ok(Some(modified(&stat))),
             Err(error) if error.is_not_found() => Ok(None),
@@ -266,7 +259,7 @@ impl Dir {
     pub(crate) fn list(&self, relative: &str) -> Result<Vec<(String, Kind)>, IoError> {
         let relative = if relative.is_empty() { "." } else { relative };
         let fail = |errno: Errno| IoError::new("list", &self.full(relative), errno.into());
-        let mut dir = rustix::fs::Dir::new(self.open_dir(relative)?.fd).map_err(fail)?;
+        let mut dir = sys::list(self.open_dir(relative)?.fd).map_err(fail)?;
         let names = names(&mut dir).map_err(fail)?.into_iter();
         let mut names: Vec<_> =
             names.filter_map(|(name, kind)| Some((name.into_string().ok()?, kind))).collect();
@@ -292,13 +285,11 @@ pub(super) fn names(dir: &mut rustix::fs::Dir) -> Result<Vec<(CString, Kind)>, E
             continue;
         }
         let kind = match entry.file_type() {
-            FileType::Unknown => {
-                match rustix::fs::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) => self::entry(&stat).kind,
-                    Err(Errno::NOENT) => Kind::Other,
-                    Err(errno) => return Err(errno),
-                }
-            }
+            FileType::Unknown => match sys::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => self::entry(&stat).kind,
+                Err(Errno::NOENT) => Kind::Other,
+                Err(errno) => return Err(errno),
+            },
             known => kind(known),
         };
         names.push((name.to_owned(), kind));
@@ -330,14 +321,14 @@ fn kind(file_type: FileType) -> Kind {
 
 /// Puts the refusal of a symbolic link into words; other errors stay as the system gave them.
 fn refine(
-    at: impl std::os::fd::AsFd,
+    at: impl sys::At,
     name: &str,
     action: &'static str,
     path: &Utf8Path,
     errno: Errno,
 ) -> IoError {
     let special = matches!(errno, Errno::LOOP | Errno::NOTDIR | Errno::NXIO)
-        && rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
+        && sys::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
             .is_ok_and(|stat| kind(FileType::from_raw_mode(stat.st_mode)) == Kind::Other);
     let source = if special { std::io::Error::other(NOT_REGULAR) } else { errno.into() };
     IoError::new(action, path, source)

@@ -1,11 +1,11 @@
 //! Open files: a journal that only grows, a new file that is written once, a file to read.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::sys::{self, File};
 use crate::digest::Digest;
 use crate::error::IoError;
 
@@ -49,7 +49,7 @@ impl AppendFile {
     pub(crate) fn linked_len(&self) -> Result<Option<u64>, IoError> {
         use rustix::fs::{AtFlags, StatxFlags};
         let wanted = StatxFlags::NLINK | StatxFlags::SIZE;
-        match rustix::fs::statx(&self.file, "", AtFlags::EMPTY_PATH, wanted) {
+        match sys::statx(&self.file, "", AtFlags::EMPTY_PATH, wanted) {
             Ok(stat) => Ok((stat.stx_nlink > 0).then_some(stat.stx_size)),
             // An old system, or one that is sandboxed.
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => self.linked_len_by_fstat(),
@@ -164,7 +164,7 @@ impl NewFile {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
             let fail = IoError::at("write", &self.path);
-            if rustix::fs::ioctl_ficlone(&self.file, &source.file).is_ok() {
+            if sys::ioctl_ficlone(&self.file, &source.file).is_ok() {
                 if self.file.seek(SeekFrom::End(0)).map_err(&fail)? > most {
                     self.file.set_len(most).map_err(&fail)?;
                     self.file.seek(SeekFrom::End(0)).map_err(&fail)?;
@@ -215,7 +215,7 @@ impl ReadFile {
         }
         let file = options.read(true).open(path).map_err(&fail)?;
         let is_file = file.metadata().map_err(&fail)?.is_file();
-        Ok(is_file.then(|| Self::new(file, path.to_owned())))
+        Ok(is_file.then(|| Self::new(sys::unwatched(file), path.to_owned())))
     }
 
     pub(crate) fn read_all(&mut self) -> Result<Vec<u8>, IoError> {

@@ -23,12 +23,19 @@ mod pieces;
 mod space;
 #[cfg(feature = "sqlite")]
 mod stamp;
+#[cfg(not(runjournal_proof))]
+mod sys;
+#[cfg(runjournal_proof)]
+#[path = "sys_watched.rs"]
+mod sys;
 #[cfg(all(unix, not(runjournal_portable)))]
 mod tree;
 #[cfg(not(all(unix, not(runjournal_portable))))]
 #[path = "tree_portable.rs"]
 mod tree;
 mod walk;
+#[cfg(runjournal_proof)]
+mod watch;
 mod whole;
 
 pub(crate) use dir::Dir;
@@ -40,4 +47,6 @@ pub(crate) use network::is_on_network;
 #[cfg(feature = "sqlite")]
 pub(crate) use stamp::Stamp;
 pub(crate) use walk::{make_dirs, was_changed_within};
+#[cfg(runjournal_proof)]
+pub use watch::{Call, Node, Verdict, Watch, Watching, watch};
 pub(crate) use whole::{SYNCS_FILE_SYSTEM, real_path};

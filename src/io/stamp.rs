@@ -60,13 +60,13 @@ mod system {
 
     use super::Stamp;
     use crate::error::IoError;
-    use crate::io::{Dir, Kind};
+    use crate::io::{Dir, Kind, sys};
 
     impl Dir {
         /// What stands at a path; `None` if nothing does, or a parent is missing.
         pub(crate) fn stamp(&self, relative: &str) -> Result<Option<(Kind, Stamp)>, IoError> {
             let stat = self.on(relative, "look at", |at, name| {
-                rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
+                sys::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
             });
             match stat {
                 Ok(stat) => Ok(Some((kind(&stat), of(&stat)))),

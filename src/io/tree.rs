@@ -2,12 +2,12 @@
 //! paths meanwhile is not looked into, and nothing in it is removed.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::dir::{OPEN_DIR, entry, names};
+use super::sys::{self, Fd};
 use super::{Dir, Entry, Kind};
 use crate::error::IoError;
 use crate::name;
@@ -58,24 +58,23 @@ impl Dir {
 
 /// What stands in a directory below a root, by its path from there. It is reached from the root anew, so that
 /// few are open at once.
-fn look_into(root: &OwnedFd, dir: &[u8]) -> Result<Vec<(Vec<u8>, Entry)>, Errno> {
-    let mut walked: Option<OwnedFd> = None;
+fn look_into(root: &Fd, dir: &[u8]) -> Result<Vec<(Vec<u8>, Entry)>, Errno> {
+    let mut walked: Option<Fd> = None;
     for component in dir.split(|byte| *byte == b'/').filter(|component| !component.is_empty()) {
-        let next =
-            rustix::fs::openat(walked.as_ref().unwrap_or(root), component, OPEN_DIR, Mode::empty());
+        let next = sys::openat(walked.as_ref().unwrap_or(root), component, OPEN_DIR, Mode::empty());
         // Removed or replaced while we looked.
         let Some(next) = unless_gone(next)? else { return Ok(Vec::new()) };
         walked = Some(next);
     }
     let listed = walked.map_or_else(|| root.try_clone().map_err(errno), Ok)?;
-    let mut listed = rustix::fs::Dir::new(listed)?;
+    let mut listed = sys::list(listed)?;
     let mut inside = Vec::new();
     for (name, kind) in names(&mut listed)? {
         let entry = match kind {
             // How long a directory is, nobody asks.
             Kind::Dir => Entry { kind, size: 0 },
             Kind::File | Kind::Other => {
-                let stat = rustix::fs::statat(listed.fd()?, &name, AtFlags::SYMLINK_NOFOLLOW);
+                let stat = sys::statat(listed.fd()?, &name, AtFlags::SYMLINK_NOFOLLOW);
                 let Some(stat) = unless_gone(stat)? else { continue };
                 entry(&stat)
             }
@@ -99,23 +98,23 @@ fn unless_gone<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
 
 /// Removes what is in a directory. What is a directory in a directory of it is lifted up to it first: so
 /// however deep they are, two are open at once.
-fn clear(tree: &OwnedFd) -> Result<(), Errno> {
+fn clear(tree: &Fd) -> Result<(), Errno> {
     let mut lifts = Lifts { into: tree, number: 0 };
     for _ in 0..MOST_LEVELS {
         let before = lifts.number;
         for (name, kind) in names(&mut rustix::fs::Dir::read_from(tree)?)? {
             if kind != Kind::Dir {
-                rustix::fs::unlinkat(tree, &name, AtFlags::empty())?;
+                sys::unlinkat(tree, &name, AtFlags::empty())?;
                 continue;
             }
-            let below = rustix::fs::openat(tree, &name, OPEN_DIR, Mode::empty())?;
+            let below = sys::openat(tree, &name, OPEN_DIR, Mode::empty())?;
             for (name, kind) in names(&mut rustix::fs::Dir::read_from(&below)?)? {
                 match kind {
                     Kind::Dir => lifts.lift(&below, &name)?,
-                    _ => rustix::fs::unlinkat(&below, &name, AtFlags::empty())?,
+                    _ => sys::unlinkat(&below, &name, AtFlags::empty())?,
                 }
             }
-            rustix::fs::unlinkat(tree, &name, AtFlags::REMOVEDIR)?;
+            sys::unlinkat(tree, &name, AtFlags::REMOVEDIR)?;
         }
         if lifts.number == before {
             return Ok(());
@@ -126,15 +125,15 @@ fn clear(tree: &OwnedFd) -> Result<(), Errno> {
 
 /// Directories that were lifted, each to a name of its own.
 struct Lifts<'a> {
-    into: &'a OwnedFd,
+    into: &'a Fd,
     number: u64,
 }
 
 impl Lifts<'_> {
-    fn lift(&mut self, from: impl AsFd, name: &CString) -> Result<(), Errno> {
+    fn lift(&mut self, from: impl sys::At, name: &CString) -> Result<(), Errno> {
         loop {
             self.number += 1;
-            match rustix::fs::renameat(&from, name, self.into, format!(".lifted-{}", self.number)) {
+            match sys::renameat(&from, name, self.into, format!(".lifted-{}", self.number)) {
                 // Somebody had the same name in mind.
                 Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
                 other => return other,

@@ -3,6 +3,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(runjournal_portable)))]
+use super::sys;
 use super::{Dir, LockFile};
 use crate::error::IoError;
 
@@ -15,7 +17,7 @@ impl Dir {
     /// Waits until all that was written to the file system of this directory is on the disk, names too.
     pub(crate) fn sync_file_system(&self) -> Result<(), IoError> {
         #[cfg(all(any(target_os = "linux", target_os = "android"), not(runjournal_portable)))]
-        rustix::fs::syncfs(&self.fd)
+        sys::syncfs(&self.fd)
             .map_err(|errno| IoError::new("sync the disk of", self.path(), errno.into()))?;
         Ok(())
     }
@@ -27,7 +29,7 @@ impl Dir {
             use rustix::fs::RenameFlags;
             use rustix::io::Errno;
             let renamed = into.on(to, "rename a directory to", |at, name| {
-                rustix::fs::renameat_with(&self.fd, from, at, name, RenameFlags::NOREPLACE)
+                sys::renameat_with(&self.fd, from, at, name, RenameFlags::NOREPLACE)
             });
             let unknown = |errno: &Errno| matches!(*errno, Errno::INVAL | Errno::NOSYS);
             match renamed {

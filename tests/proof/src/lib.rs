@@ -2,7 +2,7 @@
 //! renumbered.
 //!
 //! # What it proves
-//! Each [`Operation`] of the public API is run in a child process (`proof-worker`) under `strace`,
+//! Each [`Operation`] of the public API is run in a child process (`runjournal-proof worker`) under `strace`,
 //! which kills it with SIGKILL as it enters a system call: once for **every** system call that the
 //! operation makes. After each kill the tree must hold the invariants of [`check`]:
 //!
@@ -49,6 +49,8 @@ pub mod operations;
 mod place;
 pub mod planted;
 mod raw;
+mod row;
+pub mod runner;
 pub mod strace;
 pub mod trial;
 mod violation;
@@ -57,4 +59,5 @@ mod work;
 pub use operations::{Base, Operation};
 pub use place::{Acks, Place};
 pub use raw::RawRecord;
+pub use row::{Budget, Row, Trial};
 pub use violation::{Outcome, Violation, ensure};

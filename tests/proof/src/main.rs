@@ -1,12 +1,42 @@
-//! The worker of the proof: `proof-worker <prepare|operate|recover> <operation> <directory>`.
+//! Tries the library for as long as is asked: `runjournal-proof --minutes 10`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use runjournal_proof::{Acks, Outcome, Place, Violation, operations, trial};
+use clap::{Parser, Subcommand};
+use runjournal_proof::{Acks, Outcome, Place, Violation, operations, runner, trial};
+
+/// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
+#[derive(Parser)]
+struct Cli {
+    /// How long, in minutes, for all trials together
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Where what is random begins: the same seed tries the same
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only the trials of this name; may be given again
+    #[arg(long)]
+    only: Vec<String>,
+    /// Where to write what was found as JSON as well
+    #[arg(long)]
+    json: Option<PathBuf>,
+    #[command(subcommand)]
+    act: Option<Act>,
+}
+
+/// What the trials start as a process of its own.
+#[derive(Subcommand)]
+enum Act {
+    /// Does a part of a trial of kills, and may be killed meanwhile
+    #[command(hide = true)]
+    Worker { act: String, operation: String, dir: String },
+}
 
 fn main() -> ExitCode {
-    match run(std::env::args().skip(1).collect::<Vec<_>>().as_slice()) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(&Cli::parse()) {
+        Ok(code) => code,
         Err(violation) => {
             eprintln!("{violation}");
             ExitCode::FAILURE
@@ -14,17 +44,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &[String]) -> Outcome {
-    let [act, operation, dir] = arguments else {
-        return Err(Violation::new(
-            "usage: proof-worker <prepare|operate|recover> <operation> <dir>",
-        ));
-    };
+fn run(cli: &Cli) -> Outcome<ExitCode> {
+    if let Some(act) = &cli.act {
+        match act {
+            Act::Worker { act, operation, dir } => work(act, operation, dir)?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let time = Duration::try_from_secs_f64(cli.minutes * 60.0)?;
+    let lines = runner::run(time, cli.seed, &cli.only)?;
+    if let Some(file) = &cli.json {
+        std::fs::write(file, format!("{lines:#}\n"))?;
+    }
+    Ok(if runner::has_failed(&lines) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn work(act: &str, operation: &str, dir: &str) -> Outcome {
     let operation = operations::find(operation)
         .ok_or_else(|| Violation::new(format!("there is no operation {operation}")))?;
-    let place = Place::new(dir.as_str());
+    let place = Place::new(dir);
     let mut acks = Acks::open(&place)?;
-    match act.as_str() {
+    match act {
         "prepare" => {
             operation.base.prepare(&place, &mut acks)?;
             (operation.prepare)(&place, &mut acks)

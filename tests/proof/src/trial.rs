@@ -1,7 +1,6 @@
 //! Killing an operation at every system call, and its recovery too.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::Digest;
@@ -34,14 +33,7 @@ impl Report {
     /// # Errors
     /// Where there are.
     pub fn into_outcome(self) -> Outcome {
-        let mut text = String::new();
-        for violation in self.violations.iter().take(10) {
-            let _ = write!(text, "\n  {violation}");
-        }
-        match self.violations.len() {
-            0 => Ok(()),
-            count => Err(Violation::new(format!("{count} violations, the first of them:{text}"))),
-        }
+        Violation::all(&self.violations)
     }
 }
 
@@ -59,7 +51,7 @@ pub fn recover(operation: &Operation, place: &Place, acks: &mut Acks) -> Outcome
 
 /// In memory where that can be had: a kill leaves the same on every file system, and there syncing
 /// costs nothing.
-fn fast_directory() -> std::path::PathBuf {
+pub(crate) fn fast_directory() -> std::path::PathBuf {
     let memory = std::path::PathBuf::from("/dev/shm");
     if tempfile::tempfile_in(&memory).is_ok() { memory } else { std::env::temp_dir() }
 }
@@ -120,7 +112,8 @@ impl Bench<'_> {
             Place::new(prepared.as_str()).leave_heads()?;
         }
         let mut command = std::process::Command::new(self.worker);
-        let output = command.args(["prepare", self.operation.name, prepared.as_str()]).output()?;
+        let output =
+            command.args(["worker", "prepare", self.operation.name, prepared.as_str()]).output()?;
         if output.status.success() {
             return Ok(prepared);
         }
@@ -142,7 +135,7 @@ impl Bench<'_> {
     /// The system calls of a run that nobody kills, which has to be right as well.
     fn calls(&mut self, act: &str, from: &Utf8Path, place: &str) -> Outcome<Vec<Call>> {
         let dir = self.copy(from, WHOLE)?;
-        let arguments = [act, self.operation.name, dir.as_str()];
+        let arguments = ["worker", act, self.operation.name, dir.as_str()];
         let mut calls = strace::calls(self.worker, &arguments)?;
         // To open a lock file that was there from the start changes nothing.
         for call in &mut calls {
@@ -175,7 +168,7 @@ impl Bench<'_> {
     }
 
     fn kill(&self, act: &str, boundary: &Boundary, dir: &Utf8Path) -> Outcome<Ended> {
-        let arguments = [act, self.operation.name, dir.as_str()];
+        let arguments = ["worker", act, self.operation.name, dir.as_str()];
         strace::inject(Injection::Kill, boundary, self.worker, &arguments)
     }
 

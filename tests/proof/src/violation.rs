@@ -17,6 +17,21 @@ impl Violation {
         Self(text.into())
     }
 
+    /// All violations as one, if there are any.
+    ///
+    /// # Errors
+    /// Where there are.
+    pub fn all(violations: &[Self]) -> Outcome {
+        let mut text = String::new();
+        for violation in violations.iter().take(10) {
+            text.push_str(&format!("\n  {violation}"));
+        }
+        match violations.len() {
+            0 => Ok(()),
+            count => Err(Self::new(format!("{count} violations, the first of them:{text}"))),
+        }
+    }
+
     /// The same, with where it was found before it.
     #[must_use]
     pub fn at(self, place: impl fmt::Display) -> Self {

@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use libtest_mimic::{Arguments, Failed, Trial};
 use runjournal_proof::{Operation, operations, planted, strace, trial};
 
-const WORKER: &str = env!("CARGO_BIN_EXE_proof-worker");
+const WORKER: &str = env!("CARGO_BIN_EXE_runjournal-proof");
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
