@@ -242,3 +242,23 @@ fn the_checks_find_what_they_look_for() {
     let named = |text| named_outside(&[source("middle/a.rs", text)], "std::fs", &["left/"]).len();
     assert_eq!((named("std::fs::read(p)"), named("std::io::empty()")), (1, 0));
 }
+
+/// The dependencies of a manifest, name and the rest, without what says that a feature brings them.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let text = read(manifest);
+    let tables = text.split("\n[").filter(|table| {
+        let name = table.split(']').next().unwrap_or_default();
+        name == "dependencies" || (name.starts_with("target.") && name.ends_with(".dependencies"))
+    });
+    let lines = tables.flat_map(|table| table.lines().skip(1)).filter(|line| line.contains(" = "));
+    lines.map(|line| line.replace(", optional = true", "")).collect()
+}
+
+/// What the proof tries is built with what its users build it with.
+#[test]
+fn the_proof_builds_with_the_same_dependencies() {
+    let (ours, on_trial) =
+        (dependencies("Cargo.toml"), dependencies("tests/proof/on-trial/Cargo.toml"));
+    assert!(on_trial.len() > 10, "{on_trial:?}");
+    none(&on_trial.difference(&ours).cloned().collect::<Vec<_>>());
+}
