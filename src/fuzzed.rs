@@ -52,16 +52,18 @@ where
     Some(value)
 }
 
-/// Works in a directory in memory, which is made once a thread; `None` where there can be none.
+/// A directory of its own: where the environment says, or in memory; `None` where there can be none.
+pub(crate) fn directory() -> Option<tempfile::TempDir> {
+    let said = std::env::var_os("TMPDIR").unwrap_or("/dev/shm".into());
+    tempfile::tempdir_in(said).or_else(|_| tempfile::tempdir()).ok()
+}
+
+/// Works in a directory that is made once a thread; `None` where there can be none.
 pub(crate) fn in_memory<T>(work: impl FnOnce(&Dir) -> T) -> Option<T> {
     thread_local! {
-        static HELD: Option<(Dir, tempfile::TempDir)> = {
-            let memory = Utf8Path::new("/dev/shm");
-            let made = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).ok();
-            made.and_then(|made| {
-                Some((Dir::open(Utf8Path::from_path(made.path())?).ok()?, made))
-            })
-        };
+        static HELD: Option<(Dir, tempfile::TempDir)> = directory().and_then(|made| {
+            Some((Dir::open(Utf8Path::from_path(made.path())?).ok()?, made))
+        });
     }
     HELD.with(|held| held.as_ref().map(|(dir, _)| work(dir)))
 }

@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use crate::artifact::ArtifactError;
 use crate::context::RunContext;
 use crate::flow::FlowDefinition;
-use crate::fuzzed::{RUN, sealed};
+use crate::fuzzed::{RUN, directory, sealed};
 use crate::health::Glance;
 use crate::journal::fuzzed::chained;
 use crate::journal::fuzzed::oracle::{Kind, Scan};
@@ -28,7 +28,7 @@ struct Place {
 
 impl Place {
     fn new() -> Option<Self> {
-        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).ok()?;
+        let dir = directory()?;
         let root = Utf8Path::from_path(dir.path())?.join("workspaces");
         let task = Workspace::open_or_create(&root).ok()?;
         let task = task.open_or_create_task("TASK-1", TaskOptions::default()).ok()?;
