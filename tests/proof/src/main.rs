@@ -43,6 +43,9 @@ enum Act {
         /// Only the targets of this name; may be given again
         #[arg(long)]
         only: Vec<String>,
+        /// Without libFuzzer: mutations of the corpora alone
+        #[arg(long, conflicts_with_all = ["seeds", "keep"])]
+        mutate: bool,
         /// First adds seeds from fixtures and real runs
         #[arg(long)]
         seeds: bool,
@@ -68,9 +71,12 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
-            Act::Fuzz { minutes, seed, only, seeds, keep } => {
+            Act::Fuzz { minutes, seed, only, mutate, seeds, keep } => {
                 let time = Duration::try_from_secs_f64(minutes * 60.0)?;
-                feed_all(time, *seed, only, *seeds, *keep)?;
+                match mutate {
+                    true => tell(&fuzz::mutated(time, *seed, only)?)?,
+                    false => feed_all(time, *seed, only, *seeds, *keep)?,
+                }
             }
             Act::Feed { target, file } => {
                 let found = fuzz::target(target);
@@ -100,15 +106,19 @@ fn feed_all(time: Duration, seed: u64, only: &[String], seeds: bool, keep: bool)
         println!("{} seeds", fuzz::add_seeds(&engine)?);
     }
     let row = if time.is_zero() { Row::default() } else { fuzz::fuzz(&engine, time, seed, only)? };
-    for note in &row.notes {
-        println!("{note}");
-    }
-    println!("{} executions, {} findings", row.tried, row.violations.len());
-    Violation::all(&row.violations)?;
+    tell(&row)?;
     if keep {
         fuzz::minimize(&engine)?;
     }
     Ok(())
+}
+
+fn tell(row: &Row) -> Outcome {
+    for note in &row.notes {
+        println!("{note}");
+    }
+    println!("{} executions, {} findings", row.tried, row.violations.len());
+    Violation::all(&row.violations)
 }
 
 fn work(act: &str, operation: &str, dir: &str) -> Outcome {

@@ -31,11 +31,7 @@ fn run(budget: &Budget) -> Outcome<Row> {
         Ok(engine) => engine,
         Err(why) => {
             row.notes.push(format!("libFuzzer skipped: {why}; mutations by seed instead"));
-            let share = budget.left() / u32::try_from(TARGETS.len()).unwrap_or(1);
-            for (name, target) in TARGETS {
-                let budget = Budget::new(share, budget.seed);
-                absorb(&mut row, mutate(name, *target, u64::MAX, &budget)?);
-            }
+            absorb(&mut row, mutated(budget.left(), budget.seed, &[])?);
             return Ok(row);
         }
     };
@@ -49,23 +45,43 @@ fn run(budget: &Budget) -> Outcome<Row> {
 /// # Errors
 /// Where a name is none of a target's, or libFuzzer cannot be started.
 pub fn fuzz(engine: &Engine, time: Duration, seed: u64, only: &[String]) -> Outcome<Row> {
+    share_out(time, only, &|name, _, share| engine.run(name, share, seed))
+}
+
+/// The same without libFuzzer: mutations of the corpora by seed.
+///
+/// # Errors
+/// Where a name is none of a target's, or a corpus cannot be read.
+pub fn mutated(time: Duration, seed: u64, only: &[String]) -> Outcome<Row> {
+    share_out(time, only, &|name, target, share| {
+        let mut row = mutate(name, target, u64::MAX, &Budget::new(share, seed))?;
+        row.notes.push(format!("{name} {}", row.tried));
+        Ok(row)
+    })
+}
+
+/// Tries each chosen target for its share of the time.
+fn share_out(
+    time: Duration,
+    only: &[String],
+    attempt: &(dyn Fn(&str, Target, Duration) -> Outcome<Row> + Sync),
+) -> Outcome<Row> {
     if let Some(unknown) = only.iter().find(|name| target(name).is_none()) {
         return Err(Violation::new(format!(
             "there is no target {unknown}: {}",
             names().join(", ")
         )));
     }
-    let is_chosen = |name: &&str| only.is_empty() || only.iter().any(|only| only == name);
-    let chosen: Vec<_> = names().into_iter().filter(is_chosen).collect();
+    let is_chosen = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
+    let chosen: Vec<_> = TARGETS.iter().filter(|(name, _)| is_chosen(name)).collect();
     let at_once = std::thread::available_parallelism()?.get().min(chosen.len());
-    let rounds = chosen.len().div_ceil(at_once);
-    let share = time / u32::try_from(rounds).unwrap_or(1);
+    let share = time / u32::try_from(chosen.len().div_ceil(at_once)).unwrap_or(1);
     let (row, next) = (Mutex::new(Ok(Row::default())), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..at_once {
             scope.spawn(|| {
-                while let Some(name) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = engine.run(name, share, seed);
+                while let Some((name, target)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = attempt(name, *target, share);
                     let Ok(mut row) = row.lock() else { return };
                     match (&mut *row, found) {
                         (Ok(row), Ok(found)) => absorb(row, found),
