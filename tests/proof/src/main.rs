@@ -95,6 +95,9 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
 }
 
 fn feed_all(time: Duration, seed: u64, only: &[String], seeds: bool, keep: bool) -> Outcome {
+    if seeds {
+        println!("{} seeds", fuzz::add_seeds()?);
+    }
     let engine = match fuzz::Engine::build() {
         Ok(engine) => engine,
         Err(why) => {
@@ -102,9 +105,6 @@ fn feed_all(time: Duration, seed: u64, only: &[String], seeds: bool, keep: bool)
             return Ok(());
         }
     };
-    if seeds {
-        println!("{} seeds", fuzz::add_seeds(&engine)?);
-    }
     let row = if time.is_zero() { Row::default() } else { fuzz::fuzz(&engine, time, seed, only)? };
     tell(&row)?;
     if keep {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use runjournal::Digest;
 
+use super::engine::worked_on;
 use super::{Engine, harvest, names};
 use crate::Outcome;
 
@@ -71,12 +72,12 @@ pub(super) fn kept(target: &str) -> PathBuf {
 ///
 /// # Errors
 /// Where a run cannot be made, or nothing can be written.
-pub fn add_seeds(engine: &Engine) -> Outcome<usize> {
+pub fn add_seeds() -> Outcome<usize> {
     let seeds = harvest::all()?;
     for (target, content) in &seeds {
         let name = Digest::of(content).to_hex();
         if content.len() <= LONGEST {
-            std::fs::write(engine.corpus(target)?.join(name), content)?;
+            std::fs::write(worked_on(target)?.join(name), content)?;
         }
     }
     Ok(seeds.len())
@@ -94,7 +95,9 @@ pub fn minimize(engine: &Engine) -> Outcome {
         corpus.files.retain(|(name, _)| name.starts_with("found-"));
         let mut merged = engine.merged(target)?.files;
         merged.sort_by_key(|(_, content)| content.len());
-        for (name, content) in merged {
+        // Short ones and long ones alike.
+        let step = merged.len().div_ceil(FILES).max(1);
+        for (name, content) in merged.into_iter().rev().step_by(step) {
             let is_known = corpus.files.iter().any(|(_, known)| *known == content);
             let fits = corpus.bytes() + content.len() <= BYTES && corpus.files.len() < FILES;
             if fits && !is_known && content.len() <= LONGEST {

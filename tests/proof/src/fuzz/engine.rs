@@ -32,12 +32,7 @@ impl Engine {
         if !sources().join("Cargo.toml").is_file() {
             return Err(format!("{} is not there", sources().display()));
         }
-        let here = std::env::current_exe().map_err(|error| error.to_string())?;
-        // target/release/runjournal-proof, or target/debug/deps/...
-        let target =
-            here.ancestors().find(|dir| dir.ends_with("release") || dir.ends_with("debug"));
-        let target = target.and_then(Path::parent).ok_or("it is not known where to build")?;
-        let dir = target.join("fuzz");
+        let dir = home().ok_or("it is not known where to build")?;
         let host = host()?;
         let tried = [format!("{COVERAGE} {ADDRESSES}"), COVERAGE.to_owned()].map(|flags| {
             let mut cargo = Command::new(std::env::var("CARGO").unwrap_or("cargo".to_owned()));
@@ -58,16 +53,6 @@ impl Engine {
         Err(format!("it cannot be built: {why}"))
     }
 
-    /// What it works on for a target, and adds to.
-    ///
-    /// # Errors
-    /// Where the directory cannot be made.
-    pub fn corpus(&self, target: &str) -> Outcome<PathBuf> {
-        let dir = self.dir.join("corpus").join(target);
-        std::fs::create_dir_all(&dir)?;
-        Ok(dir)
-    }
-
     /// Runs a target for so long.
     ///
     /// # Errors
@@ -77,7 +62,7 @@ impl Engine {
         std::fs::create_dir_all(self.dir.join("found"))?;
         let memory = tempfile::tempdir_in(fast_directory())?;
         let mut fuzzer = self.fuzzer(target, memory.path())?;
-        fuzzer.arg(self.corpus(target)?);
+        fuzzer.arg(worked_on(target)?);
         if kept(target).is_dir() {
             fuzzer.arg(kept(target));
         }
@@ -123,7 +108,7 @@ impl Engine {
     pub(super) fn merged(&self, target: &str) -> Outcome<Corpus> {
         let (least, memory) = (tempfile::tempdir()?, tempfile::tempdir_in(fast_directory())?);
         let mut fuzzer = self.fuzzer(target, memory.path())?;
-        fuzzer.arg("-merge=1").arg(least.path()).arg(self.corpus(target)?);
+        fuzzer.arg("-set_cover_merge=1").arg(least.path()).arg(worked_on(target)?);
         if kept(target).is_dir() {
             fuzzer.arg(kept(target));
         }
@@ -139,10 +124,25 @@ impl Engine {
     fn fuzzer(&self, target: &str, memory: &Path) -> Outcome<Command> {
         let mut fuzzer = Command::new(&self.program);
         fuzzer.env("RUNJOURNAL_FUZZ", target).env("TMPDIR", memory);
-        fuzzer.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0");
+        fuzzer.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0:detect_odr_violation=0");
         fuzzer.args(["-rss_limit_mb=1024", "-malloc_limit_mb=64", "-timeout=10"]);
         Ok(fuzzer)
     }
+}
+
+/// Beside this program: target/release/runjournal-proof, or target/debug/deps/...
+fn home() -> Option<PathBuf> {
+    let here = std::env::current_exe().ok()?;
+    let built = here.ancestors().find(|dir| dir.ends_with("release") || dir.ends_with("debug"))?;
+    Some(built.parent()?.join("fuzz"))
+}
+
+/// What libFuzzer works on for a target, and adds to.
+pub(super) fn worked_on(target: &str) -> Outcome<PathBuf> {
+    let home = home().ok_or_else(|| Violation::new("it is not known where to build"))?;
+    let dir = home.join("corpus").join(target);
+    std::fs::create_dir_all(&dir)?;
+    Ok(dir)
 }
 
 /// The machine that is compiled for.

@@ -30,7 +30,7 @@ fn mutations_of_the_corpus() {
             scope.spawn(move || {
                 for (name, target) in TARGETS.iter().skip(half).step_by(2) {
                     // The share of a target, so that none takes the time of the others.
-                    let budget = Budget::new(Duration::from_millis(500), 1);
+                    let budget = Budget::new(Duration::from_millis(400), 1);
                     let row = fuzz::mutate(name, *target, MUTATIONS, &budget).unwrap();
                     eprintln!("{name}: {} mutations", row.tried);
                     row.into_outcome().unwrap();
