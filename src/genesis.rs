@@ -127,6 +127,27 @@ impl TaskGenesis {
     }
 }
 
+/// Genesis files, for a fuzzer: what is read is written as a file that reads the same.
+#[cfg(runjournal_proof)]
+pub(crate) mod fuzzed {
+    use super::{Genesis, RunGenesis, TaskGenesis, WorkspaceGenesis, seal};
+    use crate::fuzzed::{page, sealed};
+
+    /// The bytes of `workspace.json`, `task.json` or `run.json`.
+    pub fn genesis(data: &[u8]) {
+        let file = sealed(data);
+        check::<WorkspaceGenesis>(&file);
+        check::<TaskGenesis>(&file);
+        check::<RunGenesis>(&file);
+    }
+
+    fn check<G: Genesis + PartialEq + std::fmt::Debug>(file: &[u8]) {
+        let Some(value) = page::<G>(file) else { return };
+        let sealed = seal("".into(), &value).map(|sealed| crate::line::read(&sealed.bytes));
+        assert_eq!(sealed.ok(), Some(Ok(value)));
+    }
+}
+
 /// A kind of genesis file.
 pub(crate) trait Genesis: Serialize + DeserializeOwned {
     /// Its name within its directory.

@@ -135,6 +135,9 @@ mod threads;
 
 mod io;
 
+#[cfg(runjournal_proof)]
+mod fuzzed;
+
 mod object;
 
 mod genesis;
@@ -188,6 +191,9 @@ mod prune;
 
 mod health;
 
+#[cfg(runjournal_proof)]
+mod replayed;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -196,6 +202,37 @@ pub mod testing;
 pub mod proof {
     pub use crate::io::{Call, Node, Verdict, Watch, Watching, watch};
     pub use crate::planted::BUGS;
+
+    /// What is fed with bytes: each panics where something does not hold.
+    pub mod fuzz {
+        pub use crate::backup::fuzzed::backup;
+        pub use crate::checkpoint::fuzzed::checkpoint;
+        pub use crate::flow::fuzzed::flow;
+        pub use crate::fuzzed::{json, names};
+        pub use crate::genesis::fuzzed::genesis;
+        pub use crate::journal::fuzzed::{head, journal, line, table};
+        pub use crate::manifest::fuzzed::manifest;
+        pub use crate::replayed::replayed;
+
+        /// A function of bytes, whatever they are.
+        pub type Target = fn(&[u8]);
+
+        /// All of them, by name.
+        pub const TARGETS: &[(&str, Target)] = &[
+            ("line", line),
+            ("json", json),
+            ("names", names),
+            ("genesis", genesis),
+            ("journal", journal),
+            ("replayed", replayed),
+            ("head", head),
+            ("table", table),
+            ("checkpoint", checkpoint),
+            ("manifest", manifest),
+            ("backup", backup),
+            ("flow", flow),
+        ];
+    }
 }
 
 // All that the page shows: its index needs the feature.

@@ -12,6 +12,8 @@ mod artifacts;
 mod check;
 mod choose;
 mod error;
+#[cfg(runjournal_proof)]
+pub(crate) mod fuzzed;
 mod keep;
 mod look;
 mod page;

@@ -11,6 +11,8 @@ mod checkpoint;
 mod create;
 mod draft;
 mod error;
+#[cfg(runjournal_proof)]
+pub(crate) mod fuzzed;
 mod page;
 mod restore;
 mod set;

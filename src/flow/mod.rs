@@ -16,6 +16,8 @@ mod error;
 mod file;
 #[expect(clippy::module_inception, reason = "one noun a file, and this is the noun")]
 mod flow;
+#[cfg(runjournal_proof)]
+pub(crate) mod fuzzed;
 mod hold;
 mod mark;
 mod mermaid;

@@ -10,6 +10,8 @@
 //! which costs a tenth of a rename; whatever becomes of that write, the newer half is as it was.
 
 pub(crate) mod entry;
+#[cfg(runjournal_proof)]
+pub(crate) mod fuzzed;
 pub(crate) mod ledger;
 pub(crate) mod table;
 

@@ -7,6 +7,8 @@
 
 mod error;
 mod event;
+#[cfg(runjournal_proof)]
+pub(crate) mod fuzzed;
 mod head;
 mod home;
 mod lease;

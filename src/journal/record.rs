@@ -2,6 +2,8 @@
 
 pub(crate) mod compose;
 pub(crate) mod decode;
+#[cfg(runjournal_proof)]
+pub(crate) mod fuzzed;
 pub(crate) mod lenient;
 pub(crate) mod parse;
 pub(crate) mod value;

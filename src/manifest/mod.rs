@@ -9,6 +9,8 @@ mod comparison;
 mod draft;
 mod error;
 mod file;
+#[cfg(runjournal_proof)]
+pub(crate) mod fuzzed;
 mod page;
 mod witness;
 

@@ -338,6 +338,19 @@ impl State<'_> {
     }
 }
 
+/// True if the line is a record, whatever it follows: for who asks about one that the page leaves open.
+pub(crate) fn is_record(line: &[u8]) -> bool {
+    let file = State {
+        file: line,
+        cursor: Tip { hash: hash(&[]), seq: 0, end: 0, recovered: false },
+        uncounted: Vec::new(),
+        pending: None,
+        counted: Vec::new(),
+        reports: Vec::new(),
+    };
+    file.record(Span { start: 0, end: line.len() }).is_some()
+}
+
 /// Section 6.1, "Follows".
 fn follows(file: &[u8], record: &Line, tip: &Tip) -> bool {
     let seq = if tip.recovered { record.seq > tip.seq } else { record.seq - 1 == tip.seq };

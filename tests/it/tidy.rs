@@ -178,11 +178,11 @@ fn only_io_touches_the_file_system() {
     let calls = [".exists()", ".metadata()", ".is_file()", ".is_dir()", "read_dir", "canonicalize"];
     let others = ["try_exists", "symlink_metadata", "read_link", "is_symlink"];
     for word in words.into_iter().chain(calls).chain(others) {
-        // The tool reads and writes the files that its user names.
-        none(&named_outside(&sources, word, &["io/", "cli", "main.rs"]));
+        // The tool reads and writes the files that its user names; a fuzzer's run is made by hand.
+        none(&named_outside(&sources, word, &["io/", "cli", "main.rs", "replayed.rs"]));
     }
     none(&named_outside(&sources, "fs2", &["io/sys.rs", "io/sys_watched.rs"]));
-    none(&named_outside(&sources, "tempfile", &["testing"]));
+    none(&named_outside(&sources, "tempfile", &["testing", "fuzzed.rs", "replayed.rs"]));
 }
 
 #[test]

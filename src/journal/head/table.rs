@@ -19,7 +19,7 @@ use crate::io::{Dir, NewFile, ReadFile};
 use crate::journal::head::entry::{ENTRY, Entry, Name, Place};
 use crate::layout;
 
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 const BLOCK_BYTES: u64 = BLOCK as u64;
 /// Blocks that are read, or written, at once while tables are merged.
 const BLOCKS_AT_ONCE: u64 = 64;
@@ -135,6 +135,16 @@ fn entries(block: &[u8]) -> Option<&[u8]> {
 /// kilobyte, which BLAKE3 hashes at the same time.
 fn checksum(block: &[u8]) -> [u8; CHECKSUM] {
     blake3::hash(block).as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
+/// A block with this content behind its number, and a checksum that fits.
+#[cfg(runjournal_proof)]
+pub(super) fn sealed_block(id: Uuid, number: u64, content: &[u8]) -> Vec<u8> {
+    let mut block = [&id.into_bytes()[..], &number.to_le_bytes(), content].concat();
+    block.resize(BLOCK, 0);
+    let sum = checksum(&block);
+    block.splice(..CHECKSUM, sum);
+    block
 }
 
 /// Sorted entries being merged: those of a table, some blocks at a time, or some in memory.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use runjournal_proof::{Acks, Outcome, Place, Violation, operations, runner, trial};
+use runjournal_proof::{Acks, Outcome, Place, Row, Violation, fuzz, operations, runner, trial};
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
 #[derive(Parser)]
@@ -32,6 +32,29 @@ enum Act {
     /// Does a part of a trial of kills, and may be killed meanwhile
     #[command(hide = true)]
     Worker { act: String, operation: String, dir: String },
+    /// Runs libFuzzer on the parsers, on all targets in turn
+    Fuzz {
+        /// How long, in minutes, for all targets together
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// Where what is random begins
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Only the targets of this name; may be given again
+        #[arg(long)]
+        only: Vec<String>,
+        /// Without libFuzzer: mutations of the corpora alone
+        #[arg(long, conflicts_with_all = ["seeds", "keep"])]
+        mutate: bool,
+        /// First adds seeds from fixtures and real runs
+        #[arg(long)]
+        seeds: bool,
+        /// Afterwards keeps as few files as reach the same, as the corpus among the sources
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Feeds one file to one target
+    Feed { target: String, file: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -48,6 +71,18 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
+            Act::Fuzz { minutes, seed, only, mutate, seeds, keep } => {
+                let time = Duration::try_from_secs_f64(minutes * 60.0)?;
+                match mutate {
+                    true => tell(&fuzz::mutated(time, *seed, only)?)?,
+                    false => feed_all(time, *seed, only, *seeds, *keep)?,
+                }
+            }
+            Act::Feed { target, file } => {
+                let found = fuzz::target(target);
+                let target = found.ok_or_else(|| Violation::new("there is no such target"))?;
+                target(&std::fs::read(file)?);
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -57,6 +92,33 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         std::fs::write(file, format!("{lines:#}\n"))?;
     }
     Ok(if runner::has_failed(&lines) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn feed_all(time: Duration, seed: u64, only: &[String], seeds: bool, keep: bool) -> Outcome {
+    if seeds {
+        println!("{} seeds", fuzz::add_seeds()?);
+    }
+    let engine = match fuzz::Engine::build() {
+        Ok(engine) => engine,
+        Err(why) => {
+            println!("skipped: {why}");
+            return Ok(());
+        }
+    };
+    let row = if time.is_zero() { Row::default() } else { fuzz::fuzz(&engine, time, seed, only)? };
+    tell(&row)?;
+    if keep {
+        fuzz::minimize(&engine)?;
+    }
+    Ok(())
+}
+
+fn tell(row: &Row) -> Outcome {
+    for note in &row.notes {
+        println!("{note}");
+    }
+    println!("{} executions, {} findings", row.tried, row.violations.len());
+    Violation::all(&row.violations)
 }
 
 fn work(act: &str, operation: &str, dir: &str) -> Outcome {
