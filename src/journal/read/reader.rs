@@ -27,6 +27,8 @@ pub(crate) struct Reader {
     /// All before the cursor was scanned, and cannot have changed since as far as anybody knows.
     /// Where it may have, damage behind the cursor can be a record that follows another history.
     certain: bool,
+    /// Where it began for a cursor within a batch: a line that chains, which need not count.
+    guessed: Option<Cursor>,
     /// How many records the last piece had.
     usual: usize,
 }
@@ -73,6 +75,7 @@ impl Reader {
             start,
             forward: Forward::new(start),
             certain: true,
+            guessed: None,
             usual: 0,
         })
     }
@@ -106,6 +109,7 @@ impl Reader {
     /// Goes on from a place where a scan may begin.
     pub(crate) fn set_cursor(&mut self, cursor: Cursor) {
         self.certain = cursor == self.start;
+        self.guessed = None;
         self.forward = Forward::new(cursor);
     }
 
@@ -114,6 +118,7 @@ impl Reader {
         let beginning = back::beginning(&mut self.file, self.start, cursor)?;
         if let Some(beginning) = beginning {
             self.set_cursor(beginning);
+            self.guessed = (beginning != cursor).then_some(beginning);
         }
         Ok(beginning.is_some())
     }
@@ -196,24 +201,30 @@ impl Reader {
     fn confirmed(&mut self, before: Cursor, lock: Option<LockFile>) -> Result<Piece, JournalError> {
         self.forward = self.forward.again(before);
         let piece = self.glance()?;
-        drop(lock);
-        if piece.has_damage() && !self.certain {
-            self.check_counts(before)?;
+        if !piece.has_damage() || self.certain {
+            return Ok(piece);
         }
+        if self.counts(before)? {
+            self.certain = true;
+            return Ok(piece);
+        }
+        if self.guessed != Some(before) {
+            return Err(self.mismatch(before));
+        }
+        // Not the caller's cursor is wrong, but what was taken for the place before its batch.
+        self.start_over();
+        let piece = self.glance()?;
+        drop(lock);
         Ok(piece)
     }
 
-    /// Refuses a cursor that the scan of all before it does not lead to.
-    fn check_counts(&mut self, cursor: Cursor) -> Result<(), JournalError> {
+    /// True for a cursor that the scan of all before it leads to.
+    fn counts(&mut self, cursor: Cursor) -> Result<bool, JournalError> {
         let mut forward = Forward::new(self.start);
         let file = &mut self.file;
         let mut read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
         while forward.step(cursor.offset, &mut read, &mut drop)?.is_none() {}
-        if forward.cursor != cursor {
-            return Err(self.mismatch(cursor));
-        }
-        self.certain = true;
-        Ok(())
+        Ok(forward.cursor == cursor)
     }
 
     pub(crate) fn mismatch(&self, cursor: Cursor) -> JournalError {
