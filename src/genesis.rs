@@ -14,6 +14,7 @@ use crate::id::{RunId, TaskId};
 use crate::io::{Dir, ReadFile};
 use crate::layout::{self, FORMAT_VERSION};
 use crate::line;
+use crate::planted::Bug;
 
 /// A genesis file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -232,10 +233,12 @@ pub(crate) fn create<G: Genesis>(
 ) -> Result<(), GenesisError> {
     let temporary = format!(".{}.{unique}", G::FILE);
     let mut file = dir.create_new(&temporary)?;
-    let linked = file
-        .write(&sealed.bytes)
-        .and_then(|()| file.sync())
-        .and_then(|()| dir.link_new(&temporary, G::FILE));
+    let linked = file.write(&sealed.bytes).and_then(|()| file.sync()).and_then(|()| {
+        match Bug::GenesisReplaced.is_planted() {
+            true => dir.rename(&temporary, dir, G::FILE),
+            false => dir.link_new(&temporary, G::FILE),
+        }
+    });
     let removed = dir.remove_file(&temporary);
     linked?;
     removed?;

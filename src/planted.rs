@@ -26,14 +26,103 @@ macro_rules! bugs {
 }
 
 bugs! {
+    // What a power cut finds out.
     /// The content of a file is not synced.
     #[cfg(runjournal_proof)]
     Unsynced = "no-fsync",
     /// The names in a directory are not synced.
     #[cfg(runjournal_proof)]
     NamesUnsynced = "no-directory-fsync",
+    /// Files are put in place before the record that says so is on the disk.
+    RecordUnsynced = "record-not-synced",
+    /// An object gets its name before its content is on the disk.
+    ObjectUnsynced = "object-not-synced",
+    /// A record is written before the names of the objects that it needs are on the disk.
+    ObjectNameUnsynced = "object-name-not-synced",
+    /// A claim is told before the disk has that runs are bound to it.
+    BindingUnsynced = "binding-not-synced",
+    /// A generation of the index is named by a file that the disk does not have.
+    CurrentUnsynced = "current-not-synced",
+    /// A snapshot gets its name before its content is on the disk.
+    SnapshotEarly = "snapshot-named-early",
+    /// That another process synced, a while ago, is taken for a sync of what was written since.
+    OldNoteBelieved = "old-sync-believed",
+
+    // What a kill, or an error, finds out.
+    /// Files are put in place before the record is written.
+    RenamedFirst = "rename-before-record",
+    /// Whether the file ends in the middle of a line is not looked at.
+    TailUnchecked = "no-tail-check",
+    /// A torn line gets its end, and no mark.
+    SealedPlainly = "seal-without-mark",
+    /// A record does not vouch for what lies before it.
+    GarbageUntold = "garbage-not-told",
+    /// Of a batch that is not whole, the records count that are there.
+    VoidBatchCounted = "void-batch-counted",
+    /// A sync that failed is tried again, and then believed.
+    SyncRetried = "sync-retried",
+    /// A sync that failed is told to its caller, and to nobody after that.
+    FailedSyncForgotten = "failed-sync-forgotten",
+    /// That a part was written is taken for all of it.
+    #[cfg(runjournal_proof)]
+    ShortWriteTaken = "short-write-taken",
+    /// What waits in `.tmp/` is put in place whatever it holds.
+    StageUncompared = "stage-not-compared",
+    /// What waits in `.tmp/` is put in place over whatever stands there.
+    ForeignReplaced = "foreign-file-replaced",
+    /// What waits in `.tmp/` is put in place though a later record is about the same path.
+    SupersededApplied = "superseded-stage-applied",
+    /// Who opens a journal by its head does not look into `.tmp/`.
+    StagesForgotten = "stages-forgotten",
+
+    // What others at the same work find out.
     /// Nobody waits for a lock.
     Unlocked = "no-lock",
+    /// Who lets go of a lock removes its file.
+    LockUnlinked = "lock-unlinked",
+    /// What others appended is not read before an append.
+    NotCaughtUp = "not-caught-up",
+    /// That a stream has another version than expected does not matter.
+    VersionUnchecked = "version-not-checked",
+    /// What was appended with a key is not compared with what is to be.
+    KeysUncompared = "keys-not-compared",
+    /// A run is written to under any lease.
+    TokenUnchecked = "token-not-checked",
+    /// A lease is renewed and released by whoever had the task before.
+    AnyTokenHeld = "any-token-held",
+    /// A lease whose time is over is taken for one that was released.
+    ExpiryTrusted = "expiry-trusted",
+    /// A claim is told before any run is bound to it.
+    Unbound = "claim-not-bound",
+    /// A step is taken over from an attempt that is at work.
+    LivingTakenOver = "living-attempt-taken-over",
+    /// A complete run is written to.
+    Reopened = "closed-run-written",
+    /// A run that was removed is written to.
+    RemovalUnseen = "removed-run-written",
+    /// Of two who make the same thing, the second replaces the first.
+    GenesisReplaced = "genesis-replaced",
+    /// A restore replaces what came to stand in its place.
+    RestoredOver = "restored-over",
+
+    // What damage, and what is old, find out.
+    /// A record counts whatever its hash.
+    HashUnchecked = "hash-not-checked",
+    /// Records are appended behind damage.
+    DamageIgnored = "damage-ignored",
+    /// A head is believed whatever journal it lies beside.
+    HeadUnchecked = "head-not-checked",
+    /// Keys are looked for among the newest records only.
+    KeysForgotten = "keys-forgotten",
+    /// A live tail goes on in a journal that was replaced.
+    FollowedOn = "followed-on",
+    /// The index keeps what it knows of a journal that was replaced.
+    IndexedOn = "indexed-on",
+    /// A file that changed right after it was looked at is taken for unchanged.
+    RacyStat = "racy-stat-trusted",
+    /// A symbolic link is followed.
+    #[cfg(runjournal_proof)]
+    LinkFollowed = "link-followed",
 }
 
 impl Bug {

@@ -17,6 +17,7 @@ use crate::journal::{
 };
 use crate::layout;
 use crate::name::ArtifactName;
+use crate::planted::Bug;
 
 /// An artifact as a commit left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,13 +107,16 @@ impl Transaction {
         locked.check_admitted()?;
         self.check_removals(locked.dir())?;
         self.check_expectations(locked.dir(), &catalog)?;
-        let places = self.check_places(locked.dir())?;
+        let mut places = self.check_places(locked.dir())?;
         let unchanged = self.unchanged(&catalog);
         batch.retain(|event| event.event_id.is_none_or(|id| !unchanged.iter().any(|u| u.0 == id)));
         // The event that was made under the lock may be large, and here a failure is still a refusal that
         // leaves nothing: out of the append it would look like a write that may have gone through.
         let batch = locked.spill(&batch)?;
 
+        if Bug::RenamedFirst.is_planted() {
+            let _ = places.take().map(|to| self.put_in_place(locked.dir(), &to, &self.staged));
+        }
         // From here on the stages belong to the records: a crash, or a failure, leaves them in place.
         let staged = std::mem::take(&mut self.staged);
         let appended = match locked.append(&batch) {
@@ -125,7 +129,7 @@ impl Transaction {
                 return Err(refused.into());
             }
         };
-        if self.durability == Durability::Durable {
+        if self.durability == Durability::Durable && !Bug::RecordUnsynced.is_planted() {
             locked.sync()?;
         }
         let seq = appended.first().map_or(0, |first| first.seq);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use runjournal_proof::{Acks, Outcome, Place, Violation, operations, runner, trial};
+use runjournal_proof::{Acks, Outcome, Place, Violation, catches, operations, runner, trial};
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
 #[derive(Parser)]
@@ -32,6 +32,9 @@ enum Act {
     /// Does a part of a trial of kills, and may be killed meanwhile
     #[command(hide = true)]
     Worker { act: String, operation: String, dir: String },
+    /// Tries to catch a mistake that is planted in the library, or not
+    #[command(hide = true)]
+    Catch { bug: String },
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
+            Act::Catch { bug } => return catch(bug),
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -57,6 +61,13 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         std::fs::write(file, format!("{lines:#}\n"))?;
     }
     Ok(if runner::has_failed(&lines) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Says what was found.
+fn catch(bug: &str) -> Outcome<ExitCode> {
+    let Err(violation) = catches::try_here(bug)? else { return Ok(ExitCode::SUCCESS) };
+    println!("{violation}");
+    Ok(ExitCode::from(catches::CAUGHT))
 }
 
 fn work(act: &str, operation: &str, dir: &str) -> Outcome {
