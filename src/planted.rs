@@ -47,6 +47,18 @@ bugs! {
     SnapshotEarly = "snapshot-named-early",
     /// That another process synced, a while ago, is taken for a sync of what was written since.
     OldNoteBelieved = "old-sync-believed",
+    /// A sync is taken for one of what was written while it ran.
+    LaterCovered = "later-writes-covered",
+    /// Staged content is not synced before it is put in place.
+    StageUnsynced = "stage-not-synced",
+    /// Of the directories above a new file, only the uppermost is synced.
+    ParentsUnsynced = "parents-not-synced",
+    /// Who finishes what another one left does not wait for the disk to have the record.
+    RecoveredUnsynced = "recovered-before-sync",
+    /// A checkpoint knows of records that the disk does not have.
+    CheckpointAhead = "checkpoint-before-sync",
+    /// A run goes before the disk has that it was pruned.
+    PrunedUnsynced = "pruned-before-sync",
 
     // What a kill, or an error, finds out.
     /// Files are put in place before the record is written.
@@ -74,6 +86,8 @@ bugs! {
     SupersededApplied = "superseded-stage-applied",
     /// Who opens a journal by its head does not look into `.tmp/`.
     StagesForgotten = "stages-forgotten",
+    /// What was staged and is gone is committed all the same.
+    StageLossUnseen = "stage-loss-not-seen",
 
     // What others at the same work find out.
     /// Nobody waits for a lock.
@@ -99,15 +113,40 @@ bugs! {
     /// A complete run is written to.
     Reopened = "closed-run-written",
     /// A run that was removed is written to.
+    #[cfg(runjournal_proof)]
     RemovalUnseen = "removed-run-written",
     /// Of two who make the same thing, the second replaces the first.
     GenesisReplaced = "genesis-replaced",
     /// A restore replaces what came to stand in its place.
     RestoredOver = "restored-over",
+    /// Damage is told of by who reads while somebody writes, before it was looked at again.
+    DamageUnconfirmed = "damage-not-confirmed",
+    /// A run is pruned though it is held since that was planned.
+    HoldIgnored = "hold-ignored",
+    /// A run is pruned though somebody wrote to it since that was planned.
+    GrownPruned = "grown-run-pruned",
+    /// A run of a newer format is written to.
+    NewerWritten = "newer-format-written",
+    /// Lines may have any length.
+    LimitsIgnored = "limits-ignored",
 
     // What damage, and what is old, find out.
     /// A record counts whatever its hash.
     HashUnchecked = "hash-not-checked",
+    /// A record counts whatever its seq.
+    SeqUnchecked = "seq-not-checked",
+    /// A repair deletes what stands in its way.
+    NothingKept = "repaired-by-deleting",
+    /// What a backup holds is restored whatever it is.
+    RestoredUnchecked = "restored-unchecked",
+    /// An object that stands there is named again whatever it holds.
+    ObjectUnchecked = "object-not-checked",
+    /// A file is taken for what is to be written since it is as long.
+    SameSizeTaken = "same-size-taken",
+    /// A table of the head is believed whatever its checksum.
+    TableUnchecked = "table-not-checked",
+    /// A cursor is gone on from whatever stands before it.
+    CursorUnchecked = "cursor-not-checked",
     /// Records are appended behind damage.
     DamageIgnored = "damage-ignored",
     /// A head is believed whatever journal it lies beside.

@@ -201,7 +201,9 @@ pub(super) fn statx(
     wanted: StatxFlags,
 ) -> Result<Statx, Errno> {
     let look = || rustix::fs::statx(of.file.as_fd(), name, flags, wanted);
-    make(of.seen.as_ref(), |node| Call::Look { node }, look)
+    let mut stat = make(of.seen.as_ref(), |node| Call::Look { node }, look)?;
+    stat.stx_nlink = stat.stx_nlink.max(u32::from(Bug::RemovalUnseen.is_planted()));
+    Ok(stat)
 }
 
 pub(super) fn fsync(dir: &Fd) -> Result<(), Errno> {

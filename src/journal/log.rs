@@ -312,11 +312,8 @@ impl LockedLog<'_> {
     }
 
     fn len(&self) -> Result<u64, JournalError> {
-        let Log { file, cursor, .. } = &*self.log;
-        let gone = Some(cursor.offset).filter(|_| Bug::RemovalUnseen.is_planted());
-        file.linked_len()?
-            .or(gone)
-            .ok_or_else(|| JournalError::Removed { path: file.path().to_owned() })
+        let file = &self.log.file;
+        file.linked_len()?.ok_or_else(|| JournalError::Removed { path: file.path().to_owned() })
     }
 
     /// Scans from the cursor to `len`; true if there was damage.

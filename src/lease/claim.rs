@@ -134,11 +134,12 @@ impl Task {
             let runs = if Bug::Unbound.is_planted() { Vec::new() } else { self.runs()? };
             match self.bind_runs(runs, &Held::check(&mut locked, &lease)?) {
                 Ok(None) => {}
-                Ok(Some(mut bound)) => {
+                Ok(Some(bound)) => {
                     drop(locked);
-                    bound.retain(|_| !Bug::BindingUnsynced.is_planted());
                     let lease = Lease::of(self, lease);
-                    if let Err(error) = bound.iter().try_for_each(Unsynced::sync) {
+                    if !Bug::BindingUnsynced.is_planted()
+                        && let Err(error) = bound.iter().try_for_each(Unsynced::sync)
+                    {
                         // Nobody is told of it, so nobody has to wait for its time.
                         let _ = lease.release();
                         return Err(error.into());

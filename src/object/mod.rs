@@ -118,7 +118,8 @@ pub(crate) fn copy(source: &mut ReadFile, file: &mut NewFile) -> Result<Digest, 
 fn is_good(dir: &Dir, digest: Digest) -> Result<bool, IoError> {
     match open(dir, digest) {
         Ok(mut file) => {
-            Ok(file.digest().is_ok_and(|(found, _)| found == digest) && file.sync().is_ok())
+            let is_same = file.digest().is_ok_and(|(found, _)| found == digest);
+            Ok((is_same || Bug::ObjectUnchecked.is_planted()) && file.sync().is_ok())
         }
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),

@@ -132,7 +132,8 @@ impl SharedSync {
                 Ok(()) => {
                     state.last_active = state.taken - state.covered;
                     state.last_took = start.elapsed();
-                    state.covered = covers;
+                    state.covered =
+                        if Bug::LaterCovered.is_planted() { state.taken } else { covers };
                 }
                 Err(error) => {
                     // Before the state is let go: whoever came in between would lead the next sync, which

@@ -22,6 +22,7 @@ pub(super) const ALL: &[Catch] = &[
     Catch { bug: "stage-not-compared", says: "what waited was changed", tried: changed_stage },
     Catch { bug: "foreign-file-replaced", says: "somebody else's file", tried: foreign_file },
     Catch { bug: "superseded-stage-applied", says: "an older file came back", tried: superseded },
+    Catch { bug: "stage-loss-not-seen", says: "committed without its content", tried: lost_stage },
     Catch { bug: "stages-forgotten", says: "a committed file is not there", tried: behind_a_head },
 ];
 
@@ -107,6 +108,19 @@ fn superseded() -> Outcome {
     scene.place.ctx()?.catch_up()?;
     let text = scene.artifact(PLAN)?;
     ensure(text == "the first plan", || format!("an older file came back: {text}"))
+}
+
+/// What was staged is gone before it is committed.
+fn lost_stage() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let ctx = scene.place.ctx()?;
+    let mut transaction = ctx.transaction().durability(Durability::Buffered);
+    transaction.write_bytes(artifact(PLAN)?, b"the second plan")?;
+    std::fs::remove_file(scene.stage()?)?;
+    match transaction.commit() {
+        Err(ArtifactError::StageLost { .. }) => Ok(()),
+        other => Err(Violation::new(format!("committed without its content: {other:?}"))),
+    }
 }
 
 /// The head that is left covers the record of what waits.

@@ -38,6 +38,11 @@ pub(super) const ALL: &[Catch] = &[
         says: "is not bound to it",
         tried: || goes_well("lease_claim_over_an_expired_one"),
     },
+    Catch {
+        bug: "repaired-by-deleting",
+        says: "what stood there is lost",
+        tried: || goes_well("repair_artifact"),
+    },
 ];
 
 /// The process dies before one of its calls that change something: none of those after it is made either.

@@ -5,6 +5,7 @@
 //! out in two processes (`runjournal-proof catch NAME`): in the one that makes no mistake the trial must hold,
 //! in the other it must find what it is there to find, and nothing else.
 
+mod content;
 mod damaged;
 mod failed;
 mod killed;
@@ -36,7 +37,7 @@ pub struct Catch {
 
 /// The groups of catches, by what finds the mistake out.
 pub const ALL: &[&[Catch]] =
-    &[order::ALL, killed::ALL, failed::ALL, races::ALL, refused::ALL, damaged::ALL];
+    &[order::ALL, killed::ALL, failed::ALL, races::ALL, refused::ALL, damaged::ALL, content::ALL];
 
 /// The row of the table: each planted mistake must be caught.
 pub const TRIAL: Trial = Trial { name: "planted", unit: "mistakes", run: row };

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runjournal::index::Index;
@@ -13,8 +14,8 @@ use runjournal::proof::{Call, Node, Verdict, Watch};
 use runjournal::{Backup, Durability};
 
 use super::Catch;
-use super::scene::{Scene, note, operation};
-use crate::{Acks, Base, Outcome, Violation};
+use super::scene::{EIO, Scene, artifact, note, operation};
+use crate::{Acks, Base, Outcome, Violation, ensure};
 
 pub(super) const ALL: &[Catch] = &[
     Catch {
@@ -54,6 +55,31 @@ pub(super) const ALL: &[Catch] = &[
         tried: snapshot,
     },
     Catch {
+        bug: "stage-not-synced",
+        says: "new.txt gets its name while it is not on the disk",
+        tried: || durable("artifact_new"),
+    },
+    Catch {
+        bug: "parents-not-synced",
+        says: "told while the names in artifacts/a",
+        tried: || durable("artifact_nested"),
+    },
+    Catch {
+        bug: "recovered-before-sync",
+        says: "put in place while journal/events.jsonl is not on the disk",
+        tried: recovered,
+    },
+    Catch {
+        bug: "checkpoint-before-sync",
+        says: "a checkpoint gets its name while journal/events.jsonl is not on the disk",
+        tried: checkpoint,
+    },
+    Catch {
+        bug: "pruned-before-sync",
+        says: "a run goes while above/workspaces/TASK-1/journal/events.jsonl is not on the disk",
+        tried: || durable("prune_run"),
+    },
+    Catch {
         bug: "old-sync-believed",
         says: "told while journal/events.jsonl is not on the disk",
         tried: old_sync,
@@ -73,13 +99,15 @@ struct State {
 #[derive(Debug)]
 struct Order {
     dir: PathBuf,
+    /// Nothing can be put in place.
+    refuses: AtomicBool,
     state: Mutex<State>,
 }
 
 impl Order {
     fn of(scene: &Scene) -> Arc<Self> {
         let dir = scene.place.dir().as_std_path().to_owned();
-        Arc::new(Self { dir, state: Mutex::default() })
+        Arc::new(Self { dir, refuses: AtomicBool::new(false), state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -111,6 +139,7 @@ impl Order {
     }
 
     fn check_rename(&self, from: Node, name: &CStr, into: Node, to: &CStr) {
+        let above = self.path(from).unwrap_or_default();
         let into = self.path(into).unwrap_or_default();
         let renamed = self.state().names.get(&(from, name.to_owned())).copied();
         let is_missing = renamed.is_some_and(|node| self.state().contents.contains(&node));
@@ -121,6 +150,13 @@ impl Order {
         }
         if into.starts_with("artifacts") {
             self.check("a file is put in place", |path| path == JOURNAL);
+        }
+        if into == "checkpoints" {
+            self.check("a checkpoint gets its name", |path| path == JOURNAL);
+        }
+        if above.ends_with("/runs") {
+            let of_task = |path: &str| path != JOURNAL && path.ends_with(JOURNAL);
+            self.check("a run goes", of_task);
         }
         if into == "backup/snapshots" {
             self.check("a snapshot gets its name", |path| path.starts_with("backup/objects"));
@@ -145,6 +181,7 @@ const TRUTH: [&str; 3] = ["artifacts", "objects", "checkpoints"];
 impl Watch for Order {
     fn before(&self, call: &Call<'_>) -> Verdict {
         match *call {
+            Call::Rename { .. } if self.refuses.load(Ordering::SeqCst) => return EIO,
             Call::Rename { from, name, into, to } => self.check_rename(from, name, into, to),
             Call::Write { file, .. } if self.path(file).is_some_and(|path| path == JOURNAL) => {
                 self.check("a record is written", |path| path.starts_with("objects"));
@@ -214,6 +251,33 @@ fn large() -> Outcome {
     let _watching = scene.watched_by(&order);
     let journal = scene.place.ctx()?.journal()?.durability(Durability::Durable);
     journal.append(note(&"much ".repeat(20_000)))?;
+    order.told()
+}
+
+/// Somebody puts in place what another one committed and did not sync.
+fn recovered() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let order = Order::of(&scene);
+    let _watching = scene.watched_by(&order);
+    order.refuses.store(true, Ordering::SeqCst);
+    let artifacts = scene.place.ctx()?.artifacts();
+    let written = artifacts
+        .durability(Durability::Buffered)
+        .write_bytes(artifact("plan.json")?, b"the other");
+    ensure(written.is_err(), || "it was put in place".into())?;
+    order.refuses.store(false, Ordering::SeqCst);
+    scene.place.ctx()?.catch_up()?;
+    order.told()
+}
+
+/// What was appended before a checkpoint was not synced.
+fn checkpoint() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let order = Order::of(&scene);
+    let _watching = scene.watched_by(&order);
+    let ctx = scene.place.ctx()?;
+    ctx.append(note("some text"))?;
+    ctx.next_checkpoint()?;
     order.told()
 }
 

@@ -6,16 +6,26 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runjournal::proof::{Call, Verdict, Watch};
-use runjournal::{Appended, JournalWriter, Workspace};
+use runjournal::{Appended, Durability, JournalWriter, Workspace};
 
 use super::Catch;
-use super::scene::{Scene, note};
+use super::scene::{Meant, Scene, note};
 use crate::{Base, Outcome, Violation, ensure};
 
 pub(super) const ALL: &[Catch] = &[
     Catch { bug: "no-lock", says: "the journal is damaged", tried: two_writers },
     Catch { bug: "lock-unlinked", says: "the journal is damaged", tried: two_writers },
     Catch { bug: "not-caught-up", says: "the journal is damaged", tried: in_turn },
+    Catch {
+        bug: "later-writes-covered",
+        says: "no sync began after its write",
+        tried: || (0..3).try_for_each(|_| late_for_a_sync()),
+    },
+    Catch {
+        bug: "damage-not-confirmed",
+        says: "told of what is in flight",
+        tried: read_while_written,
+    },
     Catch { bug: "genesis-replaced", says: "workspace.json was replaced", tried: two_makers },
 ];
 
@@ -26,11 +36,18 @@ struct State {
     released: bool,
     /// How often the other one asked for a lock meanwhile.
     asked: usize,
+    /// How often anybody made the call.
+    made: usize,
 }
 
 /// Holds the first who comes to make a call.
 struct Hold {
-    at: Box<dyn Fn(&Call<'_>) -> bool + Send + Sync>,
+    at: Meant,
+    /// What the other one does before it waits, and how often.
+    waits: Meant,
+    signs: usize,
+    /// How long to wait then.
+    pause: Duration,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -47,12 +64,30 @@ impl fmt::Debug for Hold {
 }
 
 impl Hold {
+    /// Until the other one waits for a lock.
     fn at(at: impl Fn(&Call<'_>) -> bool + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { at: Box::new(at), state: Mutex::default(), changed: Condvar::new() })
+        let waits = |call: &Call<'_>| matches!(call, Call::Lock { .. });
+        Self::until(at, waits, ASKED, Duration::ZERO)
+    }
+
+    fn until(
+        at: impl Fn(&Call<'_>) -> bool + Send + Sync + 'static,
+        waits: impl Fn(&Call<'_>) -> bool + Send + Sync + 'static,
+        signs: usize,
+        pause: Duration,
+    ) -> Arc<Self> {
+        let (at, waits): (Meant, Meant) = (Box::new(at), Box::new(waits));
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Arc::new(Self { at, waits, signs, pause, state, changed })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As if somebody was held: who asks for a lock is counted.
+    fn hold_already(&self) {
+        (self.state().armed, self.state().held) = (true, true);
     }
 
     fn wait(&self, state: MutexGuard<'_, State>, until: impl Fn(&State) -> bool) {
@@ -82,18 +117,20 @@ impl Hold {
 impl Watch for Hold {
     fn before(&self, call: &Call<'_>) -> Verdict {
         let mut state = self.state();
+        state.made += usize::from((self.at)(call));
         if !state.armed || state.released {
             return Verdict::Go;
         }
         if state.held {
-            if matches!(call, Call::Lock { .. }) {
+            if (self.waits)(call) {
                 state.asked += 1;
                 self.changed.notify_all();
             }
         } else if (self.at)(call) {
             state.held = true;
             self.changed.notify_all();
-            self.wait(state, |state| state.released || state.asked >= ASKED);
+            self.wait(state, |state| state.released || state.asked >= self.signs);
+            std::thread::sleep(self.pause);
         }
         Verdict::Go
     }
@@ -126,6 +163,48 @@ fn in_turn() -> Outcome {
     let (one, other) = (scene.place.ctx()?.journal()?, scene.place.ctx()?.journal()?);
     let appended = [append(&one)?, append(&other)?, append(&one)?, append(&other)?];
     scene.has(&appended)
+}
+
+/// One writes while another one is about to sync: that sync does not cover what it wrote.
+fn late_for_a_sync() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let file = scene.journal_node()?;
+    let hold = Hold::until(
+        move |call| matches!(call, Call::SyncFile { file: synced } if *synced == file),
+        move |call| matches!(call, Call::Write { file: written, .. } if *written == file),
+        1,
+        // It takes its place among those who wait.
+        Duration::from_millis(50),
+    );
+    let _watching = scene.watched_by(&hold);
+    let durable =
+        || Ok::<_, Violation>(scene.place.ctx()?.journal()?.durability(Durability::Durable));
+    let (one, other) = (durable()?, durable()?);
+    hold.race(|| append(&one), || append(&other))?;
+    let syncs = hold.state().made;
+    ensure(syncs >= 2, || "durable, and no sync began after its write".into())
+}
+
+/// A reader sees what a writer, which has the lock, did not finish.
+fn read_while_written() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let lock = std::fs::File::open(scene.place.run_dir().join("journal/.lock"))?;
+    lock.lock()?;
+    let whole = std::fs::read(scene.journal())?;
+    let hold = Hold::at(|_| false);
+    let _watching = scene.watched_by(&hold);
+    std::fs::write(scene.journal(), [&whole[..], b"\0\0\0\0\n"].concat())?;
+    hold.hold_already();
+    let events = scene.place.ctx()?.events()?;
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| events.read_all());
+        hold.wait(hold.state(), |state| state.asked >= ASKED || reader.is_finished());
+        std::fs::write(scene.journal(), &whole)?;
+        lock.unlock()?;
+        let read = reader.join().map_err(|_| Violation::new("the reader panicked"))?;
+        let (_, findings) = read?;
+        ensure(findings.is_empty(), || format!("told of what is in flight: {findings:?}"))
+    })
 }
 
 /// Two make the same workspace: whoever was told first that it exists has seen it as it stays.

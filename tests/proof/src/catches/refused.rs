@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use runjournal::{
-    Backup, ExpectedVersion, JournalError, Outcome as Ending, Signal, StepFailure, TaskStatus,
-    Workspace,
+    Backup, Digest, ExpectedVersion, JournalError, Outcome as Ending, Prune, PrunePolicy, Signal,
+    StepFailure, TaskStatus, Workspace,
 };
 
 use super::Catch;
@@ -18,6 +18,10 @@ pub(super) const ALL: &[Catch] = &[
     Catch { bug: "removed-run-written", says: "a removed run", tried: removed },
     Catch { bug: "expiry-trusted", says: "without the lease", tried: expired },
     Catch { bug: "living-attempt-taken-over", says: "at work", tried: taken_over },
+    Catch { bug: "hold-ignored", says: "pruned though it is held", tried: held_meanwhile },
+    Catch { bug: "grown-run-pruned", says: "pruned though it grew", tried: grown_meanwhile },
+    Catch { bug: "newer-format-written", says: "a newer format", tried: newer_format },
+    Catch { bug: "limits-ignored", says: "a line of 2 MiB", tried: long_line },
     Catch { bug: "restored-over", says: "workspace.json was replaced", tried: restored_over },
 ];
 
@@ -80,8 +84,67 @@ fn taken_over() -> Outcome {
         Ok(Signal::new("first"))
     });
     match second {
-        Some(Err(StepFailure::StepTaken { .. })) => Ok(drop(first?)),
+        Some(Err(StepFailure::StepTaken { .. })) => {
+            first?;
+            Ok(())
+        }
         other => Err(Violation::new(format!("somebody is at work on it, and: {other:?}"))),
+    }
+}
+
+/// A run that is to be pruned, and what happens to it before it is.
+fn pruned_after(meanwhile: impl FnOnce(&Scene) -> Outcome) -> Outcome<bool> {
+    let scene = Scene::with(Base::Run)?;
+    let never = Duration::MAX;
+    let policy =
+        PrunePolicy { success: never, failed: never, abandoned: Duration::ZERO, leftovers: never };
+    let plan = Prune::of(&scene.place.workspace()?).policy(policy).plan()?;
+    ensure(plan.runs.len() == 1, || "the run was not to be pruned".into())?;
+    meanwhile(&scene)?;
+    plan.apply()?;
+    Ok(!scene.place.run_dir().exists())
+}
+
+fn held_meanwhile() -> Outcome {
+    let is_gone = pruned_after(|scene| {
+        let ctx = scene.place.ctx()?;
+        scene.place.task()?.hold_run(ctx.run_id(), "somebody needs it")?;
+        Ok(())
+    })?;
+    ensure(!is_gone, || "a run was pruned though it is held".into())
+}
+
+fn grown_meanwhile() -> Outcome {
+    let is_gone = pruned_after(|scene| {
+        scene.place.ctx()?.append(note("still at it"))?;
+        Ok(())
+    })?;
+    ensure(!is_gone, || "a run was pruned though it grew".into())
+}
+
+fn newer_format() -> Outcome {
+    let scene = Scene::with(Base::Task)?;
+    let ctx = scene.place.task()?.start_run_as("RUN-2")?;
+    let (genesis, journal) = (ctx.run_path().join("run.json"), ctx.journal_path());
+    let text = std::fs::read_to_string(&genesis)?;
+    let newer = text.replace("\"format_version\":1,", "\"format_version\":2,");
+    let body = newer.get(..newer.len().saturating_sub(END)).unwrap_or_default();
+    let hash = Digest::of(body.as_bytes()).to_hex();
+    std::fs::write(genesis, format!("{body},\"hash\":\"{hash}\"}}\n"))?;
+    let written = scene.place.task()?.run("RUN-2")?.context().append(note("some text"));
+    let len = std::fs::metadata(journal)?.len();
+    ensure(written.is_err() && len == 0, || format!("written in a newer format: {written:?}"))
+}
+
+/// Bytes of a line from its hash on.
+const END: usize = 76;
+
+fn long_line() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let much = serde_json::json!({ "much": "x".repeat(2 << 20) });
+    match scene.place.ctx()?.append(note("some text").metadata(&much)) {
+        Err(JournalError::TooLarge { .. }) => Ok(()),
+        other => Err(Violation::new(format!("appended a line of 2 MiB: {other:?}"))),
     }
 }
 

@@ -128,7 +128,7 @@ pub(super) fn note(text: &str) -> Event {
 }
 
 /// Whether a call is meant.
-type Meant = Box<dyn Fn(&Call<'_>) -> bool + Send + Sync>;
+pub(super) type Meant = Box<dyn Fn(&Call<'_>) -> bool + Send + Sync>;
 
 /// Lets the first calls of a kind fail, or be cut short.
 pub(super) struct Fails {
