@@ -64,8 +64,8 @@ fn changed_table() -> Outcome {
     let scene = Scene::with_heads()?;
     let once = || note("once").key("once");
     let first = scene.place.ctx()?.append(once())?;
-    for _ in 0..8 {
-        scene.place.ctx()?.append(note("some text"))?;
+    for other in 0..8 {
+        scene.place.ctx()?.append(note("some text").key(format!("once more {other}")))?;
     }
     let mut tables = 0;
     for file in scene.place.run_dir().join("journal").read_dir_utf8()? {
