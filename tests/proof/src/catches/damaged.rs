@@ -95,7 +95,7 @@ fn followed() -> Outcome {
 enum Times {
     /// All changed long ago.
     Past,
-    /// All changed in the same moment: so coarse are they.
+    /// All changed in the same moment, which is not over yet: so coarse are they.
     Coarse(i64),
 }
 
@@ -144,7 +144,7 @@ fn indexed() -> Outcome {
 /// A file is changed in the moment in which it was looked at, and stays as long as it was.
 fn racy() -> Outcome {
     let scene = Scene::with(Base::Run)?;
-    let times = Times::Coarse(now()?);
+    let times = Times::Coarse(now()? + 3600);
     indexed_after(&scene, times, || {
         let file = scene.place.run_dir().join("artifacts/plan.json");
         Ok(std::fs::write(file, "the other plan")?)

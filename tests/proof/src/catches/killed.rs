@@ -12,11 +12,15 @@ use crate::{Acks, Operation, Outcome, check, trial};
 pub(super) const ALL: &[Catch] = &[
     Catch {
         bug: "rename-before-record",
-        says: "plan.json",
+        says: "as it was left: plan.json: the file has",
         tried: || dies_anywhere("artifact_overwrite"),
     },
-    Catch { bug: "no-tail-check", says: "died within its write", tried: || torn("append") },
-    Catch { bug: "seal-without-mark", says: "1 byte not written", tried: || torn("append") },
+    Catch { bug: "no-tail-check", says: "broken_chain", tried: || torn("append") },
+    Catch {
+        bug: "seal-without-mark",
+        says: "1 byte not written: made again: broken_chain",
+        tried: || torn("append"),
+    },
     Catch {
         bug: "garbage-not-told",
         says: "bytes that the next record does not vouch for",
