@@ -51,6 +51,12 @@ bugs! {
     LaterCovered = "later-writes-covered",
     /// Staged content is not synced before it is put in place.
     StageUnsynced = "stage-not-synced",
+    /// An object that stands there is named again, and may never have been synced.
+    OldObjectUnsynced = "old-object-not-synced",
+    /// What a step read from others is not synced with its end.
+    InputsUnsynced = "inputs-not-synced",
+    /// What was committed before with the same key is not made as durable as it is asked for now.
+    DuplicateUnsynced = "duplicate-not-synced",
     /// Of the directories above a new file, only the uppermost is synced.
     ParentsUnsynced = "parents-not-synced",
     /// Who finishes what another one left does not wait for the disk to have the record.

@@ -270,7 +270,7 @@ impl Transaction {
 
     /// Makes durable what the records name and somebody else wrote.
     fn sync_others(&self, dir: &Dir) -> Result<(), IoError> {
-        if self.also_sync.is_empty() {
+        if self.also_sync.is_empty() || Bug::InputsUnsynced.is_planted() {
             return Ok(());
         }
         self.also_sync.iter().try_for_each(|name| sync_file(dir, name))?;
@@ -279,7 +279,7 @@ impl Transaction {
 
     /// Makes what an earlier commit with the same key wrote as durable as this caller asks.
     fn make_durable(&self, locked: &mut LockedLog<'_>) -> Result<(), ArtifactError> {
-        if self.durability == Durability::Durable {
+        if self.durability == Durability::Durable && !Bug::DuplicateUnsynced.is_planted() {
             locked.sync()?;
             for staged in &self.staged {
                 sync_file(locked.dir(), &staged.name)?;

@@ -8,12 +8,42 @@ use super::scene::{Scene, artifact, note};
 use crate::{Base, Outcome, Violation, ensure, raw};
 
 pub(super) const ALL: &[Catch] = &[
-    Catch { bug: "seq-not-checked", says: "a gap in seq", tried: forged_seq },
-    Catch { bug: "cursor-not-checked", says: "went on from a cursor", tried: old_cursor },
-    Catch { bug: "table-not-checked", says: "the key was used again", tried: changed_table },
-    Catch { bug: "object-not-checked", says: "its payload cannot be read", tried: changed_object },
-    Catch { bug: "same-size-taken", says: "written, and not there", tried: same_size },
-    Catch { bug: "restored-unchecked", says: "restored though", tried: changed_backup },
+    Catch {
+        bug: "seq-not-checked",
+        by: "content: forged_seq",
+        says: "a gap in seq",
+        tried: forged_seq,
+    },
+    Catch {
+        bug: "cursor-not-checked",
+        by: "content: old_cursor",
+        says: "went on from a cursor",
+        tried: old_cursor,
+    },
+    Catch {
+        bug: "table-not-checked",
+        by: "content: changed_table",
+        says: "the key was used again",
+        tried: changed_table,
+    },
+    Catch {
+        bug: "object-not-checked",
+        by: "content: changed_object",
+        says: "its payload cannot be read",
+        tried: changed_object,
+    },
+    Catch {
+        bug: "same-size-taken",
+        by: "content: same_size",
+        says: "written, and not there",
+        tried: same_size,
+    },
+    Catch {
+        bug: "restored-unchecked",
+        by: "content: changed_backup",
+        says: "restored though",
+        tried: changed_backup,
+    },
 ];
 
 /// Bytes of a line from its hash on, and where the digits of that are.

@@ -13,14 +13,39 @@ use crate::heads::{self, Head};
 use crate::{Base, Outcome, Violation, ensure};
 
 pub(super) const ALL: &[Catch] = &[
-    Catch { bug: "hash-not-checked", says: "a letter was changed", tried: changed_letter },
-    Catch { bug: "damage-ignored", says: "behind a foreign line", tried: foreign_line },
-    Catch { bug: "head-not-checked", says: "the journal is damaged", tried: head_of_another },
-    Catch { bug: "keys-forgotten", says: "the key was used again", tried: old_key },
-    Catch { bug: "followed-on", says: "the follower was told", tried: followed },
-    Catch { bug: "indexed-on", says: "the index differs", tried: indexed },
-    Catch { bug: "racy-stat-trusted", says: "the index differs", tried: racy },
-    Catch { bug: "link-followed", says: "outside of the run", tried: link },
+    Catch {
+        bug: "hash-not-checked",
+        by: "damaged: changed_letter",
+        says: "a letter was changed",
+        tried: changed_letter,
+    },
+    Catch {
+        bug: "damage-ignored",
+        by: "damaged: foreign_line",
+        says: "behind a foreign line",
+        tried: foreign_line,
+    },
+    Catch {
+        bug: "head-not-checked",
+        by: "damaged: head_of_another",
+        says: "the journal is damaged",
+        tried: head_of_another,
+    },
+    Catch {
+        bug: "keys-forgotten",
+        by: "damaged: old_key",
+        says: "the key was used again",
+        tried: old_key,
+    },
+    Catch {
+        bug: "followed-on",
+        by: "damaged: followed",
+        says: "the follower was told",
+        tried: followed,
+    },
+    Catch { bug: "indexed-on", by: "damaged: indexed", says: "the index differs", tried: indexed },
+    Catch { bug: "racy-stat-trusted", by: "damaged: racy", says: "the index differs", tried: racy },
+    Catch { bug: "link-followed", by: "damaged: link", says: "outside of the run", tried: link },
 ];
 
 fn changed_letter() -> Outcome {

@@ -10,20 +10,52 @@ use crate::{Base, Outcome, Violation, ensure};
 pub(super) const ALL: &[Catch] = &[
     Catch {
         bug: "sync-retried",
+        by: "failed: failed_sync",
         says: "acknowledged though its sync failed",
         tried: || failed_sync(1),
     },
     Catch {
         bug: "failed-sync-forgotten",
+        by: "failed: failed_sync",
         says: "acknowledged though a sync before it failed",
         tried: || failed_sync(2),
     },
-    Catch { bug: "short-write-taken", says: "acknowledged in part", tried: short_write },
-    Catch { bug: "stage-not-compared", says: "what waited was changed", tried: changed_stage },
-    Catch { bug: "foreign-file-replaced", says: "somebody else's file", tried: foreign_file },
-    Catch { bug: "superseded-stage-applied", says: "an older file came back", tried: superseded },
-    Catch { bug: "stage-loss-not-seen", says: "committed without its content", tried: lost_stage },
-    Catch { bug: "stages-forgotten", says: "a committed file is not there", tried: behind_a_head },
+    Catch {
+        bug: "short-write-taken",
+        by: "failed: short_write",
+        says: "acknowledged in part",
+        tried: short_write,
+    },
+    Catch {
+        bug: "stage-not-compared",
+        by: "failed: changed_stage",
+        says: "what waited was changed",
+        tried: changed_stage,
+    },
+    Catch {
+        bug: "foreign-file-replaced",
+        by: "failed: foreign_file",
+        says: "somebody else's file",
+        tried: foreign_file,
+    },
+    Catch {
+        bug: "superseded-stage-applied",
+        by: "failed: superseded",
+        says: "an older file came back",
+        tried: superseded,
+    },
+    Catch {
+        bug: "stage-loss-not-seen",
+        by: "failed: lost_stage",
+        says: "committed without its content",
+        tried: lost_stage,
+    },
+    Catch {
+        bug: "stages-forgotten",
+        by: "failed: behind_a_head",
+        says: "a committed file is not there",
+        tried: behind_a_head,
+    },
 ];
 
 /// The first sync of the journal fails, and never again: the system tells of it once, whatever is lost.

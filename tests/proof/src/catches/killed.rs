@@ -12,38 +12,55 @@ use crate::{Acks, Operation, Outcome, check, trial};
 pub(super) const ALL: &[Catch] = &[
     Catch {
         bug: "rename-before-record",
+        by: "killed: dies_anywhere artifact_overwrite",
         says: "as it was left: plan.json: the file has",
         tried: || dies_anywhere("artifact_overwrite"),
     },
-    Catch { bug: "no-tail-check", says: "broken_chain", tried: || torn("append") },
+    Catch {
+        bug: "no-tail-check",
+        by: "killed: torn append",
+        says: "broken_chain",
+        tried: || torn("append"),
+    },
     Catch {
         bug: "seal-without-mark",
+        by: "killed: torn append",
         says: "1 byte not written: made again: broken_chain",
         tried: || torn("append"),
     },
     Catch {
         bug: "garbage-not-told",
+        by: "killed: torn append",
         says: "bytes that the next record does not vouch for",
         tried: || torn("append"),
     },
-    Catch { bug: "void-batch-counted", says: "the library reads", tried: || torn("append_batch") },
+    Catch {
+        bug: "void-batch-counted",
+        by: "killed: torn append_batch",
+        says: "the library reads",
+        tried: || torn("append_batch"),
+    },
     Catch {
         bug: "token-not-checked",
+        by: "killed: goes_well lease_claim_over_an_expired_one",
         says: "without a lease that is in force",
         tried: || goes_well("lease_claim_over_an_expired_one"),
     },
     Catch {
         bug: "any-token-held",
+        by: "killed: goes_well lease_claim_over_an_expired_one",
         says: "without a lease that is in force",
         tried: || goes_well("lease_claim_over_an_expired_one"),
     },
     Catch {
         bug: "claim-not-bound",
+        by: "killed: goes_well lease_claim_over_an_expired_one",
         says: "is not bound to it",
         tried: || goes_well("lease_claim_over_an_expired_one"),
     },
     Catch {
         bug: "repaired-by-deleting",
+        by: "killed: goes_well repair_artifact",
         says: "what stood there is lost",
         tried: || goes_well("repair_artifact"),
     },

@@ -13,6 +13,7 @@ mod order;
 mod races;
 mod refused;
 mod scene;
+mod unsynced;
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -29,6 +30,8 @@ use crate::{Budget, Outcome, Row, Trial, Violation};
 pub struct Catch {
     /// The mistake, as `RUNJOURNAL_PLANTED` names it.
     pub bug: &'static str,
+    /// What the trial is called: its file here, and what it tries.
+    pub by: &'static str,
     /// What must be in the violation: another one would say that the trial itself is broken.
     pub says: &'static str,
     /// The trial: it holds where nothing is planted.
@@ -82,7 +85,9 @@ pub fn all_are_caught(worker: &Path) -> Outcome<Row> {
                     let caught = is_caught(worker, bug);
                     let mut row = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     row.tried += 1;
-                    row.violations.extend(caught.err().map(|violation| violation.at(bug)));
+                    let name = find(bug).map_or(*bug, |catch| catch.by);
+                    let found = |violation: Violation| violation.at(name).at(bug);
+                    row.violations.extend(caught.err().map(found));
                 }
             });
         }

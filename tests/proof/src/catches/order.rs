@@ -2,237 +2,120 @@
 //! docs/durability.md: contents before names, what a record names before the record, the record before its
 //! application, all of it before the call returns.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CStr, CString};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runjournal::index::Index;
-use runjournal::proof::{Call, Node, Verdict, Watch};
-use runjournal::{Backup, Durability};
+use runjournal::{Backup, Durability, Signal};
 
 use super::Catch;
-use super::scene::{EIO, Scene, artifact, note, operation};
-use crate::{Acks, Base, Outcome, Violation, ensure};
+use super::scene::{Scene, artifact, note, operation};
+use super::unsynced::Order;
+use crate::{Acks, Base, Outcome, ensure};
 
 pub(super) const ALL: &[Catch] = &[
     Catch {
         bug: "no-fsync",
+        by: "order: durable append_durable",
         says: "told while journal/events.jsonl is not on the disk",
         tried: || durable("append_durable"),
     },
     Catch {
         bug: "no-directory-fsync",
+        by: "order: durable artifact_new",
         says: "told while the names in artifacts are not on the disk",
         tried: || durable("artifact_new"),
     },
     Catch {
         bug: "record-not-synced",
+        by: "order: durable artifact_overwrite",
         says: "put in place while journal/events.jsonl is not on the disk",
         tried: || durable("artifact_overwrite"),
     },
-    Catch { bug: "object-not-synced", says: "a record is written while objects/", tried: large },
+    Catch {
+        bug: "object-not-synced",
+        by: "order: large",
+        says: "a record is written while objects/",
+        tried: large,
+    },
     Catch {
         bug: "object-name-not-synced",
+        by: "order: large",
         says: "a record is written while the names in objects",
         tried: large,
     },
     Catch {
+        bug: "old-object-not-synced",
+        by: "order: large_again",
+        says: "a record is written while objects/",
+        tried: large_again,
+    },
+    Catch {
+        bug: "inputs-not-synced",
+        by: "order: step_that_reads",
+        says: "told while artifacts/plan.json is not on the disk",
+        tried: step_that_reads,
+    },
+    Catch {
+        bug: "duplicate-not-synced",
+        by: "order: twice",
+        says: "told while journal/events.jsonl is not on the disk",
+        tried: twice,
+    },
+    Catch {
         bug: "binding-not-synced",
+        by: "order: durable lease_claim",
         says: "told while journal/events.jsonl is not on the disk",
         tried: || durable("lease_claim"),
     },
     Catch {
         bug: "current-not-synced",
+        by: "order: current",
         says: "CURRENT gets its name while it is not on the disk",
         tried: current,
     },
     Catch {
         bug: "snapshot-named-early",
+        by: "order: snapshot",
         says: "a snapshot gets its name while backup/objects/",
         tried: snapshot,
     },
     Catch {
         bug: "stage-not-synced",
+        by: "order: durable artifact_new",
         says: "new.txt gets its name while it is not on the disk",
         tried: || durable("artifact_new"),
     },
     Catch {
         bug: "parents-not-synced",
+        by: "order: durable artifact_nested",
         says: "told while the names in artifacts/a",
         tried: || durable("artifact_nested"),
     },
     Catch {
         bug: "recovered-before-sync",
+        by: "order: recovered",
         says: "put in place while journal/events.jsonl is not on the disk",
         tried: recovered,
     },
     Catch {
         bug: "checkpoint-before-sync",
+        by: "order: checkpoint",
         says: "a checkpoint gets its name while journal/events.jsonl is not on the disk",
         tried: checkpoint,
     },
     Catch {
         bug: "pruned-before-sync",
+        by: "order: durable prune_run",
         says: "a run goes while above/workspaces/TASK-1/journal/events.jsonl is not on the disk",
         tried: || durable("prune_run"),
     },
     Catch {
         bug: "old-sync-believed",
+        by: "order: old_sync",
         says: "told while journal/events.jsonl is not on the disk",
         tried: old_sync,
     },
 ];
-
-/// What the disk does not have, and which rules were broken.
-#[derive(Debug, Default)]
-struct State {
-    names: BTreeMap<(Node, CString), Node>,
-    contents: BTreeSet<Node>,
-    directories: BTreeSet<Node>,
-    broken: BTreeSet<String>,
-}
-
-/// Looks whether syncs come before what depends on them.
-#[derive(Debug)]
-struct Order {
-    dir: PathBuf,
-    /// Nothing can be put in place.
-    refuses: AtomicBool,
-    state: Mutex<State>,
-}
-
-impl Order {
-    fn of(scene: &Scene) -> Arc<Self> {
-        let dir = scene.place.dir().as_std_path().to_owned();
-        Arc::new(Self { dir, refuses: AtomicBool::new(false), state: Mutex::default() })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The path of what is there, below the run where it is in one.
-    fn path(&self, node: Node) -> Option<String> {
-        let mut all = walkdir::WalkDir::new(&self.dir).into_iter().filter_map(Result::ok);
-        let found = all.find(|entry| entry.metadata().is_ok_and(|there| there.ino() == node))?;
-        let path = found.path().strip_prefix(&self.dir).ok()?.to_string_lossy().into_owned();
-        let in_run = path.split_once("/runs/").and_then(|(_, run)| run.split_once('/'));
-        Some(in_run.map_or(path.clone(), |(_, path)| path.to_owned()))
-    }
-
-    /// What has no place on the disk yet, of what is meant, in words.
-    fn missing(&self, state: &State, meant: impl Fn(&str) -> bool) -> Vec<String> {
-        let contents = state.contents.iter().filter_map(|node| self.path(*node));
-        let names = state.directories.iter().filter_map(|node| self.path(*node));
-        let contents = contents.filter(|path| meant(path)).map(|path| format!("{path} is"));
-        let names = names.filter(|path| meant(path)).map(|path| format!("the names in {path} are"));
-        contents.chain(names).map(|text| format!("{text} not on the disk")).collect()
-    }
-
-    fn check(&self, what: &str, meant: impl Fn(&str) -> bool) {
-        let mut state = self.state();
-        let missing = self.missing(&state, meant);
-        state.broken.extend(missing.into_iter().map(|missing| format!("{what} while {missing}")));
-    }
-
-    fn check_rename(&self, from: Node, name: &CStr, into: Node, to: &CStr) {
-        let above = self.path(from).unwrap_or_default();
-        let into = self.path(into).unwrap_or_default();
-        let renamed = self.state().names.get(&(from, name.to_owned())).copied();
-        let is_missing = renamed.is_some_and(|node| self.state().contents.contains(&node));
-        let to = to.to_string_lossy().into_owned();
-        let must_be_there = to == "CURRENT" || into.starts_with("artifacts");
-        if must_be_there && is_missing {
-            self.state().broken.insert(format!("{to} gets its name while it is not on the disk"));
-        }
-        if into.starts_with("artifacts") {
-            self.check("a file is put in place", |path| path == JOURNAL);
-        }
-        if into == "checkpoints" {
-            self.check("a checkpoint gets its name", |path| path == JOURNAL);
-        }
-        if above.ends_with("/runs") {
-            let of_task = |path: &str| path != JOURNAL && path.ends_with(JOURNAL);
-            self.check("a run goes", of_task);
-        }
-        if into == "backup/snapshots" {
-            self.check("a snapshot gets its name", |path| path.starts_with("backup/objects"));
-        }
-    }
-
-    /// A durable call returned: what it said must not be lost by a power cut.
-    fn told(&self) -> Outcome {
-        self.check("the call was told", |path| {
-            path.ends_with(JOURNAL)
-                || path.ends_with(".json")
-                || TRUTH.iter().any(|dir| path.starts_with(dir))
-        });
-        let broken: Vec<_> = self.state().broken.iter().cloned().map(Violation::new).collect();
-        Violation::all(&broken)
-    }
-}
-
-const JOURNAL: &str = "journal/events.jsonl";
-const TRUTH: [&str; 3] = ["artifacts", "objects", "checkpoints"];
-
-impl Watch for Order {
-    fn before(&self, call: &Call<'_>) -> Verdict {
-        match *call {
-            Call::Rename { .. } if self.refuses.load(Ordering::SeqCst) => return EIO,
-            Call::Rename { from, name, into, to } => self.check_rename(from, name, into, to),
-            Call::Write { file, .. } if self.path(file).is_some_and(|path| path == JOURNAL) => {
-                self.check("a record is written", |path| path.starts_with("objects"));
-            }
-            _ => {}
-        }
-        Verdict::Go
-    }
-
-    fn after(&self, call: &Call<'_>, made: Option<Node>) {
-        let mut state = self.state();
-        match *call {
-            Call::Create { dir, name, only_new } => {
-                state.names.extend(made.map(|made| ((dir, name.to_owned()), made)));
-                if only_new {
-                    state.directories.insert(dir);
-                }
-            }
-            Call::MakeDir { dir, .. } | Call::RemoveDir { dir, .. } => {
-                state.directories.insert(dir);
-            }
-            Call::Rename { from, name, into, to } => {
-                state.directories.extend([from, into]);
-                if let Some(node) = state.names.remove(&(from, name.to_owned())) {
-                    state.names.insert((into, to.to_owned()), node);
-                }
-            }
-            Call::Link { into, .. } => {
-                state.directories.insert(into);
-            }
-            Call::Unlink { dir, name } => {
-                state.directories.insert(dir);
-                state.names.remove(&(dir, name.to_owned()));
-            }
-            Call::Write { file, .. } | Call::Truncate { file, .. } | Call::Clone { file, .. } => {
-                state.contents.insert(file);
-            }
-            Call::SyncFile { file } => {
-                state.contents.remove(&file);
-            }
-            Call::SyncDir { dir } => {
-                state.directories.remove(&dir);
-            }
-            Call::SyncAll => {
-                state.contents.clear();
-                state.directories.clear();
-            }
-            _ => {}
-        }
-    }
-}
 
 /// An operation that is durable keeps the order.
 fn durable(name: &str) -> Outcome {
@@ -249,8 +132,58 @@ fn large() -> Outcome {
     let scene = Scene::with(Base::Run)?;
     let order = Order::of(&scene);
     let _watching = scene.watched_by(&order);
+    append_large(&scene)?;
+    order.told()
+}
+
+/// The same when it stands there, in a run that was copied and never synced.
+fn large_again() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    append_large(&scene)?;
+    let order = Order::of(&scene);
+    for file in walkdir::WalkDir::new(scene.place.run_dir().join("objects")) {
+        let file = file?.metadata()?;
+        if file.is_file() {
+            order.forget(file.ino());
+        }
+    }
+    let _watching = scene.watched_by(&order);
+    append_large(&scene)?;
+    order.told()
+}
+
+fn append_large(scene: &Scene) -> Outcome {
     let journal = scene.place.ctx()?.journal()?.durability(Durability::Durable);
     journal.append(note(&"much ".repeat(20_000)))?;
+    Ok(())
+}
+
+/// A step reads what somebody wrote and did not sync.
+fn step_that_reads() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let order = Order::of(&scene);
+    let _watching = scene.watched_by(&order);
+    let (ctx, plan) = (scene.place.ctx()?, artifact("plan.json")?);
+    ctx.artifacts().durability(Durability::Buffered).write_bytes(plan.clone(), b"the other")?;
+    order.begin();
+    ctx.step("work", |step| {
+        step.read_bytes(plan)?;
+        Ok(Signal::new("done"))
+    })?;
+    order.told()
+}
+
+/// A transaction that was not durable is asked for again, and has to be.
+fn twice() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let order = Order::of(&scene);
+    let _watching = scene.watched_by(&order);
+    for durability in [Durability::Buffered, Durability::Durable] {
+        order.begin();
+        let mut transaction = scene.place.ctx()?.transaction().durability(durability).key("once");
+        transaction.write_bytes(artifact("plan.json")?, b"the other")?;
+        transaction.commit()?;
+    }
     order.told()
 }
 
@@ -259,13 +192,13 @@ fn recovered() -> Outcome {
     let scene = Scene::with(Base::Run)?;
     let order = Order::of(&scene);
     let _watching = scene.watched_by(&order);
-    order.refuses.store(true, Ordering::SeqCst);
+    order.refuse(true);
     let artifacts = scene.place.ctx()?.artifacts();
     let written = artifacts
         .durability(Durability::Buffered)
         .write_bytes(artifact("plan.json")?, b"the other");
     ensure(written.is_err(), || "it was put in place".into())?;
-    order.refuses.store(false, Ordering::SeqCst);
+    order.refuse(false);
     scene.place.ctx()?.catch_up()?;
     order.told()
 }

@@ -13,20 +13,42 @@ use super::scene::{Meant, Scene, note};
 use crate::{Base, Outcome, Violation, ensure};
 
 pub(super) const ALL: &[Catch] = &[
-    Catch { bug: "no-lock", says: "the journal is damaged", tried: two_writers },
-    Catch { bug: "lock-unlinked", says: "the journal is damaged", tried: two_writers },
-    Catch { bug: "not-caught-up", says: "the journal is damaged", tried: in_turn },
+    Catch {
+        bug: "no-lock",
+        by: "races: two_writers",
+        says: "the journal is damaged",
+        tried: two_writers,
+    },
+    Catch {
+        bug: "lock-unlinked",
+        by: "races: two_writers",
+        says: "the journal is damaged",
+        tried: two_writers,
+    },
+    Catch {
+        bug: "not-caught-up",
+        by: "races: in_turn",
+        says: "the journal is damaged",
+        tried: in_turn,
+    },
     Catch {
         bug: "later-writes-covered",
+        by: "races: late_for_a_sync",
         says: "no sync began after its write",
         tried: || (0..3).try_for_each(|_| late_for_a_sync()),
     },
     Catch {
         bug: "damage-not-confirmed",
+        by: "races: read_while_written",
         says: "told of what is in flight",
         tried: read_while_written,
     },
-    Catch { bug: "genesis-replaced", says: "workspace.json was replaced", tried: two_makers },
+    Catch {
+        bug: "genesis-replaced",
+        by: "races: two_makers",
+        says: "workspace.json was replaced",
+        tried: two_makers,
+    },
 ];
 
 #[derive(Debug, Default)]

@@ -12,17 +12,72 @@ use super::scene::{Scene, note};
 use crate::{Base, Outcome, Violation, ensure};
 
 pub(super) const ALL: &[Catch] = &[
-    Catch { bug: "version-not-checked", says: "another version", tried: another_version },
-    Catch { bug: "keys-not-compared", says: "another payload", tried: another_payload },
-    Catch { bug: "closed-run-written", says: "a complete run", tried: complete },
-    Catch { bug: "removed-run-written", says: "a removed run", tried: removed },
-    Catch { bug: "expiry-trusted", says: "without the lease", tried: expired },
-    Catch { bug: "living-attempt-taken-over", says: "at work", tried: taken_over },
-    Catch { bug: "hold-ignored", says: "pruned though it is held", tried: held_meanwhile },
-    Catch { bug: "grown-run-pruned", says: "pruned though it grew", tried: grown_meanwhile },
-    Catch { bug: "newer-format-written", says: "a newer format", tried: newer_format },
-    Catch { bug: "limits-ignored", says: "a line of 2 MiB", tried: long_line },
-    Catch { bug: "restored-over", says: "workspace.json was replaced", tried: restored_over },
+    Catch {
+        bug: "version-not-checked",
+        by: "refused: another_version",
+        says: "another version",
+        tried: another_version,
+    },
+    Catch {
+        bug: "keys-not-compared",
+        by: "refused: another_payload",
+        says: "another payload",
+        tried: another_payload,
+    },
+    Catch {
+        bug: "closed-run-written",
+        by: "refused: complete",
+        says: "a complete run",
+        tried: complete,
+    },
+    Catch {
+        bug: "removed-run-written",
+        by: "refused: removed",
+        says: "a removed run",
+        tried: removed,
+    },
+    Catch {
+        bug: "expiry-trusted",
+        by: "refused: expired",
+        says: "without the lease",
+        tried: expired,
+    },
+    Catch {
+        bug: "living-attempt-taken-over",
+        by: "refused: taken_over",
+        says: "at work",
+        tried: taken_over,
+    },
+    Catch {
+        bug: "hold-ignored",
+        by: "refused: held_meanwhile",
+        says: "pruned though it is held",
+        tried: held_meanwhile,
+    },
+    Catch {
+        bug: "grown-run-pruned",
+        by: "refused: grown_meanwhile",
+        says: "pruned though it grew",
+        tried: grown_meanwhile,
+    },
+    Catch {
+        bug: "newer-format-written",
+        by: "refused: newer_format",
+        says: "a newer format",
+        tried: newer_format,
+    },
+    Catch {
+        bug: "limits-ignored",
+        by: "refused: long_line",
+        says: "a line of 2 MiB",
+        tried: long_line,
+    },
+    Catch {
+        bug: "restored-over",
+        by: "refused: restored_over",
+        says: "workspace.json was replaced",
+        tried: restored_over,
+    },
 ];
 
 fn another_version() -> Outcome {
