@@ -14,6 +14,7 @@ use crate::id::{RunId, TaskId};
 use crate::io::{Dir, ReadFile};
 use crate::layout::{self, FORMAT_VERSION};
 use crate::line;
+use crate::planted::Bug;
 
 /// A genesis file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -195,7 +196,7 @@ impl<G: Genesis> Read<G> {
     /// Refuses if the file is newer than this code.
     pub(crate) fn writable(&self, dir: &Utf8Path) -> Result<(), GenesisError> {
         let found = self.value.version();
-        if found <= FORMAT_VERSION {
+        if found <= FORMAT_VERSION || Bug::NewerWritten.is_planted() {
             return Ok(());
         }
         let path = dir.join(G::FILE);
@@ -253,10 +254,12 @@ pub(crate) fn create<G: Genesis>(
 ) -> Result<(), GenesisError> {
     let temporary = format!(".{}.{unique}", G::FILE);
     let mut file = dir.create_new(&temporary)?;
-    let linked = file
-        .write(&sealed.bytes)
-        .and_then(|()| file.sync())
-        .and_then(|()| dir.link_new(&temporary, G::FILE));
+    let linked = file.write(&sealed.bytes).and_then(|()| file.sync()).and_then(|()| {
+        match Bug::GenesisReplaced.is_planted() {
+            true => dir.rename(&temporary, dir, G::FILE),
+            false => dir.link_new(&temporary, G::FILE),
+        }
+    });
     let removed = dir.remove_file(&temporary);
     linked?;
     removed?;

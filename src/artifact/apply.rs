@@ -12,6 +12,7 @@ use crate::io::{Dir, Kind};
 use crate::journal::{JournalError, LockedLog};
 use crate::layout;
 use crate::name::ArtifactName;
+use crate::planted::Bug;
 
 /// The digest of a file, `None` where nothing stands. Anything but a regular file is an error.
 pub(crate) fn digest_on_disk(dir: &Dir, name: &ArtifactName) -> Result<Option<Digest>, IoError> {
@@ -124,7 +125,8 @@ pub(super) fn sync_names<'a>(
 ) -> Result<(), IoError> {
     let mut dirs = BTreeSet::from([layout::ARTIFACTS.to_owned()]);
     for name in names {
-        let parents = name.as_str().match_indices('/');
+        let parents =
+            name.as_str().match_indices('/').filter(|_| !Bug::ParentsUnsynced.is_planted());
         dirs.extend(
             parents.map(|(at, _)| layout::artifact(name.as_str().get(..at).unwrap_or_default())),
         );
@@ -154,7 +156,8 @@ fn waiting(locked: &mut LockedLog<'_>) -> Result<Vec<(ArtifactName, Last)>, Jour
         let Some(record) = locked.artifact_event(id)? else { continue };
         let Some((name, last)) = Last::of(&record)? else { continue };
         let newest = Last::read(locked, &name)?;
-        if newest.is_some_and(|newest| newest.event_id == id) {
+        if newest.is_some_and(|newest| newest.event_id == id) || Bug::SupersededApplied.is_planted()
+        {
             waiting.push((name, last));
         }
     }
@@ -166,7 +169,7 @@ fn waiting(locked: &mut LockedLog<'_>) -> Result<Vec<(ArtifactName, Last)>, Jour
 /// the record that says so. What must not be put in place is a finding, and both files are kept.
 pub(super) fn recover(locked: &mut LockedLog<'_>) -> Result<Vec<Finding>, JournalError> {
     let waiting = waiting(locked)?;
-    if !waiting.is_empty() {
+    if !waiting.is_empty() && !Bug::RecoveredUnsynced.is_planted() {
         locked.sync()?;
     }
     let dir = locked.dir();
@@ -213,11 +216,11 @@ fn recover_one(
     }
     let mut stage_file = dir.open_read(&stage)?;
     let staged = stage_file.digest()?.0;
-    if staged != last.staged() {
+    if staged != last.staged() && !Bug::StageUncompared.is_planted() {
         let reason = format!("it has the digest {staged}, not the one that seq {} names", last.seq);
         return Ok(Some(Finding::whole(dir.path().join(&stage), Code::StageDamaged, reason)));
     }
-    if !last.may_replace(on_disk) {
+    if !last.may_replace(on_disk) && !Bug::ForeignReplaced.is_planted() {
         let reason =
             format!("the file there is neither that of seq {} nor the one before", last.seq);
         return Ok(Some(not_applied(dir, &target, &reason)));

@@ -6,6 +6,7 @@ use super::{ArtifactError, Expect, Transaction, digest_on_disk};
 use crate::digest::Digest;
 use crate::io::{Dir, Kind};
 use crate::layout;
+use crate::planted::Bug;
 
 impl Transaction {
     /// Checks that what is to be removed is there now, if it was not before.
@@ -63,7 +64,7 @@ impl Transaction {
         for staged in &self.staged {
             let name = &staged.name;
             let stage = layout::stage_name(staged.event_id);
-            if places.tmp.stat(&stage)?.is_none() {
+            if places.tmp.stat(&stage)?.is_none() && !Bug::StageLossUnseen.is_planted() {
                 let path = places.tmp.path().join(stage);
                 return Err(ArtifactError::StageLost { name: name.clone(), path });
             }

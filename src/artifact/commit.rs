@@ -17,6 +17,7 @@ use crate::journal::{
 };
 use crate::layout;
 use crate::name::ArtifactName;
+use crate::planted::Bug;
 
 /// An artifact as a commit left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,13 +107,16 @@ impl Transaction {
         locked.check_admitted()?;
         self.check_removals(locked.dir())?;
         self.check_expectations(locked.dir(), &catalog)?;
-        let places = self.check_places(locked.dir())?;
+        let mut places = self.check_places(locked.dir())?;
         let unchanged = self.unchanged(&catalog);
         batch.retain(|event| event.event_id.is_none_or(|id| !unchanged.iter().any(|u| u.0 == id)));
         // The event that was made under the lock may be large, and here a failure is still a refusal that
         // leaves nothing: out of the append it would look like a write that may have gone through.
         let batch = locked.spill(&batch)?;
 
+        if Bug::RenamedFirst.is_planted() {
+            let _ = places.take().map(|to| self.put_in_place(locked.dir(), &to, &self.staged));
+        }
         // From here on the stages belong to the records: a crash, or a failure, leaves them in place.
         let staged = std::mem::take(&mut self.staged);
         let appended = match locked.append(&batch) {
@@ -125,7 +129,7 @@ impl Transaction {
                 return Err(refused.into());
             }
         };
-        if self.durability == Durability::Durable {
+        if self.durability == Durability::Durable && !Bug::RecordUnsynced.is_planted() {
             locked.sync()?;
         }
         let seq = appended.first().map_or(0, |first| first.seq);
@@ -148,6 +152,9 @@ impl Transaction {
 
     fn sync_stages(&self, dir: &Dir) -> Result<(), ArtifactError> {
         let Some(first) = self.staged.first() else { return Ok(()) };
+        if Bug::StageUnsynced.is_planted() {
+            return Ok(());
+        }
         let tmp = dir.open_dir(layout::TMP).map_err(|error| first.or_lost(dir, error))?;
         let sync = |part: &[Staged]| {
             let synced =
@@ -239,7 +246,8 @@ impl Transaction {
             let fail = |error| NotInPlace::Apply(staged.name.clone(), error);
             let same_on_disk = staged.digest.is_some()
                 && *may_be_same
-                && digest_on_disk(dir, &staged.name).map_err(fail)? == staged.digest;
+                && (Bug::SameSizeTaken.is_planted()
+                    || digest_on_disk(dir, &staged.name).map_err(fail)? == staged.digest);
             if same_on_disk {
                 if self.durability == Durability::Durable {
                     sync_file(dir, &staged.name).map_err(NotInPlace::Sync)?;
@@ -262,7 +270,7 @@ impl Transaction {
 
     /// Makes durable what the records name and somebody else wrote.
     fn sync_others(&self, dir: &Dir) -> Result<(), IoError> {
-        if self.also_sync.is_empty() {
+        if self.also_sync.is_empty() || Bug::InputsUnsynced.is_planted() {
             return Ok(());
         }
         self.also_sync.iter().try_for_each(|name| sync_file(dir, name))?;
@@ -271,7 +279,7 @@ impl Transaction {
 
     /// Makes what an earlier commit with the same key wrote as durable as this caller asks.
     fn make_durable(&self, locked: &mut LockedLog<'_>) -> Result<(), ArtifactError> {
-        if self.durability == Durability::Durable {
+        if self.durability == Durability::Durable && !Bug::DuplicateUnsynced.is_planted() {
             locked.sync()?;
             for staged in &self.staged {
                 sync_file(locked.dir(), &staged.name)?;

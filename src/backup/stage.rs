@@ -15,6 +15,7 @@ use crate::journal::{Cursor, Events, Home, Runtime};
 use crate::layout;
 use crate::layout::HomeId;
 use crate::manifest::Draft;
+use crate::planted::Bug;
 use crate::threads;
 
 /// A home of which the files are worth several threads.
@@ -98,7 +99,11 @@ pub(super) fn object(
     let damaged = |reason: &str| BackupError::Damaged { path: path(), reason: reason.to_owned() };
     let mut file = open_object(objects, digest)?.ok_or_else(|| damaged("nothing stands there"))?;
     let (found, _) = keep::copy(&mut file, counts, |part| new.write(part))?;
-    if found == digest { Ok(()) } else { Err(damaged("its content is not what its name says")) }
+    if found == digest || Bug::RestoredUnchecked.is_planted() {
+        Ok(())
+    } else {
+        Err(damaged("its content is not what its name says"))
+    }
 }
 
 /// Holds the journal against what the snapshot says of it. A run that is complete gets its manifest.

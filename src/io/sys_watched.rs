@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat, Statx, StatxFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-use super::watch::{Call, Node, Seen, make, watch_of};
+use super::watch::{Call, Node, Seen, make, told, watch_of};
 use crate::planted::Bug;
 
 /// An open directory, or a file that was just opened.
@@ -78,6 +78,8 @@ impl<T: At> At for &T {
 
 pub(super) fn openat(at: impl At, path: impl Arg, flags: OFlags, mode: Mode) -> Result<Fd, Errno> {
     let path = path.into_c_str()?;
+    let hidden = if Bug::LinkFollowed.is_planted() { OFlags::NOFOLLOW } else { OFlags::empty() };
+    let flags = flags - hidden;
     let open = || rustix::fs::openat(at.at(), &*path, flags, mode);
     let Some(Seen { watch, node: dir }) = at.seen() else {
         let fd = open()?;
@@ -183,11 +185,9 @@ pub(super) fn unlinkat(at: impl At, name: impl Arg, flags: AtFlags) -> Result<()
 
 pub(super) fn statat(at: impl At, name: impl Arg, flags: AtFlags) -> Result<Stat, Errno> {
     let name = name.into_c_str()?;
-    make(
-        at.seen(),
-        |dir| Call::LookAt { dir, name: &name },
-        || rustix::fs::statat(at.at(), &*name, flags),
-    )
+    let call = |dir| Call::LookAt { dir, name: &name };
+    let stat = make(at.seen(), call, || rustix::fs::statat(at.at(), &*name, flags))?;
+    Ok(told(stat, at.seen()))
 }
 
 pub(super) fn fstat(of: impl At) -> Result<Stat, Errno> {
@@ -201,7 +201,9 @@ pub(super) fn statx(
     wanted: StatxFlags,
 ) -> Result<Statx, Errno> {
     let look = || rustix::fs::statx(of.file.as_fd(), name, flags, wanted);
-    make(of.seen.as_ref(), |node| Call::Look { node }, look)
+    let mut stat = make(of.seen.as_ref(), |node| Call::Look { node }, look)?;
+    stat.stx_nlink = stat.stx_nlink.max(u32::from(Bug::RemovalUnseen.is_planted()));
+    Ok(stat)
 }
 
 pub(super) fn fsync(dir: &Fd) -> Result<(), Errno> {
@@ -335,9 +337,9 @@ impl File {
             Some(offset) => offset,
             None => (&self.file).stream_position()?.saturating_sub(written as u64),
         };
-        let bytes = bytes.get(..written).unwrap_or_default();
-        seen.watch.after(&Call::Write { file: seen.node, offset: Some(offset), bytes }, None);
-        Ok(written)
+        let part = bytes.get(..written).unwrap_or_default();
+        seen.watch.after(&Call::Write { file: seen.node, offset: Some(offset), bytes: part }, None);
+        Ok(if Bug::ShortWriteTaken.is_planted() { bytes.len() } else { written })
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustix::fs::Stat;
 use rustix::io::Errno;
 
 /// The number of a file or directory on its disk. It may be given again to another once the first is gone.
@@ -72,6 +73,13 @@ pub trait Watch: std::fmt::Debug + Send + Sync {
         Verdict::Go
     }
 
+    /// What the system tells of the times of a file that changed at this time, in seconds, where that is not
+    /// exactly it: file systems round.
+    fn time_told(&self, changed: i64) -> Option<i64> {
+        let _ = changed;
+        None
+    }
+
     /// After it went well, with what it opened or made; of a write, with the bytes that were written.
     fn after(&self, call: &Call<'_>, made: Option<Node>) {
         let _ = (call, made);
@@ -135,4 +143,16 @@ pub(super) fn make<'a, T>(
     let made = make()?;
     seen.watch.after(&call, None);
     Ok(made)
+}
+
+/// What is told of a file to who is watched.
+pub(super) fn told(mut stat: Stat, seen: Option<&Seen>) -> Stat {
+    let time = |changed| seen.and_then(|seen| seen.watch.time_told(changed));
+    if let Some(told) = time(stat.st_mtime) {
+        (stat.st_mtime, stat.st_mtime_nsec) = (told, 0);
+    }
+    if let Some(told) = time(stat.st_ctime) {
+        (stat.st_ctime, stat.st_ctime_nsec) = (told, 0);
+    }
+    stat
 }

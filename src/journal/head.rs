@@ -24,6 +24,7 @@ use crate::io::{AppendFile, Dir};
 use crate::journal::Cursor;
 use crate::journal::head::entry::{ENTRY, Entry};
 use crate::journal::head::table::TableInfo;
+use crate::planted::Bug;
 use crate::{layout, line};
 
 /// How many times larger a table is than the next newer one, at least: with every new table those
@@ -93,7 +94,8 @@ impl Head {
         halves.into_iter().find_map(|(number, half)| {
             let head = Self::parse(half)?;
             let fits = head.genesis == genesis && head.cursor.seq > 0 && head.cursor.offset <= len;
-            (fits && head.cursor.fits(journal).ok()?).then_some((head, Half(number)))
+            let fits = fits && (head.cursor.fits(journal).ok()? || Bug::HeadUnchecked.is_planted());
+            fits.then_some((head, Half(number)))
         })
     }
 

@@ -24,6 +24,7 @@ use crate::journal::scan::forward::Forward;
 use crate::journal::scan::{Rest, Seen};
 use crate::journal::{Event, Home, JournalError};
 use crate::layout;
+use crate::planted::Bug;
 
 /// What an append survives once it returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -201,6 +202,9 @@ impl Drop for LockedLog<'_> {
             self.log.leave_head();
         }
         self.log.ledger.unlocked();
+        if Bug::LockUnlinked.is_planted() {
+            let _ = self.log.journal.remove_file(layout::LOCK_OF_EVENTS);
+        }
         self.log.lock.unlock();
     }
 }
@@ -261,6 +265,9 @@ impl LockedLog<'_> {
         self.stale = false;
         let Log { home, journal, file, sync, start, cursor, ledger, opened, .. } = &mut *self.log;
         let first = !std::mem::replace(opened, true);
+        if !first && Bug::NotCaughtUp.is_planted() {
+            return Ok(());
+        }
         if !first && !cursor.fits(file)? {
             // The journal was cut or put back under our hands.
             return self.start_over();

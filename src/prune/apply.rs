@@ -17,6 +17,7 @@ use crate::io::Dir;
 use crate::journal::{Event, LockedLog, Log, types};
 use crate::layout;
 use crate::lease::LeaseState;
+use crate::planted::Bug;
 use crate::status::{Completed, Counts, Outcome, RunStatus};
 use crate::workspace::{JournalReach, RunWords, Subject, Task, WorkspaceError, home_of, running};
 
@@ -219,7 +220,8 @@ impl<'a> Removal<'a> {
             let reason = format!("{}: {}", finding.code, finding.reason);
             return Ok(Some(Keep::Damaged { reason }));
         }
-        if run_locked.log.cursor != run.journal || run_locked.rest().damage().is_some() {
+        let grew = run_locked.log.cursor != run.journal && !Bug::GrownPruned.is_planted();
+        if grew || run_locked.rest().damage().is_some() {
             return Ok(Some(Keep::Grew));
         }
         if let Some(holder) = running(run_locked.dir())? {
@@ -239,7 +241,9 @@ impl<'a> Removal<'a> {
             }
             _ => record(&mut locked, run, journal, milliseconds(age))?,
         };
-        locked.sync()?;
+        if !Bug::PrunedUnsynced.is_planted() {
+            locked.sync()?;
+        }
         // Whoever is let in behind a kill finds the run ended: nothing is acknowledged that goes.
         if let End::Open(counts) = run.end {
             run_locked.append_unfenced(&[ended(name, counts)])?;
@@ -264,7 +268,7 @@ fn keeps(
 ) -> Result<Option<Keep>, Trouble> {
     locked.check_not_damaged()?;
     words.bring_up(locked)?;
-    if let Some(hold) = words.hold(&run.run) {
+    if let Some(hold) = words.hold(&run.run).filter(|_| !Bug::HoldIgnored.is_planted()) {
         return Ok(Some(Keep::Held { reason: hold.reason.clone() }));
     }
     let lease = LeaseState::of_locked(task, locked)?.filter(LeaseState::is_live);

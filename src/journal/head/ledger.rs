@@ -12,6 +12,7 @@ use crate::journal::head::table::Table;
 use crate::journal::head::{Half, Head};
 use crate::journal::record::Facts;
 use crate::journal::types;
+use crate::planted::Bug;
 
 /// When a head is worth its while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Ledger {
             tables: head.tables.iter().map(|info| Table::new(*info)).collect(),
             closed: head.closed,
             bound: None,
-            unapplied: true,
+            unapplied: !Bug::StagesForgotten.is_planted(),
             head,
             half: None,
             since: Names::default(),
@@ -141,6 +142,9 @@ impl Ledger {
     pub(crate) fn find(&mut self, dir: &Dir, name: Name) -> Result<Option<Found>, IoError> {
         if let Some(found) = self.since.get(&name) {
             return Ok(Some(*found));
+        }
+        if Bug::KeysForgotten.is_planted() && name.first_wins() {
+            return Ok(None);
         }
         let known = |place| Found { place, version: None };
         if let Ok(at) = self.head.recent.binary_search_by_key(&name, |entry| entry.name) {

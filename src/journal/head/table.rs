@@ -18,6 +18,7 @@ use crate::error::IoError;
 use crate::io::{Dir, NewFile, ReadFile};
 use crate::journal::head::entry::{ENTRY, Entry, Name, Place};
 use crate::layout;
+use crate::planted::Bug;
 
 pub(super) const BLOCK: usize = 4096;
 const BLOCK_BYTES: u64 = BLOCK as u64;
@@ -123,7 +124,8 @@ fn is_whole(block: &mut [u8], id: Uuid, number: u64) -> bool {
     let Some((sum, rest)) = block.split_first_chunk_mut::<CHECKSUM>() else { return false };
     let sum = std::mem::replace(sum, id.into_bytes());
     let same_number = rest.starts_with(&number.to_le_bytes());
-    same_number && block.len() == BLOCK && sum == checksum(block)
+    let is_right = sum == checksum(block) || Bug::TableUnchecked.is_planted();
+    same_number && block.len() == BLOCK && is_right
 }
 
 fn entries(block: &[u8]) -> Option<&[u8]> {

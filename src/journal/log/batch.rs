@@ -9,6 +9,7 @@ use crate::journal::record::{Facts, Garbage};
 use crate::journal::scan::Rest;
 use crate::journal::{Event, Home, JournalError, LockedLog, MAX_BATCH_BYTES, MAX_LINE, TooLarge};
 use crate::json;
+use crate::planted::Bug;
 
 /// An appended event, or the first one with its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +37,14 @@ impl LockedLog<'_> {
         }
         let events = &*self.spill(events)?;
         let torn = !self.tail.is_empty() && !self.tail.ends_with(b"\n");
-        let seal: &[u8] = if torn { b"#\n" } else { b"" };
+        let seal: &[u8] = match torn {
+            true if Bug::TailUnchecked.is_planted() => b"",
+            true if Bug::SealedPlainly.is_planted() => b"\n",
+            true => b"#\n",
+            false => b"",
+        };
         self.tail.extend_from_slice(seal);
-        let garbage = Garbage::of(&self.tail);
+        let garbage = Garbage::of(&self.tail).filter(|_| !Bug::GarbageUntold.is_planted());
         let mut cursor = self.log.cursor;
         cursor.offset += self.tail.len() as u64;
         self.tail.truncate(self.tail.len() - seal.len());
@@ -199,5 +205,9 @@ impl<'a> Defaults<'a> {
 }
 
 fn check_size(what: TooLarge, size: usize, limit: usize) -> Result<(), JournalError> {
-    if size > limit { Err(JournalError::TooLarge { what, size, limit }) } else { Ok(()) }
+    if size > limit && !Bug::LimitsIgnored.is_planted() {
+        Err(JournalError::TooLarge { what, size, limit })
+    } else {
+        Ok(())
+    }
 }

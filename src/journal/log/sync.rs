@@ -13,6 +13,7 @@ use crate::error::IoError;
 use crate::io::{AppendFile, Dir};
 use crate::journal::JournalError;
 use crate::journal::log::sync_between;
+use crate::planted::Bug;
 
 /// What the writers of one journal in this process share.
 #[derive(Debug, Default)]
@@ -77,6 +78,9 @@ impl SharedSync {
     }
 
     fn fail_in(&self, state: &mut State, source: &IoError) {
+        if Bug::FailedSyncForgotten.is_planted() {
+            return;
+        }
         state.failed.get_or_insert_with(|| source.source.to_string());
         self.has_failed.store(true, Ordering::Release);
     }
@@ -89,6 +93,9 @@ impl SharedSync {
     /// One `fdatasync`, of this process or of another that does one at the same time.
     fn sync_file(&self, file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
         let others = self.others.load(Ordering::Relaxed);
+        if Bug::SyncRetried.is_planted() && file.sync().is_ok() {
+            return Ok(());
+        }
         if others == 0 {
             return file.sync();
         }
@@ -125,7 +132,8 @@ impl SharedSync {
                 Ok(()) => {
                     state.last_active = state.taken - state.covered;
                     state.last_took = start.elapsed();
-                    state.covered = covers;
+                    state.covered =
+                        if Bug::LaterCovered.is_planted() { state.taken } else { covers };
                 }
                 Err(error) => {
                     // Before the state is let go: whoever came in between would lead the next sync, which

@@ -11,6 +11,7 @@ use crate::io::ReadFile;
 use crate::journal::record::Record;
 use crate::journal::{Cursor, MAX_BATCH_BYTES, MAX_LINE};
 use crate::line;
+use crate::planted::Bug;
 
 /// The record whose line ends at this offset, if there is one. It is not said that it counts.
 pub(crate) fn record_before(file: &mut ReadFile, end: u64) -> Result<Option<Record>, IoError> {
@@ -59,7 +60,7 @@ pub(crate) fn beginning(
         return Ok((cursor == start).then_some(start));
     }
     let Some(last) = record_before(file, cursor.offset)? else { return Ok(None) };
-    if last.cursor() != cursor {
+    if last.cursor() != cursor && !Bug::CursorUnchecked.is_planted() {
         return Ok(None);
     }
     if ends_batch(&last) {

@@ -41,6 +41,7 @@
 //! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary.
 
 mod answers;
+pub mod catches;
 pub mod check;
 mod checkpoints;
 pub mod fuzz;

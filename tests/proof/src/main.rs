@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use runjournal_proof::{Acks, Outcome, Place, Row, Violation, fuzz, operations, runner, trial};
+use runjournal_proof::{
+    Acks, Outcome, Place, Row, Violation, catches, fuzz, operations, runner, trial,
+};
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
 #[derive(Parser)]
@@ -55,6 +57,9 @@ enum Act {
     },
     /// Feeds one file to one target
     Feed { target: String, file: PathBuf },
+    /// Tries to catch a mistake that is planted in the library, or not
+    #[command(hide = true)]
+    Catch { bug: String },
 }
 
 fn main() -> ExitCode {
@@ -83,6 +88,7 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
                 let target = found.ok_or_else(|| Violation::new("there is no such target"))?;
                 target(&std::fs::read(file)?);
             }
+            Act::Catch { bug } => return catch(bug),
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -119,6 +125,13 @@ fn tell(row: &Row) -> Outcome {
     }
     println!("{} executions, {} findings", row.tried, row.violations.len());
     Violation::all(&row.violations)
+}
+
+/// Says what was found.
+fn catch(bug: &str) -> Outcome<ExitCode> {
+    let Err(violation) = catches::try_here(bug)? else { return Ok(ExitCode::SUCCESS) };
+    println!("{violation}");
+    Ok(ExitCode::from(catches::CAUGHT))
 }
 
 fn work(act: &str, operation: &str, dir: &str) -> Outcome {

@@ -1,2 +1,4 @@
 //! The other kinds of trials, each for as long as `cargo test` has: see the crate's documentation.
 mod corpus;
+
+mod planted;
