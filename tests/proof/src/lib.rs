@@ -51,6 +51,7 @@ pub mod planted;
 mod raw;
 mod row;
 pub mod runner;
+pub mod soak;
 pub mod strace;
 pub mod trial;
 mod violation;

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
-use runjournal_proof::{Acks, Outcome, Place, Violation, operations, runner, trial};
+use runjournal_proof::{Acks, Outcome, Place, Violation, operations, runner, soak, trial};
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
 #[derive(Parser)]
@@ -32,6 +33,17 @@ enum Act {
     /// Does a part of a trial of kills, and may be killed meanwhile
     #[command(hide = true)]
     Worker { act: String, operation: String, dir: String },
+    /// Works on a workspace until it is asked to stop
+    #[command(hide = true)]
+    Hand {
+        root: Utf8PathBuf,
+        told: Utf8PathBuf,
+        seed: u64,
+        number: u64,
+        threads: u64,
+        #[arg(long)]
+        durable: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -48,6 +60,9 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
+            Act::Hand { root, told, seed, number, threads, durable } => {
+                soak::hand(root, told, [*seed, *number, *threads], *durable)?;
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }
