@@ -48,6 +48,7 @@ mod leases;
 pub mod operations;
 mod place;
 pub mod planted;
+pub mod power;
 mod raw;
 mod row;
 pub mod runner;

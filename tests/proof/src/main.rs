@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
-use runjournal_proof::{Acks, Outcome, Place, Violation, operations, runner, soak, trial};
+use runjournal_proof::{Acks, Outcome, Place, Violation, operations, power, runner, soak, trial};
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
 #[derive(Parser)]
@@ -44,6 +44,9 @@ enum Act {
         #[arg(long)]
         durable: bool,
     },
+    /// Cuts the power of a kind of disk, in a namespace of mounts of its own
+    #[command(hide = true)]
+    Power { kind: String, least: u64, seconds: f64, seed: u64 },
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,9 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
+            Act::Power { kind, least, seconds, seed } => {
+                power::child(kind, *least, *seconds, *seed)?;
+            }
             Act::Hand { root, told, seed, number, threads, durable } => {
                 soak::hand(root, told, [*seed, *number, *threads], *durable)?;
             }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{Budget, Outcome, Row, Trial, Violation, soak};
+use crate::{Budget, Outcome, Row, Trial, Violation, power, soak};
 
 /// Every kind of trial, in the order of the table.
-pub const TRIALS: &[Trial] = &[soak::TRIAL];
+pub const TRIALS: &[Trial] = &[soak::TRIAL, power::TRIAL];
 
 /// What one kind of trial came to, in how long.
 #[derive(Debug)]

@@ -78,12 +78,13 @@ impl Hand {
             while !ground.is_to_stop() {
                 hand.done += 1;
                 let (name, deed) = deeds::pick(&mut hand.chance);
+                hand.teller.deed = name;
                 deed(&mut hand).map_err(|found| found.at(name))?;
             }
             Ok(())
         };
         match all() {
-            Err(_) if ground.may_fail() => Ok(()),
+            Err(_) if ground.is_cut() => Ok(()),
             Err(found) => teller.is_wrong(&Violation::at(found, &name)),
             Ok(()) => Ok(()),
         }

@@ -144,11 +144,14 @@ fn repaired(ground: &Ground, workspace: &Workspace) -> Outcome {
     })
 }
 
-/// Every file but those of the index, with its length and when it was written last.
+/// Every file but those of the index and the note of the last look at it all, with its length and when it was
+/// written last.
 fn files(root: &Utf8Path) -> Outcome<BTreeMap<String, (u64, std::time::SystemTime)>> {
     let mut files = BTreeMap::new();
     let entries = walkdir::WalkDir::new(root).into_iter();
-    for entry in entries.filter_entry(|entry| entry.file_name() != ".index") {
+    for entry in entries.filter_entry(|entry| {
+        ![".index", ".last-verify.json"].iter().any(|derived| entry.file_name() == *derived)
+    }) {
         let entry = entry?;
         if entry.file_type().is_file() {
             let path = entry.path().to_string_lossy().into_owned();

@@ -103,8 +103,8 @@ impl Round<'_> {
         let mut judged = Judged::default();
         let round = Budget::new(ROUND.min(self.budget.left()), self.seed);
         for quiet in 1..=QUIET {
-            // To judge takes longer than to work: each time all there is is judged.
-            let share = round.left() / (3 * (QUIET - quiet + 1));
+            // The rest is for judging: each time all there is is judged.
+            let share = round.left() * 2 / (3 * (QUIET - quiet + 1));
             let ended = team.work(PROCESSES, &Budget::new(share, self.seed));
             self.done.kills += team.done.kills;
             self.done.stops += team.done.stops;
