@@ -75,7 +75,8 @@ impl Cuts<'_> {
     /// Lets a worker work, cuts the power at a moment of chance, and mounts the disk again.
     fn cut(&mut self, disk: &mut Disk, ground: &Ground) -> Outcome {
         ground.power_is_on()?;
-        let threads = 1 + self.chance.below(4);
+        // Every other worker is alone.
+        let threads = if self.made.is_multiple_of(2) { 1 } else { 2 + self.chance.below(3) };
         let seed = self.chance.number();
         let manner = Manner { seed, number: self.made, threads, durable: true };
         let mut worker = spawn(self.program, ground, manner)?;

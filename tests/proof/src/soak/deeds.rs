@@ -5,11 +5,11 @@ mod reading;
 
 use std::io::Write as _;
 
-use runjournal::{ArtifactError, ArtifactName, Durability, Event, RunId};
+use runjournal::{ArtifactError, ArtifactName, Durability, Event};
 
 use super::chance::Chance;
 use super::ground::NO_RUN;
-use super::hand::Hand;
+use super::hand::{At, Hand};
 use crate::{Outcome, Violation};
 
 pub(crate) type Deed = fn(&mut Hand) -> Outcome;
@@ -43,8 +43,7 @@ const ALL: &[(u64, &str, Deed)] = &[
 
 /// The next deed.
 pub(crate) fn pick(chance: &mut Chance) -> (&'static str, Deed) {
-    let all: u64 = ALL.iter().map(|(often, ..)| often).sum();
-    let mut at = chance.below(all);
+    let mut at = chance.below(ALL.iter().map(|(often, ..)| often).sum());
     for (often, name, deed) in ALL {
         match at.checked_sub(*often) {
             Some(rest) => at = rest,
@@ -52,6 +51,26 @@ pub(crate) fn pick(chance: &mut Chance) -> (&'static str, Deed) {
         }
     }
     ("append", append)
+}
+
+/// The deeds that end in the change of a directory, one after the other: nothing is synced behind that. Those
+/// that no later step makes good come more often.
+const RENAMING: &[(&str, Deed)] = &[
+    ("manifest", reading::manifest),
+    ("short run", short_run),
+    ("write", write),
+    ("manifest", reading::manifest),
+    ("checkpoint", once::checkpoint),
+    ("short run", short_run),
+    ("remove", remove),
+    ("transaction", transaction),
+    ("stream", stream),
+    ("large payload", large),
+];
+
+/// The deed with this number, counted round and round.
+pub(crate) fn renaming(number: u64) -> Option<(&'static str, Deed)> {
+    RENAMING.iter().copied().cycle().nth(usize::try_from(number % 1_000).ok()?)
 }
 
 /// The shared artifacts.
@@ -148,19 +167,20 @@ fn stream(hand: &mut Hand) -> Outcome {
 fn short_run(hand: &mut Hand) -> Outcome {
     let (id, content) = (format!("OF-{}-{}", hand.name, hand.done), hand.content());
     let ctx = hand.workspace.task("TASK-2")?.start_run_as(id.as_str())?;
-    let home = format!("TASK-2/{id}");
-    hand.teller.tell(&format!("TASK-2/{NO_RUN}"), &format!("run {}", RunId::new(&id)?))?;
-    let writer = ctx.journal()?.durability(Durability::Durable);
-    let appended = writer.append(hand.note("noted"))?;
-    hand.teller.appended(&home, &appended)?;
-    let artifacts = ctx.artifacts();
-    hand.teller.stored(&home, &artifacts.write_bytes(ArtifactName::new("out.txt")?, &content)?)?;
+    hand.teller.tell(&format!("TASK-2/{NO_RUN}"), &format!("run {id}"))?;
+    hand.rest();
+    let at = At { ctx, home: format!("TASK-2/{id}") };
+    let event = hand.note("noted");
+    hand.teller
+        .appended(&at.home, &at.ctx.journal()?.durability(Durability::Durable).append(event)?)?;
+    let out = ArtifactName::from_static("out.txt");
+    hand.teller.stored(&at.home, &at.ctx.artifacts().write_bytes(out, &content)?)?;
     if hand.chance.one_in(3) {
-        return Ok(());
+        return reading::write_manifest(hand, &at);
     }
-    let ended = ctx.run()?.complete(runjournal::Outcome::Success, None)?;
-    hand.teller.appended(&home, &ended)?;
-    match ctx.append(Event::new("late")) {
+    let ended = at.ctx.run()?.complete(runjournal::Outcome::Success, None)?;
+    hand.teller.appended(&at.home, &ended)?;
+    match at.ctx.append(Event::new("late")) {
         Err(runjournal::JournalError::Closed { .. }) => Ok(()),
         other => Err(Violation::new(format!("after its end it answers {other:?}"))),
     }

@@ -1,11 +1,12 @@
 //! A thread that works: what it does next is chance, what was acknowledged it tells.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use runjournal::{Durability, Event, Follow, JournalWriter, RunContext, Workspace};
 
 use super::chance::Chance;
-use super::deeds;
+use super::deeds::{self, Deed};
 use super::ground::{Ground, SHARED, Teller};
 use crate::{Outcome, Violation};
 
@@ -29,6 +30,9 @@ pub(crate) struct Hand {
     pub(crate) teller: Teller,
     pub(crate) workspace: Workspace,
     pub(crate) durable: bool,
+    /// The deed that a worker's only thread does most of the time, where power may be cut: nobody's syncs help
+    /// it, not even its own for something else.
+    favourite: Option<(&'static str, Deed)>,
     pub(crate) done: u64,
     kept: HashMap<String, JournalWriter>,
     pub(crate) tails: HashMap<String, (Follow, Option<u64>)>,
@@ -67,6 +71,11 @@ impl Hand {
                 chance: Chance::new(seed),
                 workspace: ground.workspace()?,
                 durable: manner.durable,
+                favourite: if manner.durable && manner.threads == 1 {
+                    deeds::renaming(manner.number / 2)
+                } else {
+                    None
+                },
                 done: 0,
                 kept: HashMap::new(),
                 tails: HashMap::new(),
@@ -77,9 +86,10 @@ impl Hand {
             let mut hand = begin()?;
             while !ground.is_to_stop() {
                 hand.done += 1;
-                let (name, deed) = deeds::pick(&mut hand.chance);
+                let (name, deed) = hand.next();
                 hand.teller.deed = name;
                 deed(&mut hand).map_err(|found| found.at(name))?;
+                hand.rest();
             }
             Ok(())
         };
@@ -87,6 +97,21 @@ impl Hand {
             Err(_) if ground.is_cut() => Ok(()),
             Err(found) => teller.is_wrong(&Violation::at(found, &name)),
             Ok(()) => Ok(()),
+        }
+    }
+
+    fn next(&mut self) -> (&'static str, Deed) {
+        match self.favourite {
+            Some(favourite) if !self.chance.one_in(5) => favourite,
+            _ => deeds::pick(&mut self.chance),
+        }
+    }
+
+    /// Where it is alone, it rests now and then, so that the power goes where nothing was synced after what was
+    /// just told.
+    pub(crate) fn rest(&mut self) {
+        if self.favourite.is_some() && self.chance.one_in(2) {
+            std::thread::sleep(Duration::from_millis(self.chance.below(100)));
         }
     }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
-use runjournal::{Code, Finding, ReadData, Repair, Severity, Verify, Workspace};
+use runjournal::{
+    Code, Finding, Manifest, ReadData, Repair, RunContext, Severity, Verify, Workspace,
+};
 
 use super::ground::{Ground, NO_RUN, Told};
 use super::{index, said};
@@ -94,6 +96,7 @@ fn of_run(
     for (path, word) in &last {
         check::old_or_new(&home, path, word, &records).map_err(|found| found.at(path))?;
     }
+    manifest(&ctx, told.get(name).map(Vec::as_slice).unwrap_or_default())?;
     let findings = ctx.catch_up()?;
     ensure(findings.is_empty(), || format!("not put in place: {findings:?}"))?;
     for (path, word) in &last {
@@ -110,6 +113,21 @@ fn of_run(
         })?;
     }
     Ok(())
+}
+
+/// The newest page that was told of, or one that knows more, stands and says what the journal says.
+fn manifest(ctx: &RunContext, told: &[String]) -> Outcome {
+    let newest = told.iter().filter_map(|line| line.strip_prefix("manifest ")?.parse().ok()).max();
+    let page = Manifest::read(ctx)?;
+    let known = page.as_ref().map(|page| page.journal.last_seq);
+    ensure(known >= newest, || {
+        format!("the manifest of seq {newest:?} was acknowledged, and there is {known:?}")
+    })?;
+    let findings = page.map(|page| page.compare(ctx)).transpose()?.unwrap_or_default();
+    let damage = findings
+        .iter()
+        .find(|finding| matches!(finding.code, Code::ManifestDamaged | Code::JournalShorter));
+    ensure(damage.is_none(), || damage.map(ToString::to_string).unwrap_or_default())
 }
 
 /// What a killed writer leaves is all that may be found.

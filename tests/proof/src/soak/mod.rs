@@ -108,7 +108,8 @@ impl Round<'_> {
             let ended = team.work(PROCESSES, &Budget::new(share, self.seed));
             self.done.kills += team.done.kills;
             self.done.stops += team.done.stops;
-            ended?;
+            // Why a worker ended by itself, it told.
+            ended.map_err(|found| ground.acknowledged().err().unwrap_or(found))?;
             team.end(chance.one_in(2))?;
             team.done = Done::default();
             let depth = if quiet == QUIET { Depth::All } else { Depth::Records };

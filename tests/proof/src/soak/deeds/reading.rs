@@ -3,7 +3,7 @@
 use runjournal::index::{Index, IndexError};
 use runjournal::{ArtifactError, Code, Followed, ReadData, Severity, Verify};
 
-use crate::soak::hand::{Hand, is_whole};
+use crate::soak::hand::{At, Hand, is_whole};
 use crate::{Outcome, Violation, ensure};
 
 /// A look at what came since the last one: each record follows the one before it.
@@ -50,8 +50,16 @@ pub(super) fn catch_up(hand: &mut Hand) -> Outcome {
 }
 
 pub(super) fn manifest(hand: &mut Hand) -> Outcome {
-    let at = hand.at()?;
-    Ok(at.ctx.manifest()?.write(&at.ctx)?)
+    let (at, event) = (hand.at()?, hand.note("noted"));
+    at.ctx.append(event)?;
+    write_manifest(hand, &at)
+}
+
+/// A page that is written is there from then on, or one that knows more.
+pub(super) fn write_manifest(hand: &mut Hand, at: &At) -> Outcome {
+    let page = at.ctx.manifest()?;
+    page.write(&at.ctx)?;
+    hand.teller.tell(&at.home, &format!("manifest {}", page.journal.last_seq))
 }
 
 pub(super) fn refresh(hand: &mut Hand) -> Outcome {
