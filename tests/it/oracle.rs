@@ -338,6 +338,8 @@ impl State<'_> {
     }
 }
 
+#[expect(clippy::allow_attributes, reason = "the proof shares this file, and only that asks")]
+#[allow(dead_code, reason = "see above")]
 /// True if the line is a record, whatever it follows: for who asks about one that the page leaves open.
 pub(crate) fn is_record(line: &[u8]) -> bool {
     let file = State {

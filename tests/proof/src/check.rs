@@ -135,7 +135,7 @@ fn as_it_was_left(operation: &Operation, place: &Place, acknowledged: &[String])
 }
 
 /// I2 and I3: both readers see the same, without gaps, doubles or damage.
-fn journal(
+pub(crate) fn journal(
     events: Events,
     home: &Utf8Path,
     genesis: &str,
@@ -270,7 +270,7 @@ fn beginnings_of_turns(records: &[RawRecord]) -> Outcome {
 }
 
 /// I4 for steps: what a batch that ends a step carries comes from the newest attempt, all of it.
-fn batches_of_steps(records: &[RawRecord]) -> Outcome {
+pub(crate) fn batches_of_steps(records: &[RawRecord]) -> Outcome {
     let mut newest = HashMap::<String, (String, u64)>::new();
     let mut completed = HashMap::new();
     beginnings_of_turns(records)?;
@@ -329,7 +329,12 @@ fn batches_of_steps(records: &[RawRecord]) -> Outcome {
 
 /// I4 before anybody caught up: the file is what its last record says, or still what it was before,
 /// and then the stage with the new content waits.
-fn old_or_new(run: &Utf8Path, path: &str, last: &RawRecord, records: &[RawRecord]) -> Outcome {
+pub(crate) fn old_or_new(
+    run: &Utf8Path,
+    path: &str,
+    last: &RawRecord,
+    records: &[RawRecord],
+) -> Outcome {
     let new = Some(last.payload_text("digest").to_owned()).filter(|digest| !digest.is_empty());
     let found = raw::digest(&run.join("artifacts").join(path))?;
     if found == new {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
 use runjournal_proof::{
-    Acks, Outcome, Place, Row, Violation, catches, fuzz, operations, runner, trial,
+    Acks, Outcome, Place, Row, Violation, catches, fuzz, operations, power, runner, soak, trial,
 };
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
@@ -60,6 +61,20 @@ enum Act {
     /// Tries to catch a mistake that is planted in the library, or not
     #[command(hide = true)]
     Catch { bug: String },
+    /// Works on a workspace until it is asked to stop
+    #[command(hide = true)]
+    Hand {
+        root: Utf8PathBuf,
+        told: Utf8PathBuf,
+        seed: u64,
+        number: u64,
+        threads: u64,
+        #[arg(long)]
+        durable: bool,
+    },
+    /// Cuts the power of a kind of disk, in a namespace of mounts of its own
+    #[command(hide = true)]
+    Power { kind: String, least: u64, seconds: f64, seed: u64 },
 }
 
 fn main() -> ExitCode {
@@ -89,6 +104,12 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
                 target(&std::fs::read(file)?);
             }
             Act::Catch { bug } => return catch(bug),
+            Act::Power { kind, least, seconds, seed } => {
+                power::child(kind, *least, *seconds, *seed)?;
+            }
+            Act::Hand { root, told, seed, number, threads, durable } => {
+                soak::hand(root, told, [*seed, *number, *threads], *durable)?;
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }

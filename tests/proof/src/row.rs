@@ -69,11 +69,12 @@ impl Row {
     /// # Errors
     /// With the violations, or where nothing was tried and nothing says why.
     pub fn into_outcome(self) -> Outcome {
+        Violation::all(&self.violations)?;
         if let Some(why) = &self.skipped {
             eprintln!("skipped: {why}");
         } else if self.tried == 0 {
             return Err(Violation::new("nothing was tried, so nothing is proved"));
         }
-        Violation::all(&self.violations)
+        Ok(())
     }
 }

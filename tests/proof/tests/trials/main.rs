@@ -1,4 +1,6 @@
 //! The other kinds of trials, each for as long as `cargo test` has: see the crate's documentation.
-mod corpus;
 
+mod corpus;
 mod planted;
+mod power;
+mod soak;

@@ -1,0 +1,94 @@
+//! Cuts of one kind of disk, one after the other, made in a namespace of mounts of its own.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::json;
+
+use super::disk::{Cut, Disk, Kind};
+use crate::soak::chance::Chance;
+use crate::soak::ground::Ground;
+use crate::soak::hand::Manner;
+use crate::soak::judge::{Depth, Judged, judge};
+use crate::soak::team::spawn;
+use crate::trial::fast_directory;
+use crate::{Budget, Outcome};
+
+/// After so many cuts a new file system is made: all there is is judged each time.
+const CUTS_PER_DISK: u64 = 10;
+
+/// What is done, and what came of it.
+struct Cuts<'a> {
+    kind: Kind,
+    program: &'a Utf8Path,
+    chance: Chance,
+    made: u64,
+    judged: Judged,
+}
+
+/// Cuts the power so often, and more often while the budget lasts; returns what came of it as JSON.
+pub(super) fn make(
+    kind: Kind,
+    (least, budget): (u64, &Budget),
+    program: &Utf8Path,
+) -> Outcome<serde_json::Value> {
+    let chance = Chance::new(budget.seed ^ kind.name.len() as u64);
+    let mut cuts = Cuts { kind, program, chance, made: 0, judged: Judged::default() };
+    let mut violations = Vec::new();
+    while violations.is_empty() && (cuts.made < least || !budget.is_over()) {
+        let dir = tempfile::tempdir_in(fast_directory())?;
+        let path = Utf8PathBuf::try_from(dir.path().to_owned())?;
+        let made = cuts.made;
+        let wanted = |cuts: u64| cuts < made + CUTS_PER_DISK && (cuts < least || !budget.is_over());
+        if let Err(found) = cuts.on_one_disk(&path, &wanted) {
+            let kept = dir.keep();
+            let place = format!("{}, cut {}, kept in {}", kind.name, cuts.made, kept.display());
+            violations.push(found.at(place).to_string());
+        }
+    }
+    let Judged { records, told } = cuts.judged;
+    Ok(json!({"cuts": cuts.made, "records": records, "told": told, "violations": violations}))
+}
+
+impl Cuts<'_> {
+    fn on_one_disk(&mut self, dir: &Utf8Path, wanted: &dyn Fn(u64) -> bool) -> Outcome {
+        let mut disk = Disk::make(self.kind, dir)?;
+        let ground = Ground::new(disk.root().join("workspaces"), dir.join("told"));
+        disk.mount()?;
+        ground.prepare()?;
+        let mut found = Judged::default();
+        while wanted(self.made) {
+            self.made += 1;
+            self.cut(&mut disk, &ground)?;
+            found = judge(&ground, self.depth())?;
+        }
+        self.judged.records += found.records;
+        self.judged.told += found.told;
+        disk.unmount()
+    }
+
+    /// The index and repair are looked at now and then: they take longer than all else.
+    fn depth(&self) -> Depth {
+        if self.made.is_multiple_of(CUTS_PER_DISK) { Depth::All } else { Depth::Records }
+    }
+
+    /// Lets a worker work, cuts the power at a moment of chance, and mounts the disk again.
+    fn cut(&mut self, disk: &mut Disk, ground: &Ground) -> Outcome {
+        ground.power_is_on()?;
+        // Every other worker is alone.
+        let threads = if self.made.is_multiple_of(2) { 1 } else { 2 + self.chance.below(3) };
+        let seed = self.chance.number();
+        let manner = Manner { seed, number: self.made, threads, durable: true };
+        let mut worker = spawn(self.program, ground, manner)?;
+        std::thread::sleep(Duration::from_millis(20 + self.chance.below(250)));
+        let how = if self.chance.one_in(4) { Cut::LogWritten } else { Cut::Sudden };
+        let cut = ground.power_goes().and_then(|()| disk.cut(how));
+        // What is under way goes on beneath the cut.
+        std::thread::sleep(Duration::from_millis(10));
+        worker.kill()?;
+        worker.wait()?;
+        cut?;
+        disk.unmount()?;
+        disk.mount()
+    }
+}
