@@ -234,12 +234,19 @@ pub(crate) const fn is_device_name(segment: &[u8]) -> bool {
         }
         4 => {
             let (kind, _) = stem.split_at(3);
-            stem[3].is_ascii_digit()
-                && stem[3] != b'0'
-                && (kind.eq_ignore_ascii_case(b"COM") || kind.eq_ignore_ascii_case(b"LPT"))
+            stem[3].is_ascii_digit() && stem[3] != b'0' && is_port(kind)
+        }
+        // The superscripts 1, 2 and 3 are digits to it, in two bytes of UTF-8.
+        5 => {
+            let (kind, digit) = stem.split_at(3);
+            matches!(digit, [0xC2, 0xB9 | 0xB2 | 0xB3]) && is_port(kind)
         }
         _ => false,
     }
+}
+
+const fn is_port(kind: &[u8]) -> bool {
+    kind.eq_ignore_ascii_case(b"COM") || kind.eq_ignore_ascii_case(b"LPT")
 }
 
 #[cfg(test)]
@@ -279,6 +286,8 @@ mod tests {
             "CON",
             "a/nul.txt",
             "com1.log",
+            "a/LPT\u{b3}",
+            "com\u{b9}.txt",
             " a",
             "a ",
             "a:b",

@@ -7,6 +7,7 @@ use crate::genesis::GenesisError;
 use crate::journal::JournalError;
 use crate::layout;
 use crate::manifest::ManifestError;
+use crate::name::cut;
 use crate::workspace::WorkspaceError;
 
 /// A backup cannot be made, read, put back or pruned. What was there before is as it was.
@@ -115,7 +116,7 @@ pub enum BackupError {
         supported: u32,
     },
     /// There is no such snapshot.
-    #[error("there is no snapshot {id} in {path}; `runjournal backup list` shows those there are")]
+    #[error("there is no snapshot {} in {path}; `runjournal backup list` shows those there are", cut(.id))]
     NoSnapshot {
         /// The backup.
         path: Utf8PathBuf,

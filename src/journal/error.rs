@@ -9,6 +9,7 @@ use crate::error::IoError;
 use crate::genesis::GenesisError;
 use crate::id::{EventId, StepName};
 use crate::io::LockFile;
+use crate::name::cut;
 
 use super::{ExpectedVersion, LeaseRef, PayloadRef};
 
@@ -163,7 +164,7 @@ pub enum JournalError {
         limit: usize,
     },
     /// The event cannot be appended as it is.
-    #[error("the event {event_type:?} cannot be appended: {reason}")]
+    #[error("the event {:?} cannot be appended: {reason}", cut(.event_type))]
     BadEvent {
         /// Its type.
         event_type: String,

@@ -10,6 +10,7 @@ use crate::error::IoError;
 use crate::io::AppendFile;
 use crate::journal::record::Record;
 use crate::line;
+use crate::name::cut;
 
 /// The place behind a counted record: where a reader that keeps it goes on, also in another process.
 ///
@@ -91,7 +92,8 @@ impl Record {
 /// A text that is not `OFFSET:SEQ:HASH`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not a cursor: it must be two numbers and 64 lowercase hex digits, as OFFSET:SEQ:HASH"
+    "{:?} is not a cursor: it must be two numbers and 64 lowercase hex digits, as OFFSET:SEQ:HASH",
+    cut(.text)
 )]
 pub struct CursorError {
     /// The refused text.
