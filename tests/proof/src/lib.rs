@@ -43,6 +43,7 @@
 mod answers;
 pub mod check;
 mod checkpoints;
+pub mod damage;
 mod heads;
 mod leases;
 pub mod operations;

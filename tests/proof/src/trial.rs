@@ -269,7 +269,7 @@ impl Bench<'_> {
 /// The copy in which nobody is killed.
 const WHOLE: &str = "whole";
 
-fn copy(from: &Utf8Path, to: &Utf8Path) -> Outcome {
+pub(crate) fn copy(from: &Utf8Path, to: &Utf8Path) -> Outcome {
     for entry in walkdir::WalkDir::new(from) {
         let entry = entry?;
         let target = to.as_std_path().join(entry.path().strip_prefix(from)?);
@@ -283,7 +283,7 @@ fn copy(from: &Utf8Path, to: &Utf8Path) -> Outcome {
 }
 
 /// As if the last change was a while ago: who looks for what is missing waits where it vanished just now.
-fn settle(dir: &Utf8Path) -> Outcome {
+pub(crate) fn settle(dir: &Utf8Path) -> Outcome {
     let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10);
     for entry in walkdir::WalkDir::new(dir) {
         let entry = entry?;
