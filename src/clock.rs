@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::name::cut;
+use crate::error::cut;
 
 /// A point in time in whole microseconds, written as RFC 3339 in UTC with six decimals:
 /// `2026-11-21T09:30:00.000000Z`. For people and for age; never for order.

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use blake3::hazmat::{HasherExt as _, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::name::cut;
+use crate::error::cut;
 
 /// The BLAKE3 digest of some bytes.
 ///

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::cut;
+
 /// A checked path of an artifact, relative to `artifacts/`: `plan.json`, `reports/day 1.md`.
 ///
 /// Segments parted by `/`, at most 255 bytes each and 1,024 in all. A segment holds letters and digits
@@ -118,18 +120,6 @@ impl TryFrom<String> for ArtifactName {
 impl From<ArtifactName> for String {
     fn from(name: ArtifactName) -> String {
         name.0.into_owned()
-    }
-}
-
-/// A text as a message shows it: of a long one, the beginning.
-pub(crate) fn cut(text: &str) -> Cow<'_, str> {
-    const MOST: usize = 120;
-    match text.char_indices().nth(MOST) {
-        None => Cow::Borrowed(text),
-        Some((at, _)) => {
-            let beginning = text.get(..at).unwrap_or_default();
-            Cow::Owned(format!("{beginning}... ({} bytes)", text.len()))
-        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::error::cut;
 use crate::journal::JournalError;
-use crate::name::cut;
 
 /// Something cannot be asked, answered or waited for. Unless a journal's error says otherwise, nothing was
 /// appended.

@@ -2,12 +2,11 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::error::IoError;
+use crate::error::{IoError, cut};
 use crate::genesis::GenesisError;
 use crate::journal::JournalError;
 use crate::layout;
 use crate::manifest::ManifestError;
-use crate::name::cut;
 use crate::workspace::WorkspaceError;
 
 /// A backup cannot be made, read, put back or pruned. What was there before is as it was.

@@ -5,11 +5,10 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::digest::Digest;
-use crate::error::IoError;
+use crate::error::{IoError, cut};
 use crate::genesis::GenesisError;
 use crate::id::{EventId, StepName};
 use crate::io::LockFile;
-use crate::name::cut;
 
 use super::{ExpectedVersion, LeaseRef, PayloadRef};
 

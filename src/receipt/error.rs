@@ -2,8 +2,8 @@
 
 use camino::Utf8PathBuf;
 
+use crate::error::cut;
 use crate::journal::JournalError;
-use crate::name::cut;
 
 /// A command was not decided: nothing was appended, unless the journal says otherwise. A rejection is no
 /// error: it is in the [`Receipt`](crate::Receipt).

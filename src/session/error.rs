@@ -1,7 +1,7 @@
 //! What can go wrong with sessions.
 
+use crate::error::cut;
 use crate::journal::JournalError;
-use crate::name::cut;
 
 use super::SessionStatus;
 

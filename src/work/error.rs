@@ -1,8 +1,8 @@
 //! What can go wrong with a queue.
 
 use super::WorkItem;
+use crate::error::cut;
 use crate::journal::JournalError;
-use crate::name::cut;
 
 /// A queue refused, or its journal did. Unless the journal says otherwise, nothing was appended.
 #[derive(Debug, thiserror::Error)]

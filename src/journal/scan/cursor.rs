@@ -6,11 +6,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::error::IoError;
+use crate::error::{IoError, cut};
 use crate::io::AppendFile;
 use crate::journal::record::Record;
 use crate::line;
-use crate::name::cut;
 
 /// The place behind a counted record: where a reader that keeps it goes on, also in another process.
 ///
