@@ -26,8 +26,11 @@ type Case = (&'static str, fn(&Lab), fn(&Lab) -> String, &'static str);
 /// No case takes longer: what waits for a pipe waits for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A case that is ready to be tried: what does not hold of it, if something does not.
+type Ready = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
 /// Tries all cases of a table, and tells of all that do not hold.
-fn all(group: &str, cases: Vec<(String, Box<dyn FnOnce() -> Result<(), String> + Send>)>) {
+fn all(group: &str, cases: Vec<(String, Ready)>) {
     let (count, start) = (cases.len(), Instant::now());
     let mut wrong = Vec::new();
     for (name, case) in cases {
@@ -79,8 +82,7 @@ fn one(put: fn(&Lab), ask: impl FnOnce(&Lab) -> String, must: &str) -> Result<()
 
 fn table(group: &str, cases: &'static [Case]) {
     let cases = cases.iter().map(|(name, put, ask, must)| {
-        let case: Box<dyn FnOnce() -> Result<(), String> + Send> =
-            Box::new(move || one(*put, ask, must));
+        let case: Ready = Box::new(move || one(*put, ask, must));
         ((*name).to_owned(), case)
     });
     all(group, cases.collect());
@@ -91,8 +93,7 @@ type Named = (&'static str, fn() -> String, fn(&Lab, &str) -> String, &'static s
 
 fn named(group: &str, cases: &'static [Named]) {
     let cases = cases.iter().map(|(name, text, ask, must)| {
-        let case: Box<dyn FnOnce() -> Result<(), String> + Send> =
-            Box::new(move || one(|_| {}, |lab| ask(lab, &text()), must));
+        let case: Ready = Box::new(move || one(|_| {}, |lab| ask(lab, &text()), must));
         ((*name).to_owned(), case)
     });
     all(group, cases.collect());
@@ -121,8 +122,7 @@ fn files_that_are_whole_and_lie() {
 #[test]
 fn what_is_swapped_during_an_operation() {
     let cases = swaps::SWAPS.iter().map(|(name, place, act)| {
-        let case: Box<dyn FnOnce() -> Result<(), String> + Send> =
-            Box::new(move || swaps::hold(place, *act));
+        let case: Ready = Box::new(move || swaps::hold(place, *act));
         ((*name).to_owned(), case)
     });
     all("swaps", cases.collect());
