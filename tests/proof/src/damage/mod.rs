@@ -64,7 +64,9 @@ fn run(budget: &Budget) -> Outcome<Row> {
 fn try_one(scene: &Scene, place: &Utf8Path, seed: u64, number: u64) -> Outcome<bool> {
     let (file, turn) = scene.file(number)?;
     let bytes = std::fs::read(scene.dir.join(file))?;
-    let salt = file.as_str().len() as u64;
+    // Otherwise all files of a kind would be hit at the same place.
+    let mix = |salt: u64, byte: u8| salt.wrapping_mul(31).wrapping_add(u64::from(byte));
+    let salt = file.as_str().bytes().fold(0, mix);
     let blow = Blow::nth(&bytes, &scene.alike(file), turn, seed ^ salt);
     let Some(struck) = blow.strike(&bytes, &scene.dir)?.filter(|struck| *struck != bytes) else {
         return Ok(false);
