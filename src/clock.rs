@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::error::cut;
+
 /// A point in time in whole microseconds, written as RFC 3339 in UTC with six decimals:
 /// `2026-11-21T09:30:00.000000Z`. For people and for age; never for order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,7 +14,7 @@ pub struct Timestamp(jiff::Timestamp);
 
 /// A text that is not an RFC 3339 time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an RFC 3339 time such as 2026-11-21T09:30:00.000000Z")]
+#[error("{:?} is not an RFC 3339 time such as 2026-11-21T09:30:00.000000Z", cut(.text))]
 pub struct TimestampError {
     /// The refused text.
     pub text: String,

@@ -10,6 +10,8 @@ use std::thread::{self, JoinHandle};
 use blake3::hazmat::{HasherExt as _, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::error::cut;
+
 /// The BLAKE3 digest of some bytes.
 ///
 /// ```
@@ -23,7 +25,7 @@ pub struct Digest([u8; 32]);
 
 /// A text that is not `blake3:<64 hex>`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a digest: it must be blake3: and 64 lowercase hex digits")]
+#[error("{:?} is not a digest: it must be blake3: and 64 lowercase hex digits", cut(.text))]
 pub struct DigestError {
     /// The refused text.
     pub text: String,

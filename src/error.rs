@@ -1,5 +1,6 @@
 //! The one I/O error under every room: what was tried, on which path, and why it failed.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::ErrorKind;
 
@@ -54,4 +55,16 @@ pub(crate) fn chain<E: Error + ?Sized>(error: &E) -> Vec<String> {
 /// An error and its causes, in one line.
 pub(crate) fn in_one_line<E: Error + ?Sized>(error: &E) -> String {
     chain(error).join(": ")
+}
+
+/// A text as a message shows it: of a long one, the beginning.
+pub(crate) fn cut(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        None => Cow::Borrowed(text),
+        Some((at, _)) => {
+            let beginning = text.get(..at).unwrap_or_default();
+            Cow::Owned(format!("{beginning}... ({} bytes)", text.len()))
+        }
+    }
 }

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::error::cut;
 
 /// A text that cannot be an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no {what}: {reason}")]
+#[error("{:?} is no {what}: {reason}", cut(.text))]
 pub struct IdError {
     /// What it should have been: `task id`, `run id`, `step name`, `event id`.
     pub what: &'static str,

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::cut;
+
 /// A checked path of an artifact, relative to `artifacts/`: `plan.json`, `reports/day 1.md`.
 ///
 /// Segments parted by `/`, at most 255 bytes each and 1,024 in all. A segment holds letters and digits
@@ -121,18 +123,6 @@ impl From<ArtifactName> for String {
     }
 }
 
-/// A text as a message shows it: of a long one, the beginning.
-pub(crate) fn cut(text: &str) -> Cow<'_, str> {
-    const MOST: usize = 120;
-    match text.char_indices().nth(MOST) {
-        None => Cow::Borrowed(text),
-        Some((at, _)) => {
-            let beginning = text.get(..at).unwrap_or_default();
-            Cow::Owned(format!("{beginning}... ({} bytes)", text.len()))
-        }
-    }
-}
-
 /// The rule that a name breaks, if it breaks one. `const`, so that constants are checked when built.
 #[expect(clippy::indexing_slicing, reason = "const fn; every index is below the length")]
 const fn fault(name: &str) -> Option<&'static str> {
@@ -234,12 +224,19 @@ pub(crate) const fn is_device_name(segment: &[u8]) -> bool {
         }
         4 => {
             let (kind, _) = stem.split_at(3);
-            stem[3].is_ascii_digit()
-                && stem[3] != b'0'
-                && (kind.eq_ignore_ascii_case(b"COM") || kind.eq_ignore_ascii_case(b"LPT"))
+            stem[3].is_ascii_digit() && stem[3] != b'0' && is_port(kind)
+        }
+        // The superscripts 1, 2 and 3 are digits to it, in two bytes of UTF-8.
+        5 => {
+            let (kind, digit) = stem.split_at(3);
+            matches!(digit, [0xC2, 0xB9 | 0xB2 | 0xB3]) && is_port(kind)
         }
         _ => false,
     }
+}
+
+const fn is_port(kind: &[u8]) -> bool {
+    kind.eq_ignore_ascii_case(b"COM") || kind.eq_ignore_ascii_case(b"LPT")
 }
 
 #[cfg(test)]
@@ -279,6 +276,8 @@ mod tests {
             "CON",
             "a/nul.txt",
             "com1.log",
+            "a/LPT\u{b3}",
+            "com\u{b9}.txt",
             " a",
             "a ",
             "a:b",

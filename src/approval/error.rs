@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::error::cut;
 use crate::journal::JournalError;
 
 /// Something cannot be asked, answered or waited for. Unless a journal's error says otherwise, nothing was
@@ -15,7 +16,7 @@ pub enum ApprovalError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The id, or who decides, breaks the rule of names.
-    #[error("the {what} {name:?} cannot be used: {reason}")]
+    #[error("the {what} {:?} cannot be used: {reason}", cut(.name))]
     BadName {
         /// What it should name: `approval id`, `decider`.
         what: &'static str,
@@ -49,7 +50,8 @@ pub enum ApprovalError {
     },
     /// Nobody asked.
     #[error(
-        "{run} did not ask for {approval:?}; `runjournal approval list` shows what it asked for"
+        "{run} did not ask for {:?}; `runjournal approval list` shows what it asked for",
+        cut(.approval)
     )]
     NotAsked {
         /// The id.
@@ -58,7 +60,7 @@ pub enum ApprovalError {
         run: Utf8PathBuf,
     },
     /// The decision is none of those there are.
-    #[error("{decision:?} does not answer {approval:?}; choose one of {}", listed(.options))]
+    #[error("{:?} does not answer {approval:?}; choose one of {}", cut(.decision), listed(.options))]
     NotAnOption {
         /// The id.
         approval: String,

@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::error::IoError;
+use crate::error::{IoError, cut};
 use crate::genesis::GenesisError;
 use crate::journal::JournalError;
 use crate::layout;
@@ -115,7 +115,7 @@ pub enum BackupError {
         supported: u32,
     },
     /// There is no such snapshot.
-    #[error("there is no snapshot {id} in {path}; `runjournal backup list` shows those there are")]
+    #[error("there is no snapshot {} in {path}; `runjournal backup list` shows those there are", cut(.id))]
     NoSnapshot {
         /// The backup.
         path: Utf8PathBuf,

@@ -1,6 +1,8 @@
 //! A page: the files of one home as a snapshot has them. It is an object itself, so a run that did not
 //! change has the page that it had, and costs one line.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -76,6 +78,11 @@ impl Page {
         let bad = self.files.iter().find(|file| !is_place(&file.path));
         if let Some(file) = bad {
             return Some(format!("no file of a task or a run lies at {:?}", file.path));
+        }
+        let mut sizes = HashMap::new();
+        let two_sizes = |(digest, size)| *sizes.entry(digest).or_insert(size) != size;
+        if self.objects().any(two_sizes) {
+            return Some("it says two sizes of one object".to_owned());
         }
         let pieces = |journal: &PageJournal| journal.bytes.div_ceil(PIECE);
         let odd = |journal: &PageJournal| journal.pieces.len() as u64 != pieces(journal);

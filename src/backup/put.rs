@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use camino::Utf8PathBuf;
 
 use super::restore::{RestoreAction, RestoreItem, RestorePlan};
-use super::{BackupError, BackupProgress, Counts, stage};
+use super::{BackupError, BackupProgress, Counts, keep, stage};
 use crate::error::IoError;
+use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::{RunId, TaskId};
 use crate::io::{Dir, LockFile, make_dirs};
 use crate::journal::{Event, Home, JournalError, LockedLog, Log, types};
@@ -141,6 +142,14 @@ impl RestorePlan {
         let mut file = staging.create_new(layout::WORKSPACE)?;
         stage::object(&backup, self.snapshot.file.workspace, &mut file, counts)?;
         file.sync()?;
+        // Whole, and no workspace.json: then what was put would be no workspace.
+        genesis::read::<WorkspaceGenesis>(staging).map_err(|error| match error {
+            GenesisError::Damaged { reason, .. } => {
+                let path = backup.path().join(keep::name(self.snapshot.file.workspace));
+                BackupError::Damaged { path, reason }
+            }
+            other => other.into(),
+        })?;
         Ok(staging.sync_file_system()?)
     }
 

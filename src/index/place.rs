@@ -22,6 +22,8 @@ pub(super) struct Place {
 const CURRENT: &str = "CURRENT";
 const NEW_CURRENT: &str = "CURRENT.new";
 const LOCK: &str = ".lock";
+/// No name of a generation is longer.
+const MAX_NAME: u64 = 255;
 /// The database within its generation.
 const DATABASE: &str = "index.db";
 
@@ -68,7 +70,7 @@ impl Place {
         }
         let bytes = match dir.open_read(CURRENT) {
             Err(error) if error.is_not_found() => return Err(not_built()),
-            other => other?.read_all()?,
+            other => other?.read_little(MAX_NAME)?.unwrap_or_default(),
         };
         let name = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
         let Some(name) = name.filter(|name| is_generation(name)) else {

@@ -224,16 +224,6 @@ impl ReadFile {
         Ok(bytes)
     }
 
-    /// The same for a file that is small: to ask how large it is would cost as much as to read it. `None`
-    /// where it is longer than `most`, and then no more than that was read.
-    pub(crate) fn read_little(&mut self, most: u64) -> Result<Option<Vec<u8>>, IoError> {
-        let mut bytes = Vec::with_capacity(4096);
-        // Not the file's own, which asks.
-        let read = Read::take(&mut *self, most.saturating_add(1)).read_to_end(&mut bytes);
-        let read = read.map_err(IoError::at("read", &self.path))?;
-        Ok((read as u64 <= most).then_some(bytes))
-    }
-
     /// Appends up to `len` bytes from `offset` to `buffer`.
     pub(crate) fn read_at(
         &mut self,
@@ -383,7 +373,7 @@ fn read_at(
 }
 
 /// Bytes that are read by one call; to read more, it costs less to leave their room as it is.
-const SMALL: u64 = 64 << 10;
+pub(super) const SMALL: u64 = 64 << 10;
 
 #[cfg(unix)]
 fn read_small_at(file: &File, part: &mut [u8], offset: u64) -> std::io::Result<usize> {

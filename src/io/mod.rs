@@ -16,6 +16,7 @@ mod group;
 #[cfg(not(all(unix, not(runjournal_portable))))]
 #[path = "group_portable.rs"]
 mod group;
+mod little;
 mod lock;
 #[cfg(feature = "sqlite")]
 mod network;

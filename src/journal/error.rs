@@ -5,7 +5,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::digest::Digest;
-use crate::error::IoError;
+use crate::error::{IoError, cut};
 use crate::genesis::GenesisError;
 use crate::id::{EventId, StepName};
 use crate::io::LockFile;
@@ -163,7 +163,7 @@ pub enum JournalError {
         limit: usize,
     },
     /// The event cannot be appended as it is.
-    #[error("the event {event_type:?} cannot be appended: {reason}")]
+    #[error("the event {:?} cannot be appended: {reason}", cut(.event_type))]
     BadEvent {
         /// Its type.
         event_type: String,

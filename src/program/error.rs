@@ -6,7 +6,8 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use super::outputs::OUT;
-use crate::name::{ArtifactName, NameError, cut};
+use crate::error::cut;
+use crate::name::{ArtifactName, NameError};
 
 /// A program did not do what its step needs, and nothing of it was committed. The end of its standard error
 /// is the source, where it was captured; both stand in the journal's `step_failed`.

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 
+use crate::error::cut;
 use crate::journal::JournalError;
 
 /// A command was not decided: nothing was appended, unless the journal says otherwise. A rejection is no
@@ -13,7 +14,7 @@ pub enum CommandError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The command cannot be dispatched as it is.
-    #[error("the command {command_id:?} cannot be dispatched: {reason}")]
+    #[error("the command {:?} cannot be dispatched: {reason}", cut(.command_id))]
     BadCommand {
         /// Its id, or the beginning of it.
         command_id: String,

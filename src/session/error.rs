@@ -1,5 +1,6 @@
 //! What can go wrong with sessions.
 
+use crate::error::cut;
 use crate::journal::JournalError;
 
 use super::SessionStatus;
@@ -13,7 +14,7 @@ pub enum SessionError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The session's id or its provider breaks the rule of names.
-    #[error("the {what} {name:?} cannot be used: {reason}")]
+    #[error("the {what} {:?} cannot be used: {reason}", cut(.name))]
     BadName {
         /// What it should name: `session id`, `provider`.
         what: &'static str,

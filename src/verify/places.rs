@@ -106,6 +106,12 @@ impl Places {
     }
 }
 
+/// A text as a disk that ignores case may keep it. Through capitals, since some letters have those of another:
+/// the long s those of s, the dotless i those of i.
+fn folded(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_uppercase().to_lowercase() }
+}
+
 /// Siblings that differ by the case of letters alone, among paths with `/`.
 pub(super) fn case_collisions<'a>(
     base: &Utf8Path,
@@ -117,7 +123,7 @@ pub(super) fn case_collisions<'a>(
     for path in paths {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for prefix in ends.filter_map(|end| path.get(..end)) {
-            let first = *seen.entry(prefix.to_lowercase()).or_insert(prefix);
+            let first = *seen.entry(folded(prefix)).or_insert(prefix);
             if first == prefix {
                 continue;
             }

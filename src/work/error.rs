@@ -1,6 +1,7 @@
 //! What can go wrong with a queue.
 
 use super::WorkItem;
+use crate::error::cut;
 use crate::journal::JournalError;
 
 /// A queue refused, or its journal did. Unless the journal says otherwise, nothing was appended.
@@ -11,7 +12,7 @@ pub enum WorkError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The id of an item, or an owner, breaks the rule of names.
-    #[error("the {what} {name:?} cannot be used: {reason}")]
+    #[error("the {what} {:?} cannot be used: {reason}", cut(.name))]
     BadName {
         /// What it should name: `work item`, `owner`.
         what: &'static str,
@@ -53,7 +54,8 @@ pub enum WorkError {
     },
     /// There is no such item.
     #[error(
-        "there is no work item {item:?} in this queue; add it, or look for it in another journal"
+        "there is no work item {:?} in this queue; add it, or look for it in another journal",
+        cut(.item)
     )]
     NotFound {
         /// The item.

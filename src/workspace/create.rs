@@ -1,5 +1,6 @@
 //! Making directories so that a crash at any moment leaves nothing half.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -7,6 +8,7 @@ use uuid::Uuid;
 use super::WorkspaceError;
 use crate::error::IoError;
 use crate::genesis::{self, Genesis, GenesisError, Sealed};
+use crate::id::RunId;
 use crate::io::{Dir, Kind};
 use crate::journal::Opened;
 use crate::layout;
@@ -39,7 +41,7 @@ pub(super) fn prepare<'a, G: Genesis>(
     }
     match dir.create_new(layout::JOURNAL) {
         Ok(file) => file.sync()?,
-        Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {
             check_empty(&dir, G::FILE)?;
         }
         Err(error) => return Err(error.into()),
@@ -66,7 +68,7 @@ impl<G: Genesis> Prepared<'_, G> {
         match genesis::create(&dir, &sealed, unique) {
             Ok(()) => {}
             Err(GenesisError::Io(IoError { source, .. }))
-                if source.kind() == std::io::ErrorKind::AlreadyExists =>
+                if source.kind() == ErrorKind::AlreadyExists =>
             {
                 was_there(parent, &dir)?;
                 return Ok(false);
@@ -94,4 +96,19 @@ fn check_empty(dir: &Dir, genesis: &str) -> Result<(), WorkspaceError> {
         return Ok(());
     }
     Err(WorkspaceError::GenesisMissing { path: dir.path().join(layout::JOURNAL) })
+}
+
+/// That a run began is not said of one that cannot: something else stands in the place of its directory.
+pub(super) fn check_free(task_dir: &Dir, run: &RunId) -> Result<(), WorkspaceError> {
+    for place in [layout::RUNS.to_owned(), format!("{}/{run}", layout::RUNS)] {
+        let entry = task_dir.stat(&place)?;
+        if entry.is_some_and(|entry| entry.kind != Kind::Dir) {
+            let path = task_dir.path().join(place);
+            return Err(IoError::new("create", &path, ErrorKind::NotADirectory.into()).into());
+        }
+        if entry.is_none() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::create::prepare;
+use super::create::{check_free, prepare};
 use super::workspace::{checked, ids_with};
 use super::{Run, WorkspaceError};
 use crate::artifact::HomeWriter;
@@ -308,6 +308,8 @@ impl Task {
                 || WorkspaceError::TaskArchived { task: self.id().clone(), run: run_id.clone() };
             return Err(if is_there() { exists() } else { archived() });
         }
+        let task_dir = Dir::open(&self.path())?;
+        check_free(&task_dir, &run_id)?;
         let started = Started { run_id: &run_id, parent: parent.as_deref(), from: None };
         match note_run_started(&mut locked, &started, true) {
             // Another parent, so another start: of a run that is there, or of one that was never made.
@@ -334,7 +336,6 @@ impl Task {
             trace_id: self.runtime.ids.next_id(now).simple().to_string(),
             parent,
         };
-        let task_dir = Dir::open(&self.path())?;
         if task_dir.create_dir(layout::RUNS)? {
             task_dir.sync("")?;
         }

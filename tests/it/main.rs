@@ -121,6 +121,9 @@ mod health;
 #[cfg(test)]
 mod holds;
 #[cfg(test)]
+#[cfg(all(feature = "cli", unix))]
+mod hostile;
+#[cfg(test)]
 mod independent;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]

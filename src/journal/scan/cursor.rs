@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::error::IoError;
+use crate::error::{IoError, cut};
 use crate::io::AppendFile;
 use crate::journal::record::Record;
 use crate::line;
@@ -91,7 +91,8 @@ impl Record {
 /// A text that is not `OFFSET:SEQ:HASH`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not a cursor: it must be two numbers and 64 lowercase hex digits, as OFFSET:SEQ:HASH"
+    "{:?} is not a cursor: it must be two numbers and 64 lowercase hex digits, as OFFSET:SEQ:HASH",
+    cut(.text)
 )]
 pub struct CursorError {
     /// The refused text.

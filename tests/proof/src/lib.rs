@@ -44,6 +44,7 @@ mod answers;
 pub mod catches;
 pub mod check;
 mod checkpoints;
+pub mod damage;
 pub mod fuzz;
 mod heads;
 mod leases;

@@ -1,6 +1,7 @@
 //! The other kinds of trials, each for as long as `cargo test` has: see the crate's documentation.
 
 mod corpus;
+mod damage;
 mod planted;
 mod power;
 mod soak;
