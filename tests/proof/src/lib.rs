@@ -43,6 +43,7 @@
 mod answers;
 pub mod check;
 mod checkpoints;
+pub mod faults;
 mod heads;
 mod leases;
 pub mod operations;
@@ -51,7 +52,9 @@ pub mod planted;
 mod raw;
 mod row;
 pub mod runner;
+mod stage;
 pub mod strace;
+mod tree;
 pub mod trial;
 mod violation;
 mod work;

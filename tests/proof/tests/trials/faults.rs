@@ -1,0 +1,17 @@
+//! Each call of each operation fails: see `runjournal_proof::faults`.
+
+use camino::Utf8Path;
+use runjournal_proof::faults;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_runjournal-proof");
+
+#[test]
+fn every_call_may_fail() {
+    let named = std::env::var("RUNJOURNAL_TEST_OPERATION").unwrap_or_default();
+    let row = faults::every_cell(Utf8Path::new(WORKER), &named).unwrap();
+    eprintln!("{} failures: {}", row.tried, row.notes.join(", "));
+    for violation in &row.violations {
+        eprintln!("V {violation}");
+    }
+    row.into_outcome().unwrap();
+}
