@@ -81,6 +81,11 @@ impl Keep {
     pub(super) fn because(error: &Trouble) -> Self {
         let reason = in_one_line(error);
         match error {
+            // The disk, and not what is on it.
+            Trouble::Workspace(WorkspaceError::Genesis(GenesisError::Io(_)))
+            | Trouble::Journal(JournalError::Genesis(GenesisError::Io(_))) => {
+                Self::Failed { reason }
+            }
             Trouble::Genesis(GenesisError::Damaged { .. } | GenesisError::TooLong { .. })
             | Trouble::Workspace(WorkspaceError::Genesis(_))
             | Trouble::Journal(

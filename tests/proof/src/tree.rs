@@ -1,5 +1,7 @@
 //! Trees of files: copied, and told apart.
 
+use std::os::unix::fs::MetadataExt;
+
 use camino::Utf8Path;
 use runjournal::Digest;
 
@@ -43,6 +45,16 @@ fn files(dir: &Utf8Path) -> Outcome<Vec<(String, u64)>> {
     Ok(found)
 }
 
+/// True if the file of this number is in the tree.
+pub(crate) fn has_node(dir: &Utf8Path, node: u64) -> Outcome<bool> {
+    for entry in walkdir::WalkDir::new(dir) {
+        if entry?.metadata()?.ino() == node {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What a tree looks like, whatever ids were made: two crash states of one shape are one state.
 pub(crate) fn shape(dir: &Utf8Path) -> Outcome<String> {
     let mut lines: Vec<String> = files(dir)?
@@ -58,16 +70,21 @@ const LONG: usize = 1 << 16;
 
 /// What a tree is, with the content of its files, whatever ids and times are in it.
 pub(crate) fn tree(dir: &Utf8Path) -> Outcome<Digest> {
+    tree_but(dir, <[u8]>::to_vec)
+}
+
+/// The same, where something else is left out of the files first.
+pub(crate) fn tree_but(dir: &Utf8Path, left_out: impl Fn(&[u8]) -> Vec<u8>) -> Outcome<Digest> {
     let mut lines = Vec::new();
-    for (path, size) in files(dir)? {
+    for (path, _) in files(dir)? {
         let content = dir.join(&path);
         let content = if content.is_dir() { Vec::new() } else { std::fs::read(content)? };
         // What is long holds no such thing, or differs each time: it is only looked at more often then.
         let content = match content.len() {
-            ..=LONG => Digest::of(&without_hashes(&content)),
+            ..=LONG => Digest::of(&without_hashes(&left_out(&content))),
             _ => Digest::of(&content),
         };
-        lines.push(format!("{} {size} {content}", without_ids(&path)));
+        lines.push(format!("{} {content}", without_ids(&path)));
     }
     lines.sort();
     Ok(Digest::of(lines.join("\n").as_bytes()))

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use runjournal::proof::{Call, Verdict, Watch};
+use runjournal::proof::{Call, Node, Verdict, Watch};
 
 use super::fault::{Fault, Kind, is_sync};
 use crate::Place;
@@ -22,10 +22,23 @@ struct State {
     /// Each with how many calls it still hits.
     faults: Vec<(Fault, usize)>,
     hits: Vec<Hit>,
-    /// How much was acknowledged when a sync failed first.
-    acknowledged: Option<usize>,
+    /// What was made or renamed last.
+    changed: String,
+    failed_syncs: Vec<FailedSync>,
     /// The kinds of failure that can hit each call, where that is asked.
     open_to: Vec<Vec<Kind>>,
+}
+
+/// A sync that failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FailedSync {
+    /// Of which file; `None` where it was of names, or of all there is.
+    pub(super) file: Option<Node>,
+    /// True if what was made or renamed last is the page that a run has once it is complete: it is derived, and
+    /// that it may be missing is documented.
+    pub(super) of_page: bool,
+    /// How much was acknowledged then.
+    pub(super) acknowledged: usize,
 }
 
 /// A call that failed, or fell short.
@@ -61,9 +74,8 @@ impl Disk {
         self.state().hits.clone()
     }
 
-    /// How much was acknowledged when a sync failed first; `None` where none did.
-    pub(super) fn acknowledged_at_failed_sync(&self) -> Option<usize> {
-        self.state().acknowledged
+    pub(super) fn failed_syncs(&self) -> Vec<FailedSync> {
+        self.state().failed_syncs.clone()
     }
 }
 
@@ -77,22 +89,30 @@ impl Watch for Disk {
         state.calls += 1;
         let open_to = Kind::ALL.into_iter().filter(|kind| kind.hits(call)).collect();
         state.open_to.push(open_to);
+        if let Call::Create { name, .. } | Call::Rename { name, .. } = call {
+            state.changed = name.to_string_lossy().into_owned();
+        }
         let hit = state.faults.iter_mut().find_map(|(fault, left)| {
             let verdict = fault.verdict(before, call).filter(|_| *left > 0)?;
             *left -= 1;
             Some((fault.kind, verdict))
         });
         let Some((kind, verdict)) = hit else { return Verdict::Go };
-        state.hits.push(Hit { kind, call: words(call) });
-        if is_sync(call) && kind != Kind::Eintr && state.acknowledged.is_none() {
-            state.acknowledged = self.place.acknowledged().ok().map(|lines| lines.len());
+        let call_in_words = words(call, &state.changed);
+        state.hits.push(Hit { kind, call: call_in_words });
+        // One that was only interrupted said nothing of what it covers.
+        if is_sync(call) && kind != Kind::Eintr {
+            let file = if let Call::SyncFile { file } = call { Some(*file) } else { None };
+            let acknowledged = self.place.acknowledged().map_or(0, |lines| lines.len());
+            let of_page = state.changed == ".manifest.json.new";
+            state.failed_syncs.push(FailedSync { file, of_page, acknowledged });
         }
         verdict
     }
 }
 
-/// A call with the name that it is about.
-fn words(call: &Call<'_>) -> String {
+/// A call with the name that it is about, or of a sync with what was changed before it.
+fn words(call: &Call<'_>, changed: &str) -> String {
     let debug = format!("{call:?}");
     let word = debug.split([' ', '{']).next().unwrap_or_default();
     match call {
@@ -104,6 +124,7 @@ fn words(call: &Call<'_>) -> String {
         | Call::Unlink { name, .. }
         | Call::RemoveDir { name, .. }
         | Call::LookAt { name, .. } => format!("{word} {}", name.to_string_lossy()),
+        call if is_sync(call) => format!("{word} behind {changed}"),
         _ => word.to_owned(),
     }
 }
