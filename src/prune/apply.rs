@@ -74,7 +74,8 @@ impl PrunePlan {
                 match removed {
                     Ok(None) => pruned.runs.push(run),
                     Ok(Some(why)) => pruned.keep(run, why),
-                    Err(_) if !stands(&root, &run)? => {}
+                    // Somebody else was faster; what failed for another reason is told.
+                    Err(error) if error.is_gone() && !stands(&root, &run)? => {}
                     Err(error) => pruned.keep(run, Keep::because(&error)),
                 }
             }

@@ -1,5 +1,6 @@
 //! A disk on which calls fail.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +26,8 @@ struct State {
     /// What was made or renamed last.
     changed: String,
     failed_syncs: Vec<FailedSync>,
+    /// The files that were synced, and not written to since: another sync covers nothing.
+    synced: HashSet<Node>,
     /// The kinds of failure that can hit each call, where that is asked.
     open_to: Vec<Vec<Kind>>,
 }
@@ -105,9 +108,21 @@ impl Watch for Disk {
             let file = if let Call::SyncFile { file } = call { Some(*file) } else { None };
             let acknowledged = self.place.acknowledged().map_or(0, |lines| lines.len());
             let of_page = state.changed == ".manifest.json.new";
-            state.failed_syncs.push(FailedSync { file, of_page, acknowledged });
+            if file.is_none_or(|file| !state.synced.contains(&file)) {
+                state.failed_syncs.push(FailedSync { file, of_page, acknowledged });
+            }
         }
         verdict
+    }
+
+    fn after(&self, call: &Call<'_>, _: Option<Node>) {
+        match call {
+            Call::SyncFile { file } => self.state().synced.insert(*file),
+            Call::Write { file, .. } | Call::Truncate { file, .. } | Call::Clone { file, .. } => {
+                self.state().synced.remove(file)
+            }
+            _ => false,
+        };
     }
 }
 
