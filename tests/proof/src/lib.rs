@@ -52,6 +52,7 @@ pub mod planted;
 mod raw;
 mod row;
 pub mod runner;
+mod seam;
 mod stage;
 pub mod strace;
 mod tree;
