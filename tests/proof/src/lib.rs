@@ -45,6 +45,7 @@ pub mod check;
 mod checkpoints;
 pub mod faults;
 mod heads;
+pub mod kills;
 mod leases;
 pub mod operations;
 mod place;

@@ -213,7 +213,7 @@ impl Bench<'_> {
         let ended = self.kill("operate", &call.boundary, &dir)?;
         match ended {
             Ended::Killed => self.report.kills += 1,
-            Ended::Finished => self.report.not_reached += 1,
+            Ended::Finished | Ended::Failed => self.report.not_reached += 1,
         }
         let place = format!("killed at {}", call.boundary);
         let acknowledged = Place::new(dir.as_str()).acknowledged()?.len();

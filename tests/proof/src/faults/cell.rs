@@ -65,6 +65,22 @@ impl Bench {
         Place::new(self.dir.join(format!("{}-cell", self.operation.name)))
     }
 
+    /// A fresh stage.
+    pub(super) fn fresh(&self) -> Outcome<Place> {
+        let place = self.place();
+        if place.dir().exists() {
+            std::fs::remove_dir_all(place.dir())?;
+        }
+        self.stage.set(place.dir())?;
+        Ok(place)
+    }
+
+    /// All that must hold at a place, once the disk works again.
+    pub(super) fn check(&self, place: &Place) -> Outcome {
+        tree::settle(place.dir())?;
+        check::after_a_crash(self.operation, place)
+    }
+
     /// Makes the call while these faults hit it, and checks how it ended and what it left.
     pub(super) fn attempt(&mut self, faults: &[Fault]) -> Outcome {
         let tried = self.tried(faults);
@@ -87,8 +103,7 @@ impl Bench {
         self.ended_well(&place, &ended, &disk).map_err(|found| found.at(At(&hits)))?;
         if self.seen.insert(state(&place)?) {
             self.counts.states += 1;
-            tree::settle(place.dir())?;
-            check::after_a_crash(self.operation, &place).map_err(|found| {
+            self.check(&place).map_err(|found| {
                 let how = ended.map_or_else(|error| error.to_string(), |()| "it went well".into());
                 found.at(format_args!("{}, {how}", At(&hits)))
             })?;
@@ -98,8 +113,7 @@ impl Bench {
 
     /// Runs the operation in a thread of its own, on a fresh stage.
     fn run(&self, faults: &[Fault]) -> Outcome<(Arc<Disk>, Outcome)> {
-        let place = self.place();
-        self.stage.set(place.dir())?;
+        let place = self.fresh()?;
         let disk = Arc::new(Disk::new(&place, faults));
         let shown: Arc<dyn runjournal::proof::Watch> = Arc::<Disk>::clone(&disk);
         let watching = watch(Path::new(place.dir().as_str()), shown);

@@ -60,6 +60,13 @@ impl Kind {
         }
     }
 
+    /// True if the library treats it as it treats another one that can hit the same calls: a disk that is full for
+    /// good is one, be it that of the user (`EDQUOT`), and what must not be written cannot be (`EIO`). Nothing
+    /// in its sources tells them apart.
+    pub(super) fn is_as_another(self) -> bool {
+        matches!(self, Self::Edquot | Self::Erofs)
+    }
+
     /// True if the system can answer this call so.
     pub(super) fn hits(self, call: &Call<'_>) -> bool {
         let makes = matches!(

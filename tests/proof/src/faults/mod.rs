@@ -10,8 +10,10 @@
 //!   That is looked at once for each tree that differs, with what was acknowledged in it, but for ids and times.
 
 mod cell;
+mod chance;
 mod disk;
 mod fault;
+mod real;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -21,25 +23,43 @@ use camino::{Utf8Path, Utf8PathBuf};
 use self::cell::{Bench, Counts};
 use self::fault::Fault;
 use crate::trial::fast_directory;
-use crate::{Operation, Outcome, Row, Violation, operations};
+use crate::{Budget, Operation, Outcome, Row, Trial, Violation, operations};
 
-/// Every cell of every operation whose name contains this, on both cores.
+/// The row of the table: every cell, then two failures at a time, by chance, and real errors of the system's calls.
+pub const TRIAL: Trial = Trial { name: "faults", unit: "failures", run: long };
+
+fn long(budget: &Budget) -> Outcome<Row> {
+    let worker = Utf8PathBuf::try_from(std::env::current_exe()?)?;
+    let mut row = every_cell(&worker, "", Some(budget))?;
+    let more = chance::run(&worker, budget)?;
+    row.tried += more.tried;
+    row.violations.extend(more.violations);
+    row.notes.extend(more.notes);
+    Ok(row)
+}
+
+/// Every cell of every operation whose name contains this, on both cores, until a budget is over.
 ///
 /// # Errors
 /// Where a trial itself cannot be made. What was found is in the row.
-pub fn every_cell(worker: &Utf8Path, named: &str) -> Outcome<Row> {
+pub fn every_cell(worker: &Utf8Path, named: &str, budget: Option<&Budget>) -> Outcome<Row> {
     let operations = operations::ALL.iter().copied().flatten();
-    let queue: VecDeque<_> = operations.filter(|tried| tried.name.contains(named)).collect();
+    let mut queue: VecDeque<_> = operations.filter(|tried| tried.name.contains(named)).collect();
+    // Those that take longest first, so that both cores are done together.
+    queue.make_contiguous().sort_by_key(|tried| !tried.name.starts_with("flow"));
     let queue = Mutex::new(queue);
     let row = Mutex::new((Row::default(), Counts::default()));
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let next = || {
+        let over = budget.is_some_and(Budget::is_over);
+        queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front().filter(|_| !over)
+    };
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(operation) = next() {
                     let mut violations = Vec::new();
-                    let counts =
-                        cells_of(operation, worker, &mut violations).unwrap_or_else(|violation| {
+                    let counts = cells_of(operation, worker, budget, &mut violations)
+                        .unwrap_or_else(|violation| {
                             violations.push(violation.at(operation.name));
                             Counts::default()
                         });
@@ -61,6 +81,7 @@ pub fn every_cell(worker: &Utf8Path, named: &str) -> Outcome<Row> {
 fn cells_of(
     operation: &'static Operation,
     worker: &Utf8Path,
+    budget: Option<&Budget>,
     violations: &mut Vec<Violation>,
 ) -> Outcome<Counts> {
     let temporary = tempfile::tempdir_in(fast_directory())?;
@@ -69,8 +90,14 @@ fn cells_of(
     let mut bench = Bench::new(operation, worker, dir)?;
     let calls = bench.calls()?;
     for (at, kinds) in calls.iter().enumerate() {
+        if budget.is_some_and(Budget::is_over) {
+            break;
+        }
         for kind in kinds {
             for lasting in [false, true] {
+                if budget.is_none() && lasting && kind.is_as_another() {
+                    continue;
+                }
                 let fault = Fault { kind: *kind, at, lasting };
                 if let Err(violation) = bench.attempt(&[fault]) {
                     let place = format!("{}, {fault}", operation.name);
