@@ -25,6 +25,8 @@ struct State {
     hits: Vec<Hit>,
     /// What was made or renamed last.
     changed: String,
+    /// True if what was written last is that a lease is released.
+    releases: bool,
     failed_syncs: Vec<FailedSync>,
     /// The files that were synced, and not written to since: another sync covers nothing.
     synced: HashSet<Node>,
@@ -40,6 +42,8 @@ pub(super) struct FailedSync {
     /// True if what was made or renamed last is the page that a run has once it is complete: it is derived, and
     /// that it may be missing is documented.
     pub(super) of_page: bool,
+    /// True if what was written last is that a lease is released.
+    pub(super) of_release: bool,
     /// How much was acknowledged then.
     pub(super) acknowledged: usize,
 }
@@ -95,6 +99,10 @@ impl Watch for Disk {
         if let Call::Create { name, .. } | Call::Rename { name, .. } = call {
             state.changed = name.to_string_lossy().into_owned();
         }
+        if let Call::Write { bytes, .. } = call {
+            let text = String::from_utf8_lossy(bytes);
+            state.releases = text.contains("\"event_type\":\"lease_released\"");
+        }
         let hit = state.faults.iter_mut().find_map(|(fault, left)| {
             let verdict = fault.verdict(before, call).filter(|_| *left > 0)?;
             *left -= 1;
@@ -107,9 +115,10 @@ impl Watch for Disk {
         if is_sync(call) && kind != Kind::Eintr {
             let file = if let Call::SyncFile { file } = call { Some(*file) } else { None };
             let acknowledged = self.place.acknowledged().map_or(0, |lines| lines.len());
+            let of_release = state.releases;
             let of_page = state.changed == ".manifest.json.new";
             if file.is_none_or(|file| !state.synced.contains(&file)) {
-                state.failed_syncs.push(FailedSync { file, of_page, acknowledged });
+                state.failed_syncs.push(FailedSync { file, of_page, of_release, acknowledged });
             }
         }
         verdict
