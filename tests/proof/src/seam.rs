@@ -84,6 +84,31 @@ impl Watch for Disk {
 
 const EIO: i32 = 5;
 
+/// The name of a call.
+pub(crate) fn word(call: &Call<'_>) -> &'static str {
+    match call {
+        Call::Open { .. } => "Open",
+        Call::Create { .. } => "Create",
+        Call::MakeDir { .. } => "MakeDir",
+        Call::Rename { .. } => "Rename",
+        Call::Link { .. } => "Link",
+        Call::Unlink { .. } => "Unlink",
+        Call::RemoveDir { .. } => "RemoveDir",
+        Call::List { .. } => "List",
+        Call::Look { .. } => "Look",
+        Call::LookAt { .. } => "LookAt",
+        Call::Read { .. } => "Read",
+        Call::Write { .. } => "Write",
+        Call::Truncate { .. } => "Truncate",
+        Call::Clone { .. } => "Clone",
+        Call::SyncFile { .. } => "SyncFile",
+        Call::SyncDir { .. } => "SyncDir",
+        Call::SyncAll => "SyncAll",
+        Call::Lock { .. } => "Lock",
+        _ => "another call",
+    }
+}
+
 impl State {
     fn step(&self, call: &Call<'_>) -> Step {
         let name = |node: &Node| self.names.get(node).cloned().unwrap_or_default();
@@ -99,8 +124,7 @@ impl State {
             }
             _ => (String::new(), false),
         };
-        let debug = format!("{call:?}");
-        let word = debug.split([' ', '{']).next().unwrap_or_default();
+        let word = word(call);
         let varies = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
         let content = match call {
             Call::Write { bytes, .. } => {

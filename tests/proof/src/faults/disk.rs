@@ -8,6 +8,7 @@ use runjournal::proof::{Call, Node, Verdict, Watch};
 
 use super::fault::{Fault, Kind, is_sync};
 use crate::Place;
+use crate::seam::word;
 
 /// Watches the calls of an operation between its marks, and lets some of them fail.
 #[derive(Debug)]
@@ -100,7 +101,8 @@ impl Watch for Disk {
             state.changed = name.to_string_lossy().into_owned();
         }
         if let Call::Write { bytes, .. } = call {
-            let text = String::from_utf8_lossy(bytes);
+            // A record begins with what it is.
+            let text = String::from_utf8_lossy(bytes.get(..1024).unwrap_or(bytes));
             state.releases = text.contains("\"event_type\":\"lease_released\"");
         }
         let hit = state.faults.iter_mut().find_map(|(fault, left)| {
@@ -137,8 +139,7 @@ impl Watch for Disk {
 
 /// A call with the name that it is about, or of a sync with what was changed before it.
 fn words(call: &Call<'_>, changed: &str) -> String {
-    let debug = format!("{call:?}");
-    let word = debug.split([' ', '{']).next().unwrap_or_default();
+    let word = word(call);
     match call {
         Call::Open { name, .. }
         | Call::Create { name, .. }
