@@ -74,8 +74,8 @@ impl PrunePlan {
                 match removed {
                     Ok(None) => pruned.runs.push(run),
                     Ok(Some(why)) => pruned.keep(run, why),
-                    // Somebody else was faster; what failed for another reason is told.
-                    Err(error) if error.is_gone() && !stands(&root, &run)? => {}
+                    // Somebody else was faster; what the disk refused behind the move is told.
+                    Err(error) if !error.is_of_the_disk() && !stands(&root, &run)? => {}
                     Err(error) => pruned.keep(run, Keep::because(&error)),
                 }
             }

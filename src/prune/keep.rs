@@ -118,6 +118,11 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// True if the disk refused something that was there.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Io(error) if !error.is_not_found())
+    }
+
     /// True if what it is about is not there any more: somebody moved or removed it.
     pub(super) fn is_gone(&self) -> bool {
         match self {
