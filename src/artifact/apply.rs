@@ -29,7 +29,7 @@ pub(crate) fn digest_on_disk(dir: &Dir, name: &ArtifactName) -> Result<Option<Di
 #[derive(Debug, Default)]
 pub(super) struct LeftOver {
     stages: Vec<EventId>,
-    removed: Vec<ArtifactName>,
+    removed: Vec<(ArtifactName, EventId)>,
 }
 
 impl LeftOver {
@@ -38,13 +38,18 @@ impl LeftOver {
     }
 
     fn removed(&mut self, name: &ArtifactName, stage: EventId) {
-        self.removed.push(name.clone());
+        self.removed.push((name.clone(), stage));
         self.stages.push(stage);
     }
 
-    /// Removes the directories that are empty now that every record is in place.
-    pub(super) fn remove_directories(&self, dir: &Dir) {
-        remove_directories(dir, self.removed.iter());
+    /// Removes the directories that are empty now that every record is in place. Where one cannot be removed,
+    /// nothing is wrong, and the stages below it stay, so that whoever comes next tries again.
+    pub(super) fn remove_directories(&mut self, dir: &Dir) {
+        let stays = |(name, stage): &(ArtifactName, EventId)| {
+            remove_empty_parents(dir, name).is_err().then_some(*stage)
+        };
+        let left: Vec<EventId> = self.removed.iter().filter_map(stays).collect();
+        self.stages.retain(|stage| !left.contains(stage));
     }
 
     pub(super) fn remove_stages(self, dir: &Dir) -> Result<(), IoError> {
@@ -96,18 +101,28 @@ pub(super) fn put(
 
 /// Removes the directories above these artifacts that are empty, so that their names can be files.
 pub(super) fn remove_directories<'a>(dir: &Dir, names: impl Iterator<Item = &'a ArtifactName>) {
-    names.for_each(|name| remove_empty_parents(dir, name));
+    names.for_each(|name| {
+        // Made for nothing, an empty directory does no harm.
+        let _ = remove_empty_parents(dir, name);
+    });
 }
 
-fn remove_empty_parents(dir: &Dir, name: &ArtifactName) {
+fn remove_empty_parents(dir: &Dir, name: &ArtifactName) -> Result<(), IoError> {
     let mut path = name.as_str();
     while let Some((parent, _)) = path.rsplit_once('/') {
         match dir.remove_dir(&layout::artifact(parent)) {
+            Err(error) if is_in_use(&error) => break,
             // One that is gone was removed by somebody whom a crash kept from going on.
-            Err(error) if !error.is_not_found() => break,
+            Err(error) if !error.is_not_found() => return Err(error),
             _ => path = parent,
         }
     }
+    Ok(())
+}
+
+/// Some systems say of a directory that is not empty that it exists.
+fn is_in_use(error: &IoError) -> bool {
+    matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists)
 }
 
 /// Makes the directories above an artifact.
@@ -242,7 +257,7 @@ fn recover_one(
 }
 
 /// True if the error is about what stands there, not about the disk.
-fn is_strange(error: &IoError) -> bool {
+pub(super) fn is_strange(error: &IoError) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Other

@@ -39,12 +39,16 @@ impl Dir {
         &self.path
     }
 
-    /// True if it is known to stand at its path still.
-    pub(crate) fn is_at_path(&self) -> bool {
-        let this = sys::fstat(&self.fd);
-        let at_path = sys::statat(CWD, self.path.as_std_path(), AtFlags::SYMLINK_NOFOLLOW);
-        matches!((this, at_path), (Ok(this), Ok(at_path))
-            if (this.st_dev, this.st_ino) == (at_path.st_dev, at_path.st_ino))
+    /// True if it stands at its path still.
+    pub(crate) fn is_at_path(&self) -> Result<bool, IoError> {
+        let fail = |errno: Errno| IoError::new("look at", &self.path, errno.into());
+        let this = rustix::io::retry_on_intr(|| sys::fstat(&self.fd)).map_err(fail)?;
+        let look = || sys::statat(CWD, self.path.as_std_path(), AtFlags::SYMLINK_NOFOLLOW);
+        match rustix::io::retry_on_intr(look) {
+            Ok(at_path) => Ok((this.st_dev, this.st_ino) == (at_path.st_dev, at_path.st_ino)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(errno) => Err(fail(errno)),
+        }
     }
 
     /// True unless the other is known to lie on another file system.

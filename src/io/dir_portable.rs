@@ -38,8 +38,12 @@ impl Dir {
     }
 
     /// True if it is known to stand at its path still.
-    pub(crate) fn is_at_path(&self) -> bool {
-        std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.is_dir())
+    pub(crate) fn is_at_path(&self) -> Result<bool, IoError> {
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(IoError::new("look at", &self.path, error)),
+        }
     }
 
     /// True unless the other is known to lie on another file system.

@@ -34,24 +34,27 @@ impl LockFile {
         if Bug::Unlocked.is_planted() {
             return Ok(true);
         }
-        self.granted(sys::try_lock_exclusive(&self.file))
+        self.granted(sys::try_lock_exclusive)
     }
 
     /// Takes the lock together with other readers; false while a writer holds it.
     pub(crate) fn try_shared(&self) -> Result<bool, IoError> {
-        self.granted(sys::try_lock_shared(&self.file))
+        self.granted(sys::try_lock_shared)
     }
 
-    fn granted(&self, answer: std::io::Result<()>) -> Result<bool, IoError> {
-        match answer {
-            Ok(()) => Ok(true),
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-                    || sys::is_contended(&error) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(IoError::new("lock", &self.path, error)),
+    fn granted(&self, lock: impl Fn(&File) -> std::io::Result<()>) -> Result<bool, IoError> {
+        loop {
+            return match lock(&self.file) {
+                Ok(()) => Ok(true),
+                // A signal says nothing of whether somebody holds it.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error)
+                    if error.kind() == ErrorKind::WouldBlock || sys::is_contended(&error) =>
+                {
+                    Ok(false)
+                }
+                Err(error) => Err(IoError::new("lock", &self.path, error)),
+            };
         }
     }
 

@@ -75,7 +75,8 @@ impl PrunePlan {
                 match removed {
                     Ok(None) => pruned.runs.push(run),
                     Ok(Some(why)) => pruned.keep(run, why),
-                    Err(_) if !stands(&root, &run)? => {}
+                    // Somebody else was faster; what the disk refused behind the move is told.
+                    Err(error) if !error.is_of_the_disk() && !stands(&root, &run)? => {}
                     Err(error) => pruned.keep(run, Keep::because(&error)),
                 }
             }

@@ -81,6 +81,11 @@ impl Keep {
     pub(super) fn because(error: &Trouble) -> Self {
         let reason = in_one_line(error);
         match error {
+            // The disk, and not what is on it.
+            Trouble::Workspace(WorkspaceError::Genesis(GenesisError::Io(_)))
+            | Trouble::Journal(JournalError::Genesis(GenesisError::Io(_))) => {
+                Self::Failed { reason }
+            }
             Trouble::Genesis(GenesisError::Damaged { .. } | GenesisError::TooLong { .. })
             | Trouble::Workspace(WorkspaceError::Genesis(_))
             | Trouble::Journal(
@@ -113,6 +118,11 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// True if the disk refused something that was there.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Io(error) if !error.is_not_found())
+    }
+
     /// True if what it is about is not there any more: somebody moved or removed it.
     pub(super) fn is_gone(&self) -> bool {
         match self {

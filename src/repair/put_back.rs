@@ -35,8 +35,7 @@ pub(super) fn mend(
             genesis::put_back(site, spot, *digest, aside)
         }
         (Means::PutBack { digest, from }, context) => {
-            let sources = Sources::open(site, spot);
-            let sources = sources.ok_or_else(|| moved_on("its journal cannot be read"))?;
+            let sources = Sources::open(site, spot)?;
             if layout::object_of(&spot.path) == Some(*digest) {
                 return put_back_object(site, spot, &sources, (*digest, from), aside);
             }
@@ -73,6 +72,7 @@ fn put_in_place(
     let writer = context.writer();
     writer.clear_the_way(name, &mut |path| aside.take(path).map(drop))?;
     let findings = context.catch_up()?;
+    // What stood in the way is gone, so an error here is the disk's.
     if writer.is_in_place(name)? {
         return Ok(());
     }

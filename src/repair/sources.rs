@@ -12,6 +12,7 @@ use crate::checkpoint::can_be_made_again;
 use crate::digest::Digest;
 use crate::finding::{Code, Finding};
 use crate::io::{Dir, ReadFile};
+use crate::journal::JournalError;
 use crate::layout::HomeId;
 use crate::name::ArtifactName;
 use crate::verify::can_be_cleared;
@@ -112,7 +113,7 @@ impl<'a> Finder<'a> {
 
     fn sources(&mut self, spot: &Spot) -> Option<&Sources> {
         if self.last.as_ref().is_none_or(|(home, _)| *home != spot.home) {
-            let sources = Sources::open(self.site, spot);
+            let sources = Sources::open(self.site, spot).ok();
             self.last = sources.map(|sources| (spot.home.clone(), sources));
         }
         self.last.as_ref().map(|(_, sources)| sources)
@@ -129,12 +130,12 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// `None` where its journal cannot be read: then nothing says what its files should be.
-    pub(super) fn open(site: &Site, spot: &Spot) -> Option<Self> {
+    /// Fails where its journal cannot be read: then nothing says what its files should be.
+    pub(super) fn open(site: &Site, spot: &Spot) -> Result<Self, JournalError> {
         let home = &site.home(spot);
-        let (damage_at_end, closed) = damage_at_end(home).ok()?;
-        let (dir, catalog) = (Dir::open(home.dir()).ok()?, Catalog::read(home).ok()?);
-        Some(Self { dir, catalog, closed, damage_at_end, backup: site.backup.clone() })
+        let (damage_at_end, closed) = damage_at_end(home)?;
+        let (dir, catalog) = (Dir::open(home.dir())?, Catalog::read(home)?);
+        Ok(Self { dir, catalog, closed, damage_at_end, backup: site.backup.clone() })
     }
 
     /// True if the backup that was given has a record that ends in damage, or behind it.

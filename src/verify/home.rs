@@ -75,7 +75,8 @@ impl Large {
                 }
                 What::Object(named) => named.look(home, dir, true).into_iter().collect(),
             };
-            if dir.is_at_path() { findings } else { Vec::new() }
+            // Where that cannot be told, what was found is told.
+            if dir.is_at_path().unwrap_or(true) { findings } else { Vec::new() }
         };
         let findings = settled(home.dir(), look, Vec::as_slice);
         Verified { findings, files: 1, bytes: self.size, ..Verified::default() }
@@ -104,7 +105,14 @@ fn look_once(home: &Home, choice: &Choice, witnesses: &[Witness]) -> Option<Look
     let (looked, places) = (Looked::default(), Places::default());
     let mut look = Look { home, dir, choice, witnesses, looked, places };
     let is_there = look.all();
-    (is_there && look.dir.is_at_path()).then_some(look.looked)
+    match look.dir.is_at_path() {
+        Ok(stands) => (is_there && stands).then_some(look.looked),
+        // What is not known to be gone is not passed over.
+        Err(error) => {
+            look.tell(unreadable(&error));
+            Some(look.looked)
+        }
+    }
 }
 
 pub(super) struct Look<'a> {

@@ -123,13 +123,18 @@ pub(super) fn look(
     let listed = match &dir {
         Ok(dir) => listed(dir, &mut findings),
         Err(error) if error.is_not_found() => return None,
-        Err(_) => Ok(Vec::new()),
+        Err(error) => {
+            findings.push(unreadable(error));
+            Ok(Vec::new())
+        }
     };
     let mut runs = listed.unwrap_or_else(|error| {
         findings.push(unreadable(&error));
         Vec::new()
     });
     let mut looked = home::look(home, choice, witnesses)?;
+    // The same may have kept the look from opening it as well.
+    findings.retain(|finding| !looked.verified.findings.contains(finding));
     looked.verified.findings.append(&mut findings);
     let path = home.dir().to_owned();
     let mut needs_success = false;

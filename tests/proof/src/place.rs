@@ -2,6 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::testing::with_eager_heads;
@@ -19,13 +21,14 @@ pub(crate) const RUN: &str = "RUN-1";
 pub struct Place {
     dir: Utf8PathBuf,
     again: bool,
+    within: Arc<AtomicBool>,
 }
 
 impl Place {
     /// The place in this directory.
     #[must_use]
     pub fn new(dir: impl Into<Utf8PathBuf>) -> Self {
-        Self { dir: dir.into(), again: false }
+        Self { dir: dir.into(), again: false, within: Arc::default() }
     }
 
     /// The same place, for a caller who makes the call again after a crash.
@@ -109,11 +112,18 @@ impl Place {
     /// Marks where the system calls of the operation begin: a look at a file that is not there.
     pub fn begin(&self) {
         let _ = std::fs::metadata(BEGIN);
+        self.within.store(true, Ordering::SeqCst);
     }
 
     /// Marks where they end.
     pub fn end(&self) {
+        self.within.store(false, Ordering::SeqCst);
         let _ = std::fs::metadata(END);
+    }
+
+    /// True between the marks, in this process.
+    pub(crate) fn within(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.within)
     }
 
     /// What was acknowledged so far, line by line.

@@ -4,11 +4,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{Budget, Outcome, Row, Trial, Violation, catches, damage, fuzz, power, soak};
+use crate::{
+    Budget, Outcome, Row, Trial, Violation, catches, damage, faults, fuzz, kills, power, soak,
+};
 
 /// Every kind of trial, in the order of the table.
-pub const TRIALS: &[Trial] =
-    &[damage::TRIAL, power::TRIAL, soak::TRIAL, fuzz::TRIAL, catches::TRIAL];
+pub const TRIALS: &[Trial] = &[
+    kills::TRIAL,
+    faults::TRIAL,
+    power::TRIAL,
+    damage::TRIAL,
+    soak::TRIAL,
+    fuzz::TRIAL,
+    catches::TRIAL,
+];
 
 /// What one kind of trial came to, in how long.
 #[derive(Debug)]

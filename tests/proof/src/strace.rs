@@ -73,6 +73,8 @@ const CHANGING: &[&str] = &[
 pub enum Injection {
     /// SIGKILL as the call is entered: what came before it was done, it was not.
     Kill,
+    /// The call is not made, and answered with this error: `EIO`, `ENOSPC`, ...
+    Fail(&'static str),
 }
 
 /// How a worker ended.
@@ -82,6 +84,8 @@ pub enum Ended {
     Finished,
     /// It was killed.
     Killed,
+    /// It said that it failed, where a call of it was made to fail.
+    Failed,
 }
 
 /// Why no trial can be made here; `None` where they can.
@@ -103,6 +107,9 @@ impl Injection {
         match self {
             Self::Kill => {
                 format!("inject={}:signal=SIGKILL:when={}", boundary.call, boundary.nth)
+            }
+            Self::Fail(error) => {
+                format!("inject={}:error={error}:when={}", boundary.call, boundary.nth)
             }
         }
     }
@@ -200,6 +207,9 @@ pub fn inject(
     // strace ends as its child did.
     if output.status.signal() == Some(9) {
         return Ok(Ended::Killed);
+    }
+    if injection != Injection::Kill && output.status.code() == Some(1) {
+        return Ok(Ended::Failed);
     }
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     Err(Violation::new(text).at(format_args!("the worker failed ({})", output.status)))

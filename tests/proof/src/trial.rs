@@ -6,8 +6,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::Digest;
 
 use crate::check;
+use crate::seam::Step;
 use crate::strace::{self, Boundary, Call, Ended, Injection};
-use crate::{Acks, Operation, Outcome, Place, Violation};
+use crate::tree::{copy, settle, shape, tree};
+use crate::{Acks, Operation, Outcome, Place, Violation, seam, stage};
 
 /// What was tried, and what was found.
 #[derive(Debug, Default)]
@@ -56,11 +58,22 @@ pub(crate) fn fast_directory() -> std::path::PathBuf {
     if tempfile::tempfile_in(&memory).is_ok() { memory } else { std::env::temp_dir() }
 }
 
+/// How recovery is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// By SIGKILL, in a process of its own.
+    Killed,
+    /// In this process, where from one call on the disk on nothing is done any more: that leaves the same, and
+    /// takes a tenth of the time.
+    CutOff,
+}
+
 /// A bench on which one operation is tried.
 #[derive(Debug)]
 struct Bench<'a> {
     operation: &'a Operation,
     heads: bool,
+    recovery: Recovery,
     worker: &'a Utf8Path,
     dir: Utf8PathBuf,
     report: Report,
@@ -78,12 +91,18 @@ struct Bench<'a> {
 ///
 /// # Errors
 /// Where the trial itself cannot be made. What was found is in the report.
-pub fn kill_everywhere(operation: &Operation, heads: bool, worker: &Utf8Path) -> Outcome<Report> {
+pub fn kill_everywhere(
+    operation: &Operation,
+    heads: bool,
+    recovery: Recovery,
+    worker: &Utf8Path,
+) -> Outcome<Report> {
     let temporary = tempfile::tempdir_in(fast_directory())?;
     let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
     let mut bench = Bench {
         operation,
         heads,
+        recovery,
         worker,
         dir,
         report: Report::default(),
@@ -93,7 +112,8 @@ pub fn kill_everywhere(operation: &Operation, heads: bool, worker: &Utf8Path) ->
     };
     let prepared = bench.prepare()?;
     let mut last = None;
-    let calls = bench.calls("operate", &prepared, "without a kill")?;
+    let calls = bench.calls("operate", &prepared)?;
+    bench.check(bench.dir.join(WHOLE), || "without a kill".to_owned());
     let all = !heads && !operation.reads_much;
     for call in calls.into_iter().filter(|call| call.changes || all) {
         let acknowledged = bench.try_boundary(&call, last.as_ref(), &prepared)?;
@@ -111,14 +131,8 @@ impl Bench<'_> {
         if self.heads {
             Place::new(prepared.as_str()).leave_heads()?;
         }
-        let mut command = std::process::Command::new(self.worker);
-        let output =
-            command.args(["worker", "prepare", self.operation.name, prepared.as_str()]).output()?;
-        if output.status.success() {
-            return Ok(prepared);
-        }
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(Violation::new(text).at("the stage cannot be set"))
+        stage::prepare(self.operation, self.worker, &prepared)?;
+        Ok(prepared)
     }
 
     /// A fresh copy of a tree, under a name.
@@ -133,7 +147,7 @@ impl Bench<'_> {
     }
 
     /// The system calls of a run that nobody kills, which has to be right as well.
-    fn calls(&mut self, act: &str, from: &Utf8Path, place: &str) -> Outcome<Vec<Call>> {
+    fn calls(&self, act: &str, from: &Utf8Path) -> Outcome<Vec<Call>> {
         let dir = self.copy(from, WHOLE)?;
         let arguments = ["worker", act, self.operation.name, dir.as_str()];
         let mut calls = strace::calls(self.worker, &arguments)?;
@@ -142,8 +156,23 @@ impl Bench<'_> {
             let made = call.makes.as_ref().and_then(|made| made.strip_prefix(&dir).ok());
             call.changes &= made.is_none_or(|made| !from.join(made).exists());
         }
-        self.check(dir, || place.to_owned());
         Ok(calls)
+    }
+
+    /// The same of recovery, however that is to be killed.
+    fn steps(&self, state: &Utf8Path) -> Outcome<Vec<(Step, Option<Boundary>)>> {
+        if self.recovery == Recovery::CutOff {
+            let steps = seam::calls(self.operation, &self.copy(state, WHOLE)?)?;
+            return Ok(steps.into_iter().map(|step| (step, None)).collect());
+        }
+        let calls = self.calls("recover", state)?.into_iter();
+        Ok(calls
+            .map(|Call { boundary, changes, head, skeleton, .. }| {
+                let skeleton = format!("{}({skeleton}", boundary.call);
+                let step = Step { label: boundary.to_string(), changes, head, skeleton };
+                (step, Some(boundary))
+            })
+            .collect())
     }
 
     fn check(&mut self, dir: Utf8PathBuf, place: impl FnOnce() -> String) {
@@ -184,7 +213,7 @@ impl Bench<'_> {
         let ended = self.kill("operate", &call.boundary, &dir)?;
         match ended {
             Ended::Killed => self.report.kills += 1,
-            Ended::Finished => self.report.not_reached += 1,
+            Ended::Finished | Ended::Failed => self.report.not_reached += 1,
         }
         let place = format!("killed at {}", call.boundary);
         let acknowledged = Place::new(dir.as_str()).acknowledged()?.len();
@@ -237,29 +266,33 @@ impl Bench<'_> {
     /// that another recovery came to, with the same calls ahead of it: there it was killed in what follows.
     /// A tree that was checked is not checked again.
     fn try_recovery(&mut self, place: &str, state: &Utf8Path) -> Outcome {
-        let calls = match self.calls("recover", state, &format!("{place}, and recovered")) {
-            Ok(calls) => calls,
+        let steps = match self.steps(state) {
+            Ok(steps) => steps,
             Err(violation) => {
                 let violation = violation.at(format_args!("{place}, and recovered"));
                 self.report.violations.push(violation);
                 return Ok(());
             }
         };
+        self.check(self.dir.join(WHOLE), || format!("{place}, and recovered"));
         let heads = self.heads;
-        let tried = |call: &Call| call.changes && (call.head || !heads);
-        for (at, Call { boundary, .. }) in calls.iter().enumerate().filter(|(_, call)| tried(call))
+        let tried = |step: &Step| step.changes && (step.head || !heads);
+        for (at, (step, boundary)) in steps.iter().enumerate().filter(|(_, (step, _))| tried(step))
         {
             let dir = self.copy(state, "recovered")?;
-            self.kill("recover", boundary, &dir)?;
+            match boundary {
+                Some(boundary) => drop(self.kill("recover", boundary, &dir)?),
+                None => seam::kill(self.operation, &dir, at),
+            }
             self.report.recovery_kills += 1;
             let tree = tree(&dir)?;
-            if !self.ahead.insert((tree, ahead(calls.get(at..).unwrap_or_default()))) {
+            if !self.ahead.insert((tree, ahead(steps.get(at..).unwrap_or_default()))) {
                 break;
             }
             if self.left.insert(tree) {
                 settle(&dir)?;
                 let checked = check::after_a_crash(self.operation, &Place::new(dir));
-                self.note(checked, || format!("{place}, and its recovery at {boundary}"));
+                self.note(checked, || format!("{place}, and its recovery at {}", step.label));
             }
         }
         Ok(())
@@ -269,103 +302,9 @@ impl Bench<'_> {
 /// The copy in which nobody is killed.
 const WHOLE: &str = "whole";
 
-pub(crate) fn copy(from: &Utf8Path, to: &Utf8Path) -> Outcome {
-    for entry in walkdir::WalkDir::new(from) {
-        let entry = entry?;
-        let target = to.as_std_path().join(entry.path().strip_prefix(from)?);
-        if entry.file_type().is_dir() {
-            std::fs::create_dir_all(target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
-}
-
-/// As if the last change was a while ago: who looks for what is missing waits where it vanished just now.
-pub(crate) fn settle(dir: &Utf8Path) -> Outcome {
-    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10);
-    for entry in walkdir::WalkDir::new(dir) {
-        let entry = entry?;
-        if entry.file_type().is_dir() {
-            std::fs::File::open(entry.path())?.set_modified(then)?;
-        }
-    }
-    Ok(())
-}
-
-/// Every file and directory with its size, sorted.
-fn files(dir: &Utf8Path) -> Outcome<Vec<(String, u64)>> {
-    let mut found = Vec::new();
-    for entry in walkdir::WalkDir::new(dir).min_depth(1).sort_by_file_name() {
-        let entry = entry?;
-        let path = entry.path().strip_prefix(dir)?.to_string_lossy().into_owned();
-        let size = if entry.file_type().is_dir() { 0 } else { entry.metadata()?.len() };
-        found.push((path, size));
-    }
-    Ok(found)
-}
-
-/// What a tree looks like, whatever ids were made: two crash states of one shape are one state.
-fn shape(dir: &Utf8Path) -> Outcome<String> {
-    let mut lines: Vec<String> = files(dir)?
-        .into_iter()
-        .map(|(path, size)| format!("{} {size}", without_ids(&path)))
-        .collect();
-    lines.sort();
-    Ok(lines.join("\n"))
-}
-
-/// Bytes of a file that is long.
-const LONG: usize = 1 << 16;
-
-/// What a tree is, with the content of its files, whatever ids and times are in it.
-fn tree(dir: &Utf8Path) -> Outcome<Digest> {
-    let mut lines = Vec::new();
-    for (path, size) in files(dir)? {
-        let content = dir.join(&path);
-        let content = if content.is_dir() { Vec::new() } else { std::fs::read(content)? };
-        // What is long holds no such thing, or differs each time: it is only looked at more often then.
-        let content = match content.len() {
-            ..=LONG => Digest::of(&without_hashes(&content)),
-            _ => Digest::of(&content),
-        };
-        lines.push(format!("{} {size} {content}", without_ids(&path)));
-    }
-    lines.sort();
-    Ok(Digest::of(lines.join("\n").as_bytes()))
-}
-
 /// The calls that change something, by what they are called with.
-fn ahead(calls: &[Call]) -> Digest {
-    let calls = calls.iter().filter(|call| call.changes);
-    let lines = calls.map(|call| format!("{}({}", call.boundary.call, call.skeleton));
-    Digest::of(lines.collect::<Vec<_>>().join("\n").as_bytes())
-}
-
-/// The bytes without what is as long as a time, an id or a hash, and made of the same letters.
-fn without_hashes(bytes: &[u8]) -> Vec<u8> {
-    let is_of_one = |byte: &u8| byte.is_ascii_hexdigit() || b":.-TZ".contains(byte);
-    let mut kept = Vec::with_capacity(bytes.len());
-    for run in bytes.chunk_by(|a, b| is_of_one(a) == is_of_one(b)) {
-        let replaced = run.len() >= 20 && run.first().is_some_and(is_of_one);
-        kept.extend_from_slice(if replaced { b"#" } else { run });
-    }
-    kept
-}
-
-/// The path with each UUID in it replaced.
-fn without_ids(path: &str) -> String {
-    let mut text = String::new();
-    let mut rest = path;
-    while let Some(first) = rest.chars().next() {
-        let id = rest.get(..36).filter(|id| {
-            id.bytes().filter(|b| *b == b'-').count() == 4
-                && id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
-        });
-        let step = if id.is_some() { 36 } else { first.len_utf8() };
-        text.push_str(if id.is_some() { "ID" } else { rest.get(..step).unwrap_or_default() });
-        rest = rest.get(step..).unwrap_or_default();
-    }
-    text
+fn ahead(steps: &[(Step, Option<Boundary>)]) -> Digest {
+    let steps = steps.iter().filter(|(step, _)| step.changes);
+    let lines: Vec<_> = steps.map(|(step, _)| step.skeleton.as_str()).collect();
+    Digest::of(lines.join("\n").as_bytes())
 }

@@ -7,6 +7,8 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Violation(String);
 
+const LEFT: &str = "left for the next time: ";
+
 /// What a step of a trial comes to.
 pub type Outcome<T = ()> = Result<T, Violation>;
 
@@ -30,6 +32,18 @@ impl Violation {
             0 => Ok(()),
             count => Err(Self::new(format!("{count} violations, the first of them:{text}"))),
         }
+    }
+
+    /// The call answered, and says itself that it left something for the next time.
+    #[must_use]
+    pub fn left(what: impl fmt::Display) -> Self {
+        Self(format!("{LEFT}{what}"))
+    }
+
+    /// True of [`left`](Violation::left).
+    #[must_use]
+    pub(crate) fn is_left(&self) -> bool {
+        self.0.starts_with(LEFT)
     }
 
     /// The same, with where it was found before it.

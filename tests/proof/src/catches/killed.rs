@@ -7,7 +7,7 @@ use runjournal::proof::{Call, Verdict, Watch};
 
 use super::Catch;
 use super::scene::{EIO, Scene, operation};
-use crate::{Acks, Operation, Outcome, check, trial};
+use crate::{Acks, Operation, Outcome, check, tree};
 
 pub(super) const ALL: &[Catch] = &[
     Catch {
@@ -151,6 +151,6 @@ fn torn(name: &str) -> Outcome {
 }
 
 fn checked(operation: &Operation, scene: &Scene) -> Outcome {
-    trial::settle(scene.place.dir())?;
+    tree::settle(scene.place.dir())?;
     check::after_a_crash(operation, &scene.place)
 }

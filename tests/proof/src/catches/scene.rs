@@ -8,7 +8,9 @@ use camino::Utf8PathBuf;
 use runjournal::proof::{Call, Node, Verdict, Watch, Watching, watch};
 use runjournal::{Appended, ArtifactName, Event, Severity};
 
-use crate::{Acks, Base, Operation, Outcome, Place, Violation, ensure, operations, raw, trial};
+use crate::{
+    Acks, Base, Operation, Outcome, Place, Violation, ensure, operations, raw, tree, trial,
+};
 
 /// A place that goes with its directory.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ impl Scene {
 
     pub(super) fn copy(&self) -> Outcome<Self> {
         let copy = Self::empty()?;
-        trial::copy(self.place.dir(), copy.place.dir())?;
+        tree::copy(self.place.dir(), copy.place.dir())?;
         Ok(copy)
     }
 

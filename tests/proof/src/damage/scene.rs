@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::answers::Answers;
 use super::{backup, index};
-use crate::trial::settle;
+use crate::tree::settle;
 use crate::{Outcome, Violation};
 
 const A: ArtifactName = ArtifactName::from_static("a.txt");

@@ -10,7 +10,7 @@ use super::answers::Answers;
 use super::blow::Blow;
 use super::scene::{Part, Scene, newest, part, workspace};
 use super::{backup, index};
-use crate::trial::{copy, settle};
+use crate::tree::{copy, settle};
 use crate::{Outcome, Violation, ensure};
 
 /// Makes a copy of the scene in which a file has other bytes, and looks.

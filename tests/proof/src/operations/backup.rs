@@ -92,10 +92,14 @@ pub(super) const ALL: &[Operation] = &[
         operate: |place, _| {
             let backup = backup(place)?;
             let plan = backup.prune(Retention::default()).plan()?;
+            let planned = u64::try_from(plan.remove().len())?;
             place.begin();
-            plan.apply()?;
+            let pruned = plan.apply()?;
             place.end();
-            Ok(())
+            match planned - pruned.snapshots {
+                0 => Ok(()),
+                left => Err(Violation::left(format_args!("{left} snapshots"))),
+            }
         },
         holds: all_is_there,
         done: |seen| {

@@ -234,21 +234,27 @@ fn take_over(place: &Place, acks: &mut Acks) -> Outcome {
     let former = leases::writer(place)?;
     let task = place.task()?;
     let told = |told: Outcome| told.map_err(|violation| StepError::message(violation.to_string()));
+    let mut failed = None;
     let outcome = former.step("work", |attempt| {
         step::stage(attempt)?;
         let lease = task.claim("worker-1", HOUR)?;
         told(acks.claimed(&lease, "worker-1"))?;
         let ctx = lease.task().run(RUN)?.context().clone();
         place.begin();
-        let signal = ctx.step("work", |attempt| {
+        let taken = ctx.step("work", |attempt| {
             step::stage(attempt)?;
             Ok(Signal::new("done"))
+        });
+        let signal = taken.map_err(|failure| {
+            failed = Some(Violation::from(failure));
+            StepError::message("the step that took over failed")
         })?;
         told(acks.tell("step work"))?;
         place.end();
         Ok(signal)
     });
     match outcome {
+        _ if failed.is_some() => failed.map_or(Ok(()), Err),
         Ok(signal) if place.again() && signal == "done" => acks.tell("step work"),
         Err(StepFailure::Journal { source: JournalError::LeaseLost { .. }, .. }) => Ok(()),
         other => Err(Violation::new(format!("the step that was taken over: {other:?}"))),

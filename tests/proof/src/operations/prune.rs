@@ -6,7 +6,7 @@ use runjournal::{Event, Prune, PrunePolicy, RunId, WorkspaceError};
 
 use super::{Operation, Seen, plain};
 use crate::place::{RUN, TASK};
-use crate::{Outcome, ensure, raw};
+use crate::{Outcome, Place, Violation, ensure, raw};
 
 pub(super) const ALL: &[Operation] = &[
     Operation {
@@ -23,12 +23,16 @@ pub(super) const ALL: &[Operation] = &[
         },
         operate: |place, acks| {
             let all = PrunePolicy { abandoned: Duration::ZERO, ..NEVER };
+            let held = RunId::new(RUN)?;
             let plan = Prune::of(&place.workspace()?).policy(all).plan()?;
             place.begin();
-            plan.apply()?;
+            let pruned = plan.apply()?;
+            if let Some(kept) = pruned.kept.iter().find(|kept| kept.run != Some(held.clone())) {
+                return Err(Violation::left(format_args!("{:?}: {}", kept.run, kept.why)));
+            }
             acks.tell("pruned")?;
             place.end();
-            Ok(())
+            empty_trash(place)
         },
         holds: |seen| {
             let gone = !seen.place.root().join(TASK).join("runs").join(GOES).exists();
@@ -65,9 +69,13 @@ pub(super) const ALL: &[Operation] = &[
             let all = PrunePolicy { leftovers: Duration::ZERO, ..NEVER };
             let plan = Prune::of(&place.workspace()?).policy(all).plan()?;
             place.begin();
-            plan.apply()?;
+            let planned = plan.leftovers.len();
+            let gone = plan.apply()?.leftovers.len();
             place.end();
-            Ok(())
+            match planned - gone {
+                0 => Ok(()),
+                left => Err(Violation::left(format_args!("{left} leftovers"))),
+            }
         },
         holds: |seen| {
             let events = seen.place.ctx()?.events()?.of_type("seeded");
@@ -127,6 +135,14 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
 ];
+
+/// What is left of a run in the trash goes with the next prune.
+fn empty_trash(place: &Place) -> Outcome {
+    match std::fs::read_dir(place.root().join(".trash"))?.count() {
+        0 => Ok(()),
+        left => Err(Violation::left(format_args!("{left} runs in the trash"))),
+    }
+}
 
 /// The run that goes.
 const GOES: &str = "RUN-2";

@@ -8,7 +8,7 @@ use runjournal::{
 };
 
 use super::{Operation, Seen, plain};
-use crate::{Acks, Outcome, Place, ensure};
+use crate::{Acks, Outcome, Place, Violation, ensure};
 
 pub(super) const ALL: &[Operation] = &[
     Operation {
@@ -145,5 +145,8 @@ fn repair(place: &Place, acks: &mut Acks) -> Outcome {
         acks.tell("repaired")?;
     }
     place.end();
-    Ok(())
+    match repaired.left.into_iter().next() {
+        Some(left) => Err(Violation::left(format_args!("{}: {}", left.finding, left.why))),
+        None => Ok(()),
+    }
 }

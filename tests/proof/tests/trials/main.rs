@@ -2,6 +2,7 @@
 
 mod corpus;
 mod damage;
+mod faults;
 mod planted;
 mod power;
 mod soak;
