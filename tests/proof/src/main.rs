@@ -31,7 +31,15 @@ struct Cli {
 enum Act {
     /// Does a part of a trial of kills, and may be killed meanwhile
     #[command(hide = true)]
-    Worker { act: String, operation: String, dir: String },
+    Worker {
+        act: String,
+        operation: String,
+        dir: String,
+    },
+    Probe {
+        most: usize,
+        names: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -47,6 +55,11 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
+            Act::Probe { most, names } => runjournal_proof::disk::trial::probe(
+                names,
+                &camino::Utf8PathBuf::try_from(std::env::current_exe()?)?,
+                *most,
+            )?,
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
         }
         return Ok(ExitCode::SUCCESS);
