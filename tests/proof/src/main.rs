@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use runjournal_proof::{Acks, Outcome, Place, Violation, operations, runner, trial};
+use runjournal_proof::{Acks, Outcome, Place, Violation, disk, operations, runner, trial};
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
 #[derive(Parser)]
@@ -36,10 +36,8 @@ enum Act {
         operation: String,
         dir: String,
     },
-    Probe {
-        most: usize,
-        names: Vec<String>,
-    },
+    /// Cuts the power at an operation again, at all its moments or at one
+    Disk(disk::trial::Again),
 }
 
 fn main() -> ExitCode {
@@ -55,11 +53,11 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
-            Act::Probe { most, names } => runjournal_proof::disk::trial::probe(
-                names,
-                &camino::Utf8PathBuf::try_from(std::env::current_exe()?)?,
-                *most,
-            )?,
+            Act::Disk(again) => {
+                let row = again.run()?;
+                println!("{} crash states tried", row.tried);
+                row.into_outcome()?;
+            }
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
         }
         return Ok(ExitCode::SUCCESS);

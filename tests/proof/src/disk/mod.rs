@@ -31,6 +31,7 @@ mod bench;
 mod check;
 mod content;
 mod image;
+mod letters;
 mod model;
 mod names;
 mod states;
