@@ -31,11 +31,7 @@ struct Cli {
 enum Act {
     /// Does a part of a trial of kills, and may be killed meanwhile
     #[command(hide = true)]
-    Worker {
-        act: String,
-        operation: String,
-        dir: String,
-    },
+    Worker { act: String, operation: String, dir: String },
     /// Cuts the power at an operation again, at all its moments or at one
     Disk(disk::trial::Again),
 }

@@ -35,6 +35,8 @@ mod letters;
 mod model;
 mod names;
 mod states;
+#[cfg(test)]
+mod tests;
 mod trace;
 pub mod trial;
 mod workload;
