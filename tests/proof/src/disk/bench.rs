@@ -118,6 +118,8 @@ impl Bench {
                 if let Err(violation) = found {
                     let words = words(self.seed, self.most, workload, recorded, point, &state);
                     let violation = violation.at(words);
+                    // At once, and not only in the end, which may be far.
+                    eprintln!("{violation}");
                     self.found.violations.push(violation);
                 }
             }

@@ -20,7 +20,7 @@ fn every_state_that_a_power_cut_may_leave_is_recovered_from() {
 fn planted(bug: &str, operation: &str) -> Result<(), String> {
     let mut proof = Command::new(PROOF);
     let proof = proof.env("RUNJOURNAL_PLANTED", bug).args(["disk", "--operation", operation]);
-    let output = proof.output().unwrap();
+    let output = proof.output().map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());
     }
