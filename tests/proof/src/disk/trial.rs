@@ -78,11 +78,8 @@ fn row(found: Found) -> Row {
         format!("{} of them with more states than were tried", found.sampled),
         format!("{} states of recoveries that were cut off as well", found.recoveries),
     ];
-    let mut row = Row::default();
-    row.tried = found.states + found.recoveries;
-    row.violations = found.violations;
-    row.notes = notes;
-    row
+    let (tried, violations) = (found.states + found.recoveries, found.violations);
+    Row { tried, violations, notes, ..Row::default() }
 }
 
 /// Tries workloads on as many threads as there are processors.
