@@ -154,8 +154,10 @@ fn close_damage(place: &Place, recorded: &Recorded, point: usize) -> Outcome<Dam
         let relative = journal.strip_prefix(place.dir())?;
         let damage = findings.iter().filter(|found| found.code.is_journal_damage());
         for found in damage.filter(|_| !known) {
-            let offset = found.place.offset.unwrap_or_default();
-            let is_new = synced.get(relative).is_some_and(|length| offset >= *length);
+            // It may begin in an older torn tail, which an append that is not whole did not close.
+            let place = &found.place;
+            let end = place.offset.unwrap_or_default() + place.length.unwrap_or_default();
+            let is_new = synced.get(relative).is_some_and(|length| end > *length);
             ensure(is_new, || format!("where all was synced, {found}"))?;
             is_damaged = true;
         }
@@ -224,13 +226,21 @@ fn fits(place: &Place, ctx: &RunContext, forgiven: &BTreeSet<String>) -> Outcome
         verified.findings.iter().any(at)
     };
     let run = place.run_dir();
-    let last = raw::last_words(&raw::records(&run, "run.json")?);
+    let records = raw::records(&run, "run.json")?;
+    if records.len() < ctx.events()?.read_all()?.0.len() {
+        // Records count behind damage: what they say of artifacts is nothing that this reader knows.
+        return ensure(!verified.is_clean(), || "nobody tells of the damage".into());
+    }
+    let last = raw::last_words(&records);
     for (path, record) in &last {
         let said = record.payload_text("digest");
         let found = raw::digest(&run.join("artifacts").join(path))?.unwrap_or_default();
         if found != said {
             ensure(forgiven.contains(path), || format!("{path} is lost, and was durable"))?;
-            ensure(is_told(path), || format!("nobody tells that {path} is lost"))?;
+            let stage = format!(".tmp/{}", record.text("event_id"));
+            ensure(is_told(path) || is_told(&stage), || {
+                format!("nobody tells that {path} is lost")
+            })?;
         }
     }
     for entry in walkdir::WalkDir::new(run.join("artifacts")).min_depth(1) {
