@@ -7,7 +7,8 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
 use runjournal_proof::{
-    Acks, Outcome, Place, Row, Violation, catches, fuzz, operations, power, runner, soak, trial,
+    Acks, Outcome, Place, Row, Violation, catches, disk, fuzz, operations, power, runner, soak,
+    trial,
 };
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
@@ -75,6 +76,8 @@ enum Act {
     /// Cuts the power of a kind of disk, in a namespace of mounts of its own
     #[command(hide = true)]
     Power { kind: String, least: u64, seconds: f64, seed: u64 },
+    /// Cuts the power at an operation again, at all its moments or at one
+    Disk(disk::trial::Again),
 }
 
 fn main() -> ExitCode {
@@ -90,6 +93,11 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
+            Act::Disk(again) => {
+                let row = again.run()?;
+                println!("{} crash states tried", row.tried);
+                row.into_outcome()?;
+            }
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
             Act::Fuzz { minutes, seed, only, mutate, seeds, keep } => {
                 let time = Duration::try_from_secs_f64(minutes * 60.0)?;

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod damage;
+mod disk;
 mod faults;
 mod planted;
 mod power;

@@ -1,0 +1,342 @@
+//! What was done to a tree: each call that changed or synced something, as a watch saw it.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
+
+use camino::Utf8Path;
+use runjournal::proof::{Call, Node, Verdict, Watch, watch};
+
+use super::model::{Disk, Id};
+use crate::{Outcome, Violation};
+
+/// A call that changed something, or brought it to the disk.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// A name was given to something: a new file or directory, or one name more.
+    Name {
+        dir: Id,
+        name: String,
+        to: Id,
+        is_dir: bool,
+    },
+    /// A name was taken away.
+    Unname {
+        dir: Id,
+        name: String,
+    },
+    Rename {
+        from: Id,
+        name: String,
+        into: Id,
+        to: String,
+    },
+    Write {
+        file: Id,
+        offset: u64,
+        bytes: Arc<[u8]>,
+    },
+    Truncate {
+        file: Id,
+        len: u64,
+    },
+    Clone {
+        file: Id,
+        source: Id,
+    },
+    /// A file or directory was synced, as it was when so many steps had been taken.
+    Sync {
+        node: Id,
+        began: usize,
+    },
+    SyncAll {
+        began: usize,
+    },
+    /// The sync of a file failed.
+    SyncFailed {
+        file: Id,
+    },
+}
+
+/// What was done to a tree, in order.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    start: Disk,
+    /// Each step, and how much was acknowledged before it.
+    steps: Vec<(Step, usize)>,
+    acknowledged: usize,
+}
+
+impl Trace {
+    /// Watches the tree at `root` while `work` is done, in this process. `acknowledged` is asked at each step how
+    /// much was told by then.
+    ///
+    /// # Errors
+    /// Where the tree cannot be read, or something was done that the model does not know.
+    pub fn record<T>(
+        root: &Utf8Path,
+        acknowledged: impl Fn() -> usize + Send + Sync + 'static,
+        work: impl FnOnce() -> T,
+    ) -> Outcome<(Self, T)> {
+        Self::record_beside(root, Arc::new(Nobody), acknowledged, work)
+    }
+
+    /// The same where somebody else watches as well, and may let calls fail or cut them short. What fails is not
+    /// done, so it is not recorded, but for a failed sync of a file.
+    ///
+    /// # Errors
+    /// As [`record`](Trace::record).
+    pub fn record_beside<T>(
+        root: &Utf8Path,
+        beside: Arc<dyn Watch>,
+        acknowledged: impl Fn() -> usize + Send + Sync + 'static,
+        work: impl FnOnce() -> T,
+    ) -> Outcome<(Self, T)> {
+        let mut state = State::default();
+        let start = state.read(root)?;
+        let acknowledged = Box::new(acknowledged);
+        let recorder = Arc::new(Recorder { beside, state: Mutex::new(state), acknowledged });
+        let watching = watch(root.as_std_path(), Arc::clone(&recorder) as Arc<dyn Watch>);
+        let done = work();
+        drop(watching);
+        let acknowledged = (recorder.acknowledged)();
+        let mut state = recorder.state();
+        if let Some(unknown) = state.unknown.take() {
+            return Err(Violation::new(unknown).at("the record of what was done"));
+        }
+        let steps = std::mem::take(&mut state.steps);
+        Ok((Self { start, steps, acknowledged }, done))
+    }
+
+    /// Steps that changed or synced something.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// True if nothing was done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The disk once so many steps were taken.
+    #[must_use]
+    pub fn disk_after(&self, steps: usize) -> Disk {
+        let mut disk = self.start.clone();
+        for (at, (step, _)) in self.steps.iter().take(steps).enumerate() {
+            disk.take(at, step);
+        }
+        disk
+    }
+
+    /// How much had been acknowledged before the step that follows so many: as much as may be when a power cut
+    /// comes there.
+    #[must_use]
+    pub fn acknowledged_after(&self, steps: usize) -> usize {
+        self.steps.get(steps).map_or(self.acknowledged, |(_, acknowledged)| *acknowledged)
+    }
+
+    /// The last of so many steps, in words.
+    #[must_use]
+    pub fn step(&self, steps: usize) -> String {
+        let last = steps.checked_sub(1).and_then(|last| self.steps.get(last));
+        last.map_or_else(
+            || "nothing was done".to_owned(),
+            |(step, _)| self.disk_after(steps - 1).words(step),
+        )
+    }
+}
+
+/// Watches nothing.
+#[derive(Debug)]
+struct Nobody;
+
+impl Watch for Nobody {}
+
+/// Writes down what is done.
+struct Recorder<F: ?Sized = dyn Fn() -> usize + Send + Sync> {
+    beside: Arc<dyn Watch>,
+    state: Mutex<State>,
+    acknowledged: Box<F>,
+}
+
+impl<F: ?Sized> fmt::Debug for Recorder<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").finish_non_exhaustive()
+    }
+}
+
+impl<F: ?Sized> Recorder<F> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Fn() -> usize + Send + Sync + ?Sized> Watch for Recorder<F> {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        let verdict = self.beside.before(call);
+        let mut state = self.state();
+        match (call, verdict) {
+            (Call::SyncFile { file }, Verdict::Fail(_)) => {
+                let file = state.known(*file);
+                let acknowledged = (self.acknowledged)();
+                state.steps.extend(file.map(|file| (Step::SyncFailed { file }, acknowledged)));
+            }
+            (Call::SyncFile { .. } | Call::SyncDir { .. } | Call::SyncAll, Verdict::Go) => {
+                let began = state.steps.len();
+                state.syncs.insert(std::thread::current().id(), began);
+            }
+            _ => {}
+        }
+        verdict
+    }
+
+    fn after(&self, call: &Call<'_>, made: Option<Node>) {
+        self.beside.after(call, made);
+        let acknowledged = (self.acknowledged)();
+        let mut state = self.state();
+        let step = state.step(call, made);
+        state.steps.extend(step.map(|step| (step, acknowledged)));
+    }
+}
+
+/// The record, and what it needs to know of the tree as it is.
+#[derive(Debug, Default)]
+struct State {
+    steps: Vec<(Step, usize)>,
+    /// What a node's number stands for now: it may be given again.
+    ids: HashMap<Node, Id>,
+    /// What each name stands for now.
+    names: HashMap<(Id, String), Id>,
+    next: Id,
+    /// How many steps there were when the sync that a thread is at began.
+    syncs: HashMap<ThreadId, usize>,
+    unknown: Option<String>,
+}
+
+impl State {
+    /// The tree as it is, all of it on the disk.
+    fn read(&mut self, root: &Utf8Path) -> Outcome<Disk> {
+        let mut disk = Disk::default();
+        let top = self.make(std::fs::metadata(root)?.ino());
+        let mut dirs = vec![(root.to_owned(), top)];
+        while let Some((path, dir)) = dirs.pop() {
+            for entry in path.read_dir_utf8()? {
+                let entry = entry?;
+                let metadata = entry.metadata()?;
+                let node = self.ids.get(&metadata.ino()).copied();
+                let id = node.unwrap_or_else(|| self.make(metadata.ino()));
+                let name = entry.file_name().to_owned();
+                if metadata.is_dir() {
+                    dirs.push((entry.path().to_owned(), id));
+                    disk.put(dir, &name, id, None);
+                } else {
+                    disk.put(dir, &name, id, Some(std::fs::read(entry.path())?));
+                }
+                self.names.insert((dir, name), id);
+            }
+        }
+        Ok(disk)
+    }
+
+    fn make(&mut self, node: Node) -> Id {
+        let id = self.next;
+        self.next += 1;
+        self.ids.insert(node, id);
+        id
+    }
+
+    fn known(&mut self, node: Node) -> Option<Id> {
+        let id = self.ids.get(&node).copied();
+        if id.is_none() {
+            self.unknown.get_or_insert_with(|| format!("nobody knows the node {node}"));
+        }
+        id
+    }
+
+    /// The directory and the last name of a path.
+    fn at(&mut self, dir: Node, path: &CStr) -> Option<(Id, String)> {
+        let mut dir = self.known(dir)?;
+        let path = path.to_str().ok()?;
+        let mut parts = path.split('/').filter(|part| !matches!(*part, "" | ".")).peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return Some((dir, part.to_owned()));
+            }
+            dir = self.names.get(&(dir, part.to_owned())).copied()?;
+        }
+        None
+    }
+
+    fn began(&mut self) -> usize {
+        let began = self.syncs.remove(&std::thread::current().id());
+        began.unwrap_or(self.steps.len())
+    }
+
+    fn name(&mut self, dir: Id, name: String, to: Id, is_dir: bool) -> Step {
+        self.names.insert((dir, name.clone()), to);
+        Step::Name { dir, name, to, is_dir }
+    }
+
+    fn step(&mut self, call: &Call<'_>, made: Option<Node>) -> Option<Step> {
+        match *call {
+            Call::Create { dir, name, .. } => {
+                let (dir, name) = self.at(dir, name)?;
+                // What was there before was only opened.
+                if self.names.contains_key(&(dir, name.clone())) {
+                    return None;
+                }
+                let file = self.make(made?);
+                Some(self.name(dir, name, file, false))
+            }
+            Call::MakeDir { dir, name } => {
+                let (dir, name) = self.at(dir, name)?;
+                let new = self.make(made?);
+                Some(self.name(dir, name, new, true))
+            }
+            Call::Link { from, name, into, to } => {
+                let from = self.at(from, name)?;
+                let file = *self.names.get(&from)?;
+                let (dir, name) = self.at(into, to)?;
+                Some(self.name(dir, name, file, false))
+            }
+            Call::Rename { from, name, into, to } => {
+                let (from, name) = self.at(from, name)?;
+                let (into, to) = self.at(into, to)?;
+                let old = self.names.get(&(from, name.clone())).copied()?;
+                // Two names of one file are both left as they are.
+                if self.names.get(&(into, to.clone())) == Some(&old) {
+                    return None;
+                }
+                self.names.remove(&(from, name.clone()));
+                self.names.insert((into, to.clone()), old);
+                Some(Step::Rename { from, name, into, to })
+            }
+            Call::Unlink { dir, name } | Call::RemoveDir { dir, name } => {
+                let (dir, name) = self.at(dir, name)?;
+                // What came there past the library is none of the model's.
+                self.names.remove(&(dir, name.clone()))?;
+                Some(Step::Unname { dir, name })
+            }
+            Call::Write { file, offset, bytes } => {
+                let file = self.known(file)?;
+                let bytes = bytes.into();
+                Some(Step::Write { file, offset: offset?, bytes })
+            }
+            Call::Truncate { file, len } => Some(Step::Truncate { file: self.known(file)?, len }),
+            Call::Clone { file, source } => {
+                Some(Step::Clone { file: self.known(file)?, source: self.known(source)? })
+            }
+            Call::SyncFile { file: node } | Call::SyncDir { dir: node } => {
+                let began = self.began();
+                Some(Step::Sync { node: self.known(node)?, began })
+            }
+            Call::SyncAll => Some(Step::SyncAll { began: self.began() }),
+            _ => None,
+        }
+    }
+}
