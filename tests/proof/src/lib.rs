@@ -53,6 +53,7 @@ mod raw;
 mod rng;
 mod row;
 pub mod runner;
+pub mod simulation;
 pub mod strace;
 pub mod trial;
 mod violation;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use runjournal_proof::simulation::{self, Plan};
 use runjournal_proof::{Acks, Outcome, Place, Violation, operations, runner, trial};
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
@@ -36,9 +37,20 @@ enum Act {
         operation: String,
         dir: String,
     },
-    Probe {
-        most: usize,
-        names: Vec<String>,
+    /// Does a plan of the simulation again, or a part of it
+    Replay {
+        /// The seed of the plan
+        #[arg(long)]
+        seed: u64,
+        /// About how many acts plans have
+        #[arg(long, default_value_t = simulation::LONG)]
+        length: usize,
+        /// Only these acts, by their numbers
+        #[arg(long, value_delimiter = ',')]
+        acts: Option<Vec<usize>>,
+        /// Nothing goes wrong in these acts
+        #[arg(long, value_delimiter = ',')]
+        calm: Vec<usize>,
     },
 }
 
@@ -55,11 +67,11 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
-            Act::Probe { most, names } => runjournal_proof::disk::trial::probe(
-                names,
-                &camino::Utf8PathBuf::try_from(std::env::current_exe()?)?,
-                *most,
-            )?,
+            Act::Replay { seed, length, acts, calm } => {
+                let plan = Plan::of(*seed, *length);
+                let all: Vec<_> = (0..plan.len()).collect();
+                simulation::replay(&plan.only(acts.as_ref().unwrap_or(&all), calm))?;
+            }
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
         }
         return Ok(ExitCode::SUCCESS);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{Budget, Outcome, Row, Trial, Violation};
 
 /// Every kind of trial, in the order of the table.
-pub const TRIALS: &[Trial] = &[];
+pub const TRIALS: &[Trial] = &[crate::simulation::TRIAL];
 
 /// What one kind of trial came to, in how long.
 #[derive(Debug)]

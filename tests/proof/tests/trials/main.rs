@@ -1,1 +1,2 @@
 //! The other kinds of trials, each for as long as `cargo test` has: see the crate's documentation.
+mod simulation;
