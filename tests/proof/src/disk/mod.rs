@@ -36,4 +36,4 @@ mod trace;
 
 pub use image::Image;
 pub use model::Disk;
-pub use trace::Trace;
+pub use trace::{NEVER_MADE, Trace};

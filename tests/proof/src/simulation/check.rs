@@ -241,7 +241,10 @@ fn survivors(
             records.push(known.clone());
         } else {
             let short = super::expect::in_short(known);
-            ensure(at >= home.settled, || format!("durable and lost: {short}"))?;
+            ensure(at >= home.settled, || {
+                let found: Vec<_> = found.iter().map(super::expect::in_short).collect();
+                format!("durable and lost: {short}; the library reads {found:?}")
+            })?;
         }
     }
     if let Some(strange) = left.next() {

@@ -122,11 +122,11 @@ impl Mood {
     }
 
     fn trouble(&self, rng: &mut Rng) -> Option<Trouble> {
-        if self.deaths && rng.once_in(5) {
-            let at = if rng.once_in(2) { rng.below(12) } else { rng.below(50) };
+        if self.deaths && rng.once_in(4) {
+            let at = if rng.once_in(4) { rng.below(30) } else { rng.below(8) };
             return Some(Trouble::Die { at });
         }
-        if self.faults && rng.once_in(5) {
+        if self.faults && rng.once_in(4) {
             let errors = [Error::Io, Error::Io, Error::NoSpace, Error::Files, Error::Interrupted];
             let error = if rng.once_in(6) {
                 Error::Short(rng.below(200))
@@ -134,7 +134,8 @@ impl Mood {
                 *rng.pick(&errors).unwrap_or(&Error::Io)
             };
             let times = if rng.once_in(2) { 1 } else { 1 + rng.below(20) };
-            return Some(Trouble::Fault { at: rng.below(60), error, times });
+            let at = if rng.once_in(2) { rng.below(25) } else { rng.below(80) };
+            return Some(Trouble::Fault { at, error, times });
         }
         None
     }

@@ -13,7 +13,7 @@ use super::act::What;
 use super::check;
 use super::plan::Plan;
 use super::shrink::shrink;
-use super::world::World;
+use super::world::{Tally, World};
 use crate::disk::Trace;
 use crate::trial::fast_directory;
 use crate::{Budget, Outcome, Rng, Row, Trial, Violation};
@@ -45,9 +45,8 @@ pub fn try_seeds(
     threads: usize,
     is_over: impl Fn() -> bool + Sync,
 ) -> Outcome<Row> {
-    let (next, cuts, acts) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let tried = AtomicU64::new(0);
-    let found = Mutex::new(Vec::new());
+    let (next, tried) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (found, tally) = (Mutex::new(Vec::new()), Mutex::new(Tally::default()));
     let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || {
         loop {
@@ -56,12 +55,12 @@ pub fn try_seeds(
                 return;
             }
             let plan = Plan::of(first + at, length);
-            acts.fetch_add(plan.len() as u64, Ordering::Relaxed);
-            let count_cuts = plan.acts.iter().filter(|act| matches!(act.what, What::PowerCut));
-            cuts.fetch_add(count_cuts.count() as u64, Ordering::Relaxed);
-            if let Err(violation) = attempt(&plan) {
-                let short = shrink(&plan, SHRINKING, |plan| attempt(plan).is_err());
-                lock().push(report(&plan, &short, length, &violation));
+            match attempt(&plan) {
+                Ok(done) => tally.lock().unwrap_or_else(PoisonError::into_inner).add(done),
+                Err(violation) => {
+                    let short = shrink(&plan, SHRINKING, |plan| attempt(plan).is_err());
+                    lock().push(report(&plan, &short, length, &violation));
+                }
             }
             tried.fetch_add(1, Ordering::Relaxed);
         }
@@ -73,9 +72,12 @@ pub fn try_seeds(
     });
     let mut row = Row::default();
     row.tried = tried.into_inner();
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     row.notes = vec![
-        format!("{} acts", acts.into_inner()),
-        format!("{} power cuts", cuts.into_inner()),
+        format!("{} acts", tally.acts),
+        format!("{} deaths", tally.deaths),
+        format!("{} acts with errors", tally.faults),
+        format!("{} power cuts", tally.cuts),
     ];
     row.violations = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(row)
@@ -99,17 +101,17 @@ fn report(plan: &Plan, short: &Plan, length: usize, violation: &Violation) -> Vi
 /// What does not hold.
 pub fn replay(plan: &Plan) -> Outcome {
     println!("{plan}");
-    attempt(plan)
+    attempt(plan).map(|_| ())
 }
 
 /// Does a plan.
-pub(super) fn attempt(plan: &Plan) -> Outcome {
+pub(super) fn attempt(plan: &Plan) -> Outcome<Tally> {
     catch_unwind(AssertUnwindSafe(|| run(plan)))
         .unwrap_or_else(|_| Err(Violation::new("it panicked")))
 }
 
-fn run(plan: &Plan) -> Outcome {
-    let temporary = tempfile::tempdir_in(fast_directory())?;
+fn run(plan: &Plan) -> Outcome<Tally> {
+    let temporary = tempfile::Builder::new().prefix("simulation-").tempdir_in(fast_directory())?;
     let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
     let mut world = World::new(&dir, plan)?;
     let epochs: Vec<_> = plan.acts.split(|act| matches!(act.what, What::PowerCut)).collect();
@@ -140,5 +142,6 @@ fn run(plan: &Plan) -> Outcome {
     }
     let index = plan.seed.is_multiple_of(8)
         || plan.acts.iter().any(|act| matches!(act.what, What::Refresh));
-    check::at_the_end(&mut world, index).map_err(|found| found.at("at the end"))
+    check::at_the_end(&mut world, index).map_err(|found| found.at("at the end"))?;
+    Ok(world.tally)
 }

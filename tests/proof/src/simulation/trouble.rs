@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use runjournal::proof::{Call, Verdict, Watch};
 
+use crate::disk::NEVER_MADE;
+
 /// An error of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Error {
@@ -126,7 +128,7 @@ impl Watch for Saboteur {
                     return Verdict::Go;
                 }
                 state.fired = true;
-                Verdict::Fail(EIO)
+                Verdict::Fail(NEVER_MADE)
             }
             Some(Trouble::Fault { at, error, times }) => {
                 state.calls += 1;

@@ -19,6 +19,24 @@ use super::words::{self, HomeId};
 use crate::disk::Image;
 use crate::{Outcome, RawRecord, Violation, ensure, raw};
 
+/// What was done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) acts: u64,
+    pub(super) deaths: u64,
+    pub(super) faults: u64,
+    pub(super) cuts: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Self) {
+        self.acts += other.acts;
+        self.deaths += other.deaths;
+        self.faults += other.faults;
+        self.cuts += other.cuts;
+    }
+}
+
 /// What is known of an artifact's file, beyond that it is what the journal says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sure {
@@ -50,14 +68,13 @@ pub(super) struct World {
     dir: Utf8PathBuf,
     root: Utf8PathBuf,
     /// How often the power was cut.
-    pub(super) cuts: usize,
+    cuts: usize,
+    pub(super) tally: Tally,
     clock: Arc<FixedClock>,
     ids: Arc<CountingIds>,
     eager: bool,
     pub(super) homes: BTreeMap<HomeId, Home>,
     workers: Vec<Option<Worker>>,
-    /// Workers that met an error, and may have a writer that does not go on.
-    suspects: [bool; WORKERS],
     pub(super) saboteur: Arc<Saboteur>,
     heads: BTreeMap<HomeId, Vec<u8>>,
 }
@@ -72,12 +89,12 @@ impl World {
             dir: dir.to_owned(),
             root: dir.join("cut-0"),
             cuts: 0,
+            tally: Tally::default(),
             clock: Arc::default(),
             ids: Arc::default(),
             eager: plan.eager,
             homes: BTreeMap::new(),
             workers: Vec::new(),
-            suspects: [false; WORKERS],
             saboteur: Arc::default(),
             heads: BTreeMap::new(),
         };
@@ -171,6 +188,13 @@ impl World {
             *place = Some(worker);
         }
         let fired = self.saboteur.disarm();
+        self.tally.acts += 1;
+        self.tally.deaths += u64::from(dies);
+        self.tally.faults += u64::from(fired && !dies);
+        if fired && answer.is_err() {
+            // A failed sync stops all writers of a journal that a process has; they are to be dropped.
+            self.workers.iter_mut().flatten().for_each(Worker::drop_writers);
+        }
         self.judge(act, &expect, &answer, fired)?;
         if fired { check::all(self).map_err(|found| found.at("looked at")) } else { Ok(()) }
     }
@@ -182,30 +206,21 @@ impl World {
         answer: &Result<(), Refusal>,
         fired: bool,
     ) -> Outcome {
-        let mut poisoned = false;
         if let Err(Refusal(why)) = answer {
             ensure(!why.starts_with("WRONG"), || why.clone())?;
-            let suspect = self.suspects.get_mut(act.worker);
-            poisoned = suspect.is_some_and(|suspect| *suspect) && why.starts_with("Poisoned");
-            if poisoned && let Some(Some(worker)) = self.workers.get_mut(act.worker) {
-                worker.drop_writers();
-            }
-        }
-        if fired && let Some(suspect) = self.suspects.get_mut(act.worker) {
-            *suspect = true;
         }
         let is_right = match (&expect.answer, answer) {
             (Answer::Any, _) | (Answer::Done, Ok(())) => true,
-            (Answer::Done, Err(_)) => fired || poisoned,
+            (Answer::Done, Err(_)) => fired,
             (Answer::Refused(_), Ok(())) => false,
             (Answer::Refused(names), Err(Refusal(why))) => {
-                fired || poisoned || names.iter().any(|name| why.contains(name))
+                fired || names.iter().any(|name| why.contains(name))
             }
         };
         ensure(is_right, || {
             format!("it answered {answer:?}, and {:?} was expected", expect.answer)
         })?;
-        let in_doubt = fired || poisoned || expect.answer == Answer::Any;
+        let in_doubt = fired || expect.answer == Answer::Any;
         let whole = answer.is_ok() || !in_doubt;
         let now = self.read()?;
         for id in self.homes.keys() {
@@ -272,8 +287,8 @@ impl World {
     pub(super) fn power_cut(&mut self, image: &Image) -> Outcome {
         self.workers.iter_mut().for_each(|worker| *worker = None);
         self.heads.clear();
-        self.suspects = [false; WORKERS];
         self.cuts += 1;
+        self.tally.cuts += 1;
         self.root = self.dir.join(format!("cut-{}", self.cuts));
         std::fs::create_dir(&self.root)?;
         image.write_to(&self.root)?;
