@@ -29,6 +29,7 @@ struct Mood {
     cuts: bool,
     deaths: bool,
     faults: bool,
+    races: bool,
     care: bool,
 }
 
@@ -43,6 +44,7 @@ impl Plan {
             cuts: rng.once_in(2),
             deaths: rng.once_in(2),
             faults: rng.once_in(2),
+            races: rng.once_in(3),
             care: rng.once_in(3),
         };
         let eager = rng.once_in(2);
@@ -136,6 +138,9 @@ impl Mood {
             let times = if rng.once_in(2) { 1 } else { 1 + rng.below(20) };
             let at = if rng.once_in(2) { rng.below(25) } else { rng.below(80) };
             return Some(Trouble::Fault { at, error, times });
+        }
+        if self.races && rng.once_in(3) {
+            return Some(Trouble::Meanwhile { at: rng.below(40) });
         }
         None
     }

@@ -77,6 +77,7 @@ pub fn try_seeds(
         format!("{} acts", tally.acts),
         format!("{} deaths", tally.deaths),
         format!("{} acts with errors", tally.faults),
+        format!("{} with somebody in between", tally.races),
         format!("{} power cuts", tally.cuts),
     ];
     row.violations = found.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -25,6 +25,8 @@ pub(super) enum Trouble {
     Die { at: usize },
     /// Calls fail, from the n-th on, so many times.
     Fault { at: usize, error: Error, times: usize },
+    /// Somebody else appends to the run right before the n-th call, if the locks let them.
+    Meanwhile { at: usize },
 }
 
 impl fmt::Display for Trouble {
@@ -34,6 +36,7 @@ impl fmt::Display for Trouble {
             Self::Fault { at, error, times } => {
                 write!(f, "and {times} calls from its call {at} on end with {error:?}")
             }
+            Self::Meanwhile { at } => write!(f, "and somebody appends before its call {at}"),
         }
     }
 }
@@ -42,12 +45,22 @@ impl fmt::Display for Trouble {
 #[derive(Debug, Default)]
 pub(super) struct Saboteur(Mutex<State>);
 
-#[derive(Debug, Default)]
+/// What somebody else does in between.
+type Deed = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
 struct State {
     trouble: Option<Trouble>,
+    meanwhile: Option<Deed>,
     /// Calls since it was armed: those that the trouble counts.
     calls: usize,
     fired: bool,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("trouble", &self.trouble).finish_non_exhaustive()
+    }
 }
 
 impl Saboteur {
@@ -55,9 +68,9 @@ impl Saboteur {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on this goes wrong.
-    pub(super) fn arm(&self, trouble: Option<Trouble>) {
-        *self.state() = State { trouble, ..State::default() };
+    /// From now on this goes wrong; where somebody else is to do something in between, this is what.
+    pub(super) fn arm(&self, trouble: Option<Trouble>, meanwhile: Option<Deed>) {
+        *self.state() = State { trouble, meanwhile, ..State::default() };
     }
 
     /// Nothing goes wrong any more. True if something did.
@@ -119,6 +132,14 @@ impl Watch for Saboteur {
         let mut state = self.state();
         match state.trouble {
             None => Verdict::Go,
+            Some(Trouble::Meanwhile { at }) => {
+                state.calls += 1;
+                let deed = if state.calls > at { state.meanwhile.take() } else { None };
+                // What they do is watched as well.
+                drop(state);
+                deed.into_iter().for_each(|deed| deed());
+                Verdict::Go
+            }
             Some(Trouble::Die { at }) => {
                 let removes = matches!(call, Call::Unlink { .. } | Call::RemoveDir { .. });
                 if changes(call) || removes || syncs(call) {

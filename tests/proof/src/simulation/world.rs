@@ -1,11 +1,13 @@
 //! The workspace that a plan is done in, and what the model knows of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::testing::{CountingIds, FixedClock, with_eager_heads};
-use runjournal::{Clock as _, TaskOptions, Workspace};
+use runjournal::{Clock as _, Event, TaskOptions, Workspace};
+use serde_json::{Value, json};
 
 use super::act::{Act, What};
 use super::check;
@@ -25,6 +27,8 @@ pub(super) struct Tally {
     pub(super) acts: u64,
     pub(super) deaths: u64,
     pub(super) faults: u64,
+    /// Acts between whose calls somebody else acted.
+    pub(super) races: u64,
     pub(super) cuts: u64,
 }
 
@@ -33,6 +37,7 @@ impl Tally {
         self.acts += other.acts;
         self.deaths += other.deaths;
         self.faults += other.faults;
+        self.races += other.races;
         self.cuts += other.cuts;
     }
 }
@@ -179,7 +184,12 @@ impl World {
         let outside = self.outside();
         std::fs::create_dir_all(&outside)?;
 
-        self.saboteur.arm(act.trouble);
+        let other = Other::default();
+        let deed = match act.trouble {
+            Some(Trouble::Meanwhile { .. }) => Some(other.deed(self.workspace()?, act)),
+            _ => None,
+        };
+        self.saboteur.arm(act.trouble, deed);
         let answer = worker.perform(act, story, &outside);
         let dies = matches!(act.trouble, Some(Trouble::Die { .. })) && self.saboteur.has_fired();
         if dies {
@@ -191,11 +201,12 @@ impl World {
         self.tally.acts += 1;
         self.tally.deaths += u64::from(dies);
         self.tally.faults += u64::from(fired && !dies);
+        self.tally.races += u64::from(other.answer().is_some());
         if fired && answer.is_err() {
             // A failed sync stops all writers of a journal that a process has; they are to be dropped.
             self.workers.iter_mut().flatten().for_each(Worker::drop_writers);
         }
-        self.judge(act, &expect, &answer, fired)?;
+        self.judge(act, &expect, &answer, fired, other.answer())?;
         if fired { check::all(self).map_err(|found| found.at("looked at")) } else { Ok(()) }
     }
 
@@ -205,6 +216,7 @@ impl World {
         expect: &Expect,
         answer: &Result<(), Refusal>,
         fired: bool,
+        other: Option<bool>,
     ) -> Outcome {
         if let Err(Refusal(why)) = answer {
             ensure(!why.starts_with("WRONG"), || why.clone())?;
@@ -222,6 +234,7 @@ impl World {
         })?;
         let in_doubt = fired || expect.answer == Answer::Any;
         let whole = answer.is_ok() || !in_doubt;
+        let run = HomeId::run(act.task, act.run);
         let now = self.read()?;
         for id in self.homes.keys() {
             ensure(now.iter().any(|(there, _)| there == id), || format!("{} is gone", id.path()))?;
@@ -229,7 +242,15 @@ impl World {
         for (id, records) in now {
             let home = self.homes.entry(id).or_default();
             let new = goes_on(&home.records, &records).map_err(|found| found.at(id.path()))?;
-            expect.check(id, new, whole)?;
+            let (others, own): (Vec<_>, Vec<_>) =
+                new.iter().cloned().partition(|record| is_others(record, act));
+            if id == run {
+                let right = others.len() == usize::from(other == Some(true));
+                ensure(right, || {
+                    format!("{}: somebody's append answered {other:?}", id.path())
+                })?;
+            }
+            expect.check(id, &own, whole)?;
             if !new.is_empty() {
                 home.story = Story::of(&records);
                 home.records = records;
@@ -238,7 +259,7 @@ impl World {
                 home.settled = home.records.len();
                 home.told = true;
             }
-            if id == HomeId::run(act.task, act.run) {
+            if id == run {
                 home.wrote(expect, answer.is_ok(), in_doubt);
             }
         }
@@ -309,6 +330,44 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Somebody without a lease who appends while another act is going on.
+#[derive(Debug, Clone, Default)]
+struct Other(Arc<Mutex<Option<bool>>>);
+
+/// How long they wait for a lock.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// The part of their event.
+const OTHERS: u64 = 1000;
+
+impl Other {
+    fn deed(&self, workspace: Workspace, act: &Act) -> Box<dyn FnOnce() + Send> {
+        let answered = self.clone();
+        let (number, task, run) = (act.number, words::task(act.task), words::run(act.run));
+        Box::new(move || {
+            let append = || -> Outcome {
+                let task = workspace.with_lock_timeout(PATIENCE).task(task)?;
+                let note = json!({"act": number, "part": OTHERS});
+                let event = Event::new("noted").stream("talk", "other").payload(&note);
+                // What is durable would wait for whoever syncs now, and that waits for this.
+                task.run(run)?.context().append(event)?;
+                Ok(())
+            };
+            let done = append().is_ok();
+            *answered.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        })
+    }
+
+    /// None where they never came to it; true if their event was acknowledged.
+    fn answer(&self) -> Option<bool> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_others(record: &RawRecord, act: &Act) -> bool {
+    let number = |member| record.payload(member).and_then(Value::as_u64);
+    number("part") == Some(OTHERS) && number("act") == Some(act.number as u64)
 }
 
 impl Home {
