@@ -32,11 +32,10 @@ struct Cli {
 enum Act {
     /// Does a part of a trial of kills, and may be killed meanwhile
     #[command(hide = true)]
-    Worker {
-        act: String,
-        operation: String,
-        dir: String,
-    },
+    Worker { act: String, operation: String, dir: String },
+    /// Tries plans of the simulation until one fails
+    #[command(hide = true)]
+    Simulate { count: u64, length: usize },
     /// Does a plan of the simulation again, or a part of it
     Replay {
         /// The seed of the plan
@@ -71,6 +70,10 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
                 let plan = Plan::of(*seed, *length);
                 let all: Vec<_> = (0..plan.len()).collect();
                 simulation::replay(&plan.only(acts.as_ref().unwrap_or(&all), calm))?;
+            }
+            Act::Simulate { count, length } => {
+                return simulation::first_failure(0, *count, *length)
+                    .map_or(Ok(ExitCode::SUCCESS), Err);
             }
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
         }

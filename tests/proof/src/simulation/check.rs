@@ -87,8 +87,7 @@ fn journal(world: &World, id: HomeId) -> Outcome {
     }
     let same = records.len() == home.records.len()
         && records.iter().zip(&home.records).all(|(record, known)| {
-            record.seq() == known.seq()
-                && record.event_id().to_string() == known.text("event_id")
+            record.seq() == known.seq() && record.event_id().to_string() == known.text("event_id")
         });
     ensure(same, || {
         format!("the library reads {} records of {}", records.len(), home.records.len())
@@ -254,7 +253,9 @@ fn survivors(
     // Without damage it is a beginning: nothing is missing between two that are there.
     let is_beginning =
         records.iter().zip(&home.records).all(|(a, b)| a.text("hash") == b.text("hash"));
-    ensure(is_beginning || hurt || home.damaged, || "records are missing, and nobody says so".into())?;
+    ensure(is_beginning || hurt || home.damaged, || {
+        "records are missing, and nobody says so".into()
+    })?;
     let story = Story::of(&records);
     let settled = records.len();
     let mut survivor = home.clone();

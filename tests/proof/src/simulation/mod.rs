@@ -8,15 +8,18 @@
 mod act;
 mod check;
 mod expect;
+mod other;
 mod perform;
 mod plan;
 mod predict;
+mod predict_work;
 mod run;
 mod shrink;
 mod story;
+mod tally;
 mod trouble;
 mod words;
 mod world;
 
 pub use plan::Plan;
-pub use run::{LONG, TRIAL, replay, try_seeds};
+pub use run::{LONG, TRIAL, first_failure, replay, try_seeds};

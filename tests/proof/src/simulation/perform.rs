@@ -19,6 +19,7 @@ use super::act::{Act, Ending, What};
 use super::expect::note;
 use super::predict::next_task;
 use super::story::Story;
+use super::trouble::Trouble;
 use super::words::{self, HomeId};
 
 /// Why a call was refused, with all that its error says.
@@ -41,7 +42,7 @@ pub(super) struct Worker {
     /// What it got from a queue.
     work: BTreeMap<HomeId, ClaimRef>,
     /// How far it read.
-    cursors: BTreeMap<HomeId, (Cursor, usize)>,
+    cursors: BTreeMap<HomeId, Cursor>,
 }
 
 impl Worker {
@@ -149,8 +150,7 @@ impl Worker {
             }
             What::TaskStatus => {
                 let next = next_task(story.map_or("", |story| &story.status));
-                let to =
-                    if next == "DONE" { TaskStatus::Done } else { TaskStatus::InProgress };
+                let to = if next == "DONE" { TaskStatus::Done } else { TaskStatus::InProgress };
                 Ok(self.task(act.task)?.set_status(to)?)
             }
             What::Complete { success } => {
@@ -165,7 +165,9 @@ impl Worker {
             What::CatchUp => Ok(self.ctx(act)?.catch_up().map(|_| ())?),
             What::Manifest => Ok(self.ctx(act)?.manifest().map(|_| ())?),
             What::Follow => self.follow(act, story),
-            What::Refresh => Ok(Index::at(&self.workspace, outside.join("index")).refresh().map(|_| ())?),
+            What::Refresh => {
+                Ok(Index::at(&self.workspace, outside.join("index")).refresh().map(|_| ())?)
+            }
             What::Verify => Ok(Verify::of(&self.workspace).run().map(|_| ())?),
             What::RepairPlan => Ok(Repair::of(&self.workspace).plan().map(|_| ())?),
             What::Backup => {
@@ -197,9 +199,9 @@ impl Worker {
             let version = story.and_then(|story| story.versions.get("talk/one")).copied();
             event = match expect {
                 None => event,
-                Some(true) => event.expect(
-                    version.map_or(ExpectedVersion::NoStream, ExpectedVersion::Exact),
-                ),
+                Some(true) => {
+                    event.expect(version.map_or(ExpectedVersion::NoStream, ExpectedVersion::Exact))
+                }
                 Some(false) => event.expect(ExpectedVersion::Exact(1_000_000)),
             };
             *first = event;
@@ -315,27 +317,26 @@ impl Worker {
     fn follow(&mut self, act: &Act, story: Option<&Story>) -> Result<(), Refusal> {
         let home = HomeId::run(act.task, act.run);
         let ctx = self.ctx(act)?;
-        let (events, before) = match self.cursors.get(&home) {
-            Some((cursor, count)) => (ctx.events()?.from(*cursor)?, *count),
-            None => (ctx.events()?, 0),
+        let mut events = match self.cursors.get(&home) {
+            Some(cursor) => ctx.events()?.from(*cursor)?,
+            None => ctx.events()?,
         };
-        let mut events = events;
         let mut seqs = Vec::new();
         for record in events.by_ref() {
             seqs.push(record?.seq());
         }
-        let cursor = events.cursor();
-        let total = before + seqs.len();
         let last = story.map_or(0, |story| story.last_seq);
-        if let (Some(read), false) = (seqs.last(), seqs.is_empty())
-            && *read != last
+        // Somebody may append meanwhile, once.
+        let most = last + u64::from(matches!(act.trouble, Some(Trouble::Meanwhile { .. })));
+        if let Some(read) = seqs.last()
+            && !(last..=most).contains(read)
         {
             return Err(Refusal(format!("WRONG: it read up to {read}, and {last} is the last")));
         }
         if seqs.windows(2).any(|pair| matches!(pair, [one, other] if one >= other)) {
             return Err(Refusal(format!("WRONG: it read {seqs:?}")));
         }
-        self.cursors.insert(home, (cursor, total));
+        self.cursors.insert(home, events.cursor());
         Ok(())
     }
 }

@@ -13,7 +13,8 @@ use super::act::What;
 use super::check;
 use super::plan::Plan;
 use super::shrink::shrink;
-use super::world::{Tally, World};
+use super::tally::Tally;
+use super::world::World;
 use crate::disk::Trace;
 use crate::trial::fast_directory;
 use crate::{Budget, Outcome, Rng, Row, Trial, Violation};
@@ -84,6 +85,12 @@ pub fn try_seeds(
     Ok(row)
 }
 
+/// The first of so many plans that fails, as it is.
+#[must_use]
+pub fn first_failure(first: u64, count: u64, length: usize) -> Option<Violation> {
+    (first..first.saturating_add(count)).find_map(|seed| attempt(&Plan::of(seed, length)).err())
+}
+
 fn report(plan: &Plan, short: &Plan, length: usize, violation: &Violation) -> Violation {
     let now = attempt(short).err();
     let now = now.map_or_else(|| "not seen again".to_owned(), |found| found.to_string());
@@ -120,9 +127,8 @@ fn run(plan: &Plan) -> Outcome<Tally> {
     for (at, acts) in epochs.into_iter().enumerate() {
         let watcher = Arc::clone(&world.saboteur) as Arc<dyn Watch>;
         let root = world.root().to_owned();
-        let mut work = || {
-            acts.iter().try_for_each(|act| world.act(act).map_err(|found| found.at(act)))
-        };
+        let mut work =
+            || acts.iter().try_for_each(|act| world.act(act).map_err(|found| found.at(act)));
         if at == last {
             let watching = watch(root.as_std_path(), watcher);
             work()?;

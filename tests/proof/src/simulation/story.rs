@@ -154,8 +154,7 @@ impl Story {
         let number = |member| record.payload(member).and_then(Value::as_u64);
         let state = kind.strip_prefix("work_").unwrap_or_default();
         item.state = if state == "enqueued" { "waiting" } else { state }.to_owned();
-        item.priority =
-            record.payload("priority").and_then(Value::as_i64).unwrap_or(item.priority);
+        item.priority = record.payload("priority").and_then(Value::as_i64).unwrap_or(item.priority);
         item.attempt = number("attempt").unwrap_or(item.attempt);
         item.most = number("max_attempts").unwrap_or(item.most);
         item.owner = record.payload_text("owner").to_owned();

@@ -22,9 +22,8 @@ impl HomeId {
 
     /// Its directory below the workspace.
     pub(super) fn path(self) -> String {
-        self.run.map_or(task(self.task), |number| {
-            format!("{}/runs/{}", task(self.task), run(number))
-        })
+        self.run
+            .map_or(task(self.task), |number| format!("{}/runs/{}", task(self.task), run(number)))
     }
 
     pub(super) fn genesis(self) -> &'static str {

@@ -1,46 +1,25 @@
 //! The workspace that a plan is done in, and what the model knows of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::testing::{CountingIds, FixedClock, with_eager_heads};
-use runjournal::{Clock as _, Event, TaskOptions, Workspace};
-use serde_json::{Value, json};
+use runjournal::{Clock as _, TaskOptions, Workspace};
 
 use super::act::{Act, What};
 use super::check;
 use super::expect::{Answer, Expect};
+use super::other::{Other, is_others};
 use super::perform::{Refusal, Worker};
 use super::plan::{Plan, RUNS, TASKS, WORKERS};
 use super::predict::{View, predict};
 use super::story::Story;
+use super::tally::Tally;
 use super::trouble::{Saboteur, Trouble};
 use super::words::{self, HomeId};
 use crate::disk::Image;
 use crate::{Outcome, RawRecord, Violation, ensure, raw};
-
-/// What was done.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tally {
-    pub(super) acts: u64,
-    pub(super) deaths: u64,
-    pub(super) faults: u64,
-    /// Acts between whose calls somebody else acted.
-    pub(super) races: u64,
-    pub(super) cuts: u64,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, other: Self) {
-        self.acts += other.acts;
-        self.deaths += other.deaths;
-        self.faults += other.faults;
-        self.races += other.races;
-        self.cuts += other.cuts;
-    }
-}
 
 /// What is known of an artifact's file, beyond that it is what the journal says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,9 +108,8 @@ impl World {
 
     /// A handle of its own.
     pub(super) fn workspace(&self) -> Outcome<Workspace> {
-        let workspace = Workspace::open(&self.root)?
-            .with_clock(self.clock.clone())
-            .with_ids(self.ids.clone());
+        let workspace =
+            Workspace::open(&self.root)?.with_clock(self.clock.clone()).with_ids(self.ids.clone());
         Ok(if self.eager { with_eager_heads(workspace) } else { workspace })
     }
 
@@ -246,9 +224,7 @@ impl World {
                 new.iter().cloned().partition(|record| is_others(record, act));
             if id == run {
                 let right = others.len() == usize::from(other == Some(true));
-                ensure(right, || {
-                    format!("{}: somebody's append answered {other:?}", id.path())
-                })?;
+                ensure(right, || format!("{}: somebody's append answered {other:?}", id.path()))?;
             }
             expect.check(id, &own, whole)?;
             if !new.is_empty() {
@@ -332,44 +308,6 @@ impl World {
     }
 }
 
-/// Somebody without a lease who appends while another act is going on.
-#[derive(Debug, Clone, Default)]
-struct Other(Arc<Mutex<Option<bool>>>);
-
-/// How long they wait for a lock.
-const PATIENCE: Duration = Duration::from_millis(1);
-/// The part of their event.
-const OTHERS: u64 = 1000;
-
-impl Other {
-    fn deed(&self, workspace: Workspace, act: &Act) -> Box<dyn FnOnce() + Send> {
-        let answered = self.clone();
-        let (number, task, run) = (act.number, words::task(act.task), words::run(act.run));
-        Box::new(move || {
-            let append = || -> Outcome {
-                let task = workspace.with_lock_timeout(PATIENCE).task(task)?;
-                let note = json!({"act": number, "part": OTHERS});
-                let event = Event::new("noted").stream("talk", "other").payload(&note);
-                // What is durable would wait for whoever syncs now, and that waits for this.
-                task.run(run)?.context().append(event)?;
-                Ok(())
-            };
-            let done = append().is_ok();
-            *answered.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-        })
-    }
-
-    /// None where they never came to it; true if their event was acknowledged.
-    fn answer(&self) -> Option<bool> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn is_others(record: &RawRecord, act: &Act) -> bool {
-    let number = |member| record.payload(member).and_then(Value::as_u64);
-    number("part") == Some(OTHERS) && number("act") == Some(act.number as u64)
-}
-
 impl Home {
     pub(super) fn is_unsure(&self) -> bool {
         self.damaged || self.files.values().any(|sure| *sure == Sure::Lost)
@@ -393,9 +331,7 @@ impl Home {
 fn goes_on<'a>(known: &[RawRecord], now: &'a [RawRecord]) -> Outcome<&'a [RawRecord]> {
     for (at, known) in known.iter().enumerate() {
         let same = now.get(at).is_some_and(|now| now.text("hash") == known.text("hash"));
-        ensure(same, || {
-            format!("the record {} is lost", super::expect::in_short(known))
-        })?;
+        ensure(same, || format!("the record {} is lost", super::expect::in_short(known)))?;
     }
     let new = now.get(known.len()..).ok_or_else(|| Violation::new("records are lost"))?;
     let last = known.last().map_or(0, RawRecord::seq);
