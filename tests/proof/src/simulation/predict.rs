@@ -23,6 +23,9 @@ pub(super) struct View<'a> {
     pub(super) now: Timestamp,
 }
 
+/// The names of errors.
+type Names = &'static [&'static str];
+
 const LEASE: &[&str] = &["LeaseLost", "LeaseRequired"];
 
 impl View<'_> {
@@ -31,8 +34,8 @@ impl View<'_> {
     }
 
     /// Why a write is refused, if it is; and what may be written before it.
-    pub(super) fn fence(&self, home: HomeId) -> Result<Option<(HomeId, Pattern)>, Expect> {
-        let lost = || Err(Expect::refused(LEASE));
+    pub(super) fn fence(&self, home: HomeId) -> Result<Option<(HomeId, Pattern)>, Names> {
+        let lost = || Err(LEASE);
         let Some(story) = self.story(home) else { return Ok(None) };
         let held = self.story(HomeId::task(home.task)).and_then(|task| task.claim.as_ref());
         let held = held.filter(|claim| claim.held).map(|claim| claim.token);
@@ -40,7 +43,7 @@ impl View<'_> {
             return if held == self.token { Ok(None) } else { lost() };
         }
         if story.closed {
-            return Err(Expect::refused(&["Closed", "LeaseLost", "LeaseRequired"]));
+            return Err(&["Closed", "LeaseLost", "LeaseRequired"]);
         }
         match (self.token, story.bound) {
             (None, None) => Ok(None),
@@ -57,7 +60,7 @@ impl View<'_> {
     pub(super) fn fenced(&self, home: HomeId, expect: impl FnOnce(Expect) -> Expect) -> Expect {
         match self.fence(home) {
             Ok(binding) => Expect { binding, ..expect(Expect::done()) },
-            Err(refused) => refused,
+            Err(refused) => Expect::refused(refused),
         }
     }
 

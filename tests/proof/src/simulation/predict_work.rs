@@ -53,7 +53,7 @@ pub(super) fn start(view: &View<'_>, act: &Act, task: HomeId, run: HomeId) -> Ex
         return Expect::refused(&["RunExists", "LeaseLost", "LeaseRequired"]);
     }
     if let Err(refused) = view.fence(task) {
-        return refused;
+        return Expect::refused(refused);
     }
     let name = words::run(act.run);
     let known = view.story(task).is_some_and(|s| s.keys.contains_key(&format!("run:{name}")));
@@ -157,7 +157,7 @@ pub(super) fn complete(
         };
     }
     if let Err(refused) = view.fence(run) {
-        return refused;
+        return Expect::refused(refused);
     }
     if success && story.steps.values().any(|step| step.ended.is_none()) {
         let binding = view.fence(run).ok().flatten();

@@ -71,18 +71,16 @@ pub fn try_seeds(
             scope.spawn(work);
         }
     });
-    let mut row = Row::default();
-    row.tried = tried.into_inner();
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    row.notes = vec![
+    let notes = vec![
         format!("{} acts", tally.acts),
         format!("{} deaths", tally.deaths),
         format!("{} acts with errors", tally.faults),
         format!("{} with somebody in between", tally.races),
         format!("{} power cuts", tally.cuts),
     ];
-    row.violations = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(row)
+    let violations = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Row { tried: tried.into_inner(), notes, violations, ..Row::default() })
 }
 
 /// The first of so many plans that fails, as it is.
