@@ -65,7 +65,9 @@ impl Places {
     pub(super) fn open(dir: &Dir, tmp: Dir) -> Result<Self, IoError> {
         let artifacts = match dir.open_dir(layout::ARTIFACTS) {
             Err(error) if error.is_not_found() => {
-                dir.create_dir(layout::ARTIFACTS)?;
+                if dir.create_dir(layout::ARTIFACTS)? {
+                    dir.sync("")?;
+                }
                 dir.open_dir(layout::ARTIFACTS)?
             }
             other => other?,
@@ -117,27 +119,45 @@ pub(super) fn make_parents(places: &Places, name: &ArtifactName) -> Result<(), I
     Ok(())
 }
 
+/// The directories above an artifact, the first one first; the last of them holds its name.
+fn holders(name: &ArtifactName) -> impl Iterator<Item = String> {
+    let above = name.as_str().match_indices('/').map(|(at, _)| at);
+    let above = above.map(|at| layout::artifact(name.as_str().get(..at).unwrap_or_default()));
+    std::iter::once(layout::ARTIFACTS.to_owned()).chain(above)
+}
+
+/// Waits until the names of the directories above these artifacts are on the disk: what is renamed into one whose
+/// name is not would be lost with it, and its stage is gone.
+pub(super) fn sync_above<'a>(
+    dir: &Dir,
+    names: impl Iterator<Item = &'a ArtifactName>,
+) -> Result<(), IoError> {
+    let of = |name| {
+        let mut holders: Vec<_> = holders(name).collect();
+        holders.pop();
+        holders
+    };
+    sync_dirs(dir, &names.flat_map(of).collect())
+}
+
 /// Waits until the names of these artifacts, and of every directory above them, are on the disk.
 pub(super) fn sync_names<'a>(
     dir: &Dir,
     names: impl Iterator<Item = &'a ArtifactName>,
 ) -> Result<(), IoError> {
     let mut dirs = BTreeSet::from([layout::ARTIFACTS.to_owned()]);
-    for name in names {
-        let parents = name.as_str().match_indices('/');
-        dirs.extend(
-            parents.map(|(at, _)| layout::artifact(name.as_str().get(..at).unwrap_or_default())),
-        );
-    }
+    dirs.extend(names.flat_map(holders));
+    sync_dirs(dir, &dirs)?;
     // The stages' directory is synced last: a name must be on the disk before the one that it had.
-    for path in dirs.iter().map(String::as_str).chain([layout::TMP]) {
-        match dir.sync(path) {
-            // A removal may have taken the directory along; a copy may have left an empty one out.
-            Err(error) if error.is_not_found() => {}
-            other => other?,
-        }
-    }
-    Ok(())
+    sync_dirs(dir, &BTreeSet::from([layout::TMP.to_owned()]))
+}
+
+fn sync_dirs(dir: &Dir, paths: &BTreeSet<String>) -> Result<(), IoError> {
+    paths.iter().try_for_each(|path| match dir.sync(path) {
+        // A removal may have taken the directory along; a copy may have left an empty one out.
+        Err(error) if error.is_not_found() => Ok(()),
+        other => other,
+    })
 }
 
 /// The committed records that a crash left to be put in place, in the order of the journal: those
@@ -233,6 +253,7 @@ fn recover_one(
             }
             other => other?,
         }
+        sync_above(dir, std::iter::once(name))?;
     }
     put(&places, name, last.event_id, last.digest, left_over)?;
     Ok(None)

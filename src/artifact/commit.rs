@@ -224,6 +224,10 @@ impl Transaction {
         for staged in self.staged.iter().filter(|staged| staged.digest.is_some()) {
             apply::make_parents(&places, &staged.name)?;
         }
+        if self.durability == Durability::Durable {
+            let written = self.staged.iter().filter(|staged| staged.digest.is_some());
+            apply::sync_above(dir, written.map(|staged| &staged.name))?;
+        }
         Ok(Some((places, may_be_same)))
     }
 

@@ -46,6 +46,8 @@ pub(super) fn prepare<'a, G: Genesis>(
     }
     dir.open_lock(layout::LOCK)?;
     dir.sync(layout::JOURNAL_DIR)?;
+    // Not only with the genesis file: a power cut that kept that alone would leave what looks damaged.
+    dir.sync("")?;
     Ok(Some(Prepared { parent, dir, sealed }))
 }
 

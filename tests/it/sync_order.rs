@@ -96,6 +96,8 @@ fn a_durable_transaction_syncs_content_records_and_names_in_this_order() {
             "fsync stage",
             "fsync stage",
             "fsync .tmp",
+            // The name of the directory that the first artifact goes to.
+            "fsync artifacts",
             "write journal/events.jsonl",
             "fdatasync journal/events.jsonl",
             "rename",

@@ -180,7 +180,7 @@ fn journal(
 }
 
 /// I1: whatever was acknowledged is in the journal.
-fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -> Outcome {
+pub(crate) fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -> Outcome {
     for line in acknowledged {
         let lost = || Violation::new(format!("acknowledged and lost: {line}"));
         let at = |seq: &str| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use runjournal_proof::simulation::{self, Plan};
-use runjournal_proof::{Acks, Outcome, Place, Violation, operations, runner, trial};
+use runjournal_proof::{Acks, Outcome, Place, Violation, disk, operations, runner, trial};
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
 #[derive(Parser)]
@@ -51,6 +51,8 @@ enum Act {
         #[arg(long, value_delimiter = ',')]
         calm: Vec<usize>,
     },
+    /// Cuts the power at an operation again, at all its moments or at one
+    Disk(disk::trial::Again),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +76,11 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             Act::Simulate { count, length } => {
                 return simulation::first_failure(0, *count, *length)
                     .map_or(Ok(ExitCode::SUCCESS), Err);
+            }
+            Act::Disk(again) => {
+                let row = again.run()?;
+                println!("{} crash states tried", row.tried);
+                row.into_outcome()?;
             }
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,
         }

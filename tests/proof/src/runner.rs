@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{Budget, Outcome, Row, Trial, Violation};
+use crate::{Budget, Outcome, Row, Trial, Violation, disk, simulation};
 
 /// Every kind of trial, in the order of the table.
-pub const TRIALS: &[Trial] = &[crate::simulation::TRIAL];
+pub const TRIALS: &[Trial] = &[disk::trial::TRIAL, simulation::TRIAL];
 
 /// What one kind of trial came to, in how long.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! What a disk may hold after a power cut: a tree, and what of the record is not in it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -135,6 +136,20 @@ impl Image {
     pub fn with(mut self, path: &str, content: &[u8]) -> Self {
         self.put(path.into(), Entry::File(content.into()));
         self
+    }
+}
+
+impl fmt::Display for Image {
+    /// Each name with its content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (path, entry)) in self.entries.iter().enumerate() {
+            let space = if at == 0 { "" } else { " " };
+            match entry {
+                Entry::Dir => write!(f, "{space}{path}/")?,
+                Entry::File(content) => write!(f, "{space}{path}={}", content.escape_ascii())?,
+            }
+        }
+        Ok(())
     }
 }
 

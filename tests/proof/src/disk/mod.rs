@@ -27,12 +27,19 @@
 //! - **A sync of a file says nothing of its name, and that of a directory nothing of its own.** What cannot be
 //!   reached from the top is lost, with all in it.
 
+mod bench;
+mod check;
 mod content;
 mod image;
+mod letters;
 mod model;
 mod names;
 mod states;
+#[cfg(test)]
+mod tests;
 mod trace;
+pub mod trial;
+mod workload;
 
 pub use image::Image;
 pub use model::Disk;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use camino::Utf8PathBuf;
+
 use super::content::{Change, File};
 use super::image::{Entry, Image};
 use super::names::Names;
@@ -38,6 +40,16 @@ impl Disk {
             image.put(path, content.unwrap_or(Entry::Dir));
         }
         image
+    }
+
+    /// How long each file is on the disk at least, under the names that a process sees; a name that is not synced
+    /// may still be missing.
+    #[must_use]
+    pub fn synced(&self) -> BTreeMap<Utf8PathBuf, u64> {
+        let files = self.names.newest().paths.into_iter();
+        files
+            .filter_map(|(path, id)| Some((path, self.files.get(&id)?.settled().len() as u64)))
+            .collect()
     }
 
     /// True if a power cut may leave more than one tree.

@@ -11,25 +11,30 @@ use crate::Rng;
 /// So many bytes of images are made of one disk at most, where chance says which.
 const BYTES: usize = 16 << 20;
 
+/// Where more bytes than these are open, nobody counts the states.
+const LARGE: usize = 1 << 18;
+
 impl Disk {
     /// The trees that a power cut may leave, each once, and true if these are all of them. Where there may be more
     /// than `most`, these are the most telling and others by chance, no more than so many.
     #[must_use]
     pub fn states(&self, most: usize, rng: &mut Rng) -> (Vec<Image>, bool) {
-        if let Some(shapes) = self.names.all(most.saturating_mul(4))
+        let open = self.files.values().filter(|file| file.is_open());
+        let size: usize = open.map(|file| file.now().len()).sum();
+        if size < LARGE
+            && let Some(shapes) = self.names.all(most.saturating_mul(4))
             && self.count(&shapes) <= most.saturating_mul(4)
         {
             let all = distinct(shapes.iter().flat_map(|shape| self.all_of(shape)), usize::MAX);
             return (all, true);
         }
-        let size: usize =
-            self.files.values().filter(|file| file.is_open()).map(|f| f.now().len()).sum();
         let most = most.min(BYTES / size.max(1)).max(4);
         let corners = self.names.corners();
         let taken = [Taken::All, Taken::None, Taken::Length];
         let telling: Vec<_> = taken
             .iter()
             .flat_map(|taken| corners.iter().map(move |shape| (shape, *taken)))
+            .take(most.saturating_mul(4))
             .map(|(shape, taken)| self.one_of(shape, taken, rng))
             .collect();
         // As many by chance, at least; what is there already does not count.
