@@ -260,6 +260,16 @@ impl LockedLog<'_> {
         Ok(())
     }
 
+    /// Makes sure, before the first record, that what it is written in stays: who made the directory may have
+    /// died before its names were on the disk, and no later sync of the journal brings them there.
+    fn sync_names(&self) -> Result<(), IoError> {
+        let Log { home, dir, .. } = &*self.log;
+        // A run's own directory, `runs/` and the task's; a task's own, and the workspace's.
+        let levels = if home.is_run() { 3 } else { 2 };
+        let path = dir.path().to_owned();
+        path.ancestors().take(levels).try_for_each(|path| Dir::open(path)?.sync(""))
+    }
+
     pub(crate) fn catch_up(&mut self) -> Result<(), JournalError> {
         let len = self.len()?;
         self.stale = false;

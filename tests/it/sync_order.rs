@@ -188,16 +188,19 @@ fn large_payload_worker() {
     }
 }
 
+const WRITE: &str = "write journal/events.jsonl";
+
 #[test]
 fn an_object_and_its_names_are_synced_before_the_record_that_names_it() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     let made = ["write stage", "fsync stage", "rename"];
     let found = ["fsync object"];
-    let then = ["fsync objects/..", "fsync objects", "fsync ", "write journal/events.jsonl"];
-    for first in [&made[..], &found[..]] {
+    let then = ["fsync objects/..", "fsync objects", "fsync "];
+    // Before the first record of a journal, the name of its run is synced as well.
+    for (first, last) in [(&made[..], &["fsync ", WRITE][..]), (&found[..], &[WRITE])] {
         let Some(calls) = traced(&ctx, "sync_order::large_payload_worker") else { return };
-        assert_eq!(calls, [first, &then[..]].concat());
+        assert_eq!(calls, [first, &then[..], last].concat());
     }
 }
 
@@ -397,7 +400,8 @@ fn a_command_is_told_of_only_once_it_is_as_sure_to_stay_as_asked() {
     let ctx = test.start_run("RUN-1").unwrap();
     let Some(calls) = traced(&ctx, "sync_order::dispatching_worker") else { return };
     let (write, sync) = ("write journal/events.jsonl", "fdatasync journal/events.jsonl");
-    assert_eq!(calls, [write, sync, write, sync]);
+    // The name of the run comes before the first record.
+    assert_eq!(calls, ["fsync ", write, sync, write, sync]);
 }
 
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -432,7 +436,14 @@ fn a_claim_is_on_the_disk_before_a_run_is_bound_and_the_bindings_before_it_is_ha
         [
             "write journal/events.jsonl",
             "fdatasync journal/events.jsonl",
+            // The names before the first record, whose maker may have died before that.
+            "fsync runs/RUN-1",
+            "fsync runs",
+            "fsync ",
             "write runs/RUN-1/journal/events.jsonl",
+            "fsync runs/RUN-2",
+            "fsync runs",
+            "fsync ",
             "write runs/RUN-2/journal/events.jsonl",
             "fdatasync runs/RUN-1/journal/events.jsonl",
             "fdatasync runs/RUN-2/journal/events.jsonl",
@@ -490,6 +501,9 @@ fn the_first_write_into_an_unbound_run_follows_a_binding_that_is_on_the_disk() {
     assert_eq!(
         calls,
         [
+            "fsync runs/RUN-1",
+            "fsync runs",
+            "fsync ",
             "write runs/RUN-1/journal/events.jsonl",
             "fdatasync runs/RUN-1/journal/events.jsonl",
             "write runs/RUN-1/journal/events.jsonl",

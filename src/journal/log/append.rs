@@ -42,6 +42,9 @@ impl LockedLog<'_> {
         let staged = self.stage(events)?;
         // To look something up may have been to scan the journal anew, and to find damage.
         self.check_not_damaged()?;
+        if self.log.cursor.seq == 0 {
+            self.sync_names()?;
+        }
         self.write(events, staged)
     }
 

@@ -60,6 +60,7 @@ mod rng;
 mod row;
 pub mod runner;
 mod seam;
+pub mod simulation;
 pub mod soak;
 mod stage;
 pub mod strace;

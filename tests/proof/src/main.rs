@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
+use runjournal_proof::simulation::{self, Plan};
 use runjournal_proof::{
     Acks, Outcome, Place, Row, Violation, catches, disk, fuzz, operations, power, runner, soak,
     trial,
@@ -76,6 +77,24 @@ enum Act {
     /// Cuts the power of a kind of disk, in a namespace of mounts of its own
     #[command(hide = true)]
     Power { kind: String, least: u64, seconds: f64, seed: u64 },
+    /// Tries plans of the simulation until one fails
+    #[command(hide = true)]
+    Simulate { count: u64, length: usize },
+    /// Does a plan of the simulation again, or a part of it
+    Replay {
+        /// The seed of the plan
+        #[arg(long)]
+        seed: u64,
+        /// About how many acts plans have
+        #[arg(long, default_value_t = simulation::LONG)]
+        length: usize,
+        /// Only these acts, by their numbers
+        #[arg(long, value_delimiter = ',')]
+        acts: Option<Vec<usize>>,
+        /// Nothing goes wrong in these acts
+        #[arg(long, value_delimiter = ',')]
+        calm: Vec<usize>,
+    },
     /// Cuts the power at an operation again, at all its moments or at one
     Disk(disk::trial::Again),
 }
@@ -93,6 +112,15 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Outcome<ExitCode> {
     if let Some(act) = &cli.act {
         match act {
+            Act::Replay { seed, length, acts, calm } => {
+                let plan = Plan::of(*seed, *length);
+                let all: Vec<_> = (0..plan.len()).collect();
+                simulation::replay(&plan.only(acts.as_ref().unwrap_or(&all), calm))?;
+            }
+            Act::Simulate { count, length } => {
+                return simulation::first_failure(0, *count, *length)
+                    .map_or(Ok(ExitCode::SUCCESS), Err);
+            }
             Act::Disk(again) => {
                 let row = again.run()?;
                 println!("{} crash states tried", row.tried);

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::{
-    Budget, Outcome, Row, Trial, Violation, catches, damage, disk, faults, fuzz, kills, power, soak,
+    Budget, Outcome, Row, Trial, Violation, catches, damage, disk, faults, fuzz, kills, power,
+    simulation, soak,
 };
 
 /// Every kind of trial, in the order of the table.
 pub const TRIALS: &[Trial] = &[
     kills::TRIAL,
     disk::trial::TRIAL,
+    simulation::TRIAL,
     faults::TRIAL,
     power::TRIAL,
     damage::TRIAL,

@@ -43,4 +43,4 @@ mod workload;
 
 pub use image::Image;
 pub use model::Disk;
-pub use trace::Trace;
+pub use trace::{NEVER_MADE, Trace};

@@ -13,6 +13,13 @@ use runjournal::proof::{Call, Node, Verdict, Watch, watch};
 use super::model::{Disk, Id};
 use crate::{Outcome, Violation};
 
+/// The error of a call that was never made, since who would have made it died before: a sync that ends so did
+/// not fail. No call of the library ends with it otherwise.
+pub const NEVER_MADE: i32 = 108;
+
+/// A sync that a signal cut off did not fail either.
+const EINTR: i32 = 4;
+
 /// A call that changed something, or brought it to the disk.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
@@ -181,7 +188,9 @@ impl<F: Fn() -> usize + Send + Sync + ?Sized> Watch for Recorder<F> {
         let verdict = self.beside.before(call);
         let mut state = self.state();
         match (call, verdict) {
-            (Call::SyncFile { file }, Verdict::Fail(_)) => {
+            (Call::SyncFile { file }, Verdict::Fail(error))
+                if !matches!(error, EINTR | NEVER_MADE) =>
+            {
                 let file = state.known(*file);
                 let acknowledged = (self.acknowledged)();
                 state.steps.extend(file.map(|file| (Step::SyncFailed { file }, acknowledged)));

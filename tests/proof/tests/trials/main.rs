@@ -6,4 +6,5 @@ mod disk;
 mod faults;
 mod planted;
 mod power;
+mod simulation;
 mod soak;
