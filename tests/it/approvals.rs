@@ -10,6 +10,7 @@ use runjournal::*;
 use serde_json::Value;
 
 use crate::concurrency::{start, worker_number};
+use crate::lab::shown;
 use crate::worker;
 
 const SOON: Duration = Duration::from_millis(50);
@@ -101,14 +102,14 @@ fn ids_are_names_and_options_differ() {
     let test = TestWorkspace::new().unwrap();
     let ctx = test.start_run("RUN-1").unwrap();
     let ask = |id: &str, options: &[&str]| ctx.request_approval(id, "?", options);
-    let long = "x".repeat(1025);
-    for (bad, shown) in
-        [("", ""), ("a\tb", "a\tb"), (&long, &format!("{}... (1025 bytes)", "x".repeat(120)))]
-    {
+    for bad in ["", "a\tb", &"x".repeat(1025)] {
         let refused = ask(bad, &[]).unwrap_err();
         assert!(matches!(refused, ApprovalError::BadName { what: "approval id", .. }), "{refused}");
         let told = refused.to_string();
-        assert!(told.starts_with(&format!("the approval id {shown:?} cannot be used: ")), "{told}");
+        assert!(
+            told.starts_with(&format!("the approval id {:?} cannot be used: ", shown(bad))),
+            "{told}"
+        );
     }
     let empty = ask("a", &["yes", ""]).unwrap_err();
     assert_eq!(

@@ -249,3 +249,11 @@ pub(crate) fn notes(count: usize) -> Vec<Event> {
 pub(crate) fn lines(bytes: &[u8]) -> Vec<&[u8]> {
     bytes.split_inclusive(|byte| *byte == b'\n').collect()
 }
+
+/// A text as a message of the library shows it: of a long one, the beginning.
+pub(crate) fn shown(text: &str) -> String {
+    match text.char_indices().nth(120) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}... ({} bytes)", &text[..at], text.len()),
+    }
+}

@@ -10,6 +10,7 @@ use runjournal::*;
 use serde_json::{Value, json};
 
 use crate::concurrency::{start, worker_number};
+use crate::lab::shown;
 use crate::worker;
 
 fn of_type(ctx: &RunContext, event_type: &str) -> Vec<Record> {
@@ -176,6 +177,7 @@ fn ids_and_providers_are_names() {
         for (id, provider, should) in [(bad, "p", "session id"), ("S", bad, "provider")] {
             let refused = ctx.session(id, provider).unwrap_err();
             let told = refused.to_string();
+            let bad = shown(bad);
             assert!(told.starts_with(&format!("the {should} {bad:?} cannot be used: ")), "{told}");
             assert!(matches!(refused, SessionError::BadName { what, .. } if what == should));
         }

@@ -12,6 +12,7 @@ use runjournal::{
     WorkItem, WorkState,
 };
 
+use crate::lab::shown;
 use crate::worker;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -110,6 +111,7 @@ fn what_cannot_be_is_refused() {
         let refused = refused.unwrap_err();
         assert!(matches!(refused, WorkError::BadName { what: "work item", .. }), "{refused}");
         let told = refused.to_string();
+        let item = shown(item);
         assert!(told.starts_with(&format!("the work item {item:?} cannot be used: ")), "{told}");
     }
     let none = queue.add(Work::new("a").attempts(0));
