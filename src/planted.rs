@@ -42,6 +42,7 @@ bugs! {
     /// A claim is told before the disk has that runs are bound to it.
     BindingUnsynced = "binding-not-synced",
     /// A generation of the index is named by a file that the disk does not have.
+    #[cfg(feature = "sqlite")]
     CurrentUnsynced = "current-not-synced",
     /// A snapshot gets its name before its content is on the disk.
     SnapshotEarly = "snapshot-named-early",
@@ -162,8 +163,10 @@ bugs! {
     /// A live tail goes on in a journal that was replaced.
     FollowedOn = "followed-on",
     /// The index keeps what it knows of a journal that was replaced.
+    #[cfg(feature = "sqlite")]
     IndexedOn = "indexed-on",
     /// A file that changed right after it was looked at is taken for unchanged.
+    #[cfg(feature = "sqlite")]
     RacyStat = "racy-stat-trusted",
     /// A symbolic link is followed.
     #[cfg(runjournal_proof)]

@@ -41,7 +41,7 @@ impl Dir {
     pub(crate) fn is_at_path(&self) -> Result<bool, IoError> {
         match std::fs::symlink_metadata(&self.path) {
             Ok(metadata) => Ok(metadata.is_dir()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(IoError::new("look at", &self.path, error)),
         }
     }
