@@ -1,7 +1,7 @@
 //! Failing calls: each call of each operation, with each error that the system can answer it with, once and
 //! for good.
 //!
-//! An operation is made in this process on a [`Disk`] that lets its calls fail, from its nth call on. Then:
+//! An operation is made in this process on a disk that lets its calls fail, from its nth call on. Then:
 //!
 //! - it ends, and does not panic;
 //! - what ended well has done what it promises; what failed says which path, and what the system said;

@@ -1,5 +1,5 @@
 //! Real power cuts: ext4 and xfs in files, shut down beneath a worker by the file system's own call for it,
-//! mounted again, and judged as [soak](crate::soak) is: what was told as durable is there.
+//! mounted again, and judged as the soak is: what was told as durable is there.
 //!
 //! All mounts are made in a namespace of their own, by a child process: whatever becomes of it, the mounts go
 //! with it, and so do their loop devices. A journal-less ext4 is not among the kinds: it has no order to keep,

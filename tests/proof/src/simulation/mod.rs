@@ -2,7 +2,7 @@
 //! die, meet errors and lose power meanwhile; and after each act all is held against a simple model.
 //!
 //! Everything runs in this process and in memory. The model is a fold of the records in plain maps
-//! ([`story`]); each act says beforehand what it may leave and what it has to answer ([`predict`]). An act that
+//! (`story`); each act says beforehand what it may leave and what it has to answer (`predict`). An act that
 //! went well has left all of it; one that died or met an error, a beginning of it, group by group.
 
 mod act;
