@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use runjournal::*;
@@ -22,10 +22,9 @@ pub(super) fn hold(place: &str, act: fn(&Lab, u64) -> String) -> Result<(), Stri
     fs::write(lab.at("O/dir/b.json"), SECRET).unwrap();
     let outside = lab.outside();
     let (place, aside, target) = (lab.at(place), lab.at("W/.aside"), lab.at("O/dir"));
-    let over = AtomicBool::new(false);
-    let (acts, swaps) = std::thread::scope(|scope| {
+    let (over, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
+    let acts = std::thread::scope(|scope| {
         let swapper = scope.spawn(|| {
-            let mut swaps = 0_u64;
             while !over.load(Ordering::Relaxed) {
                 // Who works there may just have removed what was empty, or set the link aside.
                 if fs::rename(&place, &aside).is_err() {
@@ -39,14 +38,15 @@ pub(super) fn hold(place: &str, act: fn(&Lab, u64) -> String) -> Result<(), Stri
                 while fs::rename(&aside, &place).is_err() {
                     let _ = fs::remove_dir_all(&place).or_else(|_| fs::remove_file(&place));
                 }
-                swaps += 1;
+                swaps.fetch_add(1, Ordering::Relaxed);
                 std::thread::yield_now();
             }
-            swaps
         });
         let (start, mut acts) = (Instant::now(), 0);
         let mut read = None;
-        while start.elapsed() < TIME || acts < 3 {
+        // A machine at work elsewhere may take long to come to the first swap.
+        let swapped = || swaps.load(Ordering::Relaxed) > 0 || start.elapsed() > 30 * TIME;
+        while start.elapsed() < TIME || acts < 3 || !swapped() {
             let answer = act(&lab, acts);
             if answer.contains(SECRET) {
                 read = Some(answer);
@@ -54,11 +54,10 @@ pub(super) fn hold(place: &str, act: fn(&Lab, u64) -> String) -> Result<(), Stri
             acts += 1;
         }
         over.store(true, Ordering::Relaxed);
-        let swaps = swapper.join();
-        (read.map_or(Ok(acts), Err), swaps)
-    });
-    let acts = acts.map_err(|answer| format!("what lies outside was read: {answer}"))?;
-    let swaps = swaps.map_err(|_| "the swapping failed")?;
+        swapper.join().map_err(|_| "the swapping failed".to_owned())?;
+        read.map_or(Ok(acts), |answer| Err(format!("what lies outside was read: {answer}")))
+    })?;
+    let swaps = swaps.into_inner();
     if lab.outside() != outside {
         return Err(format!("what lies outside was changed, in {acts} acts and {swaps} swaps"));
     }
