@@ -34,8 +34,12 @@ impl Rng {
 
     /// A number below this one; zero where that is zero.
     pub fn below(&mut self, most: usize) -> usize {
-        let most = most as u64;
-        usize::try_from(self.number().checked_rem(most).unwrap_or(0)).unwrap_or(0)
+        usize::try_from(self.under(most as u64)).unwrap_or(0)
+    }
+
+    /// The same of what is no place in anything: a time, an id.
+    pub fn under(&mut self, most: u64) -> u64 {
+        self.number().checked_rem(most).unwrap_or(0)
     }
 
     /// True once in so many times.

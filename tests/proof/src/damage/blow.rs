@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::Outcome;
+use crate::{Outcome, Rng};
 
 /// One thing that happens to a file.
 #[derive(Debug, Clone)]
@@ -31,33 +31,11 @@ const SMALL: usize = 4096;
 /// What somebody may have added to a file.
 const ADDED: [&[u8]; 4] = [b"\n", b"\0\0\0\0\0\0\0\0", b"more\n", b"{}"];
 
-/// Numbers by a seed.
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// One of so many.
-    pub(super) fn of(&mut self, many: usize) -> usize {
-        usize::try_from(self.next() % (many.max(1) as u64)).unwrap_or(0)
-    }
-}
-
 impl Blow {
     /// The blow with this number: of each three, one is what the dice say; the others go through all bits and
     /// all ends, in an order by the seed.
     pub(super) fn nth(bytes: &[u8], alike: &[Utf8PathBuf], number: u64, seed: u64) -> Self {
-        let mut dice = Dice::new(seed.wrapping_mul(0x5851_F42D_4C95_7F2D) ^ number);
+        let mut dice = Rng::new(seed.wrapping_mul(0x5851_F42D_4C95_7F2D) ^ number);
         let all = bytes.len() * 9;
         if number % 3 == 2 || all == 0 {
             return Self::any(bytes, alike, &mut dice);
@@ -67,29 +45,31 @@ impl Blow {
             let step = 1_000_003 % all.max(2);
             let step = if gcd(step, all) == 1 { step } else { 1 };
             let turn = usize::try_from(number / 3 * 2 + number % 3).unwrap_or(0);
-            (turn % all * step + Dice::new(seed).of(all)) % all
+            (turn % all * step + Rng::new(seed).below(all)) % all
         } else {
-            dice.of(all)
+            dice.below(all)
         };
         if at < bytes.len() { Self::Cut { left: at } } else { Self::Flip { bit: at - bytes.len() } }
     }
 
-    fn any(bytes: &[u8], alike: &[Utf8PathBuf], dice: &mut Dice) -> Self {
+    fn any(bytes: &[u8], alike: &[Utf8PathBuf], dice: &mut Rng) -> Self {
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-        match dice.of(7) {
+        match dice.below(7) {
             0 | 1 if !alike.is_empty() => {
-                let file = alike.get(dice.of(alike.len())).cloned().unwrap_or_default();
+                let file = alike.get(dice.below(alike.len())).cloned().unwrap_or_default();
                 Self::Other { file }
             }
-            2 if lines > 1 => Self::Swap { first: dice.of(lines), second: dice.of(lines) },
-            3 if lines > 0 => Self::Double { line: dice.of(lines) },
-            4 if lines > 0 => Self::Remove { line: dice.of(lines) },
-            5 => Self::More { bytes: ADDED.get(dice.of(ADDED.len())).copied().unwrap_or_default() },
+            2 if lines > 1 => Self::Swap { first: dice.below(lines), second: dice.below(lines) },
+            3 if lines > 0 => Self::Double { line: dice.below(lines) },
+            4 if lines > 0 => Self::Remove { line: dice.below(lines) },
+            5 => Self::More {
+                bytes: ADDED.get(dice.below(ADDED.len())).copied().unwrap_or_default(),
+            },
             _ => {
-                let from = dice.of(bytes.len());
+                let from = dice.below(bytes.len());
                 Self::Hole {
                     from,
-                    length: 1 + dice.of(600.min(bytes.len() - from.min(bytes.len()))),
+                    length: 1 + dice.below(600.min(bytes.len() - from.min(bytes.len()))),
                 }
             }
         }

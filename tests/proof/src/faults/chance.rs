@@ -9,7 +9,7 @@ use super::cell::Bench;
 use super::fault::{Fault, Kind};
 use super::real;
 use crate::trial::fast_directory;
-use crate::{Budget, Operation, Outcome, Row, operations, strace};
+use crate::{Budget, Operation, Outcome, Rng, Row, operations, strace};
 
 /// How many trials are made with one operation before another one is drawn.
 const ROUND: usize = 40;
@@ -21,7 +21,7 @@ pub(super) fn run(worker: &Utf8Path, budget: &Budget) -> Outcome<Row> {
         for thread in 0..2 {
             let row = &row;
             scope.spawn(move || {
-                let mut chance = Chance(budget.seed.wrapping_mul(2).wrapping_add(thread));
+                let mut chance = Rng::new(budget.seed.wrapping_mul(2).wrapping_add(thread));
                 while !budget.is_over() {
                     let tried = round(worker, budget, &mut chance);
                     let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,7 +43,7 @@ pub(super) fn run(worker: &Utf8Path, budget: &Budget) -> Outcome<Row> {
 }
 
 /// Some trials of an operation that is drawn.
-fn round(worker: &Utf8Path, budget: &Budget, chance: &mut Chance) -> Outcome<Row> {
+fn round(worker: &Utf8Path, budget: &Budget, chance: &mut Rng) -> Outcome<Row> {
     let all: Vec<&'static Operation> = operations::ALL.iter().copied().flatten().collect();
     let mut row = Row::default();
     let Some(operation) = all.get(chance.below(all.len())).copied() else { return Ok(row) };
@@ -73,18 +73,4 @@ fn round(worker: &Utf8Path, budget: &Budget, chance: &mut Chance) -> Outcome<Row
     }
     row.tried = bench.counts.tried;
     Ok(row)
-}
-
-/// Numbers that look random, from a seed: splitmix64.
-#[derive(Debug)]
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((x ^ (x >> 31)) % (most.max(1) as u64)).unwrap_or(0)
-    }
 }

@@ -7,7 +7,7 @@ use runjournal::Digest;
 use runjournal::proof::fuzz::Target;
 
 use super::Corpus;
-use crate::{Budget, Outcome, Row, Violation};
+use crate::{Budget, Outcome, Rng, Row, Violation};
 
 /// Feeds each file of a corpus to a target.
 ///
@@ -24,11 +24,11 @@ pub fn replay(name: &str, target: Target, corpus: &Corpus) -> Outcome<Row> {
 pub fn mutate(name: &str, target: Target, count: u64, budget: &Budget) -> Outcome<Row> {
     let corpus = Corpus::of(name)?;
     let files: Vec<_> = corpus.files.into_iter().map(|(_, content)| content).collect();
-    let mut random = Random(budget.seed ^ Digest::of(name.as_bytes()).to_hex().len() as u64);
+    let mut rng = Rng::of(budget.seed, &[name]);
     let mut tried = 0;
     let mut inputs = std::iter::from_fn(|| {
         tried += 1;
-        (tried <= count && !budget.is_over()).then(|| mutated(&files, &mut random))
+        (tried <= count && !budget.is_over()).then(|| mutated(&files, &mut rng))
     });
     feed(name, target, &mut inputs)
 }
@@ -105,19 +105,19 @@ const WORDS: &[&[u8]] = &[
 ];
 
 /// One to four changes to a file of the corpus.
-fn mutated(files: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
-    let mut input = random.of(files).cloned().unwrap_or_default();
-    for _ in 0..=random.below(4) {
-        let (from, to) = random.range(input.len());
-        match random.below(8) {
+fn mutated(files: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
+    let mut input = rng.pick(files).cloned().unwrap_or_default();
+    for _ in 0..=rng.below(4) {
+        let (from, to) = range(rng, input.len());
+        match rng.below(8) {
             0 | 1 => {
-                let bit = 1 << random.below(8);
+                let bit = 1 << rng.below(8);
                 input.iter_mut().skip(from).take(1).for_each(|byte| *byte ^= bit);
             }
             2 => drop(input.drain(from..to)),
             3 => input.truncate(to),
             4 => {
-                let word = random.of(WORDS).copied().unwrap_or_default();
+                let word = rng.pick(WORDS).copied().unwrap_or_default();
                 input.splice(from..from, word.iter().copied());
             }
             5 => {
@@ -125,13 +125,13 @@ fn mutated(files: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
                 input.splice(to..to, twice);
             }
             6 => {
-                let other = random.of(files).cloned().unwrap_or_default();
-                let (start, end) = random.range(other.len());
+                let other = rng.pick(files).cloned().unwrap_or_default();
+                let (start, end) = range(rng, other.len());
                 let part = other.get(start..end).unwrap_or_default().iter().copied();
                 input.splice(from..to, part);
             }
             _ => {
-                let byte = u8::try_from(random.below(256)).unwrap_or(0);
+                let byte = u8::try_from(rng.below(256)).unwrap_or(0);
                 input.iter_mut().skip(from).take(1).for_each(|old| *old = byte);
             }
         }
@@ -140,30 +140,9 @@ fn mutated(files: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     input
 }
 
-/// Numbers by seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % (limit.max(1) as u64)).unwrap_or(0)
-    }
-
-    fn of<'a, T>(&mut self, list: &'a [T]) -> Option<&'a T> {
-        list.get(self.below(list.len()))
-    }
-
-    /// A range within so many, mostly a short one.
-    fn range(&mut self, length: usize) -> (usize, usize) {
-        let from = self.below(length + 1);
-        let most = if self.below(4) == 0 { length } else { 64 };
-        (from, from + self.below((length - from).min(most) + 1))
-    }
+/// A range within so many, mostly a short one.
+fn range(rng: &mut Rng, length: usize) -> (usize, usize) {
+    let from = rng.below(length + 1);
+    let most = if rng.once_in(4) { length } else { 64 };
+    (from, from + rng.below((length - from).min(most) + 1))
 }

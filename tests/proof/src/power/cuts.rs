@@ -6,13 +6,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
 use super::disk::{Cut, Disk, Kind};
-use crate::soak::chance::Chance;
 use crate::soak::ground::Ground;
 use crate::soak::hand::Manner;
 use crate::soak::judge::{Depth, Judged, judge};
 use crate::soak::team::spawn;
 use crate::trial::fast_directory;
-use crate::{Budget, Outcome};
+use crate::{Budget, Outcome, Rng};
 
 /// After so many cuts a new file system is made: all there is is judged each time.
 const CUTS_PER_DISK: u64 = 10;
@@ -21,7 +20,7 @@ const CUTS_PER_DISK: u64 = 10;
 struct Cuts<'a> {
     kind: Kind,
     program: &'a Utf8Path,
-    chance: Chance,
+    chance: Rng,
     made: u64,
     judged: Judged,
 }
@@ -32,7 +31,7 @@ pub(super) fn make(
     (least, budget): (u64, &Budget),
     program: &Utf8Path,
 ) -> Outcome<serde_json::Value> {
-    let chance = Chance::new(budget.seed ^ kind.name.len() as u64);
+    let chance = Rng::of(budget.seed, &[kind.name]);
     let mut cuts = Cuts { kind, program, chance, made: 0, judged: Judged::default() };
     let mut violations = Vec::new();
     while violations.is_empty() && (cuts.made < least || !budget.is_over()) {
@@ -76,12 +75,12 @@ impl Cuts<'_> {
     fn cut(&mut self, disk: &mut Disk, ground: &Ground) -> Outcome {
         ground.power_is_on()?;
         // Every other worker is alone.
-        let threads = if self.made.is_multiple_of(2) { 1 } else { 2 + self.chance.below(3) };
+        let threads = if self.made.is_multiple_of(2) { 1 } else { 2 + self.chance.under(3) };
         let seed = self.chance.number();
         let manner = Manner { seed, number: self.made, threads, durable: true };
         let mut worker = spawn(self.program, ground, manner)?;
-        std::thread::sleep(Duration::from_millis(20 + self.chance.below(250)));
-        let how = if self.chance.one_in(4) { Cut::LogWritten } else { Cut::Sudden };
+        std::thread::sleep(Duration::from_millis(20 + self.chance.under(250)));
+        let how = if self.chance.once_in(4) { Cut::LogWritten } else { Cut::Sudden };
         let cut = ground.power_goes().and_then(|()| disk.cut(how));
         // What is under way goes on beneath the cut.
         std::thread::sleep(Duration::from_millis(10));

@@ -7,10 +7,9 @@ use std::io::Write as _;
 
 use runjournal::{ArtifactError, ArtifactName, Durability, Event};
 
-use super::chance::Chance;
 use super::ground::NO_RUN;
 use super::hand::{At, Hand};
-use crate::{Outcome, Violation};
+use crate::{Outcome, Rng, Violation};
 
 pub(crate) type Deed = fn(&mut Hand) -> Outcome;
 
@@ -42,8 +41,8 @@ const ALL: &[(u64, &str, Deed)] = &[
 ];
 
 /// The next deed.
-pub(crate) fn pick(chance: &mut Chance) -> (&'static str, Deed) {
-    let mut at = chance.below(ALL.iter().map(|(often, ..)| often).sum());
+pub(crate) fn pick(chance: &mut Rng) -> (&'static str, Deed) {
+    let mut at = chance.under(ALL.iter().map(|(often, ..)| often).sum());
     for (often, name, deed) in ALL {
         match at.checked_sub(*often) {
             Some(rest) => at = rest,
@@ -104,7 +103,7 @@ fn append_kept(hand: &mut Hand) -> Outcome {
 /// Each record of a batch says how many it has.
 fn batch(hand: &mut Hand) -> Outcome {
     let (at, durability) = (hand.at()?, hand.durability());
-    let size = 2 + hand.chance.below(if hand.chance.clone().one_in(9) { 60 } else { 6 });
+    let size = 2 + hand.chance.under(if hand.chance.clone().once_in(9) { 60 } else { 6 });
     let events: Vec<Event> = (0..size).map(|_| hand.note("noted_with_others")).collect();
     let writer = hand.kept(&at)?.durability(durability);
     let appended = writer.append_batch(&events)?;
@@ -114,7 +113,7 @@ fn batch(hand: &mut Hand) -> Outcome {
 /// A key that others have as well: whoever comes first appends it, and all are told of the same record.
 fn key(hand: &mut Hand) -> Outcome {
     let at = hand.at()?;
-    let key = format!("key-{}", hand.chance.below(3_000));
+    let key = format!("key-{}", hand.chance.under(3_000));
     let writer = hand.kept(&at)?.durability(hand.durability());
     let appended = writer.append(Event::new("keyed").payload(&key).key(key))?;
     hand.teller.appended(&at.home, &appended)
@@ -122,7 +121,7 @@ fn key(hand: &mut Hand) -> Outcome {
 
 fn large(hand: &mut Hand) -> Outcome {
     let (at, event) = (hand.at()?, hand.note("said"));
-    let size = 65_000 + usize::try_from(hand.chance.below(80_000))?;
+    let size = 65_000 + usize::try_from(hand.chance.under(80_000))?;
     let writer = hand.kept(&at)?.durability(hand.durability());
     let appended = writer.append(event.payload(&"x".repeat(size)))?;
     hand.teller.appended(&at.home, &appended)
@@ -146,7 +145,7 @@ fn remove(hand: &mut Hand) -> Outcome {
 fn transaction(hand: &mut Hand) -> Outcome {
     let at = hand.at()?;
     let mut transaction = at.ctx.transaction().durability(hand.durability());
-    for path in NAMES.iter().skip(usize::try_from(hand.chance.below(4))?).take(3) {
+    for path in NAMES.iter().skip(usize::try_from(hand.chance.under(4))?).take(3) {
         transaction.write_bytes(ArtifactName::new(*path)?, &hand.content())?;
     }
     transaction.append(hand.note("noted_with_files"));
@@ -175,7 +174,7 @@ fn short_run(hand: &mut Hand) -> Outcome {
         .appended(&at.home, &at.ctx.journal()?.durability(Durability::Durable).append(event)?)?;
     let out = ArtifactName::from_static("out.txt");
     hand.teller.stored(&at.home, &at.ctx.artifacts().write_bytes(out, &content)?)?;
-    if hand.chance.one_in(3) {
+    if hand.chance.once_in(3) {
         return reading::write_manifest(hand, &at);
     }
     let ended = at.ctx.run()?.complete(runjournal::Outcome::Success, None)?;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use runjournal::{Durability, Event, Follow, JournalWriter, RunContext, Workspace};
 
-use super::chance::Chance;
 use super::deeds::{self, Deed};
 use super::ground::{Ground, SHARED, Teller};
-use crate::{Outcome, Violation};
+use crate::{Outcome, Rng, Violation};
 
 /// How workers work.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +25,7 @@ pub(crate) struct Manner {
 /// One thread.
 pub(crate) struct Hand {
     pub(crate) name: String,
-    pub(crate) chance: Chance,
+    pub(crate) chance: Rng,
     pub(crate) teller: Teller,
     pub(crate) workspace: Workspace,
     pub(crate) durable: bool,
@@ -68,7 +67,7 @@ impl Hand {
             Ok(Self {
                 teller: Teller::new(ground, &name)?,
                 name: name.clone(),
-                chance: Chance::new(seed),
+                chance: Rng::new(seed),
                 workspace: ground.workspace()?,
                 durable: manner.durable,
                 favourite: if manner.durable && manner.threads == 1 {
@@ -102,7 +101,7 @@ impl Hand {
 
     fn next(&mut self) -> (&'static str, Deed) {
         match self.favourite {
-            Some(favourite) if !self.chance.one_in(5) => favourite,
+            Some(favourite) if !self.chance.once_in(5) => favourite,
             _ => deeds::pick(&mut self.chance),
         }
     }
@@ -110,14 +109,14 @@ impl Hand {
     /// Where it is alone, it rests now and then, so that the power goes where nothing was synced after what was
     /// just told.
     pub(crate) fn rest(&mut self) {
-        if self.favourite.is_some() && self.chance.one_in(2) {
-            std::thread::sleep(Duration::from_millis(self.chance.below(100)));
+        if self.favourite.is_some() && self.chance.once_in(2) {
+            std::thread::sleep(Duration::from_millis(self.chance.under(100)));
         }
     }
 
     /// A shared run, most often the first.
     pub(crate) fn at(&mut self) -> Outcome<At> {
-        let first = self.chance.one_in(2);
+        let first = self.chance.once_in(2);
         let chosen = if first { SHARED.first() } else { self.chance.pick(SHARED) };
         let (task, run) = chosen.copied().unwrap_or_default();
         let ctx = self.workspace.task(task)?.run(run)?.context().clone();
@@ -136,7 +135,7 @@ impl Hand {
 
     /// `Durable` now and then, or always where only that is told.
     pub(crate) fn durability(&mut self) -> Durability {
-        if self.durable || self.chance.one_in(8) {
+        if self.durable || self.chance.once_in(8) {
             Durability::Durable
         } else {
             Durability::Buffered
@@ -145,19 +144,19 @@ impl Hand {
 
     /// An event that nobody else appends, of a payload of chance.
     pub(crate) fn note(&mut self, event_type: &str) -> Event {
-        let fill = "some text ".repeat(usize::try_from(self.chance.below(30)).unwrap_or(0));
+        let fill = "some text ".repeat(usize::try_from(self.chance.under(30)).unwrap_or(0));
         let payload = serde_json::json!({"by": self.name, "number": self.done, "fill": fill});
         let event = Event::new(event_type).payload(&payload);
-        match self.chance.below(3) {
+        match self.chance.under(3) {
             0 => event,
-            1 => event.stream("talk", format!("T-{}", self.chance.below(20))),
+            1 => event.stream("talk", format!("T-{}", self.chance.under(20))),
             _ => event.stream("talk", &self.name),
         }
     }
 
     /// Content that shows whether it is whole: lines that all say how many they are.
     pub(crate) fn content(&mut self) -> Vec<u8> {
-        let lines = 1 + if self.chance.one_in(40) { 20_000 } else { self.chance.below(200) };
+        let lines = 1 + if self.chance.once_in(40) { 20_000 } else { self.chance.under(200) };
         let line = format!("{lines} lines of {} at {}\n", self.name, self.done);
         line.repeat(usize::try_from(lines).unwrap_or(1)).into_bytes()
     }

@@ -1,7 +1,6 @@
 //! Soak: many processes of many threads on one workspace, doing all that can be done, while they are
 //! stopped, continued and killed. At quiet moments in between the whole workspace is judged.
 
-pub(crate) mod chance;
 mod deeds;
 pub(crate) mod ground;
 pub(crate) mod hand;
@@ -15,8 +14,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::trial::fast_directory;
-use crate::{Budget, Outcome, Row, Trial};
-use chance::Chance;
+use crate::{Budget, Outcome, Rng, Row, Trial};
 use ground::Ground;
 use hand::Manner;
 use judge::{Depth, Judged};
@@ -99,7 +97,7 @@ impl Round<'_> {
         ground.prepare()?;
         let manner = Manner { seed: self.seed, number: 0, threads: THREADS, durable: false };
         let mut team = Team::new(self.program, &ground, manner);
-        let mut chance = Chance::new(self.seed);
+        let mut chance = Rng::new(self.seed);
         let mut judged = Judged::default();
         let round = Budget::new(ROUND.min(self.budget.left()), self.seed);
         for quiet in 1..=QUIET {
@@ -110,7 +108,7 @@ impl Round<'_> {
             self.done.stops += team.done.stops;
             // Why a worker ended by itself, it told.
             ended.map_err(|found| ground.acknowledged().err().unwrap_or(found))?;
-            team.end(chance.one_in(2))?;
+            team.end(chance.once_in(2))?;
             team.done = Done::default();
             let depth = if quiet == QUIET { Depth::All } else { Depth::Records };
             judged =

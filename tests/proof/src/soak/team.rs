@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::chance::Chance;
 use super::ground::Ground;
 use super::hand::Manner;
-use crate::{Budget, Outcome, ensure};
+use crate::{Budget, Outcome, Rng, ensure};
 
 /// What was done to the workers.
 #[derive(Debug, Default, Clone, Copy)]
@@ -28,7 +27,7 @@ struct Worker {
 pub(super) struct Team<'a> {
     program: &'a Utf8Path,
     ground: &'a Ground,
-    chance: Chance,
+    chance: Rng,
     manner: Manner,
     workers: Vec<Worker>,
     pub(super) done: Done,
@@ -36,7 +35,7 @@ pub(super) struct Team<'a> {
 
 impl<'a> Team<'a> {
     pub(super) fn new(program: &'a Utf8Path, ground: &'a Ground, manner: Manner) -> Self {
-        let chance = Chance::new(manner.seed);
+        let chance = Rng::new(manner.seed);
         Self { program, ground, chance, manner, workers: Vec::new(), done: Done::default() }
     }
 
@@ -54,7 +53,7 @@ impl<'a> Team<'a> {
             self.workers.push(worker);
         }
         while !budget.is_over() {
-            std::thread::sleep(Duration::from_millis(2 + self.chance.below(30)));
+            std::thread::sleep(Duration::from_millis(2 + self.chance.under(30)));
             self.continue_those_due()?;
             self.disturb_one()?;
         }
@@ -72,8 +71,8 @@ impl<'a> Team<'a> {
     }
 
     fn disturb_one(&mut self) -> Outcome {
-        let at = usize::try_from(self.chance.below(self.workers.len() as u64))?;
-        let (kills, time) = (self.chance.one_in(5), self.chance.below(200));
+        let at = usize::try_from(self.chance.under(self.workers.len() as u64))?;
+        let (kills, time) = (self.chance.once_in(5), self.chance.under(200));
         let Some(worker) = self.workers.get_mut(at) else { return Ok(()) };
         if let Some(status) = worker.child.try_wait()? {
             return ensure(false, || format!("a worker ended by itself: {status}"));

@@ -16,7 +16,7 @@ use crate::{Outcome, Violation};
 /// A step that many want to do; one does it.
 pub(super) fn step(hand: &mut Hand) -> Outcome {
     let (at, content) = (hand.at()?, hand.content());
-    let name = format!("once-{}", hand.chance.below(400));
+    let name = format!("once-{}", hand.chance.under(400));
     let mut ran = false;
     let ended = at.ctx.step(name.as_str(), |step| {
         ran = true;
@@ -40,7 +40,7 @@ fn body(step: &StepContext, name: &str, content: &[u8]) -> StepResult {
 /// The next turn of a loop that many are in.
 pub(super) fn turn(hand: &mut Hand) -> Outcome {
     let (at, content) = (hand.at()?, hand.content());
-    let name = format!("loop-{}", hand.chance.below(4));
+    let name = format!("loop-{}", hand.chance.under(4));
     let known = format!("{} {name}", at.home);
     for _ in 0..3 {
         let turn = hand.turns.get(&known).copied().unwrap_or(1);
@@ -79,7 +79,7 @@ impl Fold for Seats {
 /// A command that others may have given before; of each hall only so many seats can be had.
 pub(super) fn command(hand: &mut Hand) -> Outcome {
     let at = hand.at()?;
-    let number = hand.chance.below(1_000);
+    let number = hand.chance.under(1_000);
     let command = Command::new(format!("take-{number}"), "take_seat");
     let command = command.on("hall", format!("H-{}", number % 50));
     let receipt = at.ctx.dispatch(command, |seats: &Seats| match seats.taken {
@@ -102,7 +102,7 @@ enum Queues {
 
 impl Queues {
     fn pick(hand: &mut Hand) -> Outcome<(Self, String)> {
-        if hand.chance.one_in(2) {
+        if hand.chance.once_in(2) {
             let home = format!("TASK-1/{NO_RUN}");
             return Ok((Self::Task(hand.workspace.task("TASK-1")?), home));
         }
@@ -121,8 +121,8 @@ impl Queues {
 /// New work, or work that others put in as well.
 pub(super) fn add_work(hand: &mut Hand) -> Outcome {
     let (queues, home) = Queues::pick(hand)?;
-    let item = match hand.chance.below(3) {
-        0 => format!("shared-{}", hand.chance.below(200)),
+    let item = match hand.chance.under(3) {
+        0 => format!("shared-{}", hand.chance.under(200)),
         _ => format!("of-{}-{}", hand.name, hand.done),
     };
     let queue = queues.queue().durability(hand.durability());
@@ -134,11 +134,11 @@ pub(super) fn add_work(hand: &mut Hand) -> Outcome {
 pub(super) fn do_work(hand: &mut Hand) -> Outcome {
     let (queues, home) = Queues::pick(hand)?;
     let queue = queues.queue().durability(hand.durability());
-    let time = if hand.chance.one_in(4) { 1 } else { 3_000 };
+    let time = if hand.chance.once_in(4) { 1 } else { 3_000 };
     let Some(claim) = queue.next(&hand.name, Duration::from_millis(time))? else { return Ok(()) };
     let claimed = format!("work {} {} {}", claim.item, claim.attempt, claim.owner);
     hand.teller.tell(&home, &claimed)?;
-    let ended = match hand.chance.below(8) {
+    let ended = match hand.chance.under(8) {
         0 => return Ok(()),
         1 => queue.fail(&claim, "it did not work", Duration::ZERO),
         _ => queue.done_with(&claim, [hand.note("worked")]),
@@ -153,9 +153,9 @@ pub(super) fn do_work(hand: &mut Hand) -> Outcome {
 /// A session that others are in as well.
 pub(super) fn session(hand: &mut Hand) -> Outcome {
     let at = hand.at()?;
-    let id = format!("S-{}", hand.chance.below(6));
+    let id = format!("S-{}", hand.chance.under(6));
     let session = at.ctx.session(&id, "provider")?.durability(hand.durability());
-    let (ended, status) = match hand.chance.below(5) {
+    let (ended, status) = match hand.chance.under(5) {
         0 => (session.stop(), "stopped"),
         _ => (session.update_with(SessionStatus::Running, &json!({"at": hand.done})), "running"),
     };
