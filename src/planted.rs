@@ -82,6 +82,8 @@ bugs! {
     SyncRetried = "sync-retried",
     /// A sync that failed is told to its caller, and to nobody after that.
     FailedSyncForgotten = "failed-sync-forgotten",
+    /// What a failed sync left in doubt is not written again.
+    DoubtForgotten = "doubt-forgotten",
     /// That a part was written is taken for all of it.
     #[cfg(runjournal_proof)]
     ShortWriteTaken = "short-write-taken",

@@ -194,6 +194,18 @@ pub enum JournalError {
         /// Why the sync failed.
         source: IoError,
     },
+    /// A sync failed before, maybe in another process. What it left in doubt has to be written again before anything is
+    /// appended behind it, and that failed.
+    #[error(
+        "a sync of {path} failed before, and what it left in doubt cannot be written again: {source}; nothing was \
+         appended; look at the disk, and try again"
+    )]
+    InDoubt {
+        /// The journal.
+        path: Utf8PathBuf,
+        /// Why it cannot be written, or synced.
+        source: IoError,
+    },
     /// A cursor does not fit the journal.
     #[error(
         "{path} does not fit the cursor behind seq {seq}, byte {offset}: it is another journal, or lost its \

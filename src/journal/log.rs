@@ -3,7 +3,9 @@
 mod ahead;
 pub(crate) mod append;
 pub(crate) mod batch;
+mod doubt;
 pub(crate) mod lookup;
+mod note;
 pub(crate) mod objects;
 pub(crate) mod sync;
 pub(crate) mod sync_between;
@@ -81,13 +83,15 @@ pub(crate) struct Unsynced {
     dir: Arc<Dir>,
     file: Arc<AppendFile>,
     sync: Arc<SharedSync>,
+    /// How long the journal is, as far as we know.
+    written: u64,
 }
 
 impl Unsynced {
     /// Waits until everything appended is on the disk. The first failure poisons every writer of this
     /// journal in this process: a later sync could say OK though the data is gone.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
-        self.sync.sync(&self.file, &self.dir)
+        self.sync.sync(&self.file, &self.dir, self.written)
     }
 }
 
@@ -158,8 +162,9 @@ impl Log {
 
     /// What makes everything that was appended durable.
     pub(crate) fn unsynced(&self) -> Unsynced {
-        let Self { dir, file, sync, .. } = self;
-        Unsynced { dir: Arc::clone(dir), file: Arc::clone(file), sync: Arc::clone(sync) }
+        let Self { dir, file, sync, cursor, .. } = self;
+        let (dir, file, sync) = (Arc::clone(dir), Arc::clone(file), Arc::clone(sync));
+        Unsynced { dir, file, sync, written: cursor.offset }
     }
 
     /// Forgets what is known of the journal.
@@ -273,6 +278,9 @@ impl LockedLog<'_> {
     pub(crate) fn catch_up(&mut self) -> Result<(), JournalError> {
         let len = self.len()?;
         self.stale = false;
+        if !self.log.opened && self.log.sync.settle(&self.log.file, &self.log.dir)? {
+            return self.start_over();
+        }
         let Log { home, journal, file, sync, start, cursor, ledger, opened, .. } = &mut *self.log;
         let first = !std::mem::replace(opened, true);
         if !first && Bug::NotCaughtUp.is_planted() {

@@ -67,6 +67,40 @@ fn the_first_failed_sync_poisons_the_writer() {
 }
 
 #[test]
+fn doubting_worker() {
+    if std::env::var_os(WORKER).is_none() {
+        return;
+    }
+    let ctx = RunContext::from_env().unwrap();
+    let first = ctx.journal().unwrap().durability(Durability::Durable).append(Event::new("first"));
+    assert!(matches!(first, Err(JournalError::NotDurable { .. })), "{first:?}");
+}
+
+/// The one that writes again what is in doubt is another process than the one whose sync failed.
+#[test]
+fn what_a_failed_sync_left_in_doubt_is_settled_by_the_next_writer() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    if !with_failing("fdatasync", &ctx, "faults::doubting_worker") {
+        return;
+    }
+    let home = ctx.root().join("TASK-1/runs/RUN-1");
+    let (note, journal) = (home.join("journal/.sync"), home.join("journal/events.jsonl"));
+    // How many bytes are on the disk for sure, and whether a sync failed: see docs/format.md.
+    let noted = || {
+        let bytes = std::fs::read(&note).unwrap();
+        [24, 32].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()))
+    };
+    assert_eq!(noted(), [0, 1]);
+    let before = std::fs::read(&journal).unwrap();
+    ctx.append(Event::new("second")).unwrap();
+    assert_eq!(noted(), [before.len() as u64, 0]);
+    let after = std::fs::read(&journal).unwrap();
+    assert!(after.starts_with(&before) && after.len() > before.len());
+    assert_eq!(ctx.events().unwrap().read_all().unwrap().0.len(), 2);
+}
+
+#[test]
 fn unapplied_worker() {
     if std::env::var_os(WORKER).is_none() {
         return;

@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 use crate::error::IoError;
 use crate::io::{AppendFile, Dir};
 use crate::journal::JournalError;
-use crate::journal::log::sync_between;
+use crate::journal::log::note::Identity;
+use crate::journal::log::{doubt, sync_between};
 use crate::planted::Bug;
 
 /// What the writers of one journal in this process share.
 #[derive(Debug, Default)]
 pub(crate) struct SharedSync {
+    /// Which journal, where the system can tell.
+    journal: Option<Identity>,
     /// True once a sync failed; why, the state says.
     has_failed: AtomicBool,
     /// Syncs that are still to be shared with other processes.
@@ -32,6 +35,10 @@ struct State {
     taken: u64,
     /// The last ticket that a sync covered.
     covered: u64,
+    /// How long the journal was, as far as those knew who took a ticket,
+    written: u64,
+    /// and how much of that is on the disk.
+    synced: u64,
     /// True while somebody syncs, or is about to.
     led: bool,
     /// Tickets that the last sync covered or that were taken while it ran, and how long it took.
@@ -44,21 +51,20 @@ struct State {
 /// Syncs that are shared with other processes since one of them was seen to append.
 const SHARED_WITH_OTHERS: u32 = 64;
 
-type Key = (u64, u64);
-static ALL: Mutex<Option<HashMap<Key, Weak<SharedSync>>>> = Mutex::new(None);
+static ALL: Mutex<Option<HashMap<Identity, Weak<SharedSync>>>> = Mutex::new(None);
 
 impl SharedSync {
     /// That of this journal.
     pub(crate) fn of(file: &AppendFile) -> Result<Arc<Self>, IoError> {
-        let Some(key) = file.identity()? else { return Ok(Arc::default()) };
+        let Some(journal) = file.identity()? else { return Ok(Arc::default()) };
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         let all = all.get_or_insert_default();
-        if let Some(shared) = all.get(&key).and_then(Weak::upgrade) {
+        if let Some(shared) = all.get(&journal).and_then(Weak::upgrade) {
             return Ok(shared);
         }
         all.retain(|_, shared| shared.strong_count() > 0);
-        let shared = Arc::default();
-        all.insert(key, Arc::downgrade(&shared));
+        let shared = Arc::new(Self { journal: Some(journal), ..Self::default() });
+        all.insert(journal, Arc::downgrade(&shared));
         Ok(shared)
     }
 
@@ -96,17 +102,31 @@ impl SharedSync {
         if Bug::SyncRetried.is_planted() && file.sync().is_ok() {
             return Ok(());
         }
-        if others == 0 {
-            return file.sync();
+        match self.journal {
+            Some(journal) if others > 0 => {
+                self.others.store(others - 1, Ordering::Relaxed);
+                sync_between::sync(file, dir, journal)
+            }
+            _ => file.sync(),
         }
-        self.others.store(others - 1, Ordering::Relaxed);
-        sync_between::sync(file, dir)
     }
 
-    /// Waits until all that was written to the file before this call is on the disk.
-    pub(crate) fn sync(&self, file: &AppendFile, dir: &Dir) -> Result<(), JournalError> {
+    /// Brings to the disk what a sync that failed left in doubt; true if one had. With the journal's lock held.
+    pub(crate) fn settle(&self, file: &AppendFile, dir: &Dir) -> Result<bool, JournalError> {
+        let Some(journal) = self.journal else { return Ok(false) };
+        doubt::settle(dir, file, journal)
+    }
+
+    /// Waits until all that was written to the file before this call is on the disk: its first `written` bytes.
+    pub(crate) fn sync(
+        &self,
+        file: &AppendFile,
+        dir: &Dir,
+        written: u64,
+    ) -> Result<(), JournalError> {
         let mut state = self.state();
         state.taken += 1;
+        state.written = state.written.max(written);
         let ticket = state.taken;
         loop {
             if state.covered >= ticket {
@@ -122,7 +142,7 @@ impl SharedSync {
             }
             state.led = true;
             state = self.gather(state);
-            let covers = state.taken;
+            let (covers, written) = (state.taken, state.written);
             drop(state);
             let start = Instant::now();
             let synced = self.sync_file(file, dir);
@@ -130,6 +150,7 @@ impl SharedSync {
             state.led = false;
             match synced {
                 Ok(()) => {
+                    state.synced = written;
                     state.last_active = state.taken - state.covered;
                     state.last_took = start.elapsed();
                     state.covered =
@@ -139,9 +160,13 @@ impl SharedSync {
                     // Before the state is let go: whoever came in between would lead the next sync, which
                     // may say OK though the data is gone, and tell so to all who wait.
                     self.fail_in(&mut state, &error);
+                    let synced = state.synced;
                     drop(state);
+                    // Before anybody is told: who is told may drop all writers, and open a new one.
+                    if let Some(journal) = self.journal {
+                        doubt::leave(dir, journal, synced);
+                    }
                     self.done.notify_all();
-                    sync_between::failed(file, dir);
                     return Err(not_durable(file, error));
                 }
             }

@@ -6,28 +6,25 @@
 //! power cut. Nothing depends on the file: without it, everybody syncs.
 //!
 //! The system tells of content that it could not write only to those who had the file open then. So once
-//! a sync failed, a sync by others says nothing about our bytes: it is noted for good, and nobody shares.
+//! a sync failed, a sync by others says nothing about our bytes: while that is noted, nobody shares.
 
 use std::time::{Duration, Instant};
 
 use crate::error::IoError;
-use crate::io::{AppendFile, Dir, LockFile};
+use crate::io::{AppendFile, Dir};
+use crate::journal::log::note::{Identity, Note};
 use crate::layout;
 use crate::planted::Bug;
 
 /// How long to wait for somebody else's sync before an own one.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// The same, to note that a sync failed: whoever holds the lock keeps such a note.
-const PATIENCE_OF_FAILURE: Duration = Duration::from_secs(1);
 /// How long a waiter yields before it sleeps.
 const YIELDING: Duration = Duration::from_micros(200);
 const SLEEP: Duration = Duration::from_micros(50);
 
 /// Waits until everything that was written to the journal before this call is on the disk.
-pub(crate) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
-    let (Ok(lock), Some(journal)) = (dir.open_lock(layout::SYNC), file.identity()?) else {
-        return file.sync();
-    };
+pub(crate) fn sync(file: &AppendFile, dir: &Dir, journal: Identity) -> Result<(), IoError> {
+    let Ok(lock) = dir.open_lock(layout::SYNC) else { return file.sync() };
     let written = file.linked_len()?.unwrap_or(u64::MAX);
     let before = Note::read(&lock).map_or(0, |note| note.generation);
     let start = Instant::now();
@@ -36,7 +33,7 @@ pub(crate) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
         let note = Note::read(&lock);
         let generation = note.map_or(0, |note| note.generation);
         let covers =
-            |note: Note| note.journal == journal && note.covered >= written && note.failed == 0;
+            |note: Note| note.journal == journal && note.covered >= written && !note.failed;
         let is_new = generation != before || Bug::OldNoteBelieved.is_planted();
         if is_new && note.is_some_and(covers) {
             return Ok(());
@@ -44,13 +41,11 @@ pub(crate) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
         if locked || start.elapsed() >= PATIENCE {
             let covered = file.linked_len()?.unwrap_or(0);
             let synced = file.sync();
-            if locked {
-                // Somebody may have noted a failure meanwhile. Where nothing can be written, the next one
-                // syncs itself.
-                let failed = Note::read(&lock).map_or(0, |note| note.failed);
-                let failed = failed.max(u64::from(synced.is_err()));
+            // Where nothing can be written, the next one syncs itself. Of a failure its caller leaves a note.
+            let in_doubt = Note::read(&lock).is_some_and(|note| note.is_failure_of(journal));
+            if locked && synced.is_ok() && !in_doubt {
                 let generation = generation.wrapping_add(1);
-                let _ = lock.write_note(&Note { generation, journal, covered, failed }.to_bytes());
+                let _ = Note { generation, journal, covered, failed: false }.write(&lock);
             }
             return synced;
         }
@@ -59,62 +54,6 @@ pub(crate) fn sync(file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
         } else {
             std::thread::sleep(SLEEP);
         }
-    }
-}
-
-/// Notes that a sync failed.
-pub(crate) fn failed(file: &AppendFile, dir: &Dir) {
-    if let (Ok(lock), Ok(Some(journal))) = (dir.open_lock(layout::SYNC), file.identity()) {
-        let _ = lock.wait(PATIENCE_OF_FAILURE, LockFile::try_exclusive);
-        let generation = Note::read(&lock).map_or(0, |note| note.generation).wrapping_add(1);
-        let note = Note { generation, journal, covered: 0, failed: 1 };
-        let _ = lock.write_note(&note.to_bytes());
-    }
-}
-
-/// What the last sync covered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Note {
-    /// Counts the notes.
-    generation: u64,
-    /// Which file was synced.
-    journal: (u64, u64),
-    /// Its length when the sync began.
-    covered: u64,
-    /// 1 once a sync failed.
-    failed: u64,
-}
-
-/// Five numbers, and eight bytes of their BLAKE3: a note that is read while it is written is none.
-const NOTE: usize = 48;
-
-impl Note {
-    fn to_bytes(self) -> [u8; NOTE] {
-        let mut bytes = [0; NOTE];
-        let Self { generation, journal: (device, file), covered, failed } = self;
-        let (numbers, sum) = bytes.split_at_mut(NOTE - 8);
-        for (number, place) in
-            [generation, device, file, covered, failed].iter().zip(numbers.chunks_exact_mut(8))
-        {
-            place.copy_from_slice(&number.to_le_bytes());
-        }
-        sum.iter_mut().zip(blake3::hash(numbers).as_bytes()).for_each(|(to, from)| *to = *from);
-        bytes
-    }
-
-    fn read(lock: &LockFile) -> Option<Self> {
-        let mut bytes = [0; NOTE];
-        if lock.read_note(&mut bytes).ok()? != NOTE {
-            return None;
-        }
-        let mut numbers = bytes
-            .chunks_exact(8)
-            .filter_map(|number| number.try_into().ok().map(u64::from_le_bytes));
-        let generation = numbers.next()?;
-        let journal = (numbers.next()?, numbers.next()?);
-        let covered = numbers.next()?;
-        let note = Self { generation, journal, covered, failed: numbers.next()? };
-        (note.to_bytes() == bytes).then_some(note)
     }
 }
 
@@ -141,6 +80,10 @@ mod tests {
             Self { dir, file, _keep: keep }
         }
 
+        fn identity(&self) -> Identity {
+            self.file.identity().unwrap().unwrap()
+        }
+
         fn note(&self) -> Option<Note> {
             Note::read(&self.dir.open_lock(layout::SYNC).unwrap())
         }
@@ -151,10 +94,10 @@ mod tests {
             assert!(other.try_exclusive().unwrap());
             std::thread::scope(|scope| {
                 let start = Instant::now();
-                let ours = scope.spawn(|| sync(&self.file, &self.dir).unwrap());
+                let ours = scope.spawn(|| sync(&self.file, &self.dir, self.identity()).unwrap());
                 std::thread::sleep(PATIENCE / 4);
                 if let Some(note) = note {
-                    other.write_note(&note.to_bytes()).unwrap();
+                    note.write(&other).unwrap();
                 }
                 ours.join().unwrap();
                 start.elapsed()
@@ -166,10 +109,10 @@ mod tests {
     fn a_sync_leaves_a_note_of_what_it_covered() {
         let journal = Journal::new();
         assert_eq!(journal.note(), None);
-        let identity = journal.file.identity().unwrap().unwrap();
+        let identity = journal.identity();
         for generation in 1..4 {
-            sync(&journal.file, &journal.dir).unwrap();
-            let note = Note { generation, journal: identity, covered: 10, failed: 0 };
+            sync(&journal.file, &journal.dir, journal.identity()).unwrap();
+            let note = Note { generation, journal: identity, covered: 10, failed: false };
             assert_eq!(journal.note(), Some(note));
         }
     }
@@ -177,7 +120,7 @@ mod tests {
     #[test]
     fn only_a_note_that_came_meanwhile_and_covers_our_bytes_is_believed() {
         let journal = Journal::new();
-        sync(&journal.file, &journal.dir).unwrap();
+        sync(&journal.file, &journal.dir, journal.identity()).unwrap();
         let synced = journal.note().unwrap();
         // A machine that is busy may take longer than one is patient, but not each time.
         let believed = (2..30)
@@ -193,17 +136,15 @@ mod tests {
             // It is about another file.
             Some(Note { generation: 34, journal: (good.journal.0, good.journal.1 + 1), ..good }),
             // A sync failed before, and who wrote our bytes might have been the one to be told.
-            Some(Note { generation: 35, failed: 1, ..good }),
+            Some(Note { generation: 35, failed: true, ..good }),
         ];
         for note in not_believed {
             assert!(journal.while_another_syncs(note) >= PATIENCE, "{note:?}");
         }
-        failed(&journal.file, &journal.dir);
-        sync(&journal.file, &journal.dir).unwrap();
-        assert_eq!(journal.note().unwrap().failed, 1);
-        let mut torn = Note { generation: 39, ..good }.to_bytes();
-        torn[3] ^= 1;
-        journal.dir.open_lock(layout::SYNC).unwrap().write_note(&torn).unwrap();
-        assert_eq!(journal.note(), None);
+        // While that is noted, a good sync does not hide it.
+        let failed = Note { generation: 36, failed: true, covered: 4, ..good };
+        failed.write(&journal.dir.open_lock(layout::SYNC).unwrap()).unwrap();
+        sync(&journal.file, &journal.dir, journal.identity()).unwrap();
+        assert_eq!(journal.note(), Some(failed));
     }
 }

@@ -1,11 +1,12 @@
 //! What errors of single calls find out: a sync that fails, a write that is cut short, a rename that cannot be made.
 
 use runjournal::proof::{Call, Verdict};
-use runjournal::{ArtifactError, Durability};
+use runjournal::{Appended, ArtifactError, Durability};
 
 use super::Catch;
 use super::scene::{EACCES, EIO, Fails, Scene, artifact, note};
-use crate::{Base, Outcome, Violation, ensure};
+use crate::disk::Trace;
+use crate::{Base, Outcome, Rng, Violation, ensure};
 
 pub(super) const ALL: &[Catch] = &[
     Catch {
@@ -19,6 +20,12 @@ pub(super) const ALL: &[Catch] = &[
         by: "failed: failed_sync",
         says: "acknowledged though a sync before it failed",
         tried: || failed_sync(2),
+    },
+    Catch {
+        bug: "doubt-forgotten",
+        by: "failed: behind_a_failed_sync",
+        says: "durable and lost",
+        tried: behind_a_failed_sync,
     },
     Catch {
         bug: "short-write-taken",
@@ -78,6 +85,37 @@ fn failed_sync(appends: usize) -> Outcome {
     let refused = journal.append(note("second")).is_err() && other.append(note("third")).is_err();
     ensure(refused, || "acknowledged though a sync before it failed".into())
 }
+
+/// A writer that opened the journal after a sync had failed is told that its record is durable; then the power goes.
+fn behind_a_failed_sync() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let journal = scene.journal_node()?;
+    let fails = Fails::times(
+        1,
+        EIO,
+        move |call| matches!(call, Call::SyncFile { file } if *file == journal),
+    );
+    let append = |text| -> Outcome<Appended> {
+        let journal = scene.place.ctx()?.journal()?.durability(Durability::Durable);
+        Ok(journal.append(note(text))?)
+    };
+    let work = || (append("first"), append("second"));
+    let (trace, (failed, told)) = Trace::record_beside(scene.place.dir(), fails, || 0, work)?;
+    let told = told?;
+    ensure(failed.is_err(), || "acknowledged though its sync failed".into())?;
+    for image in trace.disk_after(trace.len()).states(STATES, &mut Rng::new(0)).0 {
+        let scene = Scene::empty()?;
+        image.write_to(scene.place.dir())?;
+        let (records, _) = scene.place.ctx()?.events()?.read_all()?;
+        let is_there = records.iter().any(|record| record.event_id() == told.event_id);
+        let lost = || format!("durable and lost: {}", image.lost().join("; ")).into();
+        ensure(is_there, lost)?;
+    }
+    Ok(())
+}
+
+/// So many states that a power cut leaves.
+const STATES: usize = 200;
 
 fn short_write() -> Outcome {
     let scene = Scene::with(Base::Run)?;

@@ -20,7 +20,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    fn empty() -> Outcome<Self> {
+    pub(super) fn empty() -> Outcome<Self> {
         let dir = tempfile::Builder::new().prefix("planted-").tempdir_in(trial::fast_directory())?;
         let place = Place::new(Utf8PathBuf::try_from(dir.path().to_owned())?);
         Ok(Self { place, _dir: dir })
