@@ -74,8 +74,9 @@ fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// Races of one test, each in a workspace of its own, whose journals are short then.
-const RACES: usize = 25;
+/// Races of one test, each in a workspace of its own: the journals are short then, which are read from their
+/// beginning for each write.
+const RACES: usize = 50;
 
 /// What happens to the workers of a race.
 #[derive(Clone, Copy)]
@@ -293,28 +294,28 @@ fn racing_worker() {
 #[test]
 fn workers_whose_clocks_jump_by_days_never_write_side_by_side() {
     let weather =
-        Weather { seed: 1, workers: 5, claims: 100, clocks_jump: true, stops: 0, kills: 0 };
+        Weather { seed: 1, workers: 5, claims: 50, clocks_jump: true, stops: 0, kills: 0 };
     races(weather);
 }
 
 #[test]
 fn workers_that_are_stopped_anywhere_write_nothing_stale() {
     let weather =
-        Weather { seed: 2, workers: 6, claims: 100, clocks_jump: true, stops: 3, kills: 0 };
+        Weather { seed: 2, workers: 6, claims: 50, clocks_jump: true, stops: 3, kills: 0 };
     races(weather);
 }
 
 #[test]
 fn workers_that_are_killed_anywhere_lose_nothing_acknowledged() {
     let weather =
-        Weather { seed: 3, workers: 5, claims: 100, clocks_jump: false, stops: 0, kills: 80 };
+        Weather { seed: 3, workers: 5, claims: 50, clocks_jump: false, stops: 0, kills: 40 };
     races(weather);
 }
 
 #[test]
 fn workers_that_are_stopped_and_killed_and_told_the_wrong_time_keep_to_their_tokens() {
     let weather =
-        Weather { seed: 4, workers: 6, claims: 100, clocks_jump: true, stops: 6, kills: 80 };
+        Weather { seed: 4, workers: 6, claims: 50, clocks_jump: true, stops: 6, kills: 40 };
     races(weather);
 }
 

@@ -218,7 +218,9 @@ impl Racer {
     }
 
     fn claim(&mut self) -> Option<Tenure> {
-        let ttl = Duration::from_millis(10 + self.random.below(90) as u64);
+        // The others try in vain for as long: that is what a race takes, so it is little, and still more than a
+        // write takes.
+        let ttl = Duration::from_millis(5 + self.random.below(25) as u64);
         let claimed = if self.random.below(4) == 0 {
             let patience = Duration::from_millis(self.random.below(60) as u64);
             self.task.claim_within(&self.name, ttl, patience)
@@ -389,7 +391,8 @@ impl Racer {
     /// A step that others try as well, and that appends at once and at its end.
     fn step(&mut self, attempt: &Attempt<'_>, ctx: &RunContext) -> Result<(), StepFailure> {
         let Attempt { id, token, run } = attempt;
-        let name = format!("step-{}", self.random.below(300));
+        // So few that a race, short as it is, comes to the same one more than once.
+        let name = format!("step-{}", self.random.below(150));
         let pause = Duration::from_micros(self.random.below(1500) as u64);
         let mut ran = false;
         say(&format!("try {id} {token} {run} step"));
