@@ -25,12 +25,13 @@ pub(crate) const ARTIFACTS: &str = "artifacts";
 pub(crate) const JOURNAL_DIR: &str = "journal";
 pub(crate) const JOURNAL: &str = "journal/events.jsonl";
 pub(crate) const LOCK: &str = "journal/.lock";
-pub(crate) const SYNC: &str = "journal/.sync";
+pub(crate) const SYNC_OF_HOME: &str = "journal/.sync";
 pub(crate) const HEAD_OF_HOME: &str = "journal/.head";
 
 /// Within `journal/`.
 pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LOCK_OF_EVENTS: &str = ".lock";
+pub(crate) const SYNC: &str = ".sync";
 pub(crate) const HEAD: &str = ".head";
 /// In a task's.
 pub(crate) const LEASE: &str = ".lease";

@@ -45,8 +45,8 @@ pub enum Durability {
 pub(crate) struct Log {
     pub(crate) home: Home,
     pub(crate) dir: Arc<Dir>,
-    /// Its folder, for the head.
-    pub(crate) journal: Dir,
+    /// Its folder, for the head and the notes on syncs.
+    pub(crate) journal: Arc<Dir>,
     pub(crate) file: Arc<AppendFile>,
     lock: Arc<LockFile>,
     sync: Arc<SharedSync>,
@@ -80,7 +80,7 @@ pub(crate) struct Log {
 #[derive(Debug)]
 #[must_use = "nothing is synced before it is waited for"]
 pub(crate) struct Unsynced {
-    dir: Arc<Dir>,
+    journal: Arc<Dir>,
     file: Arc<AppendFile>,
     sync: Arc<SharedSync>,
     /// How long the journal is, as far as we know.
@@ -91,7 +91,7 @@ impl Unsynced {
     /// Waits until everything appended is on the disk. The first failure poisons every writer of this
     /// journal in this process: a later sync could say OK though the data is gone.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
-        self.sync.sync(&self.file, &self.dir, self.written)
+        self.sync.sync(&self.file, &self.journal, self.written)
     }
 }
 
@@ -113,7 +113,7 @@ impl Log {
         Ok(Self {
             home: home.clone(),
             dir,
-            journal,
+            journal: Arc::new(journal),
             sync: SharedSync::of(&file)?,
             file: Arc::new(file),
             lock,
@@ -162,9 +162,9 @@ impl Log {
 
     /// What makes everything that was appended durable.
     pub(crate) fn unsynced(&self) -> Unsynced {
-        let Self { dir, file, sync, cursor, .. } = self;
-        let (dir, file, sync) = (Arc::clone(dir), Arc::clone(file), Arc::clone(sync));
-        Unsynced { dir, file, sync, written: cursor.offset }
+        let Self { journal, file, sync, cursor, .. } = self;
+        let (journal, file, sync) = (Arc::clone(journal), Arc::clone(file), Arc::clone(sync));
+        Unsynced { journal, file, sync, written: cursor.offset }
     }
 
     /// Forgets what is known of the journal.
@@ -278,7 +278,7 @@ impl LockedLog<'_> {
     pub(crate) fn catch_up(&mut self) -> Result<(), JournalError> {
         let len = self.len()?;
         self.stale = false;
-        if !self.log.opened && self.log.sync.settle(&self.log.file, &self.log.dir)? {
+        if !self.log.opened && self.log.sync.settle(&self.log.file, &self.log.journal)? {
             return self.start_over();
         }
         let Log { home, journal, file, sync, start, cursor, ledger, opened, .. } = &mut *self.log;

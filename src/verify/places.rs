@@ -34,7 +34,7 @@ fn belongs(path: &str, is_run: bool) -> Option<Kind> {
         layout::TMP | layout::OBJECTS | layout::QUARANTINE => Some(Kind::Dir),
         layout::ARTIFACTS | layout::CHECKPOINTS if is_run => Some(Kind::Dir),
         layout::RUNS if !is_run => Some(Kind::Dir),
-        layout::HEAD_OF_HOME | layout::LOCK | layout::SYNC => Some(Kind::File),
+        layout::HEAD_OF_HOME | layout::LOCK | layout::SYNC_OF_HOME => Some(Kind::File),
         _ => None,
     }
 }

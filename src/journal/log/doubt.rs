@@ -43,7 +43,7 @@ pub(super) fn leave(dir: &Dir, journal: Identity, covered: u64) {
     let _ = Note { generation, journal, covered, failed: true }.write(&lock);
 }
 
-/// Writes again what is in doubt of a journal whose lock is held, and syncs it. True if something was: what is
+/// Writes again what is in doubt of a journal whose lock is held, in this folder, and syncs it. True if something was: what is
 /// there then may be less than what was read before.
 pub(super) fn settle(
     dir: &Dir,
@@ -95,7 +95,7 @@ fn write_again(dir: &Dir, file: &AppendFile, from: u64) -> Result<u64, IoError> 
     while start < end {
         bytes.clear();
         file.read_at(start, PIECE.min(end - start), &mut bytes)?;
-        dir.overwrite(layout::JOURNAL, start, &bytes)?;
+        dir.overwrite(layout::EVENTS, start, &bytes)?;
         start += PIECE;
     }
     file.sync()?;
@@ -124,9 +124,8 @@ mod tests {
     fn journal() -> (tempfile::TempDir, Dir, AppendFile, Identity) {
         let keep = tempfile::tempdir().unwrap();
         let dir = Dir::open(Utf8Path::from_path(keep.path()).unwrap()).unwrap();
-        dir.create_dir(layout::JOURNAL_DIR).unwrap();
-        dir.create_new(layout::JOURNAL).unwrap();
-        let file = dir.open_append(layout::JOURNAL).unwrap();
+        dir.create_new(layout::EVENTS).unwrap();
+        let file = dir.open_append(layout::EVENTS).unwrap();
         file.append(TEXT).unwrap();
         let identity = file.identity().unwrap().unwrap();
         (keep, dir, file, identity)

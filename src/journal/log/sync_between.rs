@@ -73,9 +73,8 @@ mod tests {
         fn new() -> Self {
             let keep = tempfile::tempdir().unwrap();
             let dir = Dir::open(Utf8Path::from_path(keep.path()).unwrap()).unwrap();
-            dir.create_dir(layout::JOURNAL_DIR).unwrap();
-            dir.create_new(layout::JOURNAL).unwrap();
-            let file = dir.open_append(layout::JOURNAL).unwrap();
+            dir.create_new(layout::EVENTS).unwrap();
+            let file = dir.open_append(layout::EVENTS).unwrap();
             file.append(b"0123456789").unwrap();
             Self { dir, file, _keep: keep }
         }
