@@ -36,6 +36,11 @@ impl IoError {
         matches!(self.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
     }
 
+    /// True where nothing may be written.
+    pub(crate) fn is_read_only(&self) -> bool {
+        matches!(self.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+    }
+
     pub(crate) fn kind(&self) -> ErrorKind {
         self.source.kind()
     }

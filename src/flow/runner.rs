@@ -7,9 +7,7 @@ use super::running::Running;
 use super::walk::Walk;
 use super::{Flow, FlowError};
 use crate::context::RunContext;
-use crate::io::Dir;
-use crate::journal::{JournalError, types};
-use crate::layout;
+use crate::journal::{JournalError, Log, types};
 use crate::status::{Completed, Outcome};
 use crate::step::{Cancel, StepFailure};
 use crate::workspace::WorkspaceError;
@@ -118,7 +116,9 @@ impl<'a> FlowRunner<'a> {
             return Ok(None);
         };
         // Told of only once it is sure to stay: who ended it may have died before this.
-        Dir::open(&self.ctx.run_path())?.open_read(layout::JOURNAL)?.sync()?;
+        if Log::make_stay(&self.ctx.home())? {
+            return self.ended();
+        }
         Ok(Some(last.payload::<Completed>()?.status))
     }
 

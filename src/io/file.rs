@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -30,11 +31,17 @@ pub(crate) struct Entry {
 pub(crate) struct AppendFile {
     file: File,
     path: Utf8PathBuf,
+    opened: Instant,
 }
 
 impl AppendFile {
     pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
-        Self { file, path }
+        Self { file, path, opened: Instant::now() }
+    }
+
+    /// How long it is open: the system tells a file of the failed writes since then.
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     pub(crate) fn path(&self) -> &Utf8Path {

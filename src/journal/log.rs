@@ -160,6 +160,26 @@ impl Log {
         Ok(locked)
     }
 
+    /// Waits until all that anybody can read of a journal is on the disk, without reading it. True if that was in
+    /// doubt: what was read before may be gone.
+    pub(crate) fn make_stay(home: &Home) -> Result<bool, JournalError> {
+        let dir = Dir::open(home.dir())?;
+        let journal = dir.open_dir(layout::JOURNAL_DIR).map_err(JournalError::opening)?;
+        let file = match journal.open_append(layout::EVENTS) {
+            Ok(file) => file,
+            // Who may not write there has left nothing to be written again.
+            Err(error) if error.is_read_only() => {
+                journal.open_read(layout::EVENTS)?.sync()?;
+                return Ok(false);
+            }
+            Err(error) => return Err(JournalError::opening(error)),
+        };
+        let sync = SharedSync::of(&file)?;
+        let was_in_doubt = sync.settle(&file, &journal)?;
+        sync.sync(&file, &journal, 0)?;
+        Ok(was_in_doubt)
+    }
+
     /// What makes everything that was appended durable.
     pub(crate) fn unsynced(&self) -> Unsynced {
         let Self { journal, file, sync, cursor, .. } = self;
@@ -288,6 +308,7 @@ impl LockedLog<'_> {
         }
         if !first && !cursor.fits(file)? {
             // The journal was cut or put back under our hands.
+            sync.saw_cut();
             return self.start_over();
         }
         if !first && len == cursor.offset {

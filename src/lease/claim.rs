@@ -8,12 +8,10 @@ use crate::artifact::{BoundRun, bind};
 use crate::clock::Timestamp;
 use crate::genesis::GenesisError;
 use crate::id::RunId;
-use crate::io::Dir;
 use crate::journal::{
     Actor, Binding, Claimed, Events, Held, Home, JournalError, LeaseRef, LockedLog, Log, Renewed,
     Unsynced, lease_event, types,
 };
-use crate::layout;
 use crate::planted::Bug;
 use crate::workspace::Task;
 
@@ -213,9 +211,10 @@ fn bind_run(run: &Home, held: &Held<'_>) -> Result<Option<BoundRun>, JournalErro
     let last = Events::open(run).and_then(|events| events.last(1)?.next().transpose());
     let bound = match last {
         Ok(Some(last)) if last.event_type() == types::EXECUTION_COMPLETE => {
-            let dir = Dir::open(run.dir())?;
             // Its end must stay, or a power cut would open it to whom it was bound to.
-            dir.open_read(layout::JOURNAL)?.sync()?;
+            if Log::make_stay(run)? {
+                return bind_run(run, held);
+            }
             return Ok(None);
         }
         Ok(_) => bind(run, held).map(Some),

@@ -19,6 +19,15 @@ pub(super) struct Note {
     pub(super) failed: bool,
 }
 
+/// What stands in the place of a note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Empty,
+    Whole(Note),
+    /// It is being written, or a crash cut it short.
+    Torn,
+}
+
 /// Five numbers, and eight bytes of their BLAKE3: a note that is read while it is written is none.
 const NOTE: usize = 48;
 
@@ -39,14 +48,22 @@ impl Note {
 
     /// What is noted, if anything is that is whole.
     pub(super) fn read(lock: &LockFile) -> Option<Self> {
-        Self::look(lock).ok().flatten()
+        match Self::look(lock) {
+            Ok(Found::Whole(note)) => Some(note),
+            _ => None,
+        }
     }
 
-    /// The same; an error where that cannot be told.
-    pub(super) fn look(lock: &LockFile) -> Result<Option<Self>, IoError> {
+    /// What stands there; an error where that cannot be told.
+    pub(super) fn look(lock: &LockFile) -> Result<Found, IoError> {
         let mut bytes = [0; NOTE];
         let read = lock.read_note(&mut bytes)?;
-        Ok((read == NOTE).then(|| Self::from_bytes(bytes)).flatten())
+        let note = if read == NOTE { Self::from_bytes(bytes) } else { None };
+        Ok(match note {
+            Some(note) => Found::Whole(note),
+            None if read == 0 => Found::Empty,
+            None => Found::Torn,
+        })
     }
 
     pub(super) fn write(self, lock: &LockFile) -> Result<(), IoError> {

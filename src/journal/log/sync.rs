@@ -48,6 +48,8 @@ struct State {
     failed: Option<String>,
 }
 
+/// How long a file is new: a note is there by then.
+const NEW: Duration = Duration::from_secs(2);
 /// Syncs that are shared with other processes since one of them was seen to append.
 const SHARED_WITH_OTHERS: u32 = 64;
 
@@ -111,10 +113,29 @@ impl SharedSync {
         }
     }
 
-    /// Brings to the disk what a sync that failed left in doubt; true if one had. With the journal's lock held.
+    /// Brings to the disk what a sync that failed left in doubt; true if one had.
     pub(crate) fn settle(&self, file: &AppendFile, dir: &Dir) -> Result<bool, JournalError> {
         let Some(journal) = self.journal else { return Ok(false) };
-        doubt::settle(dir, file, journal)
+        let Some(end) = doubt::settle(dir, file, journal)? else { return Ok(false) };
+        let mut state = self.state();
+        state.written = state.written.max(end);
+        state.synced = state.synced.max(end);
+        Ok(true)
+    }
+
+    /// The journal is shorter than it was: what is known of its length says nothing.
+    pub(crate) fn saw_cut(&self) {
+        let mut state = self.state();
+        (state.written, state.synced) = (0, 0);
+    }
+
+    /// The system tells nothing of a failed write to who opened the file after somebody else was told. So for a
+    /// while, his note is looked for.
+    fn ask_others(&self, file: &AppendFile, dir: &Dir) -> Result<(), IoError> {
+        match self.journal {
+            Some(journal) if file.age() < NEW => doubt::check(dir, file, journal),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until all that was written to the file before this call is on the disk: its first `written` bytes.
@@ -145,7 +166,7 @@ impl SharedSync {
             let (covers, written) = (state.taken, state.written);
             drop(state);
             let start = Instant::now();
-            let synced = self.sync_file(file, dir);
+            let synced = self.sync_file(file, dir).and_then(|()| self.ask_others(file, dir));
             state = self.state();
             state.led = false;
             match synced {

@@ -3,7 +3,7 @@
 //! Whoever syncs holds the lock `journal/.sync` meanwhile, and then notes there how long the journal was
 //! when it began. Who waits for that lock and finds a note that was written while it waited, and that
 //! covers its own bytes, need not sync. A note that was there before says nothing: it may be older than a
-//! power cut. Nothing depends on the file: without it, everybody syncs.
+//! power cut. Without the file, everybody syncs.
 //!
 //! The system tells of content that it could not write only to those who had the file open then. So once
 //! a sync failed, a sync by others says nothing about our bytes: while that is noted, nobody shares.

@@ -1,11 +1,14 @@
 //! What errors of single calls find out: a sync that fails, a write that is cut short, a rename that cannot be made.
 
+use std::time::Duration;
+
 use runjournal::proof::{Call, Verdict};
-use runjournal::{Appended, ArtifactError, Durability};
+use runjournal::{Appended, ArtifactError, Durability, EventId, Outcome as End};
 
 use super::Catch;
 use super::scene::{EACCES, EIO, Fails, Scene, artifact, note};
 use crate::disk::Trace;
+use crate::place::RUN;
 use crate::{Base, Outcome, Rng, Violation, ensure};
 
 pub(super) const ALL: &[Catch] = &[
@@ -86,8 +89,29 @@ fn failed_sync(appends: usize) -> Outcome {
     ensure(refused, || "acknowledged though a sync before it failed".into())
 }
 
-/// A writer that opened the journal after a sync had failed is told that its record is durable; then the power goes.
+/// Somebody goes on behind a sync that failed, and is told that something stays: his own record, or the end of the
+/// run, behind which nobody has to be shut out. Then the power goes.
 fn behind_a_failed_sync() -> Outcome {
+    let append = |scene: &Scene, text| -> Outcome<Appended> {
+        let journal = scene.place.ctx()?.journal()?.durability(Durability::Durable);
+        Ok(journal.append(note(text))?)
+    };
+    stays(|scene| {
+        let failed = append(scene, "first").is_err();
+        Ok((failed, append(scene, "second")?.event_id))
+    })?;
+    stays(|scene| {
+        let run = scene.place.task()?.run(RUN)?;
+        let failed = run.complete(End::Success, None).is_err();
+        scene.place.task()?.claim("worker-1", Duration::from_secs(60))?;
+        let end = scene.place.ctx()?.events()?.last(1)?.next();
+        let end = end.ok_or_else(|| Violation::new("the run is empty"))??;
+        Ok((failed, end.event_id()))
+    })
+}
+
+/// The work tells whether its first sync failed, and of which record it was told then that it stays.
+fn stays(work: impl FnOnce(&Scene) -> Outcome<(bool, EventId)>) -> Outcome {
     let scene = Scene::with(Base::Run)?;
     let journal = scene.journal_node()?;
     let fails = Fails::times(
@@ -95,21 +119,15 @@ fn behind_a_failed_sync() -> Outcome {
         EIO,
         move |call| matches!(call, Call::SyncFile { file } if *file == journal),
     );
-    let append = |text| -> Outcome<Appended> {
-        let journal = scene.place.ctx()?.journal()?.durability(Durability::Durable);
-        Ok(journal.append(note(text))?)
-    };
-    let work = || (append("first"), append("second"));
-    let (trace, (failed, told)) = Trace::record_beside(scene.place.dir(), fails, || 0, work)?;
-    let told = told?;
-    ensure(failed.is_err(), || "acknowledged though its sync failed".into())?;
+    let (trace, done) = Trace::record_beside(scene.place.dir(), fails, || 0, || work(&scene))?;
+    let (failed, told) = done?;
+    ensure(failed, || "acknowledged though its sync failed".into())?;
     for image in trace.disk_after(trace.len()).states(STATES, &mut Rng::new(0)).0 {
         let scene = Scene::empty()?;
         image.write_to(scene.place.dir())?;
         let (records, _) = scene.place.ctx()?.events()?.read_all()?;
-        let is_there = records.iter().any(|record| record.event_id() == told.event_id);
-        let lost = || format!("durable and lost: {}", image.lost().join("; ")).into();
-        ensure(is_there, lost)?;
+        let is_there = records.iter().any(|record| record.event_id() == told);
+        ensure(is_there, || format!("durable and lost: {}", image.lost().join("; ")))?;
     }
     Ok(())
 }
