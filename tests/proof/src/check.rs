@@ -234,8 +234,8 @@ pub(crate) fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -
             ["closed"] => has("execution_complete", &format!("run/{RUN}")),
             ["repaired"] => has("run_repaired", &format!("run/{RUN}")),
             ["workspace" | "task" | "run" | "damaged"] | ["unjournaled", _] => true,
-            // The operations themselves look for these in the task's journal.
-            ["pruned" | "held" | "lifted" | "moved"] => true,
+            // The operations themselves look for these.
+            ["pruned" | "held" | "lifted" | "moved" | "bound" | "archived" | "restored"] => true,
             // The task's journal has these: `leases` looks.
             ["claimed", ..] | ["renewed" | "released", _] => true,
             _ => return Err(Violation::new(format!("no check knows what this tells: {line}"))),

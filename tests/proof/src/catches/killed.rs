@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use runjournal::proof::{Call, Verdict, Watch};
 
 use super::Catch;
-use super::scene::{EIO, Scene, operation};
-use crate::{Acks, Operation, Outcome, check, tree};
+use super::scene::{EIO, Scene, note, operation};
+use crate::{Acks, Base, Operation, Outcome, check, ensure, tree};
 
 pub(super) const ALL: &[Catch] = &[
     Catch {
@@ -18,9 +18,9 @@ pub(super) const ALL: &[Catch] = &[
     },
     Catch {
         bug: "no-tail-check",
-        by: "killed: torn append",
-        says: "broken_chain",
-        tried: || torn("append"),
+        by: "killed: on_a_torn_line",
+        says: "two records stand on one line",
+        tried: on_a_torn_line,
     },
     Catch {
         bug: "seal-without-mark",
@@ -43,13 +43,7 @@ pub(super) const ALL: &[Catch] = &[
     Catch {
         bug: "token-not-checked",
         by: "killed: goes_well lease_claim_over_an_expired_one",
-        says: "without a lease that is in force",
-        tried: || goes_well("lease_claim_over_an_expired_one"),
-    },
-    Catch {
-        bug: "any-token-held",
-        by: "killed: goes_well lease_claim_over_an_expired_one",
-        says: "without a lease that is in force",
+        says: "moved the task without a lease that is in force",
         tried: || goes_well("lease_claim_over_an_expired_one"),
     },
     Catch {
@@ -148,6 +142,20 @@ fn torn(name: &str) -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// What is appended behind a torn line begins a line of its own.
+fn on_a_torn_line() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let ctx = scene.place.ctx()?;
+    ctx.append(note("torn"))?;
+    scene.cut_journal(scene.journal_len()? - 1)?;
+    let appended = ctx.append(note("behind it"))?;
+    for line in std::fs::read_to_string(scene.journal())?.lines() {
+        let begin = line.matches("{\"seq\":").count();
+        ensure(begin <= 1, || format!("two records stand on one line: {line}"))?;
+    }
+    scene.has(&[appended])
 }
 
 fn checked(operation: &Operation, scene: &Scene) -> Outcome {

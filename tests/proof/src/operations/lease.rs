@@ -63,6 +63,19 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
     Operation {
+        name: "lease_heartbeat",
+        prepare: |place, acks| {
+            let lease = place.task()?.claim("worker-1", Duration::from_millis(15))?;
+            acks.claimed(&lease, "worker-1")
+        },
+        operate: beat,
+        done: |seen| {
+            let lease = seen.place.task()?.lease()?;
+            ensure(lease.is_some_and(|lease| !lease.released), || "it is not held".into())
+        },
+        ..plain()
+    },
+    Operation {
         name: "lease_first_write",
         prepare: |place, _| {
             let end = journal_length(place)?;
@@ -168,6 +181,26 @@ fn renew(place: &Place, acks: &mut Acks) -> Outcome {
     place.end();
     let state = place.task()?.lease()?;
     ensure(state.is_some_and(|state| state.expires_at == ends), || "it ends otherwise".into())
+}
+
+/// Keeps the lease up until it was renewed once, by a hint beside the journal.
+fn beat(place: &Place, _: &mut Acks) -> Outcome {
+    let (lease, hint) = (holder(place)?, place.root().join(TASK).join("journal/.lease"));
+    let before = std::fs::read(&hint).ok();
+    place.begin();
+    let heartbeat = lease.heartbeat()?;
+    for _ in 0..1000 {
+        std::thread::sleep(Duration::from_millis(8));
+        if let Some(why) = heartbeat.lost() {
+            return Err(Violation::new(why));
+        }
+        if std::fs::read(&hint).ok() != before {
+            drop(heartbeat);
+            place.end();
+            return Ok(());
+        }
+    }
+    Err(Violation::new("it was not renewed"))
 }
 
 fn release(place: &Place, acks: &mut Acks) -> Outcome {
