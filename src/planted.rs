@@ -138,6 +138,8 @@ bugs! {
     DamageUnconfirmed = "damage-not-confirmed",
     /// A run is pruned though it is held since that was planned.
     HoldIgnored = "hold-ignored",
+    /// A run that did not end goes without an end: who waits for its lock writes to it.
+    PrunedOpen = "pruned-without-end",
     /// A run is pruned though somebody wrote to it since that was planned.
     GrownPruned = "grown-run-pruned",
     /// A run of a newer format is written to.

@@ -377,9 +377,11 @@ fn caught_up(
         let stage = run.join(".tmp").join(record.text("event_id"));
         ensure(!stage.exists(), || format!("the stage of {path} still waits"))?;
     }
-    for entry in walkdir::WalkDir::new(run.join("artifacts")).min_depth(1) {
+    let artifacts = run.join("artifacts");
+    let all = artifacts.exists().then(|| walkdir::WalkDir::new(&artifacts).min_depth(1));
+    for entry in all.into_iter().flatten() {
         let entry = entry?;
-        let path = entry.path().strip_prefix(run.join("artifacts"))?.to_string_lossy();
+        let path = entry.path().strip_prefix(&artifacts)?.to_string_lossy();
         if entry.file_type().is_dir() {
             let empty = std::fs::read_dir(entry.path())?.next().is_none();
             let removed = last.iter().any(|(name, record)| {

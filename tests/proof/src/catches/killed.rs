@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use runjournal::proof::{Call, Verdict, Watch};
+use runjournal::{JournalError, Prune, PrunePolicy};
 
 use super::Catch;
-use super::scene::{EIO, Scene, note, operation};
-use crate::{Acks, Base, Operation, Outcome, check, ensure, tree};
+use super::scene::{EIO, Fails, Scene, note, operation};
+use crate::place::RUN;
+use crate::{Acks, Base, Operation, Outcome, Violation, check, ensure, tree};
 
 pub(super) const ALL: &[Catch] = &[
     Catch {
@@ -51,6 +54,12 @@ pub(super) const ALL: &[Catch] = &[
         by: "killed: goes_well lease_claim_over_an_expired_one",
         says: "is not bound to it",
         tried: || goes_well("lease_claim_over_an_expired_one"),
+    },
+    Catch {
+        bug: "pruned-without-end",
+        by: "killed: waited_for_a_pruned_run",
+        says: "appended to a run that goes",
+        tried: waited_for_a_pruned_run,
     },
     Catch {
         bug: "repaired-by-deleting",
@@ -142,6 +151,31 @@ fn torn(name: &str) -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// Who prunes dies before the run goes, of which the task says by then that it went; who waited for the run's lock
+/// comes to have it, and is told nothing that would go with the run.
+fn waited_for_a_pruned_run() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let waits = scene.place.ctx()?.journal()?;
+    let never = Duration::MAX;
+    let policy =
+        PrunePolicy { success: never, failed: never, abandoned: Duration::ZERO, leftovers: never };
+    let dies = Fails::times(
+        1,
+        EIO,
+        |call| matches!(call, Call::Rename { name, .. } if name.to_bytes() == RUN.as_bytes()),
+    );
+    let watching = scene.watched_by(&dies);
+    let pruned = Prune::of(&scene.place.workspace()?).policy(policy).plan()?.apply()?;
+    drop(watching);
+    ensure(dies.is_over() && pruned.runs.is_empty(), || "it did not die".into())?;
+    let said = scene.place.task()?.events()?.of_type("run_pruned").count();
+    ensure(said == 1, || format!("the task says {said} times that the run goes"))?;
+    match waits.append(note("late")) {
+        Err(JournalError::Closed { .. }) => Ok(()),
+        other => Err(Violation::new(format!("appended to a run that goes: {other:?}"))),
+    }
 }
 
 /// What is appended behind a torn line begins a line of its own.

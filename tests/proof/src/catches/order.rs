@@ -221,8 +221,6 @@ fn archived() -> Outcome {
     let task = scene.place.task()?;
     task.archive()?;
     let journal = task.path().join("journal");
-    // How far it is on the disk stands beside it.
-    std::fs::remove_file(journal.join(".sync"))?;
     let order = Order::of(&scene);
     order.forget(node(&journal.join("events.jsonl"))?);
     let _watching = scene.watched_by(&order);

@@ -37,41 +37,35 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "restore_run",
         base: Base::Task,
-        reads_much: true,
         prepare: |place, _| lost(place, &place.run_dir()),
         operate: |place, acks| restore(place, acks, the_run()?),
-        holds: whole_or_not_there,
         done: |seen| {
             let said = seen.place.task()?.events()?.of_type("run_restored").count();
             ensure(said == 1, || format!("the task says {said} times that the run was restored"))?;
             restored(seen)
         },
-        ..plain()
+        ..restores()
     },
     Operation {
         name: "restore_task",
         base: Base::Workspace,
-        reads_much: true,
         prepare: |place, _| {
             place.workspace()?.create_task(TASK, TaskOptions::default())?;
             lost(place, &place.root().join(TASK))
         },
         operate: |place, acks| restore(place, acks, the_run()?),
-        holds: whole_or_not_there,
         done: restored,
-        ..plain()
+        ..restores()
     },
     Operation {
         name: "restore_workspace",
         base: Base::Nothing,
-        reads_much: true,
         prepare: |place, _| {
             let workspace = Workspace::create(place.root())?;
             workspace.create_task(TASK, TaskOptions::default())?;
             lost(place, &place.root())
         },
         operate: |place, acks| restore(place, acks, Scope::workspace()),
-        holds: whole_or_not_there,
         done: |seen| {
             // It is the workspace that it was, not only one.
             let (now, before) = (seen.place.root(), seen.place.dir().join("before"));
@@ -79,7 +73,7 @@ pub(super) const ALL: &[Operation] = &[
             ensure(same, || "workspace.json is another one".into())?;
             restored(seen)
         },
-        ..plain()
+        ..restores()
     },
     Operation {
         name: "backup_hold",
@@ -169,6 +163,10 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
 ];
+
+const fn restores() -> Operation {
+    Operation { reads_much: true, holds: whole_or_not_there, ..plain() }
+}
 
 const ID: &str = "workspace.json";
 /// Why a snapshot is held.

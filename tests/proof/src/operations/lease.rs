@@ -103,7 +103,6 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "lease_start_run",
         base: Base::Task,
-        reads_much: false,
         prepare: hold,
         operate: start_run,
         holds: |seen| {
@@ -111,6 +110,7 @@ pub(super) const ALL: &[Operation] = &[
             ensure(matches!(first, None | Some("lease_bound")), || format!("{first:?} is first"))
         },
         done: |seen| ensure(seen.count("lease_bound") == 1, || "it is not bound once".into()),
+        ..plain()
     },
     Operation {
         name: "lease_step_taken_over",

@@ -38,8 +38,7 @@ pub(super) const ALL: &[Operation] = &[
             let gone = !seen.place.root().join(TASK).join("runs").join(GOES).exists();
             let said = in_task(seen, "run_pruned")?;
             ensure(said <= 1, || "it was said twice".into())?;
-            ensure(!gone || said == 1, || "it is gone, and nobody said so".into())?;
-            ended_in_the_trash(seen)
+            ensure(!gone || said == 1, || "it is gone, and nobody said so".into())
         },
         done: |seen| {
             let task = seen.place.task()?;
@@ -143,22 +142,6 @@ fn empty_trash(place: &Place) -> Outcome {
         0 => Ok(()),
         left => Err(Violation::left(format_args!("{left} runs in the trash"))),
     }
-}
-
-/// Who waited for the run's lock while it went, and comes to have it, finds it ended: nothing is acknowledged that
-/// goes.
-fn ended_in_the_trash(seen: &Seen<'_>) -> Outcome {
-    let trash = seen.place.root().join(".trash");
-    let runs = if trash.exists() { trash.read_dir_utf8()?.collect() } else { Ok(Vec::new()) };
-    for run in runs.map_err(Violation::from)? {
-        let is_whole = |path: &str| run.path().join(path).exists();
-        if is_whole("run.json") && is_whole("journal/events.jsonl") {
-            let records = raw::records(run.path(), "run.json")?;
-            let last = records.last().map_or("", |last| last.text("event_type"));
-            ensure(last == "execution_complete", || format!("it goes, and ends in {last:?}"))?;
-        }
-    }
-    Ok(())
 }
 
 /// The run that goes.

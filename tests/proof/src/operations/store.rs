@@ -2,7 +2,7 @@
 //! finishes what another one left.
 
 use camino::Utf8PathBuf;
-use runjournal::{ArtifactError, ArtifactName, Digest, Durability, Expect};
+use runjournal::{ArtifactError, ArtifactName, Digest, Durability, Event, Expect};
 
 use super::{Base, Operation, Seen, plain};
 use crate::place::RUN;
@@ -78,17 +78,22 @@ pub(super) const ALL: &[Operation] = &[
         done: |seen| has(seen, "x/late.txt", NEW),
         ..plain()
     },
-    // The first of its run, which makes the place where all are.
+    // The first where a copy left the empty directory of all out.
     Operation {
         name: "artifact_first",
         base: Base::Task,
         prepare: |place, acks| {
-            place.task()?.start_run_as(RUN)?;
+            let run = place.task()?.start_run_as(RUN)?;
+            std::fs::remove_dir(run.run_path().join("artifacts"))?;
             acks.tell("run")
         },
         operate: |place, acks| {
             let artifacts = place.ctx()?.artifacts();
             place.begin();
+            // Whatever syncs the run's own names once has done that by then.
+            let mut first = artifacts.transaction();
+            first.append(Event::new("noted"));
+            acks.committed(&first.commit()?)?;
             acks.stored(&artifacts.write_bytes(PLAN, NEW.as_bytes())?)?;
             place.end();
             Ok(())
