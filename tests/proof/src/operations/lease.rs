@@ -64,6 +64,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "lease_heartbeat",
+        reads_much: true,
         prepare: |place, acks| {
             let lease = place.task()?.claim("worker-1", Duration::from_millis(15))?;
             acks.claimed(&lease, "worker-1")

@@ -59,6 +59,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "manifest_write",
+        reads_much: true,
         operate: |place, _| {
             let ctx = place.ctx()?;
             let page = ctx.manifest()?;
@@ -74,6 +75,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "task_archive",
+        reads_much: true,
         prepare: |place, acks| {
             place.run()?.complete(Ending::Success, None)?;
             acks.tell("closed")

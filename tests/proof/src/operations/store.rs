@@ -30,6 +30,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "artifact_remove_if",
+        reads_much: true,
         operate: |place, acks| {
             let artifacts = place.ctx()?.artifacts();
             let expected = Expect::Digest(Digest::of(OLD.as_bytes()));
@@ -66,6 +67,7 @@ pub(super) const ALL: &[Operation] = &[
     // What is adopted may never have been synced, by whoever put it there.
     Operation {
         name: "artifact_adopt_buffered",
+        reads_much: true,
         operate: |place, acks| {
             let artifacts = place.ctx()?.artifacts().durability(Durability::Buffered);
             let path = ArtifactName::new("x/late.txt")?;
@@ -81,6 +83,7 @@ pub(super) const ALL: &[Operation] = &[
     // The first where a copy left the empty directory of all out.
     Operation {
         name: "artifact_first",
+        reads_much: true,
         base: Base::Task,
         prepare: |place, acks| {
             let run = place.task()?.start_run_as(RUN)?;
@@ -103,6 +106,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "catch_up",
+        reads_much: true,
         prepare: leave_waiting,
         operate: |place, _| {
             let ctx = place.ctx()?;

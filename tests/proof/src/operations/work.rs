@@ -44,6 +44,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "queue_reap",
+        reads_much: true,
         prepare: |place, acks| {
             two_items(place, acks)?;
             place.ctx()?.queue().next("worker-0", Duration::from_millis(1))?;
