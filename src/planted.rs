@@ -64,6 +64,12 @@ bugs! {
     RecoveredUnsynced = "recovered-before-sync",
     /// A checkpoint knows of records that the disk does not have.
     CheckpointAhead = "checkpoint-before-sync",
+    /// A checkpoint does not know what was written while it was made.
+    CheckpointBehind = "checkpoint-not-caught-up",
+    /// Staged content that another one left is not synced before it is put in place.
+    RecoveredStageUnsynced = "recovered-stage-not-synced",
+    /// A task is told to be archived though the disk may not have that yet.
+    ArchivedUnsynced = "archived-not-synced",
     /// A run goes before the disk has that it was pruned.
     PrunedUnsynced = "pruned-before-sync",
 
@@ -132,6 +138,8 @@ bugs! {
     DamageUnconfirmed = "damage-not-confirmed",
     /// A run is pruned though it is held since that was planned.
     HoldIgnored = "hold-ignored",
+    /// A run that did not end goes without an end: who waits for its lock writes to it.
+    PrunedOpen = "pruned-without-end",
     /// A run is pruned though somebody wrote to it since that was planned.
     GrownPruned = "grown-run-pruned",
     /// A run of a newer format is written to.

@@ -234,8 +234,8 @@ pub(crate) fn acknowledgements(records: &[RawRecord], acknowledged: &[String]) -
             ["closed"] => has("execution_complete", &format!("run/{RUN}")),
             ["repaired"] => has("run_repaired", &format!("run/{RUN}")),
             ["workspace" | "task" | "run" | "damaged"] | ["unjournaled", _] => true,
-            // The operations themselves look for these in the task's journal.
-            ["pruned" | "held" | "lifted" | "moved"] => true,
+            // The operations themselves look for these.
+            ["pruned" | "held" | "lifted" | "moved" | "bound" | "archived" | "restored"] => true,
             // The task's journal has these: `leases` looks.
             ["claimed", ..] | ["renewed" | "released", _] => true,
             _ => return Err(Violation::new(format!("no check knows what this tells: {line}"))),
@@ -377,9 +377,11 @@ fn caught_up(
         let stage = run.join(".tmp").join(record.text("event_id"));
         ensure(!stage.exists(), || format!("the stage of {path} still waits"))?;
     }
-    for entry in walkdir::WalkDir::new(run.join("artifacts")).min_depth(1) {
+    let artifacts = run.join("artifacts");
+    let all = artifacts.exists().then(|| walkdir::WalkDir::new(&artifacts).min_depth(1));
+    for entry in all.into_iter().flatten() {
         let entry = entry?;
-        let path = entry.path().strip_prefix(run.join("artifacts"))?.to_string_lossy();
+        let path = entry.path().strip_prefix(&artifacts)?.to_string_lossy();
         if entry.file_type().is_dir() {
             let empty = std::fs::read_dir(entry.path())?.next().is_none();
             let removed = last.iter().any(|(name, record)| {

@@ -146,21 +146,22 @@ pub(crate) fn keep_others_out(place: &Place) -> Outcome {
     let of = |token: u64| LeaseRef::new(task.id().clone(), token);
     for token in claims.workers.keys().copied().filter(|token| claims.held != Some(*token)) {
         let lease = Lease::of(&task, of(token));
-        is_over(lease.task().set_status(TaskStatus::InProgress))?;
-        is_over(lease.renew())?;
+        is_over("moved the task", lease.task().set_status(TaskStatus::InProgress))?;
+        is_over("renewed", lease.renew())?;
         if token != *newest {
-            is_over(lease.release())?;
+            is_over("released", lease.release())?;
         }
     }
     if claims.held.is_some() {
-        is_over(task.set_status(TaskStatus::InProgress))?;
+        is_over("moved the task", task.set_status(TaskStatus::InProgress))?;
     }
     for run in runs(place)?.iter().filter(|run| !run.is_closed()) {
         let Some(bound) = run.newest_bound() else { continue };
         let ctx = task.run(run.id.as_str())?.context().clone();
-        is_over(ctx.append(Event::new("stale")))?;
+        is_over("appended to a run", ctx.append(Event::new("stale")))?;
         for token in claims.workers.range(..bound).map(|(token, _)| *token) {
-            is_over(ctx.clone().with_lease(of(token)).append(Event::new("stale")))?;
+            let former = ctx.clone().with_lease(of(token));
+            is_over("appended to a run", former.append(Event::new("stale")))?;
         }
     }
     let after = raw::records(&task_dir(place), "task.json")?;
@@ -190,14 +191,14 @@ impl Refusal for WorkspaceError {
     }
 }
 
-fn is_over<T: std::fmt::Debug, E: Refusal>(result: Result<T, E>) -> Outcome {
+fn is_over<T: std::fmt::Debug, E: Refusal>(what: &str, result: Result<T, E>) -> Outcome {
     let over = |error: &E| {
         let error = error.journal();
         matches!(error, Some(JournalError::LeaseLost { .. } | JournalError::LeaseRequired { .. }))
     };
     match result {
         Err(error) if over(&error) => Ok(()),
-        other => Err(Violation::new(format!("without a lease that is in force: {other:?}"))),
+        other => Err(Violation::new(format!("{what} without a lease that is in force: {other:?}"))),
     }
 }
 

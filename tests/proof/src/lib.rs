@@ -26,19 +26,60 @@
 //!
 //! The [`planted`] operations are wrong on purpose: the proof has to find each of them out.
 //!
-//! # How to add an operation
-//! Write its `operate` function in [`operations`] and add a row to [`operations::ALL`]; `cargo test
-//! --test kill` picks it up. What it must know:
+//! # Where what is
+//! Each row that the runner prints has a folder, and is tried alone by its name (`runjournal-proof --minutes 1 --only
+//! NAME`); `cargo test` has a short version of each.
 //!
-//! - `prepare` sets the stage, in a process of its own, which may end without cleaning up;
+//! | row | folder | what it tries | one of it again |
+//! |---|---|---|---|
+//! | `kills` | [`trial`], [`strace`], [`kills`] | each operation, killed at each of its calls | `cargo test --test kill kill::append -- --exact` |
+//! | `disk` | [`disk`] | what a power cut may leave, by a model of the disk | `runjournal-proof disk --operation append` |
+//! | `simulation` | [`simulation`] | plans by seed, against a model of the library | `runjournal-proof replay --seed 7` |
+//! | `faults` | [`faults`] | each call of each operation fails, with each error | `RUNJOURNAL_TEST_OPERATION=append cargo test --test trials faults` |
+//! | `power` | [`power`] | real file systems, shut down | `--only power` |
+//! | `damage` | [`damage`] | flipped bits, cut files | `--only damage --seed 7` |
+//! | `soak` | [`soak`] | many processes at once, killed and stopped | `--only soak --seed 7` |
+//! | `fuzz` | [`fuzz`] | any bytes, to each parser | `runjournal-proof feed TARGET FILE` |
+//! | `planted` | [`catches`] | mistakes in the library, each to be found out | `RUNJOURNAL_PLANTED=no-lock runjournal-proof catch no-lock` |
+//!
+//! # How to add an operation
+//! Write its `operate` function in [`operations`] and add a row to the list of its file, which is in
+//! [`operations::ALL`]; a row ends with `..plain()`. Three trials take all of that list, and each row is at once
+//! killed at its calls, failed at its calls, and cut off by the simulated disk. Then name it in
+//! `tests/trials/public.rs`, beside the public method that it tries: that list is held against the sources, and
+//! counts the rows.
+//!
+//! - `base` is what is there before, and has to be there after any crash;
+//! - `prepare` sets the stage beyond it, in a process of its own, which may end without cleaning up. What it wrote is
+//!   on the disk: what is to be lost by a power cut has to be written by `operate`, through the library (what is
+//!   changed behind its back, the simulated disk does not know);
 //! - `operate` makes the call between [`Place::begin`] and [`Place::end`], and tells [`Acks`] of each
 //!   thing once the call that did it returned; it is also what is called again after a crash, when
-//!   [`Place::again`] is true and "it exists already" is a good answer;
+//!   [`Place::again`] is true and "it exists already" is a good answer. A new word for [`Acks::tell`] is to be made
+//!   known to [`check`]. It has to come to the same calls each time, so that the nth is the same one;
 //! - `holds` says what must be true after any crash, and `done` what must be true once the call has
-//!   gone through, beyond the invariants that are checked anyway.
+//!   gone through, beyond the invariants that are checked anyway. What was told and is not in the run's journal,
+//!   `holds` has to look for;
+//! - `reads_much` spares kills at calls that change nothing.
+//!
+//! The simulated disk asks also whether the call is durable: of what is not, nothing is promised after a power cut.
+//! Its long workloads are made of short calls (the `letters` of [`disk`]), each of which has to go through in any
+//! order and any number of times; every two of them are tried in `cargo test`. The simulation knows none of these
+//! lists: an act of its own has a variant in its `act`, is drawn by `plan`, made by `perform`, and said beforehand
+//! by `predict`.
+//!
+//! # How to add a mistake
+//! A line in the library's `planted.rs`, the line of code that makes it, and a [`catches::Catch`] with the trial that
+//! finds it out: `says` is the reason that only this mistake gives.
+//!
+//! # How to add a fuzz target
+//! A function from bytes in a `fuzzed` file beside the parser, named in the library's list of targets
+//! ([`fuzz::names`]); what of real runs is a seed for it, in `harvest`. Then `runjournal-proof fuzz --only NAME --seeds
+//! --keep` makes its corpus, `tests/fuzz/corpus/NAME`: 1 to 50 files, which `cargo test` replays.
 //!
 //! # How to add a way to fail
-//! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary.
+//! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary. What fails within
+//! this process is a `Kind` of [`faults`].
 
 mod answers;
 pub mod catches;

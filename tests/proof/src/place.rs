@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::testing::with_eager_heads;
 use runjournal::{Appended, Committed, Digest, Run, RunContext, Stored, Task, Workspace};
 
-use crate::Outcome;
+use crate::{Outcome, Violation};
 
 /// The task of every trial.
 pub(crate) const TASK: &str = "TASK-1";
@@ -175,6 +175,16 @@ impl Acks {
     /// As [`tell`](Acks::tell).
     pub fn appended(&mut self, appended: &Appended) -> Outcome {
         self.tell(&format!("event {} {}", appended.seq, appended.event_id))
+    }
+
+    /// The newest event of the run was appended, by a call that does not say which it is.
+    ///
+    /// # Errors
+    /// As [`tell`](Acks::tell), and where the run has no event.
+    pub fn newest(&mut self, ctx: &RunContext) -> Outcome {
+        let newest = ctx.events()?.last(1)?.next().transpose()?;
+        let newest = newest.ok_or_else(|| Violation::new("the run has no event"))?;
+        self.tell(&format!("event {} {}", newest.seq(), newest.event_id()))
     }
 
     /// An artifact was written, removed or adopted.

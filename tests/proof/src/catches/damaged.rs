@@ -28,7 +28,7 @@ pub(super) const ALL: &[Catch] = &[
     Catch {
         bug: "head-not-checked",
         by: "damaged: head_of_another",
-        says: "the journal is damaged",
+        says: "behind a head of another history: the journal is damaged: broken_chain",
         tried: head_of_another,
     },
     Catch {
@@ -83,8 +83,9 @@ fn head_of_another() -> Outcome {
     let mut appended = vec![scene.place.ctx()?.append(note("here"))?];
     heads::remove_all(&run)?;
     head.write(&run)?;
+    scene.has(&appended)?;
     appended.push(scene.place.ctx()?.append(note("some text"))?);
-    scene.has(&appended)
+    scene.has(&appended).map_err(|found| found.at("behind a head of another history"))
 }
 
 fn old_key() -> Outcome {

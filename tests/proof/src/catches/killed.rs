@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use runjournal::proof::{Call, Verdict, Watch};
+use runjournal::{JournalError, Prune, PrunePolicy};
 
 use super::Catch;
-use super::scene::{EIO, Scene, operation};
-use crate::{Acks, Operation, Outcome, check, tree};
+use super::scene::{EIO, Fails, Scene, note, operation};
+use crate::place::RUN;
+use crate::{Acks, Base, Operation, Outcome, Violation, check, ensure, tree};
 
 pub(super) const ALL: &[Catch] = &[
     Catch {
@@ -18,9 +21,9 @@ pub(super) const ALL: &[Catch] = &[
     },
     Catch {
         bug: "no-tail-check",
-        by: "killed: torn append",
-        says: "broken_chain",
-        tried: || torn("append"),
+        by: "killed: on_a_torn_line",
+        says: "two records stand on one line",
+        tried: on_a_torn_line,
     },
     Catch {
         bug: "seal-without-mark",
@@ -43,13 +46,7 @@ pub(super) const ALL: &[Catch] = &[
     Catch {
         bug: "token-not-checked",
         by: "killed: goes_well lease_claim_over_an_expired_one",
-        says: "without a lease that is in force",
-        tried: || goes_well("lease_claim_over_an_expired_one"),
-    },
-    Catch {
-        bug: "any-token-held",
-        by: "killed: goes_well lease_claim_over_an_expired_one",
-        says: "without a lease that is in force",
+        says: "moved the task without a lease that is in force",
         tried: || goes_well("lease_claim_over_an_expired_one"),
     },
     Catch {
@@ -57,6 +54,12 @@ pub(super) const ALL: &[Catch] = &[
         by: "killed: goes_well lease_claim_over_an_expired_one",
         says: "is not bound to it",
         tried: || goes_well("lease_claim_over_an_expired_one"),
+    },
+    Catch {
+        bug: "pruned-without-end",
+        by: "killed: waited_for_a_pruned_run",
+        says: "appended to a run that goes",
+        tried: waited_for_a_pruned_run,
     },
     Catch {
         bug: "repaired-by-deleting",
@@ -148,6 +151,45 @@ fn torn(name: &str) -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// Who prunes dies before the run goes, of which the task says by then that it went; who waited for the run's lock
+/// comes to have it, and is told nothing that would go with the run.
+fn waited_for_a_pruned_run() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let waits = scene.place.ctx()?.journal()?;
+    let never = Duration::MAX;
+    let policy =
+        PrunePolicy { success: never, failed: never, abandoned: Duration::ZERO, leftovers: never };
+    let dies = Fails::times(
+        1,
+        EIO,
+        |call| matches!(call, Call::Rename { name, .. } if name.to_bytes() == RUN.as_bytes()),
+    );
+    let watching = scene.watched_by(&dies);
+    let pruned = Prune::of(&scene.place.workspace()?).policy(policy).plan()?.apply()?;
+    drop(watching);
+    ensure(dies.is_over() && pruned.runs.is_empty(), || "it did not die".into())?;
+    let said = scene.place.task()?.events()?.of_type("run_pruned").count();
+    ensure(said == 1, || format!("the task says {said} times that the run goes"))?;
+    match waits.append(note("late")) {
+        Err(JournalError::Closed { .. }) => Ok(()),
+        other => Err(Violation::new(format!("appended to a run that goes: {other:?}"))),
+    }
+}
+
+/// What is appended behind a torn line begins a line of its own.
+fn on_a_torn_line() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let ctx = scene.place.ctx()?;
+    ctx.append(note("torn"))?;
+    scene.cut_journal(scene.journal_len()? - 1)?;
+    let appended = ctx.append(note("behind it"))?;
+    for line in std::fs::read_to_string(scene.journal())?.lines() {
+        let begin = line.matches("{\"seq\":").count();
+        ensure(begin <= 1, || format!("two records stand on one line: {line}"))?;
+    }
+    scene.has(&[appended])
 }
 
 fn checked(operation: &Operation, scene: &Scene) -> Outcome {

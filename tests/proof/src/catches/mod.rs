@@ -13,6 +13,7 @@ mod order;
 mod races;
 mod refused;
 mod scene;
+mod taken;
 mod unsynced;
 
 use std::path::Path;
@@ -39,8 +40,16 @@ pub struct Catch {
 }
 
 /// The groups of catches, by what finds the mistake out.
-pub const ALL: &[&[Catch]] =
-    &[order::ALL, killed::ALL, failed::ALL, races::ALL, refused::ALL, damaged::ALL, content::ALL];
+pub const ALL: &[&[Catch]] = &[
+    order::ALL,
+    killed::ALL,
+    failed::ALL,
+    races::ALL,
+    refused::ALL,
+    taken::ALL,
+    damaged::ALL,
+    content::ALL,
+];
 
 /// The row of the table: each planted mistake must be caught.
 pub const TRIAL: Trial = Trial { name: "planted", unit: "mistakes", run: row };

@@ -8,7 +8,7 @@ use runjournal::index::Index;
 use runjournal::{Backup, Durability, Signal};
 
 use super::Catch;
-use super::scene::{Scene, artifact, note, operation};
+use super::scene::{Scene, artifact, node, note, operation};
 use super::unsynced::Order;
 use crate::{Acks, Base, Outcome, ensure};
 
@@ -96,6 +96,18 @@ pub(super) const ALL: &[Catch] = &[
         by: "order: recovered",
         says: "put in place while journal/events.jsonl is not on the disk",
         tried: recovered,
+    },
+    Catch {
+        bug: "recovered-stage-not-synced",
+        by: "order: recovered",
+        says: "plan.json gets its name while it is not on the disk",
+        tried: recovered,
+    },
+    Catch {
+        bug: "archived-not-synced",
+        by: "order: archived",
+        says: "told while above/workspaces/TASK-1/journal/events.jsonl is not on the disk",
+        tried: archived,
     },
     Catch {
         bug: "checkpoint-before-sync",
@@ -200,6 +212,20 @@ fn recovered() -> Outcome {
     ensure(written.is_err(), || "it was put in place".into())?;
     order.refuse(false);
     scene.place.ctx()?.catch_up()?;
+    order.told()
+}
+
+/// Somebody archived the task, and died before that was on the disk.
+fn archived() -> Outcome {
+    let scene = Scene::with(Base::Task)?;
+    let task = scene.place.task()?;
+    task.archive()?;
+    let journal = task.path().join("journal");
+    let order = Order::of(&scene);
+    order.forget(node(&journal.join("events.jsonl"))?);
+    let _watching = scene.watched_by(&order);
+    let archived = task.archive()?;
+    ensure(!archived, || "it was not archived before".into())?;
     order.told()
 }
 

@@ -1,34 +1,37 @@
 //! What two writers at the same moment find out: one is held where it is about to make a call, until the other is
 //! through, or waits for it.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use runjournal::proof::{Call, Verdict, Watch};
-use runjournal::{Appended, Durability, JournalWriter, Workspace};
+use runjournal::{
+    Appended, ArtifactName, Digest, Durability, JournalWriter, RunContext, Workspace,
+};
 
 use super::Catch;
 use super::scene::{Meant, Scene, note};
-use crate::{Base, Outcome, Violation, ensure};
+use crate::{Base, Outcome, Violation, checkpoints, ensure, raw};
 
 pub(super) const ALL: &[Catch] = &[
     Catch {
         bug: "no-lock",
         by: "races: two_writers",
-        says: "the journal is damaged",
+        says: "both were let in by one lock: the journal is damaged: broken_chain",
         tried: two_writers,
     },
     Catch {
         bug: "lock-unlinked",
         by: "races: two_writers",
-        says: "the journal is damaged",
+        says: "each had a lock of its own: the journal is damaged: broken_chain",
         tried: two_writers,
     },
     Catch {
         bug: "not-caught-up",
         by: "races: in_turn",
-        says: "the journal is damaged",
+        says: "composed as if what another one appended were not there",
         tried: in_turn,
     },
     Catch {
@@ -42,6 +45,12 @@ pub(super) const ALL: &[Catch] = &[
         by: "races: read_while_written",
         says: "told of what is in flight",
         tried: read_while_written,
+    },
+    Catch {
+        bug: "checkpoint-not-caught-up",
+        by: "races: written_meanwhile",
+        says: "and the journal said",
+        tried: written_meanwhile,
     },
     Catch {
         bug: "genesis-replaced",
@@ -169,6 +178,7 @@ fn two_writers() -> Outcome {
     let hold =
         Hold::at(move |call| matches!(call, Call::Write { file: written, .. } if *written == file));
     let _watching = scene.watched_by(&hold);
+    let lock = scene.lock_node();
     // Each has a lock file open, as it was when it came.
     let one = scene.place.ctx()?.journal()?;
     let mut appended = vec![append(&one)?];
@@ -176,7 +186,9 @@ fn two_writers() -> Outcome {
     appended.push(append(&other)?);
     let (first, second) = hold.race(|| append(&one), || append(&other))?;
     appended.extend([first, second]);
-    scene.has(&appended)
+    let is_one = lock.is_some() && scene.lock_node() == lock;
+    let locks = if is_one { "both were let in by one lock" } else { "each had a lock of its own" };
+    scene.has(&appended).map_err(|found| found.at(locks))
 }
 
 /// Two who keep the journal open write in turn.
@@ -184,6 +196,15 @@ fn in_turn() -> Outcome {
     let scene = Scene::with(Base::Run)?;
     let (one, other) = (scene.place.ctx()?.journal()?, scene.place.ctx()?.journal()?);
     let appended = [append(&one)?, append(&other)?, append(&one)?, append(&other)?];
+    for pair in appended.windows(2) {
+        let [before, after] = pair else { continue };
+        ensure(after.seq == before.seq + 1, || {
+            let (after, before) = (after.seq, before.seq);
+            format!(
+                "composed as if what another one appended were not there: {after} after {before}"
+            )
+        })?;
+    }
     scene.has(&appended)
 }
 
@@ -231,6 +252,63 @@ fn read_while_written() -> Outcome {
         let (_, findings) = read?;
         ensure(findings.is_empty(), || format!("told of what is in flight: {findings:?}"))
     })
+}
+
+/// Writes an artifact anew each time that a checkpoint keeps what it was before.
+#[derive(Debug)]
+struct Changes {
+    ctx: RunContext,
+    /// What it is now, and how often it was changed.
+    now: Mutex<(String, usize)>,
+}
+
+impl Changes {
+    /// A checkpoint gives up to be there first after as many times: the last change is made behind its back.
+    const MOST: usize = 3;
+
+    /// What to write once an object of this name is kept.
+    fn next(&self, object: &CStr) -> Option<String> {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let (text, count) = &mut *now;
+        let hex = Digest::of(text.as_bytes()).to_hex();
+        if *count == Self::MOST || hex.get(2..).map(str::as_bytes) != Some(object.to_bytes()) {
+            return None;
+        }
+        *count += 1;
+        *text = format!("changed {count} times");
+        Some(text.clone())
+    }
+}
+
+impl Watch for Changes {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        let (Call::Link { to, .. } | Call::Rename { to, .. }) = call else { return Verdict::Go };
+        if let Some(text) = self.next(to) {
+            let artifacts = self.ctx.artifacts();
+            // Whether it was written is looked at afterwards.
+            let _ = artifacts.write_bytes(PLAN, text.as_bytes());
+        }
+        Verdict::Go
+    }
+}
+
+const PLAN: ArtifactName = ArtifactName::from_static("plan.json");
+
+/// An artifact is changed whenever a checkpoint that is being made has kept it: what the checkpoint has is what the
+/// journal said of it last.
+fn written_meanwhile() -> Outcome {
+    let scene = Scene::with(Base::Run)?;
+    let now = Mutex::new(("the first plan".to_owned(), 0));
+    // Its own writes are not watched.
+    let changes = Arc::new(Changes { ctx: scene.place.ctx()?, now });
+    let watching = scene.watched_by(&changes);
+    scene.place.ctx()?.checkpoint(1)?;
+    drop(watching);
+    let text = scene.artifact("plan.json")?;
+    let last = format!("changed {} times", Changes::MOST);
+    ensure(text == last, || format!("the plan was {text:?} and should be {last:?}"))?;
+    let records = raw::records(&scene.place.run_dir(), "run.json")?;
+    checkpoints::hold(&scene.place.run_dir(), &records)
 }
 
 /// Two make the same workspace: whoever was told first that it exists has seen it as it stays.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use runjournal::{
-    Backup, Digest, ExpectedVersion, JournalError, Outcome as Ending, Prune, PrunePolicy, Signal,
-    StepFailure, TaskStatus, Workspace,
+    Digest, ExpectedVersion, JournalError, Outcome as Ending, Prune, PrunePolicy, Signal,
+    StepFailure, TaskStatus,
 };
 
 use super::Catch;
 use super::scene::{Scene, note};
+use crate::place::RUN;
 use crate::{Base, Outcome, Violation, ensure};
 
 pub(super) const ALL: &[Catch] = &[
@@ -73,10 +74,10 @@ pub(super) const ALL: &[Catch] = &[
         tried: long_line,
     },
     Catch {
-        bug: "restored-over",
-        by: "refused: restored_over",
-        says: "workspace.json was replaced",
-        tried: restored_over,
+        bug: "any-token-held",
+        by: "refused: former_worker",
+        says: "the former worker was let in: renew, release",
+        tried: former_worker,
     },
 ];
 
@@ -203,17 +204,23 @@ fn long_line() -> Outcome {
     }
 }
 
-/// Somebody makes a workspace where one is about to be restored.
-fn restored_over() -> Outcome {
+/// Whoever had the task before somebody else claimed it is out of it.
+fn former_worker() -> Outcome {
     let scene = Scene::with(Base::Run)?;
-    let backup = Backup::create_at(scene.place.dir().join("backup"))?;
-    let snapshot = backup.take(&scene.place.workspace()?)?;
-    let root = scene.place.dir().join("restored");
-    let plan = snapshot.restore_to(&root).plan()?;
-    Workspace::create(&root)?;
-    let made = std::fs::read(root.join("workspace.json"))?;
-    // Refused or not, what stands there stays.
-    let _ = plan.apply();
-    let now = std::fs::read(root.join("workspace.json"))?;
-    ensure(now == made, || "workspace.json was replaced".into())
+    let task = scene.place.task()?;
+    let former = task.claim("worker-1", Duration::from_millis(1))?;
+    std::thread::sleep(Duration::from_millis(5));
+    let holder = task.claim("worker-2", Duration::from_secs(3600))?;
+    let appended = former.task().run(RUN)?.context().append(note("late"));
+    let let_in: Vec<_> = [
+        ("append", appended.is_ok()),
+        ("renew", former.renew().is_ok()),
+        ("release", former.release().is_ok()),
+    ]
+    .into_iter()
+    .filter_map(|(what, is_ok)| is_ok.then_some(what))
+    .collect();
+    ensure(let_in.is_empty(), || format!("the former worker was let in: {}", let_in.join(", ")))?;
+    holder.task().run(RUN)?.context().append(note("still at it"))?;
+    Ok(())
 }

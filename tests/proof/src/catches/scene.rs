@@ -69,6 +69,11 @@ impl Scene {
         node(&self.journal())
     }
 
+    /// The number of the journal's lock file; none where there is no such file.
+    pub(super) fn lock_node(&self) -> Option<Node> {
+        node(&self.place.run_dir().join("journal/.lock")).ok()
+    }
+
     pub(super) fn journal_len(&self) -> Outcome<u64> {
         Ok(std::fs::metadata(self.journal())?.len())
     }
@@ -95,7 +100,9 @@ impl Scene {
     pub(super) fn has(&self, appended: &[Appended]) -> Outcome {
         let (records, findings) = self.place.ctx()?.events()?.read_all()?;
         let damage = findings.iter().find(|found| found.code.severity() >= Severity::Error);
-        ensure(damage.is_none(), || format!("the journal is damaged: {damage:?}"))?;
+        if let Some(damage) = damage {
+            return Err(Violation::new(damage.to_string()).at("the journal is damaged"));
+        }
         let raw = raw::records(&self.place.run_dir(), "run.json")?;
         ensure(raw.len() == records.len(), || "two readers differ".into())?;
         for (record, seq) in records.iter().zip(1..) {

@@ -37,6 +37,9 @@ pub(super) fn is_buffered(call: &Operation) -> bool {
     BUFFERED.contains(&call.name) || call.name.ends_with("Buffered")
 }
 
+/// Calls that are durable at their end, and begin with one that is not.
+const DURABLE_LATE: &[&str] = &["artifact_sync", "artifact_adopt_buffered"];
+
 /// What says once what became of a run, and again where a repair added to the run meanwhile.
 const WORDED_ANEW: &[&str] = &["prune_run"];
 
@@ -62,16 +65,17 @@ pub(super) fn after_a_power_cut(
         Damage::AtTheEnd => !WORDED_ANEW.contains(&last.name),
         Damage::Within => false,
     };
-    if is_strict && !workload.calls.iter().take(made + 1).any(is_buffered) {
+    let is_loose = |call: &Operation| is_buffered(call) || DURABLE_LATE.contains(&call.name);
+    if is_strict && !workload.calls.iter().take(made + 1).any(is_loose) {
         return check::after_a_crash(last, place);
     }
     let mut forgiven = BTreeSet::new();
     for (call, line) in recorded.lines() {
         let Some(path) = artifact(line) else { continue };
-        if !promised(call) {
-            forgiven.insert(path.to_owned());
-        } else if acknowledged.iter().any(|told| told == line) {
+        if promised(call) && acknowledged.iter().any(|told| told == line) {
             forgiven.remove(path);
+        } else if !promised(call) || is_loose(last) {
+            forgiven.insert(path.to_owned());
         }
     }
     told(place, &acknowledged, &forgiven)

@@ -4,7 +4,7 @@ use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{
-    ArtifactName, Backup, Event, Retention, RunId, Scope, TaskId, TaskOptions, Workspace,
+    ArtifactName, Backup, Event, Retention, RunId, Scope, Snapshot, TaskId, TaskOptions, Workspace,
 };
 
 use super::{Base, Operation, Seen, plain};
@@ -37,39 +37,35 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "restore_run",
         base: Base::Task,
-        reads_much: true,
         prepare: |place, _| lost(place, &place.run_dir()),
-        operate: |place, _| restore(place, the_run()?),
-        holds: whole_or_not_there,
+        operate: |place, acks| restore(place, acks, the_run()?),
         done: |seen| {
             let said = seen.place.task()?.events()?.of_type("run_restored").count();
             ensure(said == 1, || format!("the task says {said} times that the run was restored"))?;
             restored(seen)
         },
+        ..restores()
     },
     Operation {
         name: "restore_task",
         base: Base::Workspace,
-        reads_much: true,
         prepare: |place, _| {
             place.workspace()?.create_task(TASK, TaskOptions::default())?;
             lost(place, &place.root().join(TASK))
         },
-        operate: |place, _| restore(place, the_run()?),
-        holds: whole_or_not_there,
+        operate: |place, acks| restore(place, acks, the_run()?),
         done: restored,
+        ..restores()
     },
     Operation {
         name: "restore_workspace",
         base: Base::Nothing,
-        reads_much: true,
         prepare: |place, _| {
             let workspace = Workspace::create(place.root())?;
             workspace.create_task(TASK, TaskOptions::default())?;
             lost(place, &place.root())
         },
-        operate: |place, _| restore(place, Scope::workspace()),
-        holds: whole_or_not_there,
+        operate: |place, acks| restore(place, acks, Scope::workspace()),
         done: |seen| {
             // It is the workspace that it was, not only one.
             let (now, before) = (seen.place.root(), seen.place.dir().join("before"));
@@ -77,6 +73,62 @@ pub(super) const ALL: &[Operation] = &[
             ensure(same, || "workspace.json is another one".into())?;
             restored(seen)
         },
+        ..restores()
+    },
+    Operation {
+        name: "backup_hold",
+        reads_much: true,
+        prepare: |place, _| Ok(backup(place)?.take(&place.workspace()?).map(|_| ())?),
+        operate: |place, acks| {
+            let mut snapshot = newest(place)?;
+            place.begin();
+            snapshot.hold(AUDIT)?;
+            acks.tell("held")?;
+            place.end();
+            Ok(())
+        },
+        holds: |seen| {
+            all_is_there(seen)?;
+            let snapshot = newest(seen.place)?;
+            let (told, reason) = (told(seen, "held")?, snapshot.hold_reason());
+            ensure(reason == Some(AUDIT) || (!told && reason.is_none()), || {
+                format!("it is held for {reason:?}")
+            })
+        },
+        done: |seen| {
+            let held = newest(seen.place)?.hold_reason().is_some();
+            ensure(held, || "it is not held".into())
+        },
+        ..plain()
+    },
+    Operation {
+        name: "backup_lift",
+        reads_much: true,
+        prepare: |place, _| {
+            backup(place)?.take(&place.workspace()?)?.hold(AUDIT)?;
+            Ok(())
+        },
+        operate: |place, acks| {
+            let mut snapshot = newest(place)?;
+            place.begin();
+            snapshot.lift()?;
+            acks.tell("lifted")?;
+            place.end();
+            Ok(())
+        },
+        holds: |seen| {
+            all_is_there(seen)?;
+            let snapshot = newest(seen.place)?;
+            let (told, reason) = (told(seen, "lifted")?, snapshot.hold_reason());
+            ensure(reason.is_none() || (!told && reason == Some(AUDIT)), || {
+                format!("it is held for {reason:?}")
+            })
+        },
+        done: |seen| {
+            let held = newest(seen.place)?.hold_reason().is_some();
+            ensure(!held, || "it is held".into())
+        },
+        ..plain()
     },
     Operation {
         name: "backup_prune",
@@ -112,10 +164,21 @@ pub(super) const ALL: &[Operation] = &[
     },
 ];
 
+const fn restores() -> Operation {
+    Operation { reads_much: true, holds: whole_or_not_there, ..plain() }
+}
+
 const ID: &str = "workspace.json";
+/// Why a snapshot is held.
+const AUDIT: &str = "an audit";
 
 fn backup(place: &Place) -> Outcome<Backup> {
     Ok(Backup::create_at(place.dir().join("backup"))?)
+}
+
+fn newest(place: &Place) -> Outcome<Snapshot> {
+    let snapshots = backup(place)?.snapshots()?;
+    snapshots.into_iter().next_back().ok_or_else(|| Violation::new("there is no snapshot"))
 }
 
 fn take(place: &Place, _: &mut Acks) -> Outcome {
@@ -165,18 +228,24 @@ fn the_run() -> Outcome<Scope> {
     Ok(Scope::run(TaskId::new(TASK)?, RunId::new(RUN)?))
 }
 
-fn restore(place: &Place, scope: Scope) -> Outcome {
-    let snapshots = backup(place)?.snapshots()?;
-    let snapshot = snapshots.last().ok_or_else(|| Violation::new("there is no snapshot"))?;
-    let plan = snapshot.restore_to(place.root()).scope(scope).plan()?;
+fn restore(place: &Place, acks: &mut Acks, scope: Scope) -> Outcome {
+    let plan = newest(place)?.restore_to(place.root()).scope(scope).plan()?;
     place.begin();
     plan.apply()?;
+    acks.tell("restored")?;
     place.end();
     Ok(())
 }
 
 fn whole_or_not_there(seen: &Seen<'_>) -> Outcome {
-    if seen.place.run_dir().exists() { same(seen) } else { Ok(()) }
+    if seen.place.run_dir().exists() {
+        return same(seen);
+    }
+    ensure(!told(seen, "restored")?, || "acknowledged and lost: restored".into())
+}
+
+fn told(seen: &Seen<'_>, what: &str) -> Outcome<bool> {
+    Ok(seen.place.acknowledged()?.iter().any(|line| line == what))
 }
 
 fn same(seen: &Seen<'_>) -> Outcome {

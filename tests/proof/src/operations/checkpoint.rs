@@ -30,9 +30,41 @@ pub(super) const ALL: &[Operation] = &[
         done: restored,
         ..plain()
     },
+    Operation {
+        name: "checkpoint_export",
+        reads_much: true,
+        prepare: |place, acks| make(place, acks, 1),
+        operate: |place, _| {
+            let turn = place.ctx()?.checkpoint_at(1)?.artifacts()?;
+            let dir = (1..).map(|number| exported(place, number)).find(|dir| !dir.exists());
+            let dir = dir.unwrap_or_default();
+            place.begin();
+            turn.export(dir)?;
+            place.end();
+            Ok(())
+        },
+        done: |seen| {
+            let exports = (1..).map(|number| exported(seen.place, number));
+            let last = exports.take_while(|dir| dir.exists()).last().unwrap_or_default();
+            for (name, content) in [
+                ("plan.json", "the first plan"),
+                ("deep/below/note.txt", "to be removed with its directories"),
+            ] {
+                let found = std::fs::read_to_string(last.join(name))?;
+                ensure(found == content, || format!("{name} was exported as {found:?}"))?;
+            }
+            Ok(())
+        },
+        ..plain()
+    },
 ];
 
 const PLAN: ArtifactName = ArtifactName::from_static("plan.json");
+
+/// Who was killed leaves a part; who comes later exports to another place.
+fn exported(place: &Place, number: u32) -> camino::Utf8PathBuf {
+    place.dir().join(format!("exported-{number}"))
+}
 
 fn make(place: &Place, acks: &mut Acks, turn: u64) -> Outcome {
     let ctx = place.ctx()?;

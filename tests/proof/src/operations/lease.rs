@@ -63,6 +63,20 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
     Operation {
+        name: "lease_heartbeat",
+        reads_much: true,
+        prepare: |place, acks| {
+            let lease = place.task()?.claim("worker-1", Duration::from_millis(15))?;
+            acks.claimed(&lease, "worker-1")
+        },
+        operate: beat,
+        done: |seen| {
+            let lease = seen.place.task()?.lease()?;
+            ensure(lease.is_some_and(|lease| !lease.released), || "it is not held".into())
+        },
+        ..plain()
+    },
+    Operation {
         name: "lease_first_write",
         prepare: |place, _| {
             let end = journal_length(place)?;
@@ -90,7 +104,6 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "lease_start_run",
         base: Base::Task,
-        reads_much: false,
         prepare: hold,
         operate: start_run,
         holds: |seen| {
@@ -98,6 +111,7 @@ pub(super) const ALL: &[Operation] = &[
             ensure(matches!(first, None | Some("lease_bound")), || format!("{first:?} is first"))
         },
         done: |seen| ensure(seen.count("lease_bound") == 1, || "it is not bound once".into()),
+        ..plain()
     },
     Operation {
         name: "lease_step_taken_over",
@@ -168,6 +182,29 @@ fn renew(place: &Place, acks: &mut Acks) -> Outcome {
     place.end();
     let state = place.task()?.lease()?;
     ensure(state.is_some_and(|state| state.expires_at == ends), || "it ends otherwise".into())
+}
+
+/// Keeps the lease up until it was renewed once, by a hint beside the journal.
+fn beat(place: &Place, _: &mut Acks) -> Outcome {
+    let (lease, hint) = (holder(place)?, place.root().join(TASK).join("journal/.lease"));
+    let before = std::fs::read(&hint).ok();
+    place.begin();
+    let heartbeat = lease.heartbeat()?;
+    for _ in 0..1000 {
+        std::thread::sleep(Duration::from_millis(8));
+        if let Some(why) = heartbeat.lost() {
+            // It does not say what the system said; asked for here, the same does, or goes through by now.
+            lease.renew().map_err(|error| Violation::from(error).at(why))?;
+            place.end();
+            return Ok(());
+        }
+        if std::fs::read(&hint).ok() != before {
+            drop(heartbeat);
+            place.end();
+            return Ok(());
+        }
+    }
+    Err(Violation::new("it was not renewed"))
 }
 
 fn release(place: &Place, acks: &mut Acks) -> Outcome {

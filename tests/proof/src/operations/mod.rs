@@ -15,6 +15,7 @@ mod repair;
 mod session;
 mod state;
 mod step;
+mod store;
 mod turn;
 mod work;
 
@@ -95,6 +96,7 @@ const PLAIN: Operation = Operation {
 pub const ALL: &[&[Operation]] = &[
     append::ALL,
     artifact::ALL,
+    store::ALL,
     checkpoint::ALL,
     step::ALL,
     turn::ALL,

@@ -7,7 +7,7 @@ use runjournal::{
     ArtifactName, Backup, Durability, ReadData, Repair, RunContext, TaskOptions, Verify,
 };
 
-use super::{Base, Operation, Seen};
+use super::{Base, Operation, Seen, plain};
 use crate::place::TASK;
 use crate::{Outcome, Place, ensure};
 
@@ -95,10 +95,8 @@ pub(super) const ALL: &[Operation] = &[
 
 const fn repair() -> Operation {
     Operation {
-        name: "",
         base: Base::Task,
         reads_much: true,
-        prepare: |_, _| Ok(()),
         operate: |place, _| {
             let plan = whole(place)?.plan()?;
             place.begin();
@@ -119,6 +117,7 @@ const fn repair() -> Operation {
             let told = seen.place.task()?.events()?.of_type("repair_started").count();
             ensure(told >= 1, || "the task was not told".into())
         },
+        ..plain()
     }
 }
 

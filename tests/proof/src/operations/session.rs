@@ -42,6 +42,29 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
     Operation {
+        name: "session_seen",
+        prepare: |place, acks| {
+            place.ctx()?.session("S-1", "provider")?.update(SessionStatus::Running)?;
+            acks.tell("session S-1 running")
+        },
+        operate: |place, acks| {
+            let ctx = place.ctx()?;
+            let session = ctx.session("S-1", "provider")?;
+            place.begin();
+            session.seen()?;
+            acks.newest(&ctx)?;
+            place.end();
+            Ok(())
+        },
+        holds: started_once,
+        done: |seen| {
+            let said = seen.count("session_updated");
+            ensure(said >= 2, || format!("{said} records say that it was heard of"))?;
+            is(seen, SessionStatus::Running)
+        },
+        ..plain()
+    },
+    Operation {
         name: "session_stop",
         prepare: started,
         operate: |place, acks| {

@@ -58,6 +58,53 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
     Operation {
+        name: "manifest_write",
+        reads_much: true,
+        operate: |place, _| {
+            let ctx = place.ctx()?;
+            let page = ctx.manifest()?;
+            place.begin();
+            page.write(&ctx)?;
+            place.end();
+            Ok(())
+        },
+        // The run went on, maybe.
+        holds: |seen| Ok(Manifest::read(&seen.place.ctx()?).map(|_| ())?),
+        done: |seen| ensure(page(seen)?, || "there is no manifest".into()),
+        ..plain()
+    },
+    Operation {
+        name: "task_archive",
+        reads_much: true,
+        prepare: |place, acks| {
+            place.run()?.complete(Ending::Success, None)?;
+            acks.tell("closed")
+        },
+        operate: |place, acks| {
+            let task = place.task()?;
+            place.begin();
+            let archived = task.archive()?;
+            acks.tell("archived")?;
+            place.end();
+            ensure(archived || place.again(), || "it was archived before".into())
+        },
+        holds: |seen| {
+            let told = seen.place.acknowledged()?.iter().any(|line| line == "archived");
+            let task = seen.place.task()?;
+            let is = task.status()? == TaskStatus::Archived;
+            ensure(is || !told, || "acknowledged and lost: archived".into())?;
+            let said = task.events()?.of_type("task_status_changed").count();
+            ensure(said == usize::from(is), || format!("it was moved {said} times"))
+        },
+        done: |seen| {
+            let status = seen.place.task()?.status()?;
+            ensure(status == TaskStatus::Archived, || format!("the task is {status}"))?;
+            let started = seen.place.task()?.start_run_as("RUN-9");
+            ensure(started.is_err(), || "a run of it starts".into())
+        },
+        ..plain()
+    },
+    Operation {
         name: "repair",
         prepare: damage,
         operate: repair,

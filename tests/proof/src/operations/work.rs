@@ -43,6 +43,29 @@ pub(super) const ALL: &[Operation] = &[
         ..plain()
     },
     Operation {
+        name: "queue_reap",
+        reads_much: true,
+        prepare: |place, acks| {
+            two_items(place, acks)?;
+            place.ctx()?.queue().next("worker-0", Duration::from_millis(1))?;
+            std::thread::sleep(Duration::from_millis(2));
+            Ok(())
+        },
+        operate: |place, acks| {
+            let ctx = place.ctx()?;
+            place.begin();
+            let reaped = ctx.queue().reap()?;
+            if reaped > 0 {
+                acks.newest(&ctx)?;
+            }
+            place.end();
+            ensure(reaped == 1 || place.again(), || format!("{reaped} items were taken back"))
+        },
+        holds: |seen| at_most(seen, "work_failed"),
+        done: |seen| is(seen, "item-1", WorkState::Failed, 1),
+        ..plain()
+    },
+    Operation {
         name: "queue_done",
         prepare: claimed,
         operate: |place, acks| {
