@@ -40,6 +40,7 @@
 //! # How to add a way to fail
 //! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary.
 
+mod again;
 mod answers;
 pub mod catches;
 pub mod check;
@@ -51,6 +52,7 @@ pub mod fuzz;
 mod heads;
 pub mod kills;
 mod leases;
+mod line;
 pub mod operations;
 mod place;
 pub mod planted;

@@ -6,5 +6,6 @@ mod disk;
 mod faults;
 mod planted;
 mod power;
+mod runner;
 mod simulation;
 mod soak;
