@@ -37,6 +37,12 @@
 //! - `holds` says what must be true after any crash, and `done` what must be true once the call has
 //!   gone through, beyond the invariants that are checked anyway.
 //!
+//! # How to add a kind of trial
+//! Give it a [`Trial`] whose [`Row`] says what was tried, and add that to [`runner::TRIALS`]. It tries one thing at
+//! least before it looks at the time: a row that tried nothing, and names no skip, has failed. What of it cannot be
+//! tried on a machine goes to [`Row::skipped`](Row#structfield.skipped), what there was no time for to
+//! [`Row::no_time`](Row#structfield.no_time).
+//!
 //! # How to add a way to fail
 //! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary.
 

@@ -63,7 +63,7 @@ fn run(budget: &Budget) -> Outcome<Row> {
     Ok(row)
 }
 
-/// Tries the blow with this number again.
+/// Tries the blow with this number again, on a scene that is made anew: the same but for ids and times.
 ///
 /// # Errors
 /// Where the scene cannot be made.

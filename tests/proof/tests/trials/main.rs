@@ -6,6 +6,7 @@ mod disk;
 mod faults;
 mod planted;
 mod power;
+#[cfg(test)]
 mod runner;
 mod simulation;
 mod soak;
