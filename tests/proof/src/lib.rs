@@ -77,10 +77,17 @@
 //! ([`fuzz::names`]); what of real runs is a seed for it, in `harvest`. Then `runjournal-proof fuzz --only NAME --seeds
 //! --keep` makes its corpus, `tests/fuzz/corpus/NAME`: 1 to 50 files, which `cargo test` replays.
 //!
+//! # How to add a kind of trial
+//! Give it a [`Trial`] whose [`Row`] says what was tried, and add that to [`runner::TRIALS`]. It tries one thing at
+//! least before it looks at the time: a row that tried nothing, and names no skip, has failed. What of it cannot be
+//! tried on a machine goes to [`Row::skipped`](Row#structfield.skipped), what there was no time for to
+//! [`Row::no_time`](Row#structfield.no_time).
+//!
 //! # How to add a way to fail
 //! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary. What fails within
 //! this process is a `Kind` of [`faults`].
 
+mod again;
 mod answers;
 pub mod catches;
 pub mod check;
@@ -92,6 +99,7 @@ pub mod fuzz;
 mod heads;
 pub mod kills;
 mod leases;
+mod line;
 pub mod operations;
 mod place;
 pub mod planted;

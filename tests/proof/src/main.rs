@@ -8,16 +8,17 @@ use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
 use runjournal_proof::simulation::{self, Plan};
 use runjournal_proof::{
-    Acks, Outcome, Place, Row, Violation, catches, disk, fuzz, operations, power, runner, soak,
-    trial,
+    Acks, Budget, Outcome, Place, Row, Violation, catches, damage, disk, ensure, fuzz, kills,
+    operations, power, runner, soak, trial,
 };
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     /// How long, in minutes, for all trials together
-    #[arg(long, default_value_t = 10.0)]
-    minutes: f64,
+    #[arg(long, default_value = "10", value_parser = minutes, allow_negative_numbers = true)]
+    minutes: Duration,
     /// Where what is random begins: the same seed tries the same
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -40,8 +41,8 @@ enum Act {
     /// Runs libFuzzer on the parsers, on all targets in turn
     Fuzz {
         /// How long, in minutes, for all targets together
-        #[arg(long, default_value_t = 10.0)]
-        minutes: f64,
+        #[arg(long, default_value = "10", value_parser = minutes, allow_negative_numbers = true)]
+        minutes: Duration,
         /// Where what is random begins
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -57,6 +58,22 @@ enum Act {
         /// Afterwards keeps as few files as reach the same, as the corpus among the sources
         #[arg(long)]
         keep: bool,
+    },
+    /// Kills an operation again at each of its system calls, and its recovery too
+    Kill {
+        operation: String,
+        /// Where every journal gets a head after every record
+        #[arg(long)]
+        heads: bool,
+    },
+    /// Damages a file again as a trial did
+    Damage {
+        /// The seed of the trial
+        #[arg(long)]
+        seed: u64,
+        /// The number of the damage
+        #[arg(long)]
+        number: u64,
     },
     /// Feeds one file to one target
     Feed { target: String, file: PathBuf },
@@ -99,6 +116,18 @@ enum Act {
     Disk(disk::trial::Again),
 }
 
+/// The longest run that can be asked for: a year.
+const LONGEST: f64 = 366.0 * 24.0 * 60.0;
+
+/// A time in minutes.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if !(0.0..=LONGEST).contains(&minutes) {
+        return Err(format!("it is not between 0 and {LONGEST}"));
+    }
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
+}
+
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(code) => code,
@@ -110,78 +139,118 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Outcome<ExitCode> {
+    catches::check_planted()?;
+    match (&cli.act, catches::planted()) {
+        (Some(act), _) if act.is_a_part() => {}
+        (_, Some(bug)) => eprintln!("planted: {bug}"),
+        (_, None) => {}
+    }
     if let Some(act) = &cli.act {
-        match act {
-            Act::Replay { seed, length, acts, calm } => {
-                let plan = Plan::of(*seed, *length);
-                let all: Vec<_> = (0..plan.len()).collect();
-                simulation::replay(&plan.only(acts.as_ref().unwrap_or(&all), calm))?;
+        return act.run();
+    }
+    let (time, seed) = (cli.minutes, cli.seed);
+    let asked = runner::Asked { time, seed, only: cli.only.clone(), json: cli.json.clone() };
+    let verdict = runner::run(runner::TRIALS, &asked)?;
+    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Act {
+    /// True of what trials start, and read what it says.
+    fn is_a_part(&self) -> bool {
+        matches!(
+            self,
+            Self::Worker { .. } | Self::Catch { .. } | Self::Hand { .. } | Self::Power { .. }
+        )
+    }
+
+    fn run(&self) -> Outcome<ExitCode> {
+        match self {
+            Self::Replay { seed, length, acts, calm } => {
+                replay(&Plan::of(*seed, *length), acts.as_deref(), calm)?;
             }
-            Act::Simulate { count, length } => {
+            Self::Simulate { count, length } => {
                 return simulation::first_failure(0, *count, *length)
                     .map_or(Ok(ExitCode::SUCCESS), Err);
             }
-            Act::Disk(again) => {
+            Self::Disk(again) => {
                 let row = again.run()?;
                 println!("{} crash states tried", row.tried);
                 row.into_outcome()?;
             }
-            Act::Worker { act, operation, dir } => work(act, operation, dir)?,
-            Act::Fuzz { minutes, seed, only, mutate, seeds, keep } => {
-                let time = Duration::try_from_secs_f64(minutes * 60.0)?;
-                match mutate {
-                    true => tell(&fuzz::mutated(time, *seed, only)?)?,
-                    false => feed_all(time, *seed, only, *seeds, *keep)?,
-                }
+            Self::Kill { operation, heads } => tell(kills::again_at(operation, *heads)?, "kills")?,
+            Self::Damage { seed, number } => {
+                tell(damage::again_at(*seed, *number)?, "damaged states")?;
             }
-            Act::Feed { target, file } => {
-                let found = fuzz::target(target);
-                let target = found.ok_or_else(|| Violation::new("there is no such target"))?;
-                target(&std::fs::read(file)?);
+            Self::Worker { act, operation, dir } => work(act, operation, dir)?,
+            Self::Fuzz { minutes, seed, only, mutate: true, .. } => {
+                tell(fuzz::mutated(*minutes, *seed, only)?, "executions")?;
             }
-            Act::Catch { bug } => return catch(bug),
-            Act::Power { kind, least, seconds, seed } => {
+            Self::Fuzz { minutes, seed, only, seeds, keep, .. } => {
+                feed_all(*minutes, *seed, only, *seeds, *keep)?;
+            }
+            Self::Feed { target, file } => {
+                let target = fuzz::target(target)?;
+                let bytes = std::fs::read(file)
+                    .map_err(|error| Violation::from(error).at(file.display()))?;
+                target(&bytes);
+                println!("passed");
+            }
+            Self::Catch { bug } => return catch(bug),
+            Self::Power { kind, least, seconds, seed } => {
                 power::child(kind, *least, *seconds, *seed)?;
             }
-            Act::Hand { root, told, seed, number, threads, durable } => {
+            Self::Hand { root, told, seed, number, threads, durable } => {
                 soak::hand(root, told, [*seed, *number, *threads], *durable)?;
             }
         }
-        return Ok(ExitCode::SUCCESS);
+        Ok(ExitCode::SUCCESS)
     }
-    let time = Duration::try_from_secs_f64(cli.minutes * 60.0)?;
-    let lines = runner::run(time, cli.seed, &cli.only)?;
-    if let Some(file) = &cli.json {
-        std::fs::write(file, format!("{lines:#}\n"))?;
+}
+
+fn replay(plan: &Plan, acts: Option<&[usize]>, calm: &[usize]) -> Outcome {
+    let all: Vec<_> = (0..plan.len()).collect();
+    let acts = acts.unwrap_or(&all);
+    for act in acts.iter().chain(calm) {
+        ensure(all.contains(act), || {
+            format!("there is no act {act}: the plan has {} acts, from 0 on", plan.len())
+        })?;
     }
-    Ok(if runner::has_failed(&lines) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    simulation::replay(&plan.clone().only(acts, calm))?;
+    println!("passed");
+    Ok(())
 }
 
 fn feed_all(time: Duration, seed: u64, only: &[String], seeds: bool, keep: bool) -> Outcome {
     if seeds {
         println!("{} seeds", fuzz::add_seeds()?);
     }
-    let engine = match fuzz::Engine::build() {
+    // Without a time for the targets, what is asked for is the corpus, however long it takes to build.
+    let corpus_alone = time.is_zero() && (seeds || keep);
+    let budget = Budget::new(if corpus_alone { FOR_THE_BUILD } else { time }, seed);
+    let engine = match fuzz::Engine::build(&budget) {
         Ok(engine) => engine,
-        Err(why) => {
-            println!("skipped: {why}");
-            return Ok(());
-        }
+        Err(unbuilt) => return unbuilt.into_row().into_outcome(),
     };
-    let row = if time.is_zero() { Row::default() } else { fuzz::fuzz(&engine, time, seed, only)? };
-    tell(&row)?;
+    if !corpus_alone {
+        tell(fuzz::fuzz(&engine, budget.left(), seed, only)?, "executions")?;
+    }
     if keep {
         fuzz::minimize(&engine)?;
     }
     Ok(())
 }
 
-fn tell(row: &Row) -> Outcome {
+/// Long enough for any machine.
+const FOR_THE_BUILD: Duration = Duration::from_secs(3600);
+
+fn tell(row: Row, unit: &str) -> Outcome {
     for note in &row.notes {
         println!("{note}");
     }
-    println!("{} executions, {} findings", row.tried, row.violations.len());
-    Violation::all(&row.violations)
+    println!("{} {unit}, {} violations", row.tried, row.violations.len());
+    row.into_outcome()?;
+    println!("passed");
+    Ok(())
 }
 
 /// Says what was found.
@@ -192,8 +261,7 @@ fn catch(bug: &str) -> Outcome<ExitCode> {
 }
 
 fn work(act: &str, operation: &str, dir: &str) -> Outcome {
-    let operation = operations::find(operation)
-        .ok_or_else(|| Violation::new(format!("there is no operation {operation}")))?;
+    let operation = operations::named(operation)?;
     let place = Place::new(dir);
     let mut acks = Acks::open(&place)?;
     match act {

@@ -1,5 +1,6 @@
 //! What a kind of trial is, and what it comes to.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::{Outcome, Violation};
@@ -11,7 +12,7 @@ pub struct Trial {
     pub name: &'static str,
     /// What is counted as tried: "kills", "crash states".
     pub unit: &'static str,
-    /// Tries it for as long as the budget lasts, and at least once.
+    /// Tries it for as long as the budget lasts, and at least one thing however little that is.
     pub run: fn(&Budget) -> Outcome<Row>,
 }
 
@@ -49,10 +50,14 @@ impl Budget {
 pub struct Row {
     /// How many, of the trial's unit.
     pub tried: u64,
-    /// What could not be tried here, and why.
-    pub skipped: Option<String>,
+    /// What could not be tried here, all of it or a part, and why.
+    pub skipped: Vec<String>,
+    /// What there was no time for. Nothing is wrong, and it is not a pass.
+    pub no_time: Vec<String>,
     /// What does not hold, each with how it is tried again.
     pub violations: Vec<Violation>,
+    /// How many more of those there are, which are not told.
+    pub untold: u64,
     /// More of what was counted, for people.
     pub notes: Vec<String>,
 }
@@ -61,20 +66,53 @@ impl Row {
     /// Nothing was tried, for this reason.
     #[must_use]
     pub fn skipped(why: impl Into<String>) -> Self {
-        Self { skipped: Some(why.into()), ..Self::default() }
+        Self { skipped: vec![why.into()], ..Self::default() }
+    }
+
+    /// The same row, which says that it is wrong where nothing was tried and nothing says why.
+    #[must_use]
+    pub fn judged(mut self) -> Self {
+        let is_told = !(self.violations.is_empty() && self.all_skipped().next().is_none());
+        if self.tried == 0 && !is_told {
+            self.violations.push(Violation::new("nothing was tried, so nothing is proved"));
+        }
+        self
+    }
+
+    /// Adds what another row came to.
+    pub fn add(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.skipped.extend(other.skipped);
+        self.no_time.extend(other.no_time);
+        self.violations.extend(other.violations);
+        self.untold += other.untold;
+        self.notes.extend(other.notes);
+    }
+
+    /// How much does not hold.
+    pub(crate) fn failed(&self) -> u64 {
+        self.violations.len() as u64 + self.untold
+    }
+
+    /// What was not tried, whyever.
+    pub(crate) fn all_skipped(&self) -> impl Iterator<Item = &String> {
+        self.skipped.iter().chain(&self.no_time)
     }
 
     /// Nothing that was found, and something that was tried; or, said aloud, nothing was for a reason.
     ///
     /// # Errors
-    /// With the violations, or where nothing was tried and nothing says why.
+    /// With the violations, where nothing was tried and nothing says why, or where there was no time.
     pub fn into_outcome(self) -> Outcome {
-        Violation::all(&self.violations)?;
-        if let Some(why) = &self.skipped {
-            eprintln!("skipped: {why}");
-        } else if self.tried == 0 {
-            return Err(Violation::new("nothing was tried, so nothing is proved"));
+        let row = self.judged();
+        Violation::all(&row.violations)?;
+        for why in row.all_skipped() {
+            // Not by a macro: what those print, the harness of the tests keeps to itself where a test passes.
+            std::io::stderr().write_all(format!("skipped: {why}\n").as_bytes())?;
         }
-        Ok(())
+        match row.no_time.first() {
+            Some(what) => Err(Violation::new(format!("this is no pass: {what}"))),
+            None => Ok(()),
+        }
     }
 }

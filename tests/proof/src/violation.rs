@@ -51,6 +51,12 @@ impl Violation {
     pub fn at(self, place: impl fmt::Display) -> Self {
         Self(format!("{place}: {}", self.0))
     }
+
+    /// The same, with more behind it: how it is tried again.
+    #[must_use]
+    pub fn and(self, more: impl fmt::Display) -> Self {
+        Self(format!("{}; {more}", self.0))
+    }
 }
 
 impl<E: Error> From<E> for Violation {

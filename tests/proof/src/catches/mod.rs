@@ -72,6 +72,27 @@ pub fn try_here(bug: &str) -> Outcome<Outcome> {
     Ok((catch.tried)())
 }
 
+/// The mistake that this process makes, if it is to make one.
+#[must_use]
+pub fn planted() -> Option<String> {
+    std::env::var(PLANTED).ok().filter(|bug| !bug.is_empty())
+}
+
+/// Nothing is proved by a mistake that is misspelt: it is not made.
+///
+/// # Errors
+/// With the mistakes that there are, where the one that is to be planted is none of them.
+pub fn check_planted() -> Outcome {
+    let known = |bug: &String| BUGS.contains(&bug.as_str());
+    match planted().filter(|bug| !known(bug)) {
+        Some(bug) => Err(Violation::new(format!(
+            "{PLANTED} names no mistake that can be planted: {bug}; there are {}",
+            BUGS.join(", ")
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn find(bug: &str) -> Option<&'static Catch> {
     ALL.iter().copied().flatten().find(|catch| catch.bug == bug)
 }

@@ -125,7 +125,7 @@ pub(super) fn node(path: &camino::Utf8Path) -> Outcome<Node> {
 
 /// The operation of this name.
 pub(super) fn operation(name: &str) -> Outcome<&'static Operation> {
-    operations::find(name).ok_or_else(|| Violation::new(format!("there is no operation {name}")))
+    operations::named(name)
 }
 
 pub(super) fn artifact(name: &str) -> Outcome<ArtifactName> {

@@ -13,8 +13,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::again::again;
 use crate::trial::fast_directory;
 use crate::{Budget, Outcome, Row, Trial, Violation};
 use blow::Blow;
@@ -24,29 +25,31 @@ use scene::Scene;
 pub const TRIAL: Trial = Trial { name: "damage", unit: "damaged states", run };
 
 /// No more violations are told: the first ones say it all.
-const MOST: usize = 50;
+const MOST: usize = 10;
 
 /// Tries one blow after the other, on a file of each kind in turn; of a small one in time every bit and every
-/// truncation.
+/// truncation. One at least, however little time there is.
 fn run(budget: &Budget) -> Outcome<Row> {
     let temporary = tempfile::tempdir_in(fast_directory())?;
-    let dir = Utf8Path::from_path(temporary.path())
-        .ok_or_else(|| Violation::new("the temporary directory is not UTF-8"))?;
+    let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
     let scene = Scene::make(&dir.join("whole"))?;
-    let next = AtomicU64::new(0);
+    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
     let found = Mutex::new(Row::default());
     std::thread::scope(|scope| {
         for worker in 0..2 {
             let place = dir.join(format!("worker-{worker}"));
-            let (scene, next, found) = (&scene, &next, &found);
+            let (scene, next, done, found) = (&scene, &next, &done, &found);
             scope.spawn(move || {
-                while !budget.is_over() {
+                while done.load(Ordering::Relaxed) == 0 || !budget.is_over() {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let tried = try_one(scene, &place, budget.seed, number);
                     let Ok(mut row) = found.lock() else { return };
-                    match tried {
-                        Ok(tried) => row.tried += u64::from(tried),
-                        Err(violation) => row.violations.push(violation),
+                    let changed = u64::from(!matches!(tried, Ok(false)));
+                    done.fetch_add(changed, Ordering::Relaxed);
+                    row.tried += changed;
+                    if let Err(violation) = tried {
+                        let command = format!("damage --seed {} --number {number}", budget.seed);
+                        row.violations.push(violation.and(again(&command)));
                     }
                     if row.violations.len() >= MOST {
                         return;
@@ -58,6 +61,19 @@ fn run(budget: &Budget) -> Outcome<Row> {
     let mut row = found.into_inner().map_err(|_| Violation::new("a worker died"))?;
     row.notes.push(format!("{} files of {} kinds", scene.files.len(), scene.kinds.len()));
     Ok(row)
+}
+
+/// Tries the blow with this number again, on a scene that is made anew: the same but for ids and times.
+///
+/// # Errors
+/// Where the scene cannot be made.
+pub fn again_at(seed: u64, number: u64) -> Outcome<Row> {
+    let temporary = tempfile::tempdir_in(fast_directory())?;
+    let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
+    let scene = Scene::make(&dir.join("whole"))?;
+    let tried = try_one(&scene, &dir.join("again"), seed, number);
+    let changed = u64::from(!matches!(tried, Ok(false)));
+    Ok(Row { tried: changed, violations: tried.err().into_iter().collect(), ..Row::default() })
 }
 
 /// The blow with this number, in a copy of its own; false where it would change nothing.

@@ -106,7 +106,8 @@ impl Bench {
                 if !seen.insert((state.digest(), told)) {
                     continue;
                 }
-                if budget.is_over() {
+                // One at least, however little time there is.
+                if self.found.states > 0 && budget.is_over() {
                     return Ok(());
                 }
                 self.found.states += 1;

@@ -52,14 +52,15 @@ fn workload(calls: Vec<Operation>, heads: bool) -> Workload {
 pub fn in_short(worker: &Utf8Path, seed: u64) -> Outcome<Row> {
     // Not a limit, but an end where a machine is so slow that it says nothing.
     let budget = Budget::new(Duration::from_secs(600), seed);
-    Ok(row(on_all_processors(&short(), worker, FEW, &budget)?))
+    Ok(row(on_all_processors(&short(), worker, FEW, &budget)?.0))
 }
 
 /// The same with more states, then all triples, then long workloads by chance.
 fn for_long(budget: &Budget) -> Outcome<Row> {
     let worker = Utf8PathBuf::try_from(std::env::current_exe()?)?;
     let half = Budget::new(budget.left() / 2, budget.seed);
-    let mut found = on_all_processors(&short(), &worker, MANY, &half)?;
+    let short = short();
+    let (mut found, short_done) = on_all_processors(&short, &worker, MANY, &half)?;
     // At other places each time, where there is no time for all.
     let mut triples = triples();
     let mut rng = Rng::of(budget.seed, &["triples"]);
@@ -67,9 +68,13 @@ fn for_long(budget: &Budget) -> Outcome<Row> {
         triples.swap(at, rng.below(at + 1));
     }
     let most = Budget::new(budget.left() / 2, budget.seed);
-    found.add(on_all_processors(&triples, &worker, FEW, &most)?);
+    let (of_triples, triples_done) = on_all_processors(&triples, &worker, FEW, &most)?;
+    found.add(of_triples);
     found.add(by_chance(&worker, budget)?);
-    Ok(row(found))
+    let mut row = row(found);
+    row.notes.push(format!("{short_done} of {} short workloads", short.len()));
+    row.notes.push(format!("{triples_done} of {} triples", triples.len()));
+    Ok(row)
 }
 
 fn row(found: Found) -> Row {
@@ -82,25 +87,28 @@ fn row(found: Found) -> Row {
     Row { tried, violations, notes, ..Row::default() }
 }
 
-/// Tries workloads on as many threads as there are processors.
+/// Tries workloads on as many threads as there are processors: the first of them, and more while there is time.
+/// Says how many were tried to their end.
 fn on_all_processors(
     workloads: &[Workload],
     worker: &Utf8Path,
     most: usize,
     budget: &Budget,
-) -> Outcome<Found> {
-    let next = AtomicUsize::new(0);
-    on_threads(worker, budget.seed, most, |bench| {
-        while let Some(workload) = workloads.get(next.fetch_add(1, Ordering::SeqCst)) {
-            if budget.is_over() {
-                break;
-            }
+) -> Outcome<(Found, usize)> {
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let found = on_threads(worker, budget.seed, most, |bench| {
+        loop {
+            let at = next.fetch_add(1, Ordering::SeqCst);
+            let Some(workload) = workloads.get(at).filter(|_| at == 0 || !budget.is_over()) else {
+                return Ok(());
+            };
             if let Err(violation) = bench.try_all(workload, budget) {
                 bench.found.violations.push(violation.at(workload.name()));
             }
+            done.fetch_add(usize::from(!budget.is_over()), Ordering::SeqCst);
         }
-        Ok(())
-    })
+    })?;
+    Ok((found, done.into_inner()))
 }
 
 /// Long workloads, cut off at some moments, until the time is over.

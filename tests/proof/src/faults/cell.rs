@@ -39,6 +39,10 @@ pub(super) struct Counts {
     pub(super) went_through: u64,
     /// Trees that were left, and differ.
     pub(super) states: u64,
+    /// Runs in which no call was hit.
+    pub(super) hit_nothing: u64,
+    /// Operations of which each cell was tried.
+    pub(super) whole: u64,
 }
 
 impl Bench {
@@ -95,6 +99,7 @@ impl Bench {
         let (disk, ended) = self.run(faults)?;
         let hits = disk.hits();
         if hits.is_empty() {
+            self.counts.hit_nothing += 1;
             return ended.map_err(|found| found.at("nothing was hit"));
         }
         self.counts.tried += 1;
@@ -227,5 +232,7 @@ impl Counts {
         self.tried += other.tried;
         self.went_through += other.went_through;
         self.states += other.states;
+        self.hit_nothing += other.hit_nothing;
+        self.whole += other.whole;
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn run(worker: &Utf8Path, budget: &Budget) -> Outcome<Row> {
     });
     let mut row = row.into_inner().unwrap_or_else(PoisonError::into_inner);
     row.notes.push(format!("{} by chance", row.tried));
-    row.notes.extend(strace::missing().map(|why| format!("no errors of real calls: {why}")));
+    row.skipped.extend(strace::missing().map(|why| format!("errors of real calls: {why}")));
     Ok(row)
 }
 

@@ -23,7 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use self::cell::{Bench, Counts};
 use self::fault::Fault;
 use crate::trial::fast_directory;
-use crate::{Budget, Operation, Outcome, Row, Trial, Violation, operations};
+use crate::{Budget, Operation, Outcome, Rng, Row, Trial, Violation, operations};
 
 /// The row of the table: every cell, then two failures at a time, by chance, and real errors of the system's calls.
 pub const TRIAL: Trial = Trial { name: "faults", unit: "failures", run: long };
@@ -32,9 +32,7 @@ fn long(budget: &Budget) -> Outcome<Row> {
     let worker = Utf8PathBuf::try_from(std::env::current_exe()?)?;
     let mut row = every_cell(&worker, "", Some(budget))?;
     let more = chance::run(&worker, budget)?;
-    row.tried += more.tried;
-    row.violations.extend(more.violations);
-    row.notes.extend(more.notes);
+    row.add(more);
     Ok(row)
 }
 
@@ -45,13 +43,24 @@ fn long(budget: &Budget) -> Outcome<Row> {
 pub fn every_cell(worker: &Utf8Path, named: &str, budget: Option<&Budget>) -> Outcome<Row> {
     let operations = operations::ALL.iter().copied().flatten();
     let mut queue: VecDeque<_> = operations.filter(|tried| tried.name.contains(named)).collect();
-    // Those that take longest first, so that both cores are done together.
-    queue.make_contiguous().sort_by_key(|tried| !tried.name.starts_with("flow"));
+    match budget {
+        // At another one each time, where there is no time for all.
+        Some(budget) => {
+            let first = Rng::of(budget.seed, &["faults"]).below(queue.len());
+            queue.rotate_left(first);
+        }
+        // Those that take longest first, so that both cores are done together.
+        None => queue.make_contiguous().sort_by_key(|tried| !tried.name.starts_with("flow")),
+    }
+    let all_operations = queue.len();
     let queue = Mutex::new(queue);
     let row = Mutex::new((Row::default(), Counts::default()));
     let next = || {
         let over = budget.is_some_and(Budget::is_over);
-        queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front().filter(|_| !over)
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // One at least, however little time there is.
+        let is_first = queue.len() == all_operations;
+        queue.pop_front().filter(|_| is_first || !over)
     };
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -73,7 +82,9 @@ pub fn every_cell(worker: &Utf8Path, named: &str, budget: Option<&Budget>) -> Ou
     });
     let (mut row, all) = row.into_inner().unwrap_or_else(PoisonError::into_inner);
     row.tried = all.tried;
+    row.notes.push(format!("{} of {all_operations} operations", all.whole));
     row.notes.push(format!("{} went through, {} states", all.went_through, all.states));
+    row.notes.push(format!("{} cells hit nothing", all.hit_nothing));
     Ok(row)
 }
 
@@ -90,8 +101,8 @@ fn cells_of(
     let mut bench = Bench::new(operation, worker, dir)?;
     let calls = bench.calls()?;
     for (at, kinds) in calls.iter().enumerate() {
-        if budget.is_some_and(Budget::is_over) {
-            break;
+        if bench.counts.tried > 0 && budget.is_some_and(Budget::is_over) {
+            return Ok(bench.counts);
         }
         for kind in kinds {
             for lasting in [false, true] {
@@ -106,6 +117,7 @@ fn cells_of(
             }
         }
     }
+    bench.counts.whole = 1;
     eprintln!(
         "{}: {} calls, {} cells, {} went through, {} states, {:.1} s",
         operation.name,

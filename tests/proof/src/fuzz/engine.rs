@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use super::build::{Unbuilt, run_until};
 use super::corpus::{Corpus, kept, sources};
+use crate::again::again;
 use crate::trial::fast_directory;
-use crate::{Outcome, Row, Violation};
+use crate::{Budget, Outcome, Row, Violation};
 
 /// What makes the compiler count which code is reached, on a stable toolchain.
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
@@ -24,33 +26,33 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Builds it, beside this program.
+    /// Builds it, beside this program, unless that takes longer than there is time.
     ///
     /// # Errors
-    /// In words, where it cannot be built here.
-    pub fn build() -> Result<Self, String> {
+    /// Why it is not built.
+    pub fn build(budget: &Budget) -> Result<Self, Unbuilt> {
         if !sources().join("Cargo.toml").is_file() {
-            return Err(format!("{} is not there", sources().display()));
+            return Err(Unbuilt::cannot(format!("{} is not there", sources().display())));
         }
-        let dir = home().ok_or("it is not known where to build")?;
-        let host = host()?;
-        let tried = [format!("{COVERAGE} {ADDRESSES}"), COVERAGE.to_owned()].map(|flags| {
+        let dir = home().ok_or_else(|| Unbuilt::cannot("it is not known where to build"))?;
+        let host = host().map_err(Unbuilt::cannot)?;
+        eprintln!("building the fuzz targets, for {} s at most", budget.left().as_secs());
+        let mut why = String::new();
+        for flags in [format!("{COVERAGE} {ADDRESSES}"), COVERAGE.to_owned()] {
             let mut cargo = Command::new(std::env::var("CARGO").unwrap_or("cargo".to_owned()));
             cargo.args(["build", "--release", "--locked", "--target", &host, "--manifest-path"]);
             cargo.arg(sources().join("Cargo.toml"));
             cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", &dir);
-            cargo
-        });
-        let mut why = String::new();
-        for mut cargo in tried {
-            let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;
+            let output = run_until(&mut cargo, budget)
+                .map_err(|error| Unbuilt::cannot(format!("cargo: {error}")))?;
+            let Some(output) = output else { return Err(Unbuilt::TooSlow) };
             if output.status.success() {
                 let program = dir.join(&host).join("release/runjournal-fuzz");
                 return Ok(Self { program, dir });
             }
             why = last_lines(&output, 3);
         }
-        Err(format!("it cannot be built: {why}"))
+        Err(Unbuilt::cannot(format!("it cannot be built: {why}")))
     }
 
     /// Runs a target for so long.
@@ -98,7 +100,8 @@ impl Engine {
             }
             let kept = kept.unwrap_or("no file");
             row.violations.push(Violation::new(format!(
-                "{target}: {why}; `runjournal-proof feed {target} {kept}` tries it again"
+                "{target}: {why}; {}",
+                again(&format!("feed {target} {kept}"))
             )));
         }
         Ok(row)

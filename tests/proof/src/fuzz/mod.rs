@@ -4,6 +4,7 @@
 //! What is called is [`runjournal::proof::fuzz::TARGETS`]; `tests/fuzz` holds the program that libFuzzer drives, the
 //! corpus of each target, and the dictionary.
 
+mod build;
 mod corpus;
 mod engine;
 mod harvest;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use runjournal::proof::fuzz::{TARGETS, Target};
 
+pub use build::Unbuilt;
 pub use corpus::{Corpus, add_seeds, minimize};
 pub use engine::Engine;
 pub use mutations::{mutate, replay};
@@ -27,15 +29,16 @@ pub const TRIAL: Trial = Trial { name: "fuzz", unit: "executions", run };
 /// What libFuzzer, or else our own mutations, make of the time.
 fn run(budget: &Budget) -> Outcome<Row> {
     let mut row = replayed()?;
-    let engine = match Engine::build() {
-        Ok(engine) => engine,
-        Err(why) => {
-            row.notes.push(format!("libFuzzer skipped: {why}; mutations by seed instead"));
-            absorb(&mut row, mutated(budget.left(), budget.seed, &[])?);
-            return Ok(row);
+    // What is left where it is not built in time is for the mutations.
+    let to_build = Budget::new(budget.left() * 3 / 4, budget.seed);
+    match Engine::build(&to_build) {
+        Ok(engine) => row.add(fuzz(&engine, budget.left(), budget.seed, &[])?),
+        Err(unbuilt) => {
+            row.add(unbuilt.into_row());
+            row.add(mutated(budget.left(), budget.seed, &[])?);
+            row.notes.push("mutations by seed instead of libFuzzer".to_owned());
         }
-    };
-    absorb(&mut row, fuzz(&engine, budget.left(), budget.seed, &[])?);
+    }
     Ok(row)
 }
 
@@ -66,12 +69,7 @@ fn share_out(
     only: &[String],
     attempt: &(dyn Fn(&str, Target, Duration) -> Outcome<Row> + Sync),
 ) -> Outcome<Row> {
-    if let Some(unknown) = only.iter().find(|name| target(name).is_none()) {
-        return Err(Violation::new(format!(
-            "there is no target {unknown}: {}",
-            names().join(", ")
-        )));
-    }
+    only.iter().try_for_each(|name| target(name).map(|_| ()))?;
     let is_chosen = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
     let chosen: Vec<_> = TARGETS.iter().filter(|(name, _)| is_chosen(name)).collect();
     let at_once = std::thread::available_parallelism()?.get().min(chosen.len());
@@ -84,7 +82,7 @@ fn share_out(
                     let found = attempt(name, *target, share);
                     let Ok(mut row) = row.lock() else { return };
                     match (&mut *row, found) {
-                        (Ok(row), Ok(found)) => absorb(row, found),
+                        (Ok(row), Ok(found)) => row.add(found),
                         (row, Err(violation)) => *row = Err(violation),
                         (Err(_), _) => {}
                     }
@@ -102,16 +100,9 @@ fn share_out(
 pub fn replayed() -> Outcome<Row> {
     let mut row = Row::default();
     for (name, target) in TARGETS {
-        absorb(&mut row, replay(name, *target, &Corpus::of(name)?)?);
+        row.add(replay(name, *target, &Corpus::of(name)?)?);
     }
     Ok(row)
-}
-
-/// Adds what one target came to.
-pub fn absorb(row: &mut Row, other: Row) {
-    row.tried += other.tried;
-    row.violations.extend(other.violations);
-    row.notes.extend(other.notes);
 }
 
 /// The names of all targets.
@@ -121,7 +112,11 @@ pub fn names() -> Vec<&'static str> {
 }
 
 /// The target of this name.
-#[must_use]
-pub fn target(name: &str) -> Option<Target> {
-    TARGETS.iter().find(|(of, _)| *of == name).map(|(_, target)| *target)
+///
+/// # Errors
+/// With the names that there are, where it is none of them.
+pub fn target(name: &str) -> Outcome<Target> {
+    let found = TARGETS.iter().find(|(of, _)| *of == name).map(|(_, target)| *target);
+    let unknown = || format!("there is no target {name}; there are {}", names().join(", "));
+    found.ok_or_else(|| Violation::new(unknown()))
 }

@@ -7,6 +7,7 @@ use runjournal::Digest;
 use runjournal::proof::fuzz::Target;
 
 use super::Corpus;
+use crate::again::again;
 use crate::{Budget, Outcome, Rng, Row, Violation};
 
 /// Feeds each file of a corpus to a target.
@@ -17,7 +18,7 @@ pub fn replay(name: &str, target: Target, corpus: &Corpus) -> Outcome<Row> {
     feed(name, target, &mut corpus.files.iter().map(|(_, content)| content.clone()))
 }
 
-/// Feeds so many mutations of a corpus to a target, unless the time is over before.
+/// Feeds so many mutations of a corpus to a target, unless the time is over before; one in any case.
 ///
 /// # Errors
 /// Where the corpus cannot be read.
@@ -28,7 +29,8 @@ pub fn mutate(name: &str, target: Target, count: u64, budget: &Budget) -> Outcom
     let mut tried = 0;
     let mut inputs = std::iter::from_fn(|| {
         tried += 1;
-        (tried <= count && !budget.is_over()).then(|| mutated(&files, &mut rng))
+        // One at least, however little time there is.
+        (tried <= count && (tried == 1 || !budget.is_over())).then(|| mutated(&files, &mut rng))
     });
     feed(name, target, &mut inputs)
 }
@@ -71,7 +73,7 @@ fn found(name: &str, input: &[u8], panic: &(dyn Any + Send)) -> Violation {
     let file = format!("runjournal-fuzz-{name}-{}", digest.get(..16).unwrap_or_default());
     let file = std::env::temp_dir().join(file);
     let kept = match std::fs::write(&file, input) {
-        Ok(()) => format!("`runjournal-proof feed {name} {}` tries it again", file.display()),
+        Ok(()) => again(&format!("feed {name} {}", file.display())),
         Err(error) => format!("{}: {error}; {:?}", file.display(), String::from_utf8_lossy(input)),
     };
     Violation::new(format!("{name}: {said}; {kept}"))

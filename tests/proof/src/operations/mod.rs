@@ -22,7 +22,7 @@ mod work;
 use runjournal::{TaskOptions, Workspace};
 
 use crate::place::{RUN, TASK};
-use crate::{Acks, Outcome, Place, RawRecord, planted};
+use crate::{Acks, Outcome, Place, RawRecord, Violation, planted};
 
 /// What is there before an operation, and so has to be there after any crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,13 +141,22 @@ pub fn with_heads() -> impl Iterator<Item = &'static Operation> {
 /// The operation of this name, planted ones included.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Operation> {
-    ALL.iter()
-        .copied()
-        .flatten()
-        .chain(heads::ALL)
-        .chain(planted::ALL)
-        .chain(planted::WITH_HEADS)
-        .find(|operation| operation.name == name)
+    every().find(|operation| operation.name == name)
+}
+
+/// The same, or what names there are.
+///
+/// # Errors
+/// Where it is none of them.
+pub fn named(name: &str) -> Outcome<&'static Operation> {
+    let names = || every().map(|operation| operation.name).collect::<Vec<_>>().join(", ");
+    let unknown = || Violation::new(format!("there is no operation {name}; there are {}", names()));
+    find(name).ok_or_else(unknown)
+}
+
+fn every() -> impl Iterator<Item = &'static Operation> {
+    let all = ALL.iter().copied().flatten().chain(heads::ALL);
+    all.chain(planted::ALL).chain(planted::WITH_HEADS)
 }
 
 /// An operation that promises nothing, to start from.

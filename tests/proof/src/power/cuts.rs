@@ -1,5 +1,6 @@
 //! Cuts of one kind of disk, one after the other, made in a namespace of mounts of its own.
 
+use std::process::Child;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,7 +12,7 @@ use crate::soak::hand::Manner;
 use crate::soak::judge::{Depth, Judged, judge};
 use crate::soak::team::spawn;
 use crate::trial::fast_directory;
-use crate::{Budget, Outcome, Rng};
+use crate::{Budget, Outcome, Rng, ensure};
 
 /// After so many cuts a new file system is made: all there is is judged each time.
 const CUTS_PER_DISK: u64 = 10;
@@ -56,11 +57,16 @@ impl Cuts<'_> {
         disk.mount()?;
         ground.prepare()?;
         let mut found = Judged::default();
+        let before = self.made;
         while wanted(self.made) {
             self.made += 1;
             self.cut(&mut disk, &ground)?;
             found = judge(&ground, self.depth())?;
         }
+        // Some are cut off while they begin, but not all of them.
+        ensure(found.told > 0 || self.made - before < CUTS_PER_DISK, || {
+            format!("nothing was told in {CUTS_PER_DISK} cuts, so nothing is proved by them")
+        })?;
         self.judged.records += found.records;
         self.judged.told += found.told;
         disk.unmount()
@@ -80,6 +86,8 @@ impl Cuts<'_> {
         let manner = Manner { seed, number: self.made, threads, durable: true };
         let mut worker = spawn(self.program, ground, manner)?;
         std::thread::sleep(Duration::from_millis(20 + self.chance.under(250)));
+        // Why it ended by itself, it told.
+        still_works(&mut worker).map_err(|found| ground.acknowledged().err().unwrap_or(found))?;
         let how = if self.chance.once_in(4) { Cut::LogWritten } else { Cut::Sudden };
         let cut = ground.power_goes().and_then(|()| disk.cut(how));
         // What is under way goes on beneath the cut.
@@ -89,5 +97,33 @@ impl Cuts<'_> {
         cut?;
         disk.unmount()?;
         disk.mount()
+    }
+}
+
+/// A worker works until it is cut off: one that ended before is not what the cut was for.
+fn still_works(worker: &mut Child) -> Outcome {
+    let ended = worker.try_wait()?;
+    ensure(ended.is_none(), || {
+        let ended = ended.map(|status| status.to_string()).unwrap_or_default();
+        format!("a worker ended by itself before the power was cut: {ended}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_died_at_once_is_told_of() {
+        let mut dead = Command::new("false").spawn().unwrap();
+        while dead.try_wait().unwrap().is_none() {}
+        let told = still_works(&mut dead).unwrap_err().to_string();
+        assert!(told.contains("ended by itself") && told.contains('1'), "{told}");
+        let mut works = Command::new("sleep").arg("60").spawn().unwrap();
+        still_works(&mut works).unwrap();
+        works.kill().unwrap();
+        works.wait().unwrap();
     }
 }

@@ -7,5 +7,7 @@ mod faults;
 mod planted;
 mod power;
 mod public;
+#[cfg(test)]
+mod runner;
 mod simulation;
 mod soak;
