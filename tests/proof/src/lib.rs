@@ -38,7 +38,8 @@
 //!   gone through, beyond the invariants that are checked anyway.
 //!
 //! # How to add a way to fail
-//! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary.
+//! A call on the disk fails as [`faults`] has it: an error is a variant of its `Kind`, which says what calls it can
+//! hit.
 
 mod answers;
 pub mod catches;
@@ -64,6 +65,7 @@ pub mod simulation;
 pub mod soak;
 mod stage;
 pub mod strace;
+mod threads;
 mod tree;
 pub mod trial;
 mod violation;

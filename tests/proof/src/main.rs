@@ -8,8 +8,8 @@ use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
 use runjournal_proof::simulation::{self, Plan};
 use runjournal_proof::{
-    Acks, Outcome, Place, Row, Violation, catches, disk, fuzz, operations, power, runner, soak,
-    trial,
+    Acks, Outcome, Place, Row, Violation, catches, disk, faults, fuzz, operations, power, runner,
+    soak, trial,
 };
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
@@ -97,6 +97,8 @@ enum Act {
     },
     /// Cuts the power at an operation again, at all its moments or at one
     Disk(disk::trial::Again),
+    /// Lets calls of an operation fail again, all of them or some
+    Fault(faults::Again),
 }
 
 fn main() -> ExitCode {
@@ -124,6 +126,11 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             Act::Disk(again) => {
                 let row = again.run()?;
                 println!("{} crash states tried", row.tried);
+                row.into_outcome()?;
+            }
+            Act::Fault(again) => {
+                let row = again.run()?;
+                println!("{} failures tried", row.tried);
                 row.into_outcome()?;
             }
             Act::Worker { act, operation, dir } => work(act, operation, dir)?,

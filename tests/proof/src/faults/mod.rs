@@ -8,70 +8,84 @@
 //! - nothing is acknowledged behind a sync that failed;
 //! - once the disk works again, all that [`check::after_a_crash`](crate::check::after_a_crash) asks for holds.
 //!   That is looked at once for each tree that differs, with what was acknowledged in it, but for ids and times.
+//!
+//! Some operations are tried [once more](operations::with_heads) with a head after every record. Two failures in one
+//! operation come by chance, and what a failed sync of a journal left in doubt is taken up by a next writer, whose
+//! calls fail as well.
 
+mod again;
 mod cell;
 mod chance;
 mod disk;
+mod doubt;
 mod fault;
-mod real;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use self::cell::{Bench, Counts};
+pub use self::again::Again;
+use self::cell::{Bench, Counts, Tried};
+pub use self::chance::some_pairs;
+pub use self::doubt::in_doubt;
 use self::fault::Fault;
+use crate::threads::on_threads;
 use crate::trial::fast_directory;
-use crate::{Budget, Operation, Outcome, Row, Trial, Violation, operations};
+use crate::{Budget, Outcome, Row, Trial, Violation, operations};
 
-/// The row of the table: every cell, then two failures at a time, by chance, and real errors of the system's calls.
+/// The row of the table: every cell, then what is in doubt, then two failures at a time, by chance.
 pub const TRIAL: Trial = Trial { name: "faults", unit: "failures", run: long };
 
 fn long(budget: &Budget) -> Outcome<Row> {
     let worker = Utf8PathBuf::try_from(std::env::current_exe()?)?;
-    let mut row = every_cell(&worker, "", Some(budget))?;
-    let more = chance::run(&worker, budget)?;
-    row.tried += more.tried;
-    row.violations.extend(more.violations);
-    row.notes.extend(more.notes);
+    let mut row = every_cell(&worker, Some(budget))?;
+    for more in [in_doubt(&worker)?, chance::pairs(&worker, budget.seed, |_| budget.is_over())?] {
+        row.tried += more.tried;
+        row.violations.extend(more.violations);
+        row.notes.extend(more.notes);
+    }
     Ok(row)
 }
 
-/// Every cell of every operation whose name contains this, on both cores, until a budget is over.
+/// All that is tried: every operation, and some of them once more with heads.
+fn all() -> impl Iterator<Item = Tried> {
+    let plain = operations::ALL.iter().copied().flatten();
+    let plain = plain.map(|operation| Tried { operation, heads: false });
+    plain.chain(operations::with_heads().map(|operation| Tried { operation, heads: true }))
+}
+
+/// Every cell of every operation, on both cores, until a budget is over. Where there is none, what is as another is
+/// left out.
 ///
 /// # Errors
 /// Where a trial itself cannot be made. What was found is in the row.
-pub fn every_cell(worker: &Utf8Path, named: &str, budget: Option<&Budget>) -> Outcome<Row> {
-    let operations = operations::ALL.iter().copied().flatten();
-    let mut queue: VecDeque<_> = operations.filter(|tried| tried.name.contains(named)).collect();
+pub fn every_cell(worker: &Utf8Path, budget: Option<&Budget>) -> Outcome<Row> {
+    let mut queue: VecDeque<_> = all().collect();
     // Those that take longest first, so that both cores are done together.
-    queue.make_contiguous().sort_by_key(|tried| !tried.name.starts_with("flow"));
+    queue.make_contiguous().sort_by_key(|tried| !tried.operation.name.starts_with("flow"));
     let queue = Mutex::new(queue);
     let row = Mutex::new((Row::default(), Counts::default()));
     let next = || {
         let over = budget.is_some_and(Budget::is_over);
         queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front().filter(|_| !over)
     };
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some(operation) = next() {
-                    let mut violations = Vec::new();
-                    let counts = cells_of(operation, worker, budget, &mut violations)
-                        .unwrap_or_else(|violation| {
-                            violations.push(violation.at(operation.name));
-                            Counts::default()
-                        });
-                    let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
-                    let (row, all) = &mut *row;
-                    row.violations.extend(violations);
-                    all.add(counts);
-                }
-            });
+    let ended = on_threads(2, |_| {
+        while let Some(tried) = next() {
+            let mut violations = Vec::new();
+            let counts = cells_of(tried, worker, budget, &mut violations);
+            let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
+            let (row, all) = &mut *row;
+            row.violations.extend(violations);
+            match counts {
+                Ok(counts) => all.add(counts),
+                Err(violation) => row.violations.push(violation.at(tried)),
+            }
         }
+        Ok(())
     });
     let (mut row, all) = row.into_inner().unwrap_or_else(PoisonError::into_inner);
+    row.violations.extend(ended.err());
     row.tried = all.tried;
     row.notes.push(format!("{} went through, {} states", all.went_through, all.states));
     Ok(row)
@@ -79,7 +93,7 @@ pub fn every_cell(worker: &Utf8Path, named: &str, budget: Option<&Budget>) -> Ou
 
 /// Each call of one operation with each error, once and for good.
 fn cells_of(
-    operation: &'static Operation,
+    tried: Tried,
     worker: &Utf8Path,
     budget: Option<&Budget>,
     violations: &mut Vec<Violation>,
@@ -87,7 +101,7 @@ fn cells_of(
     let temporary = tempfile::tempdir_in(fast_directory())?;
     let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
     let start = std::time::Instant::now();
-    let mut bench = Bench::new(operation, worker, dir)?;
+    let mut bench = Bench::new(tried, worker, dir)?;
     let calls = bench.calls()?;
     for (at, kinds) in calls.iter().enumerate() {
         if budget.is_some_and(Budget::is_over) {
@@ -100,15 +114,14 @@ fn cells_of(
                 }
                 let fault = Fault { kind: *kind, at, lasting };
                 if let Err(violation) = bench.attempt(&[fault]) {
-                    let place = format!("{}, {fault}", operation.name);
-                    violations.push(violation.at(place));
+                    let again = again::command(tried, &[fault]);
+                    violations.push(violation.at(format!("{tried}, {fault} (again: {again})")));
                 }
             }
         }
     }
     eprintln!(
-        "{}: {} calls, {} cells, {} went through, {} states, {:.1} s",
-        operation.name,
+        "{tried}: {} calls, {} cells, {} went through, {} states, {:.1} s",
         calls.len(),
         bench.counts.tried,
         bench.counts.went_through,
