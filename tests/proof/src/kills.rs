@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use camino::Utf8PathBuf;
 
+use crate::threads::on_threads;
 use crate::trial::{Recovery, kill_everywhere};
 use crate::{Budget, Operation, Outcome, Row, Trial, operations, strace};
 
@@ -47,11 +48,12 @@ fn run(budget: &Budget) -> Outcome<Row> {
             }
         }
     };
-    std::thread::scope(|scope| {
-        scope.spawn(work);
-        scope.spawn(work);
+    let ended = on_threads(2, |_| {
+        work();
+        Ok(())
     });
     let mut row = row.into_inner().unwrap_or_else(PoisonError::into_inner);
+    row.violations.extend(ended.err());
     let recovery = recovery.into_inner().unwrap_or_else(PoisonError::into_inner);
     row.notes.push(format!("{recovery} of them of recovery"));
     Ok(row)

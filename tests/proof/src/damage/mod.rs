@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::Utf8Path;
 
+use crate::threads::on_threads;
 use crate::trial::fast_directory;
 use crate::{Budget, Outcome, Row, Trial, Violation};
 use blow::Blow;
@@ -35,27 +36,24 @@ fn run(budget: &Budget) -> Outcome<Row> {
     let scene = Scene::make(&dir.join("whole"))?;
     let next = AtomicU64::new(0);
     let found = Mutex::new(Row::default());
-    std::thread::scope(|scope| {
-        for worker in 0..2 {
-            let place = dir.join(format!("worker-{worker}"));
-            let (scene, next, found) = (&scene, &next, &found);
-            scope.spawn(move || {
-                while !budget.is_over() {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let tried = try_one(scene, &place, budget.seed, number);
-                    let Ok(mut row) = found.lock() else { return };
-                    match tried {
-                        Ok(tried) => row.tried += u64::from(tried),
-                        Err(violation) => row.violations.push(violation),
-                    }
-                    if row.violations.len() >= MOST {
-                        return;
-                    }
-                }
-            });
+    let ended = on_threads(2, |worker| {
+        let place = dir.join(format!("worker-{worker}"));
+        while !budget.is_over() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let tried = try_one(&scene, &place, budget.seed, number);
+            let Ok(mut row) = found.lock() else { break };
+            match tried {
+                Ok(tried) => row.tried += u64::from(tried),
+                Err(violation) => row.violations.push(violation),
+            }
+            if row.violations.len() >= MOST {
+                break;
+            }
         }
+        Ok(())
     });
     let mut row = found.into_inner().map_err(|_| Violation::new("a worker died"))?;
+    row.violations.extend(ended.err());
     row.notes.push(format!("{} files of {} kinds", scene.files.len(), scene.kinds.len()));
     Ok(row)
 }

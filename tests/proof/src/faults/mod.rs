@@ -40,7 +40,10 @@ pub const TRIAL: Trial = Trial { name: "faults", unit: "failures", run: long };
 fn long(budget: &Budget) -> Outcome<Row> {
     let worker = Utf8PathBuf::try_from(std::env::current_exe()?)?;
     let mut row = every_cell(&worker, Some(budget))?;
-    for more in [in_doubt(&worker)?, chance::pairs(&worker, budget.seed, |_| budget.is_over())?] {
+    for more in [
+        in_doubt(&worker, Some(budget))?,
+        chance::pairs(&worker, budget.seed, |_| budget.is_over())?,
+    ] {
         row.tried += more.tried;
         row.violations.extend(more.violations);
         row.notes.extend(more.notes);

@@ -27,5 +27,5 @@ fn two_calls_of_one_operation_may_fail() {
 
 #[test]
 fn what_a_failed_sync_left_in_doubt_is_durable_before_anything_behind_it() {
-    tell(faults::in_doubt(Utf8Path::new(WORKER)));
+    tell(faults::in_doubt(Utf8Path::new(WORKER), None));
 }
