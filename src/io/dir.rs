@@ -280,7 +280,7 @@ const NO_ATIME: OFlags = OFlags::empty();
 const NOT_REGULAR: &str = "a symbolic link or a special file stands there, and neither is followed";
 
 /// All names in a directory, as the system has them.
-pub(super) fn names(dir: &mut rustix::fs::Dir) -> Result<Vec<(CString, Kind)>, Errno> {
+pub(super) fn names(dir: &mut sys::Names) -> Result<Vec<(CString, Kind)>, Errno> {
     let mut names = Vec::new();
     while let Some(entry) = dir.read() {
         let entry = entry?;

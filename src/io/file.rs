@@ -72,7 +72,7 @@ impl AppendFile {
     #[cfg(unix)]
     fn linked_len_by_fstat(&self) -> Result<Option<u64>, IoError> {
         let fail = |errno: rustix::io::Errno| IoError::new("look at", &self.path, errno.into());
-        let stat = rustix::fs::fstat(&self.file).map_err(fail)?;
+        let stat = sys::fstat(&self.file).map_err(fail)?;
         Ok((stat.st_nlink > 0).then(|| u64::try_from(stat.st_size).unwrap_or(0)))
     }
 
@@ -300,7 +300,7 @@ impl ReadFile {
         {
             use std::os::unix::fs::MetadataExt;
             let this = self.metadata()?;
-            let at_path = std::fs::symlink_metadata(&self.path);
+            let at_path = sys::symlink_metadata(&self.path);
             Ok(at_path.is_ok_and(|other| (this.dev(), this.ino()) == (other.dev(), other.ino())))
         }
         #[cfg(not(unix))]

@@ -5,6 +5,8 @@
 //! link. Linux is what the tests run on; what macOS needs is the same code, and what Windows needs
 //! is in `dir_portable.rs`, which is compiled there and untried.
 
+#[cfg(runjournal_proof)]
+mod call;
 #[cfg(all(unix, not(runjournal_portable)))]
 mod dir;
 #[cfg(not(all(unix, not(runjournal_portable))))]

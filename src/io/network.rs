@@ -7,7 +7,7 @@ use camino::Utf8Path;
 pub(crate) fn is_on_network(path: &Utf8Path) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        let found = path.ancestors().find_map(|path| rustix::fs::statfs(path.as_std_path()).ok());
+        let found = path.ancestors().find_map(|path| super::sys::statfs(path.as_std_path()).ok());
         #[expect(
             clippy::allow_attributes,
             reason = "the type of the number differs from system to system"

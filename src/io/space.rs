@@ -18,7 +18,7 @@ impl Dir {
     /// The disk that it is on.
     #[cfg(all(unix, not(runjournal_portable)))]
     pub(crate) fn space(&self) -> Result<Option<Space>, IoError> {
-        let stat = rustix::fs::fstatvfs(&self.fd)
+        let stat = super::sys::fstatvfs(&self.fd)
             .map_err(|errno| IoError::new("look at the disk of", self.path(), errno.into()))?;
         Ok(Some(Space {
             free: stat.f_bavail.saturating_mul(stat.f_frsize),

@@ -2,12 +2,18 @@
 //! disk stands here. In every build but that of the proof they are the system's own; there `sys_watched.rs`
 //! takes the place of this file.
 
-pub(super) use std::fs::File;
+pub(super) use std::fs::{File, symlink_metadata};
 #[cfg(all(unix, not(runjournal_portable)))]
 pub(super) use std::os::fd::{AsFd as At, OwnedFd as Fd};
 
+#[cfg(unix)]
+pub(super) use rustix::fs::fstat;
+#[cfg(all(feature = "sqlite", any(target_os = "linux", target_os = "android")))]
+pub(super) use rustix::fs::statfs;
 #[cfg(all(unix, not(runjournal_portable)))]
-pub(super) use rustix::fs::{fstat, fsync, linkat, mkdirat, openat, renameat, statat, unlinkat};
+pub(super) use rustix::fs::{
+    Dir as Names, fstatvfs, fsync, linkat, mkdirat, openat, renameat, statat, unlinkat,
+};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) use rustix::fs::{ioctl_ficlone, statx};
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(runjournal_portable)))]
@@ -15,8 +21,8 @@ pub(super) use rustix::fs::{renameat_with, syncfs};
 
 /// What reads the names in a directory.
 #[cfg(all(unix, not(runjournal_portable)))]
-pub(super) fn list(dir: Fd) -> Result<rustix::fs::Dir, rustix::io::Errno> {
-    rustix::fs::Dir::new(dir)
+pub(super) fn list(dir: Fd) -> Result<Names, rustix::io::Errno> {
+    Names::new(dir)
 }
 
 /// A file that the user named, wherever it is.

@@ -3,30 +3,29 @@
 //! is watched too. Only the proof's build has this.
 
 use std::ffi::CStr;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::Metadata;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
-use std::process::Stdio;
-use std::sync::Arc;
+use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat, Statx, StatxFlags};
+use rustix::fs::{
+    AtFlags, DirEntry, Mode, OFlags, RenameFlags, Stat, StatFs, StatVfs, Statx, StatxFlags,
+};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-use super::watch::{Call, Node, Seen, make, told, watch_of};
+pub(super) use self::file::File;
+use super::watch::{Call, Node, Seen, WHOLE_PATH, make, told, watch_of};
 use crate::planted::Bug;
+
+#[path = "sys_watched_file.rs"]
+mod file;
 
 /// An open directory, or a file that was just opened.
 #[derive(Debug)]
 pub(crate) struct Fd {
     fd: OwnedFd,
     seen: Option<Seen>,
-}
-
-impl Fd {
-    pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { fd: self.fd.try_clone()?, seen: self.seen.clone() })
-    }
 }
 
 impl AsFd for Fd {
@@ -54,12 +53,6 @@ impl At for Fd {
     }
 }
 
-impl AsFd for File {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
 impl At for BorrowedFd<'_> {
     fn at(&self) -> BorrowedFd<'_> {
         *self
@@ -81,22 +74,27 @@ pub(super) fn openat(at: impl At, path: impl Arg, flags: OFlags, mode: Mode) -> 
     let hidden = if Bug::LinkFollowed.is_planted() { OFlags::NOFOLLOW } else { OFlags::empty() };
     let flags = flags - hidden;
     let open = || rustix::fs::openat(at.at(), &*path, flags, mode);
-    let Some(Seen { watch, node: dir }) = at.seen() else {
-        let fd = open()?;
-        let seen = watch_of(&path).map(|watch| Ok(Seen { watch, node: node(&fd)? }));
-        return Ok(Fd { fd, seen: seen.transpose()? });
+    let Some(Seen { watch, node: dir }) = at.seen().cloned().or_else(|| anywhere(&path)) else {
+        return Ok(Fd { fd: open()?, seen: None });
     };
-    let (dir, name) = (*dir, &*path);
+    let name = &*path;
     let call = if flags.contains(OFlags::CREATE) {
         Call::Create { dir, name, only_new: flags.contains(OFlags::EXCL) }
     } else {
-        Call::Open { dir, name }
+        let to_write = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
+        Call::Open { dir, name, to_write }
     };
-    at.seen().map(|seen| seen.before(&call)).transpose()?;
+    let seen = Seen { watch, node: dir };
+    seen.before(&call)?;
     let fd = open()?;
-    let made = node(&fd)?;
-    watch.after(&call, Some(made));
-    Ok(Fd { fd, seen: Some(Seen { watch: Arc::clone(watch), node: made }) })
+    let node = node(&fd)?;
+    seen.watch.after(&call, Some(node));
+    Ok(Fd { fd, seen: Some(Seen { node, ..seen }) })
+}
+
+/// Who watches what is at a whole path.
+fn anywhere(path: &CStr) -> Option<Seen> {
+    Some(Seen { watch: watch_of(path)?, node: WHOLE_PATH })
 }
 
 fn node(fd: impl AsFd) -> Result<Node, Errno> {
@@ -185,9 +183,33 @@ pub(super) fn unlinkat(at: impl At, name: impl Arg, flags: AtFlags) -> Result<()
 
 pub(super) fn statat(at: impl At, name: impl Arg, flags: AtFlags) -> Result<Stat, Errno> {
     let name = name.into_c_str()?;
+    let seen = at.seen().cloned().or_else(|| anywhere(&name));
     let call = |dir| Call::LookAt { dir, name: &name };
-    let stat = make(at.seen(), call, || rustix::fs::statat(at.at(), &*name, flags))?;
-    Ok(told(stat, at.seen()))
+    let stat = make(seen.as_ref(), call, || rustix::fs::statat(at.at(), &*name, flags))?;
+    Ok(told(stat, seen.as_ref()))
+}
+
+pub(super) fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
+    let path = path.as_ref();
+    let name = path.into_c_str()?;
+    let call = |dir| Call::LookAt { dir, name: &name };
+    let look = || std::fs::symlink_metadata(path).map_err(|error| errno(&error));
+    Ok(make(anywhere(&name).as_ref(), call, look)?)
+}
+
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+#[cfg(feature = "sqlite")]
+pub(super) fn statfs(path: &Path) -> Result<StatFs, Errno> {
+    let name = path.into_c_str()?;
+    let call = |dir| Call::LookAt { dir, name: &name };
+    make(anywhere(&name).as_ref(), call, || rustix::fs::statfs(path))
+}
+
+pub(super) fn fstatvfs(of: &Fd) -> Result<StatVfs, Errno> {
+    make(of.seen(), |node| Call::Look { node }, || rustix::fs::fstatvfs(&of.fd))
 }
 
 pub(super) fn fstat(of: impl At) -> Result<Stat, Errno> {
@@ -224,9 +246,56 @@ pub(super) fn ioctl_ficlone(file: &File, source: &File) -> Result<(), Errno> {
     make(file.seen.as_ref(), |file| Call::Clone { file, source: from }, clone)
 }
 
-pub(super) fn list(dir: Fd) -> Result<rustix::fs::Dir, Errno> {
+pub(super) fn list(dir: Fd) -> Result<Names, Errno> {
     let Fd { fd, seen } = dir;
-    make(seen.as_ref(), |dir| Call::List { dir }, || rustix::fs::Dir::new(fd))
+    Ok(Names { dir: rustix::fs::Dir::new(fd)?, seen, reads: false })
+}
+
+/// The names in a directory, read one after the other.
+#[derive(Debug)]
+pub(crate) struct Names {
+    dir: rustix::fs::Dir,
+    seen: Option<Seen>,
+    /// True once the first was asked for.
+    reads: bool,
+}
+
+impl Names {
+    /// The system is asked for the first of them, and where there are no more. Between these it is asked for a
+    /// directory of many names only, and that is not shown.
+    pub(super) fn read(&mut self) -> Option<Result<DirEntry, Errno>> {
+        let seen = self.seen.as_ref();
+        let ask = || make(seen, |dir| Call::List { dir }, || Ok(())).err().map(Err);
+        if !self.reads {
+            self.reads = true;
+            if let Some(refused) = ask() {
+                return Some(refused);
+            }
+        }
+        self.dir.read().or_else(ask)
+    }
+
+    /// Where the names are looked for.
+    pub(super) fn fd(&self) -> Result<impl At, Errno> {
+        Ok(Borrowed { fd: self.dir.fd()?, seen: self.seen.as_ref() })
+    }
+}
+
+/// A directory that something else holds open.
+#[derive(Debug, Clone, Copy)]
+struct Borrowed<'a> {
+    fd: BorrowedFd<'a>,
+    seen: Option<&'a Seen>,
+}
+
+impl At for Borrowed<'_> {
+    fn at(&self) -> BorrowedFd<'_> {
+        self.fd
+    }
+
+    fn seen(&self) -> Option<&Seen> {
+        self.seen
+    }
 }
 
 pub(super) fn try_lock_exclusive(file: &File) -> io::Result<()> {
@@ -246,153 +315,7 @@ pub(super) fn is_contended(error: &io::Error) -> bool {
     error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
 }
 
-/// An open file.
-#[derive(Debug)]
-pub(crate) struct File {
-    file: std::fs::File,
-    seen: Option<Seen>,
-}
-
-impl From<Fd> for File {
-    fn from(Fd { fd, seen }: Fd) -> Self {
-        Self { file: fd.into(), seen }
-    }
-}
-
 /// A file that the user named, wherever it is.
 pub(super) fn unwatched(file: std::fs::File) -> File {
     File { file, seen: None }
-}
-
-impl From<File> for Stdio {
-    fn from(file: File) -> Self {
-        file.file.into()
-    }
-}
-
-impl File {
-    pub(super) fn metadata(&self) -> io::Result<std::fs::Metadata> {
-        self.call(|node| Call::Look { node }, |file| file.metadata())
-    }
-
-    pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
-        self.call(|file| Call::Truncate { file, len }, |file| file.set_len(len))
-    }
-
-    pub(super) fn sync_all(&self) -> io::Result<()> {
-        if Bug::Unsynced.is_planted() {
-            return Ok(());
-        }
-        self.call(|file| Call::SyncFile { file }, |file| file.sync_all())
-    }
-
-    pub(super) fn sync_data(&self) -> io::Result<()> {
-        if Bug::Unsynced.is_planted() {
-            return Ok(());
-        }
-        self.call(|file| Call::SyncFile { file }, |file| file.sync_data())
-    }
-
-    fn lock(&self, lock: impl FnOnce(&std::fs::File) -> io::Result<()>) -> io::Result<()> {
-        self.call(|file| Call::Lock { file }, lock)
-    }
-
-    fn call<T>(
-        &self,
-        call: impl Fn(Node) -> Call<'static>,
-        make: impl FnOnce(&std::fs::File) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let Some(seen) = &self.seen else { return make(&self.file) };
-        let call = call(seen.node);
-        seen.before(&call)?;
-        let made = make(&self.file)?;
-        seen.watch.after(&call, None);
-        Ok(made)
-    }
-
-    fn reading(
-        &self,
-        buffer: &mut [u8],
-        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let Some(seen) = &self.seen else { return read(buffer) };
-        let call = Call::Read { file: seen.node, len: buffer.len() };
-        let most = seen.before(&call)?.unwrap_or(buffer.len()).min(buffer.len());
-        let read = read(buffer.get_mut(..most).unwrap_or_default())?;
-        seen.watch.after(&call, None);
-        Ok(read)
-    }
-
-    fn writing(
-        &self,
-        bytes: &[u8],
-        offset: Option<u64>,
-        write: impl FnOnce(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let Some(seen) = &self.seen else { return write(bytes) };
-        let most = seen.before(&Call::Write { file: seen.node, offset, bytes })?;
-        let most = most.unwrap_or(bytes.len()).min(bytes.len());
-        let written = write(bytes.get(..most).unwrap_or_default())?;
-        let offset = match offset {
-            Some(offset) => offset,
-            None => (&self.file).stream_position()?.saturating_sub(written as u64),
-        };
-        let part = bytes.get(..written).unwrap_or_default();
-        seen.watch.after(&Call::Write { file: seen.node, offset: Some(offset), bytes: part }, None);
-        Ok(if Bug::ShortWriteTaken.is_planted() { bytes.len() } else { written })
-    }
-}
-
-impl Read for &File {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reading(buffer, |buffer| (&self.file).read(buffer))
-    }
-}
-
-impl Read for File {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buffer)
-    }
-}
-
-impl Write for &File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writing(bytes, None, |bytes| (&self.file).write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Write for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Seek for &File {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        (&self.file).seek(to)
-    }
-}
-
-impl Seek for File {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        (&*self).seek(to)
-    }
-}
-
-impl FileExt for File {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.reading(buffer, |buffer| self.file.read_at(buffer, offset))
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.writing(bytes, Some(offset), |bytes| self.file.write_at(bytes, offset))
-    }
 }

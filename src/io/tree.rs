@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::dir::{OPEN_DIR, entry, names};
-use super::sys::{self, Fd};
+use super::sys::{self, Fd, Names};
 use super::{Dir, Entry, Kind};
 use crate::error::IoError;
 use crate::name;
@@ -66,8 +66,10 @@ fn look_into(root: &Fd, dir: &[u8]) -> Result<Vec<(Vec<u8>, Entry)>, Errno> {
         let Some(next) = unless_gone(next)? else { return Ok(Vec::new()) };
         walked = Some(next);
     }
-    let listed = walked.map_or_else(|| root.try_clone().map_err(errno), Ok)?;
-    let mut listed = sys::list(listed)?;
+    let mut listed = match walked {
+        Some(walked) => sys::list(walked)?,
+        None => list(root)?,
+    };
     let mut inside = Vec::new();
     for (name, kind) in names(&mut listed)? {
         let entry = match kind {
@@ -85,8 +87,9 @@ fn look_into(root: &Fd, dir: &[u8]) -> Result<Vec<(Vec<u8>, Entry)>, Errno> {
     Ok(inside)
 }
 
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+/// The names in a directory that stays open, which is opened once more for that.
+fn list(dir: &Fd) -> Result<Names, Errno> {
+    sys::list(sys::openat(dir, ".", OPEN_DIR, Mode::empty())?)
 }
 
 fn unless_gone<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
@@ -102,13 +105,13 @@ fn clear(tree: &Fd) -> Result<(), Errno> {
     let mut lifts = Lifts { into: tree, number: 0 };
     for _ in 0..MOST_LEVELS {
         let before = lifts.number;
-        for (name, kind) in names(&mut rustix::fs::Dir::read_from(tree)?)? {
+        for (name, kind) in names(&mut list(tree)?)? {
             if kind != Kind::Dir {
                 sys::unlinkat(tree, &name, AtFlags::empty())?;
                 continue;
             }
             let below = sys::openat(tree, &name, OPEN_DIR, Mode::empty())?;
-            for (name, kind) in names(&mut rustix::fs::Dir::read_from(&below)?)? {
+            for (name, kind) in names(&mut list(&below)?)? {
                 match kind {
                     Kind::Dir => lifts.lift(&below, &name)?,
                     _ => sys::unlinkat(&below, &name, AtFlags::empty())?,

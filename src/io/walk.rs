@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Dir, Kind};
+use super::{Dir, Kind, sys};
 use crate::error::IoError;
 
 impl Dir {
@@ -21,7 +21,7 @@ impl Dir {
 /// True if a name in a directory came or went that lately, by the clock of the system; `None` where there is
 /// no such directory. For who waits a little longer then: no value may depend on it.
 pub(crate) fn was_changed_within(dir: &Utf8Path, time: Duration) -> Option<bool> {
-    let metadata = std::fs::symlink_metadata(dir).ok().filter(std::fs::Metadata::is_dir)?;
+    let metadata = sys::symlink_metadata(dir).ok().filter(std::fs::Metadata::is_dir)?;
     let age = metadata.modified().ok()?.elapsed();
     // What comes from the future is of another clock.
     Some(age.is_ok_and(|age| age < time))

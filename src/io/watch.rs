@@ -7,63 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-/// The number of a file or directory on its disk. It may be given again to another once the first is gone.
-pub type Node = u64;
-
-/// A system call on something below a watched tree, as it is about to be made, or was.
-#[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "the names of the fields say what they are")]
-#[non_exhaustive]
-pub enum Call<'a> {
-    /// What is there is opened.
-    Open { dir: Node, name: &'a CStr },
-    /// A file is opened, and made where it is not there; `only_new` is refused where it is.
-    Create { dir: Node, name: &'a CStr, only_new: bool },
-    /// A directory is made.
-    MakeDir { dir: Node, name: &'a CStr },
-    /// Something gets another name; what had that is gone.
-    Rename { from: Node, name: &'a CStr, into: Node, to: &'a CStr },
-    /// A file gets one name more.
-    Link { from: Node, name: &'a CStr, into: Node, to: &'a CStr },
-    /// A file loses a name.
-    Unlink { dir: Node, name: &'a CStr },
-    /// An empty directory is removed.
-    RemoveDir { dir: Node, name: &'a CStr },
-    /// The names in a directory are read.
-    List { dir: Node },
-    /// What is open is looked at.
-    Look { node: Node },
-    /// What stands at a name is looked at.
-    LookAt { dir: Node, name: &'a CStr },
-    /// Bytes are read.
-    Read { file: Node, len: usize },
-    /// Bytes are written; the offset is known once they were.
-    Write { file: Node, offset: Option<u64>, bytes: &'a [u8] },
-    /// A file is cut, or made longer by zeros.
-    Truncate { file: Node, len: u64 },
-    /// A file becomes what another one is.
-    Clone { file: Node, source: Node },
-    /// A file's content is brought to the disk.
-    SyncFile { file: Node },
-    /// The names in a directory are brought to the disk.
-    SyncDir { dir: Node },
-    /// All that was written is brought to the disk.
-    SyncAll,
-    /// A lock is tried.
-    Lock { file: Node },
-}
-
-/// What becomes of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// It is made.
-    Go,
-    /// It is not made, and fails with this error of the system.
-    Fail(i32),
-    /// No more than so many bytes of it are read or written.
-    Short(usize),
-}
+pub use super::call::{Call, Node, Verdict};
 
 /// Who is shown each call.
 pub trait Watch: std::fmt::Debug + Send + Sync {
@@ -85,6 +29,9 @@ pub trait Watch: std::fmt::Debug + Send + Sync {
         let _ = (call, made);
     }
 }
+
+/// Stands for the directory of what is named by a whole path.
+pub(super) const WHOLE_PATH: Node = 0;
 
 /// The trees that are watched.
 static WATCHED: RwLock<Vec<(PathBuf, Arc<dyn Watch>)>> = RwLock::new(Vec::new());

@@ -3,7 +3,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(runjournal_portable)))]
+#[cfg(unix)]
 use super::sys;
 use super::{Dir, LockFile};
 use crate::error::IoError;
@@ -60,7 +60,7 @@ impl LockFile {
         {
             use std::os::unix::fs::MetadataExt as _;
             let this = self.file.metadata().map_err(IoError::at("look at", self.path()))?;
-            let at_path = std::fs::symlink_metadata(self.path());
+            let at_path = sys::symlink_metadata(self.path());
             Ok(at_path.is_ok_and(|other| (this.dev(), this.ino()) == (other.dev(), other.ino())))
         }
         #[cfg(not(unix))]

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use camino::Utf8PathBuf;
 
 use crate::again::again;
+use crate::threads::on_threads;
 use crate::trial::{Recovery, kill_everywhere};
 use crate::{Budget, Operation, Outcome, Row, Trial, Violation, operations, strace};
 
@@ -65,11 +66,14 @@ fn run(budget: &Budget) -> Outcome<Row> {
             }
         }
     };
-    std::thread::scope(|scope| {
-        scope.spawn(work);
-        scope.spawn(work);
+    let ended = on_threads(2, |_| {
+        work();
+        Ok(())
     });
-    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner).into_row(all.len()))
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut row = found.into_row(all.len());
+    row.violations.extend(ended.err());
+    Ok(row)
 }
 
 impl Found {

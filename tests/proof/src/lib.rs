@@ -32,12 +32,12 @@
 //!
 //! | row | folder | what it tries | one of it again |
 //! |---|---|---|---|
-//! | `kills` | [`trial`], [`strace`], [`kills`] | each operation, killed at each of its calls | `cargo test --test kill kill::append -- --exact` |
+//! | `kills` | [`trial`], [`strace`], [`kills`] | each operation, killed at each of its calls | `runjournal-proof kill append` |
 //! | `disk` | [`disk`] | what a power cut may leave, by a model of the disk | `runjournal-proof disk --operation append` |
 //! | `simulation` | [`simulation`] | plans by seed, against a model of the library | `runjournal-proof replay --seed 7` |
-//! | `faults` | [`faults`] | each call of each operation fails, with each error | `RUNJOURNAL_TEST_OPERATION=append cargo test --test trials faults` |
+//! | `faults` | [`faults`] | each call of each operation fails, with each error | `runjournal-proof fault --operation append` |
 //! | `power` | [`power`] | real file systems, shut down | `--only power` |
-//! | `damage` | [`damage`] | flipped bits, cut files | `--only damage --seed 7` |
+//! | `damage` | [`damage`] | flipped bits, cut files | `runjournal-proof damage --seed 7 --number 3` |
 //! | `soak` | [`soak`] | many processes at once, killed and stopped | `--only soak --seed 7` |
 //! | `fuzz` | [`fuzz`] | any bytes, to each parser | `runjournal-proof feed TARGET FILE` |
 //! | `planted` | [`catches`] | mistakes in the library, each to be found out | `RUNJOURNAL_PLANTED=no-lock runjournal-proof catch no-lock` |
@@ -84,8 +84,8 @@
 //! [`Row::no_time`](Row#structfield.no_time).
 //!
 //! # How to add a way to fail
-//! [`strace::Injection`] is what is done to one system call; [`trial`] asks it for every boundary. What fails within
-//! this process is a `Kind` of [`faults`].
+//! A call on the disk fails as [`faults`] has it: an error is a variant of its `Kind`, which says what calls it can
+//! hit.
 
 mod again;
 mod answers;
@@ -113,6 +113,7 @@ pub mod simulation;
 pub mod soak;
 mod stage;
 pub mod strace;
+mod threads;
 mod tree;
 pub mod trial;
 mod violation;

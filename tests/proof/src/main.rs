@@ -8,8 +8,8 @@ use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
 use runjournal_proof::simulation::{self, Plan};
 use runjournal_proof::{
-    Acks, Budget, Outcome, Place, Row, Violation, catches, damage, disk, ensure, fuzz, kills,
-    operations, power, runner, soak, trial,
+    Acks, Budget, Outcome, Place, Row, Violation, catches, damage, disk, ensure, faults, fuzz,
+    kills, operations, power, runner, soak, trial,
 };
 
 /// Crashes, faults, damage and races, tried on runjournal for as long as is asked.
@@ -114,6 +114,8 @@ enum Act {
     },
     /// Cuts the power at an operation again, at all its moments or at one
     Disk(disk::trial::Again),
+    /// Lets calls of an operation fail again, all of them or some
+    Fault(faults::Again),
 }
 
 /// The longest run that can be asked for: a year.
@@ -177,6 +179,7 @@ impl Act {
                 println!("{} crash states tried", row.tried);
                 row.into_outcome()?;
             }
+            Self::Fault(again) => tell(again.run()?, "failures")?,
             Self::Kill { operation, heads } => tell(kills::again_at(operation, *heads)?, "kills")?,
             Self::Damage { seed, number } => {
                 tell(damage::again_at(*seed, *number)?, "damaged states")?;

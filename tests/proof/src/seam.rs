@@ -84,47 +84,18 @@ impl Watch for Disk {
 
 const EIO: i32 = 5;
 
-/// The name of a call.
-pub(crate) fn word(call: &Call<'_>) -> &'static str {
-    match call {
-        Call::Open { .. } => "Open",
-        Call::Create { .. } => "Create",
-        Call::MakeDir { .. } => "MakeDir",
-        Call::Rename { .. } => "Rename",
-        Call::Link { .. } => "Link",
-        Call::Unlink { .. } => "Unlink",
-        Call::RemoveDir { .. } => "RemoveDir",
-        Call::List { .. } => "List",
-        Call::Look { .. } => "Look",
-        Call::LookAt { .. } => "LookAt",
-        Call::Read { .. } => "Read",
-        Call::Write { .. } => "Write",
-        Call::Truncate { .. } => "Truncate",
-        Call::Clone { .. } => "Clone",
-        Call::SyncFile { .. } => "SyncFile",
-        Call::SyncDir { .. } => "SyncDir",
-        Call::SyncAll => "SyncAll",
-        Call::Lock { .. } => "Lock",
-        _ => "another call",
-    }
-}
-
 impl State {
     fn step(&self, call: &Call<'_>) -> Step {
-        let name = |node: &Node| self.names.get(node).cloned().unwrap_or_default();
-        let (about, changes) = match call {
-            Call::Create { name, .. }
-            | Call::MakeDir { name, .. }
-            | Call::Rename { to: name, .. }
-            | Call::Link { to: name, .. }
-            | Call::Unlink { name, .. }
-            | Call::RemoveDir { name, .. } => (name.to_string_lossy().into_owned(), true),
+        let about = match *call {
             Call::Write { file, .. } | Call::Truncate { file, .. } | Call::Clone { file, .. } => {
-                (name(file), true)
+                self.names.get(&file).cloned().unwrap_or_default()
             }
-            _ => (String::new(), false),
+            _ if call.changes() => {
+                call.name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+            }
+            _ => String::new(),
         };
-        let word = word(call);
+        let word = call.word();
         let varies = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
         let content = match call {
             Call::Write { bytes, .. } => {
@@ -134,7 +105,7 @@ impl State {
         };
         Step {
             label: format!("call {} ({word} {about})", self.steps.len()),
-            changes,
+            changes: call.changes(),
             head: about.starts_with(".head"),
             skeleton: format!("{word} {} {content}", about.replace(varies, "")),
         }

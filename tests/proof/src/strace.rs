@@ -1,4 +1,4 @@
-//! The system calls of a worker, and doing something to one of them.
+//! The system calls of a worker, and killing it at one of them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::place::{BEGIN, END};
 use crate::{Outcome, Violation};
 
-/// A place at which something can be done to a worker: a system call by its name, and the
+/// A place at which a worker can be killed: a system call by its name, and the
 /// how-manieth of that name it is in its thread.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Boundary {
@@ -67,16 +67,6 @@ const CHANGING: &[&str] = &[
     "sendfile",
 ];
 
-/// What is done to a system call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Injection {
-    /// SIGKILL as the call is entered: what came before it was done, it was not.
-    Kill,
-    /// The call is not made, and answered with this error: `EIO`, `ENOSPC`, ...
-    Fail(&'static str),
-}
-
 /// How a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -84,8 +74,6 @@ pub enum Ended {
     Finished,
     /// It was killed.
     Killed,
-    /// It said that it failed, where a call of it was made to fail.
-    Failed,
 }
 
 /// Why no trial can be made here; `None` where they can.
@@ -100,19 +88,6 @@ pub fn missing() -> Option<&'static str> {
     }
     let traced = strace(&["-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "true"]);
     (!traced.is_ok_and(|status| status.success())).then_some("processes cannot be traced here")
-}
-
-impl Injection {
-    fn expression(self, boundary: &Boundary) -> String {
-        match self {
-            Self::Kill => {
-                format!("inject={}:signal=SIGKILL:when={}", boundary.call, boundary.nth)
-            }
-            Self::Fail(error) => {
-                format!("inject={}:error={error}:when={}", boundary.call, boundary.nth)
-            }
-        }
-    }
 }
 
 /// Every system call that a worker makes between the marks, in all its threads.
@@ -183,21 +158,18 @@ fn journal_write(arguments: &str) -> Option<(Utf8PathBuf, u64)> {
     path.ends_with("journal/events.jsonl").then(|| (path.into(), written))
 }
 
-/// Runs a worker and does something to one of its system calls.
+/// Runs a worker and kills it (SIGKILL) as it enters one of its system calls: what came before that was done, it
+/// was not.
 ///
 /// # Errors
 /// Where the worker fails by itself: being killed is no failure.
-pub fn inject(
-    injection: Injection,
-    boundary: &Boundary,
-    worker: &Utf8Path,
-    arguments: &[&str],
-) -> Outcome<Ended> {
+pub fn kill(boundary: &Boundary, worker: &Utf8Path, arguments: &[&str]) -> Outcome<Ended> {
+    let injection = format!("inject={}:signal=SIGKILL:when={}", boundary.call, boundary.nth);
     let mut command = Command::new("strace");
     command
         .args(["-f", "-qq", "-o", "/dev/null", "-e"])
         .arg(format!("trace={}", boundary.call))
-        .args(["-e", &injection.expression(boundary)])
+        .args(["-e", &injection])
         .arg(worker)
         .args(arguments);
     let output = command.stdin(Stdio::null()).output()?;
@@ -207,9 +179,6 @@ pub fn inject(
     // strace ends as its child did.
     if output.status.signal() == Some(9) {
         return Ok(Ended::Killed);
-    }
-    if injection != Injection::Kill && output.status.code() == Some(1) {
-        return Ok(Ended::Failed);
     }
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     Err(Violation::new(text).at(format_args!("the worker failed ({})", output.status)))

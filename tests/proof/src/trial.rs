@@ -7,7 +7,7 @@ use runjournal::Digest;
 
 use crate::check;
 use crate::seam::Step;
-use crate::strace::{self, Boundary, Call, Ended, Injection};
+use crate::strace::{self, Boundary, Call, Ended};
 use crate::tree::{copy, settle, shape, tree};
 use crate::{Acks, Operation, Outcome, Place, Violation, seam, stage};
 
@@ -198,7 +198,7 @@ impl Bench<'_> {
 
     fn kill(&self, act: &str, boundary: &Boundary, dir: &Utf8Path) -> Outcome<Ended> {
         let arguments = ["worker", act, self.operation.name, dir.as_str()];
-        strace::inject(Injection::Kill, boundary, self.worker, &arguments)
+        strace::kill(boundary, self.worker, &arguments)
     }
 
     /// Kills the operation at a call; `last` is the call before it that changed anything, and how much
@@ -213,7 +213,7 @@ impl Bench<'_> {
         let ended = self.kill("operate", &call.boundary, &dir)?;
         match ended {
             Ended::Killed => self.report.kills += 1,
-            Ended::Finished | Ended::Failed => self.report.not_reached += 1,
+            Ended::Finished => self.report.not_reached += 1,
         }
         let place = format!("killed at {}", call.boundary);
         let acknowledged = Place::new(dir.as_str()).acknowledged()?.len();

@@ -84,19 +84,7 @@ impl Death {
 
 impl Watch for Death {
     fn before(&self, call: &Call<'_>) -> Verdict {
-        let changes = matches!(
-            call,
-            Call::Create { .. }
-                | Call::MakeDir { .. }
-                | Call::Rename { .. }
-                | Call::Link { .. }
-                | Call::Unlink { .. }
-                | Call::RemoveDir { .. }
-                | Call::Write { .. }
-                | Call::Truncate { .. }
-                | Call::Clone { .. }
-        );
-        if changes {
+        if call.changes() {
             self.changes.fetch_add(1, Ordering::SeqCst);
         }
         if self.came() { EIO } else { Verdict::Go }

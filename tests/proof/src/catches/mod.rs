@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use runjournal::proof::BUGS;
 
+use crate::threads::on_threads;
 use crate::{Budget, Outcome, Row, Trial, Violation};
 
 /// A mistake, and the trial that finds it out.
@@ -108,21 +109,19 @@ fn row(_: &Budget) -> Outcome<Row> {
 pub fn all_are_caught(worker: &Path) -> Outcome<Row> {
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Row::default());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                while let Some(bug) = BUGS.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let caught = is_caught(worker, bug);
-                    let mut row = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    row.tried += 1;
-                    let name = find(bug).map_or(*bug, |catch| catch.by);
-                    let found = |violation: Violation| violation.at(name).at(bug);
-                    row.violations.extend(caught.err().map(found));
-                }
-            });
+    let ended = on_threads(AT_A_TIME, |_| {
+        while let Some(bug) = BUGS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let caught = is_caught(worker, bug);
+            let mut row = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            row.tried += 1;
+            let name = find(bug).map_or(*bug, |catch| catch.by);
+            let found = |violation: Violation| violation.at(name).at(bug);
+            row.violations.extend(caught.err().map(found));
         }
+        Ok(())
     });
     let mut row = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    row.violations.extend(ended.err());
     for catch in ALL.iter().copied().flatten() {
         if !BUGS.contains(&catch.bug) {
             row.violations.push(Violation::new("the library knows no such mistake").at(catch.bug));

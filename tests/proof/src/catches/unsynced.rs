@@ -170,7 +170,12 @@ impl Watch for Order {
                 state.contents.clear();
                 state.directories.clear();
             }
-            _ => {}
+            Call::Open { .. }
+            | Call::List { .. }
+            | Call::Look { .. }
+            | Call::LookAt { .. }
+            | Call::Read { .. }
+            | Call::Lock { .. } => {}
         }
     }
 }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::again::again;
+use crate::threads::on_threads;
 use crate::trial::fast_directory;
 use crate::{Budget, Outcome, Row, Trial, Violation};
 use blow::Blow;
@@ -35,30 +36,27 @@ fn run(budget: &Budget) -> Outcome<Row> {
     let scene = Scene::make(&dir.join("whole"))?;
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
     let found = Mutex::new(Row::default());
-    std::thread::scope(|scope| {
-        for worker in 0..2 {
-            let place = dir.join(format!("worker-{worker}"));
-            let (scene, next, done, found) = (&scene, &next, &done, &found);
-            scope.spawn(move || {
-                while done.load(Ordering::Relaxed) == 0 || !budget.is_over() {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let tried = try_one(scene, &place, budget.seed, number);
-                    let Ok(mut row) = found.lock() else { return };
-                    let changed = u64::from(!matches!(tried, Ok(false)));
-                    done.fetch_add(changed, Ordering::Relaxed);
-                    row.tried += changed;
-                    if let Err(violation) = tried {
-                        let command = format!("damage --seed {} --number {number}", budget.seed);
-                        row.violations.push(violation.and(again(&command)));
-                    }
-                    if row.violations.len() >= MOST {
-                        return;
-                    }
-                }
-            });
+    let ended = on_threads(2, |worker| {
+        let place = dir.join(format!("worker-{worker}"));
+        while done.load(Ordering::Relaxed) == 0 || !budget.is_over() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let tried = try_one(&scene, &place, budget.seed, number);
+            let Ok(mut row) = found.lock() else { break };
+            let changed = u64::from(!matches!(tried, Ok(false)));
+            done.fetch_add(changed, Ordering::Relaxed);
+            row.tried += changed;
+            if let Err(violation) = tried {
+                let command = format!("damage --seed {} --number {number}", budget.seed);
+                row.violations.push(violation.and(again(&command)));
+            }
+            if row.violations.len() >= MOST {
+                break;
+            }
         }
+        Ok(())
     });
     let mut row = found.into_inner().map_err(|_| Violation::new("a worker died"))?;
+    row.violations.extend(ended.err());
     row.notes.push(format!("{} files of {} kinds", scene.files.len(), scene.kinds.len()));
     Ok(row)
 }

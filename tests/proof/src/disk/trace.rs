@@ -195,7 +195,7 @@ impl<F: Fn() -> usize + Send + Sync + ?Sized> Watch for Recorder<F> {
                 let acknowledged = (self.acknowledged)();
                 state.steps.extend(file.map(|file| (Step::SyncFailed { file }, acknowledged)));
             }
-            (Call::SyncFile { .. } | Call::SyncDir { .. } | Call::SyncAll, Verdict::Go) => {
+            (call, Verdict::Go) if call.syncs() => {
                 let began = state.steps.len();
                 state.syncs.insert(std::thread::current().id(), began);
             }
@@ -345,7 +345,12 @@ impl State {
                 Some(Step::Sync { node: self.known(node)?, began })
             }
             Call::SyncAll => Some(Step::SyncAll { began: self.began() }),
-            _ => None,
+            Call::Open { .. }
+            | Call::List { .. }
+            | Call::Look { .. }
+            | Call::LookAt { .. }
+            | Call::Read { .. }
+            | Call::Lock { .. } => None,
         }
     }
 }

@@ -19,10 +19,25 @@ use crate::{Acks, Operation, Outcome, Place, Violation, check, ensure, raw, tree
 /// An operation that takes longer hangs: no lock is waited for as long.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What calls are made to fail of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tried {
+    pub(super) operation: &'static Operation,
+    /// True if each journal gets a head after every record.
+    pub(super) heads: bool,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heads = if self.heads { " with heads" } else { "" };
+        write!(f, "{}{heads}", self.operation.name)
+    }
+}
+
 /// A bench on which one operation is tried with failing calls.
 #[derive(Debug)]
 pub(super) struct Bench {
-    pub(super) operation: &'static Operation,
+    pub(super) tried: Tried,
     stage: Stage,
     dir: Utf8PathBuf,
     /// The trees that were checked, with what was acknowledged in them.
@@ -47,13 +62,9 @@ pub(super) struct Counts {
 
 impl Bench {
     /// Sets the stage; trials are made below a directory that is there.
-    pub(super) fn new(
-        operation: &'static Operation,
-        worker: &Utf8Path,
-        dir: Utf8PathBuf,
-    ) -> Outcome<Self> {
-        let stage = Stage::of(operation, false, worker)?;
-        Ok(Self { operation, stage, dir, seen: HashSet::new(), counts: Counts::default() })
+    pub(super) fn new(tried: Tried, worker: &Utf8Path, dir: Utf8PathBuf) -> Outcome<Self> {
+        let stage = Stage::of(tried.operation, tried.heads, worker)?;
+        Ok(Self { tried, stage, dir, seen: HashSet::new(), counts: Counts::default() })
     }
 
     /// The kinds of failure that can hit each call of a run that nothing hits.
@@ -66,7 +77,16 @@ impl Bench {
 
     fn place(&self) -> Place {
         // All are of one length, and next to nobody's.
-        Place::new(self.dir.join(format!("{}-cell", self.operation.name)))
+        Place::new(self.dir.join(format!("{}-cell", self.tried.operation.name)))
+    }
+
+    /// A directory next to the place, that is not there.
+    pub(super) fn beside(&self, name: &str) -> Outcome<Utf8PathBuf> {
+        let dir = self.dir.join(name);
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir)?;
+        }
+        Ok(dir)
     }
 
     /// A fresh stage.
@@ -79,15 +99,26 @@ impl Bench {
         Ok(place)
     }
 
-    /// All that must hold at a place, once the disk works again.
-    pub(super) fn check(&self, place: &Place) -> Outcome {
+    /// All that must hold at a place, once the disk works again; where journals have heads, with whatever heads were
+    /// left and with none.
+    fn check(&self, place: &Place) -> Outcome {
         tree::settle(place.dir())?;
-        check::after_a_crash(self.operation, place)
+        if !self.tried.heads {
+            return check::after_a_crash(self.tried.operation, place);
+        }
+        let copy = |name| -> Outcome<Place> {
+            let dir = self.beside(name)?;
+            tree::copy(place.dir(), &dir)?;
+            tree::settle(&dir)?;
+            Ok(Place::new(dir))
+        };
+        let (straight, headless) = (copy("straight")?, copy("headless")?);
+        check::after_a_crash_with_heads(self.tried.operation, place, &straight, &headless)
     }
 
     /// Makes the call while these faults hit it, and checks how it ended and what it left.
     pub(super) fn attempt(&mut self, faults: &[Fault]) -> Outcome {
-        let tried = self.tried(faults);
+        let tried = self.cell(faults);
         let dir = self.place();
         if dir.dir().exists() {
             std::fs::remove_dir_all(dir.dir())?;
@@ -95,7 +126,7 @@ impl Bench {
         tried
     }
 
-    fn tried(&mut self, faults: &[Fault]) -> Outcome {
+    fn cell(&mut self, faults: &[Fault]) -> Outcome {
         let (disk, ended) = self.run(faults)?;
         let hits = disk.hits();
         if hits.is_empty() {
@@ -123,7 +154,7 @@ impl Bench {
         let shown: Arc<dyn runjournal::proof::Watch> = Arc::<Disk>::clone(&disk);
         let watching = watch(Path::new(place.dir().as_str()), shown);
         let (tell, told) = mpsc::channel();
-        let operation = *self.operation;
+        let operation = *self.tried.operation;
         let thread = std::thread::Builder::new().spawn(move || {
             let ended =
                 Acks::open(&place).and_then(|mut acks| (operation.operate)(&place, &mut acks));
@@ -153,7 +184,7 @@ impl Bench {
             let told = acknowledged - failed.acknowledged.min(acknowledged);
             // What could not be synced, and was made anew in another file, is not what is promised.
             // A flow lets others claim its task at the end: where that fails, its lease ends with its time.
-            let released = failed.of_release && self.operation.name.starts_with("flow");
+            let released = failed.of_release && self.tried.operation.name.starts_with("flow");
             let replaced = match failed.file {
                 _ if failed.of_page || released => true,
                 Some(file) => !tree::has_node(place.dir(), file)?,
@@ -169,7 +200,7 @@ impl Bench {
                 true => raw::records(&run, "run.json")?,
                 false => Vec::new(),
             };
-            return match (self.operation.done)(&Seen { place, records: &records }) {
+            return match (self.tried.operation.done)(&Seen { place, records: &records }) {
                 Err(found) if !may_be(&found) => {
                     Err(found.at("it went well, and did not do what it promises"))
                 }

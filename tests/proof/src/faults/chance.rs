@@ -1,74 +1,84 @@
-//! Two failures in one operation, by chance; and failures of the system's own calls, of which the library's `io`
-//! sees nothing beforehand.
+//! Two failures in one operation, by chance.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::cell::Bench;
+use super::cell::{Bench, Tried};
 use super::fault::{Fault, Kind};
-use super::real;
+use super::{again, all};
+use crate::threads::on_threads;
 use crate::trial::fast_directory;
-use crate::{Budget, Operation, Outcome, Rng, Row, operations, strace};
+use crate::{Outcome, Rng, Row};
 
-/// How many trials are made with one operation before another one is drawn.
+/// How many pairs are tried with one operation before another one is drawn.
 const ROUND: usize = 40;
 
-/// Until the budget is over, on both cores.
-pub(super) fn run(worker: &Utf8Path, budget: &Budget) -> Outcome<Row> {
+/// So many rounds of pairs, each of an operation that is drawn.
+///
+/// # Errors
+/// Where a trial itself cannot be made. What was found is in the row.
+pub fn some_pairs(worker: &Utf8Path, seed: u64, rounds: usize) -> Outcome<Row> {
+    pairs(worker, seed, |round| round >= rounds)
+}
+
+/// Rounds of pairs on both cores, until it is over before one.
+pub(super) fn pairs(
+    worker: &Utf8Path,
+    seed: u64,
+    is_over: impl Fn(usize) -> bool + Sync,
+) -> Outcome<Row> {
+    let all: Vec<_> = all().collect();
+    let next = AtomicUsize::new(0);
     let row = Mutex::new(Row::default());
-    std::thread::scope(|scope| {
-        for thread in 0..2 {
-            let row = &row;
-            scope.spawn(move || {
-                let mut chance = Rng::new(budget.seed.wrapping_mul(2).wrapping_add(thread));
-                while !budget.is_over() {
-                    let tried = round(worker, budget, &mut chance);
-                    let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
-                    match tried {
-                        Ok(tried) => {
-                            row.tried += tried.tried;
-                            row.violations.extend(tried.violations);
-                        }
-                        Err(violation) => row.violations.push(violation),
-                    }
+    let ended = on_threads(2, |_| {
+        loop {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            // What a round tries does not depend on who makes it.
+            let mut chance = Rng::of(seed, &["faults", &number.to_string()]);
+            let (Some(drawn), false) = (chance.pick(&all), is_over(number)) else { return Ok(()) };
+            let made = round(*drawn, worker, &mut chance, || is_over(number));
+            let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
+            match made {
+                Ok(made) => {
+                    row.tried += made.tried;
+                    row.violations.extend(made.violations);
                 }
-            });
+                Err(violation) => row.violations.push(violation.at(drawn)),
+            }
         }
     });
     let mut row = row.into_inner().unwrap_or_else(PoisonError::into_inner);
+    row.violations.extend(ended.err());
     row.notes.push(format!("{} by chance", row.tried));
-    row.skipped.extend(strace::missing().map(|why| format!("errors of real calls: {why}")));
     Ok(row)
 }
 
-/// Some trials of an operation that is drawn.
-fn round(worker: &Utf8Path, budget: &Budget, chance: &mut Rng) -> Outcome<Row> {
-    let all: Vec<&'static Operation> = operations::ALL.iter().copied().flatten().collect();
-    let mut row = Row::default();
-    let Some(operation) = all.get(chance.below(all.len())).copied() else { return Ok(row) };
-    let at = |what: &str| format!("{}, seed {}, {what}", operation.name, budget.seed);
+/// Some pairs of one operation.
+fn round(
+    tried: Tried,
+    worker: &Utf8Path,
+    chance: &mut Rng,
+    is_over: impl Fn() -> bool,
+) -> Outcome<Row> {
     let temporary = tempfile::tempdir_in(fast_directory())?;
     let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
-    let mut bench = Bench::new(operation, worker, dir)?;
-    if chance.below(3) == 0 && strace::missing().is_none() {
-        let (tried, found) = real::some(&bench, worker, budget, |most| chance.below(most))?;
-        row.tried = tried;
-        row.violations.extend(found.into_iter().map(|found| found.at(at("a real call"))));
-        return Ok(row);
-    }
+    let mut bench = Bench::new(tried, worker, dir)?;
     let calls = bench.calls()?.len();
+    let mut row = Row::default();
     for _ in 0..ROUND {
-        if budget.is_over() {
+        if is_over() {
             break;
         }
         let faults = [(); 2].map(|()| {
-            let kind = Kind::ALL.get(chance.below(Kind::ALL.len())).copied().unwrap_or(Kind::Eio);
-            Fault { kind, at: chance.below(calls), lasting: chance.below(2) == 0 }
+            let kind = chance.pick(&Kind::ALL).copied().unwrap_or(Kind::Eio);
+            Fault { kind, at: chance.below(calls), lasting: chance.once_in(2) }
         });
         if let Err(violation) = bench.attempt(&faults) {
             let both = faults.map(|fault| fault.to_string()).join(" and ");
-            row.violations.push(violation.at(at(&both)));
+            let again = again::command(tried, &faults);
+            row.violations.push(violation.at(format!("{tried}, {both}")).and(again));
         }
     }
     row.tried = bench.counts.tried;

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runjournal::proof::{Call, Node, Verdict, Watch};
 
-use super::fault::{Fault, Kind, is_sync};
+use super::fault::{Fault, Kind};
 use crate::Place;
-use crate::seam::word;
 
 /// Watches the calls of an operation between its marks, and lets some of them fail.
 #[derive(Debug)]
@@ -31,8 +30,10 @@ struct State {
     failed_syncs: Vec<FailedSync>,
     /// The files that were synced, and not written to since: another sync covers nothing.
     synced: HashSet<Node>,
-    /// The kinds of failure that can hit each call, where that is asked.
+    /// The kinds of failure that can hit each call.
     open_to: Vec<Vec<Kind>>,
+    /// Which calls sync a file, and which file.
+    file_syncs: Vec<(usize, Node)>,
 }
 
 /// A sync that failed.
@@ -78,6 +79,13 @@ impl Disk {
         self.state().open_to.clone()
     }
 
+    /// The calls that sync this file, by how many come before each.
+    pub(super) fn syncs_of(&self, file: Node) -> Vec<usize> {
+        let state = self.state();
+        let of_file = state.file_syncs.iter().filter(|(_, synced)| *synced == file);
+        of_file.map(|(at, _)| *at).collect()
+    }
+
     pub(super) fn hits(&self) -> Vec<Hit> {
         self.state().hits.clone()
     }
@@ -97,6 +105,9 @@ impl Watch for Disk {
         state.calls += 1;
         let open_to = Kind::ALL.into_iter().filter(|kind| kind.hits(call)).collect();
         state.open_to.push(open_to);
+        if let Call::SyncFile { file } = call {
+            state.file_syncs.push((before, *file));
+        }
         if let Call::Create { name, .. } | Call::Rename { name, .. } = call {
             state.changed = name.to_string_lossy().into_owned();
         }
@@ -114,7 +125,7 @@ impl Watch for Disk {
         let call_in_words = words(call, &state.changed);
         state.hits.push(Hit { kind, call: call_in_words });
         // One that was only interrupted said nothing of what it covers.
-        if is_sync(call) && kind != Kind::Eintr {
+        if call.syncs() && kind != Kind::Eintr {
             let file = if let Call::SyncFile { file } = call { Some(*file) } else { None };
             let acknowledged = self.place.acknowledged().map_or(0, |lines| lines.len());
             let of_release = state.releases;
@@ -139,17 +150,10 @@ impl Watch for Disk {
 
 /// A call with the name that it is about, or of a sync with what was changed before it.
 fn words(call: &Call<'_>, changed: &str) -> String {
-    let word = word(call);
-    match call {
-        Call::Open { name, .. }
-        | Call::Create { name, .. }
-        | Call::MakeDir { name, .. }
-        | Call::Rename { name, .. }
-        | Call::Link { name, .. }
-        | Call::Unlink { name, .. }
-        | Call::RemoveDir { name, .. }
-        | Call::LookAt { name, .. } => format!("{word} {}", name.to_string_lossy()),
-        call if is_sync(call) => format!("{word} behind {changed}"),
-        _ => word.to_owned(),
+    let word = call.word();
+    match call.name() {
+        Some(name) => format!("{word} {}", name.to_string_lossy()),
+        None if call.syncs() => format!("{word} behind {changed}"),
+        None => word.to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! What a failing disk does to a call.
 
 use std::fmt;
+use std::str::FromStr;
 
 use runjournal::proof::{Call, Verdict};
 
@@ -47,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// The name of the error, as `strace` knows it.
+    /// Its name.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Eio => "EIO",
@@ -60,41 +61,22 @@ impl Kind {
         }
     }
 
-    /// True if the library treats it as it treats another one that can hit the same calls: a disk that is full for
-    /// good is one, be it that of the user (`EDQUOT`), and what must not be written cannot be (`EIO`). Nothing
-    /// in its sources tells them apart.
+    /// True if the library treats it as it treats another one that can hit the same calls: to what is full it is all
+    /// one whether that is the disk (`ENOSPC`) or the user's share of it.
     pub(super) fn is_as_another(self) -> bool {
-        matches!(self, Self::Edquot | Self::Erofs)
+        self == Self::Edquot
     }
 
     /// True if the system can answer this call so.
     pub(super) fn hits(self, call: &Call<'_>) -> bool {
-        let makes = matches!(
-            call,
-            Call::Create { .. }
-                | Call::MakeDir { .. }
-                | Call::Rename { .. }
-                | Call::Link { .. }
-                | Call::Write { .. }
-                | Call::Truncate { .. }
-                | Call::Clone { .. }
-        );
         match self {
             Self::Eio => true,
-            Self::Enospc | Self::Edquot => makes || is_sync(call),
-            // What is opened may be opened to be written.
-            Self::Erofs => {
-                let removes = matches!(call, Call::Unlink { .. } | Call::RemoveDir { .. });
-                makes || removes || matches!(call, Call::Open { .. })
-            }
-            Self::Emfile => matches!(call, Call::Open { .. } | Call::Create { .. }),
+            Self::Enospc | Self::Edquot => call.makes() || call.syncs(),
+            Self::Erofs => call.needs_right_to_write(),
+            Self::Emfile => call.opens(),
             // These are made again by the standard library before anybody hears of it.
             Self::Eintr => !matches!(call, Call::SyncFile { .. } | Call::Truncate { .. }),
-            Self::Short => match call {
-                Call::Read { len, .. } => *len > 1,
-                Call::Write { bytes, .. } => bytes.len() > 1,
-                _ => false,
-            },
+            Self::Short => call.bytes().is_some_and(|bytes| bytes > 1),
         }
     }
 
@@ -108,9 +90,13 @@ impl Kind {
     }
 }
 
-/// True if the call brings something to the disk.
-pub(super) fn is_sync(call: &Call<'_>) -> bool {
-    matches!(call, Call::SyncFile { .. } | Call::SyncDir { .. } | Call::SyncAll)
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| format!("it is none of {}", Self::ALL.map(Self::name).join(", ")))
+    }
 }
 
 /// A failure of one call, or of all that follow it as well.

@@ -8,41 +8,68 @@
 //! - nothing is acknowledged behind a sync that failed;
 //! - once the disk works again, all that [`check::after_a_crash`](crate::check::after_a_crash) asks for holds.
 //!   That is looked at once for each tree that differs, with what was acknowledged in it, but for ids and times.
+//!
+//! Some operations are tried [once more](operations::with_heads) with a head after every record. Two failures in one
+//! operation come by chance, and what a failed sync of a journal left in doubt is taken up by a next writer, whose
+//! calls fail as well.
 
+mod again;
 mod cell;
 mod chance;
 mod disk;
+mod doubt;
 mod fault;
-mod real;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use self::cell::{Bench, Counts};
+pub use self::again::Again;
+use self::cell::{Bench, Counts, Tried};
+pub use self::chance::some_pairs;
+pub use self::doubt::in_doubt;
 use self::fault::Fault;
+use crate::threads::on_threads;
 use crate::trial::fast_directory;
-use crate::{Budget, Operation, Outcome, Rng, Row, Trial, Violation, operations};
+use crate::{Budget, Outcome, Rng, Row, Trial, Violation, operations};
 
-/// The row of the table: every cell, then two failures at a time, by chance, and real errors of the system's calls.
+/// The row of the table: every cell, then what is in doubt, then two failures at a time, by chance.
 pub const TRIAL: Trial = Trial { name: "faults", unit: "failures", run: long };
 
 fn long(budget: &Budget) -> Outcome<Row> {
     let worker = Utf8PathBuf::try_from(std::env::current_exe()?)?;
-    let mut row = every_cell(&worker, "", Some(budget))?;
-    let more = chance::run(&worker, budget)?;
-    row.add(more);
+    let mut row = every_cell(&worker, Some(budget))?;
+    row.add(in_doubt(&worker, Some(budget))?);
+    row.add(chance::pairs(&worker, budget.seed, |_| budget.is_over())?);
     Ok(row)
 }
 
-/// Every cell of every operation whose name contains this, on both cores, until a budget is over.
+/// With heads, `cargo test` has the time for these alone: each leaves another one, or finds it.
+const HEADS_IN_SHORT: &[&str] =
+    &["append_with_key", "append_large", "artifact_overwrite", "start_run", "queue_done_with"];
+
+impl Tried {
+    fn is_tried_in_short(&self) -> bool {
+        !self.heads || HEADS_IN_SHORT.contains(&self.operation.name)
+    }
+}
+
+/// All that is tried: every operation, and some of them once more with heads.
+fn all() -> impl Iterator<Item = Tried> {
+    let plain = operations::ALL.iter().copied().flatten();
+    let plain = plain.map(|operation| Tried { operation, heads: false });
+    plain.chain(operations::with_heads().map(|operation| Tried { operation, heads: true }))
+}
+
+/// Every cell of every operation, on both cores, until a budget is over. Where there is none, what is as another is
+/// left out, and so are most heads.
 ///
 /// # Errors
 /// Where a trial itself cannot be made. What was found is in the row.
-pub fn every_cell(worker: &Utf8Path, named: &str, budget: Option<&Budget>) -> Outcome<Row> {
-    let operations = operations::ALL.iter().copied().flatten();
-    let mut queue: VecDeque<_> = operations.filter(|tried| tried.name.contains(named)).collect();
+pub fn every_cell(worker: &Utf8Path, budget: Option<&Budget>) -> Outcome<Row> {
+    let all = all().filter(|tried| budget.is_some() || tried.is_tried_in_short());
+    let mut queue: VecDeque<_> = all.collect();
     match budget {
         // At another one each time, where there is no time for all.
         Some(budget) => {
@@ -50,7 +77,9 @@ pub fn every_cell(worker: &Utf8Path, named: &str, budget: Option<&Budget>) -> Ou
             queue.rotate_left(first);
         }
         // Those that take longest first, so that both cores are done together.
-        None => queue.make_contiguous().sort_by_key(|tried| !tried.name.starts_with("flow")),
+        None => {
+            queue.make_contiguous().sort_by_key(|tried| !tried.operation.name.starts_with("flow"))
+        }
     }
     let all_operations = queue.len();
     let queue = Mutex::new(queue);
@@ -62,25 +91,22 @@ pub fn every_cell(worker: &Utf8Path, named: &str, budget: Option<&Budget>) -> Ou
         let is_first = queue.len() == all_operations;
         queue.pop_front().filter(|_| is_first || !over)
     };
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some(operation) = next() {
-                    let mut violations = Vec::new();
-                    let counts = cells_of(operation, worker, budget, &mut violations)
-                        .unwrap_or_else(|violation| {
-                            violations.push(violation.at(operation.name));
-                            Counts::default()
-                        });
-                    let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
-                    let (row, all) = &mut *row;
-                    row.violations.extend(violations);
-                    all.add(counts);
-                }
-            });
+    let ended = on_threads(2, |_| {
+        while let Some(tried) = next() {
+            let mut violations = Vec::new();
+            let counts = cells_of(tried, worker, budget, &mut violations);
+            let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
+            let (row, all) = &mut *row;
+            row.violations.extend(violations);
+            match counts {
+                Ok(counts) => all.add(counts),
+                Err(violation) => row.violations.push(violation.at(tried)),
+            }
         }
+        Ok(())
     });
     let (mut row, all) = row.into_inner().unwrap_or_else(PoisonError::into_inner);
+    row.violations.extend(ended.err());
     row.tried = all.tried;
     row.notes.push(format!("{} of {all_operations} operations", all.whole));
     row.notes.push(format!("{} went through, {} states", all.went_through, all.states));
@@ -90,7 +116,7 @@ pub fn every_cell(worker: &Utf8Path, named: &str, budget: Option<&Budget>) -> Ou
 
 /// Each call of one operation with each error, once and for good.
 fn cells_of(
-    operation: &'static Operation,
+    tried: Tried,
     worker: &Utf8Path,
     budget: Option<&Budget>,
     violations: &mut Vec<Violation>,
@@ -98,7 +124,7 @@ fn cells_of(
     let temporary = tempfile::tempdir_in(fast_directory())?;
     let dir = Utf8PathBuf::try_from(temporary.path().to_owned())?;
     let start = std::time::Instant::now();
-    let mut bench = Bench::new(operation, worker, dir)?;
+    let mut bench = Bench::new(tried, worker, dir)?;
     let calls = bench.calls()?;
     for (at, kinds) in calls.iter().enumerate() {
         if bench.counts.tried > 0 && budget.is_some_and(Budget::is_over) {
@@ -111,16 +137,18 @@ fn cells_of(
                 }
                 let fault = Fault { kind: *kind, at, lasting };
                 if let Err(violation) = bench.attempt(&[fault]) {
-                    let place = format!("{}, {fault}", operation.name);
-                    violations.push(violation.at(place));
+                    violations.push(
+                        violation
+                            .at(format!("{tried}, {fault}"))
+                            .and(again::command(tried, &[fault])),
+                    );
                 }
             }
         }
     }
     bench.counts.whole = 1;
     eprintln!(
-        "{}: {} calls, {} cells, {} went through, {} states, {:.1} s",
-        operation.name,
+        "{tried}: {} calls, {} cells, {} went through, {} states, {:.1} s",
         calls.len(),
         bench.counts.tried,
         bench.counts.went_through,

@@ -21,6 +21,7 @@ pub use corpus::{Corpus, add_seeds, minimize};
 pub use engine::Engine;
 pub use mutations::{mutate, replay};
 
+use crate::threads::on_threads;
 use crate::{Budget, Outcome, Row, Trial, Violation};
 
 /// The row of the table.
@@ -75,21 +76,18 @@ fn share_out(
     let at_once = std::thread::available_parallelism()?.get().min(chosen.len());
     let share = time / u32::try_from(chosen.len().div_ceil(at_once)).unwrap_or(1);
     let (row, next) = (Mutex::new(Ok(Row::default())), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..at_once {
-            scope.spawn(|| {
-                while let Some((name, target)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = attempt(name, *target, share);
-                    let Ok(mut row) = row.lock() else { return };
-                    match (&mut *row, found) {
-                        (Ok(row), Ok(found)) => row.add(found),
-                        (row, Err(violation)) => *row = Err(violation),
-                        (Err(_), _) => {}
-                    }
-                }
-            });
+    on_threads(at_once, |_| {
+        while let Some((name, target)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = attempt(name, *target, share);
+            let Ok(mut row) = row.lock() else { break };
+            match (&mut *row, found) {
+                (Ok(row), Ok(found)) => row.add(found),
+                (row, Err(violation)) => *row = Err(violation),
+                (Err(_), _) => {}
+            }
         }
-    });
+        Ok(())
+    })?;
     row.into_inner().unwrap_or_else(|_| Err(Violation::new("a thread of the trial panicked")))
 }
 

@@ -16,6 +16,7 @@ use super::shrink::shrink;
 use super::tally::Tally;
 use super::world::World;
 use crate::disk::Trace;
+use crate::threads::on_threads;
 use crate::trial::fast_directory;
 use crate::{Budget, Outcome, Rng, Row, Trial, Violation};
 
@@ -66,10 +67,9 @@ pub fn try_seeds(
             tried.fetch_add(1, Ordering::Relaxed);
         }
     };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
+    let ended = on_threads(threads, |_| {
+        work();
+        Ok(())
     });
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     let notes = vec![
@@ -79,7 +79,8 @@ pub fn try_seeds(
         format!("{} with somebody in between", tally.races),
         format!("{} power cuts", tally.cuts),
     ];
-    let violations = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut violations = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    violations.extend(ended.err());
     Ok(Row { tried: tried.into_inner(), notes, violations, ..Row::default() })
 }
 

@@ -92,39 +92,17 @@ const ENOSPC: i32 = 28;
 
 impl Error {
     fn verdict(self, call: &Call<'_>) -> Verdict {
-        let moves_bytes = matches!(call, Call::Read { .. } | Call::Write { .. });
+        let moves_bytes = call.bytes().is_some();
         match self {
             Self::Io => Verdict::Fail(EIO),
-            Self::NoSpace if changes(call) => Verdict::Fail(ENOSPC),
-            Self::Files if opens(call) => Verdict::Fail(EMFILE),
-            Self::Interrupted if moves_bytes || syncs(call) => Verdict::Fail(EINTR),
+            Self::NoSpace if call.makes() => Verdict::Fail(ENOSPC),
+            Self::Files if call.opens() => Verdict::Fail(EMFILE),
+            Self::Interrupted if moves_bytes || call.syncs() => Verdict::Fail(EINTR),
             // A read of nothing is the end of a file, which a disk does not make up.
             Self::Short(most) if moves_bytes => Verdict::Short(most.max(1)),
             _ => Verdict::Go,
         }
     }
-}
-
-fn opens(call: &Call<'_>) -> bool {
-    matches!(call, Call::Open { .. } | Call::Create { .. } | Call::List { .. })
-}
-
-fn syncs(call: &Call<'_>) -> bool {
-    matches!(call, Call::SyncFile { .. } | Call::SyncDir { .. } | Call::SyncAll)
-}
-
-/// True for a call that changes what is there.
-fn changes(call: &Call<'_>) -> bool {
-    matches!(
-        call,
-        Call::Create { .. }
-            | Call::MakeDir { .. }
-            | Call::Rename { .. }
-            | Call::Link { .. }
-            | Call::Write { .. }
-            | Call::Truncate { .. }
-            | Call::Clone { .. }
-    )
 }
 
 impl Watch for Saboteur {
@@ -141,8 +119,7 @@ impl Watch for Saboteur {
                 Verdict::Go
             }
             Some(Trouble::Die { at }) => {
-                let removes = matches!(call, Call::Unlink { .. } | Call::RemoveDir { .. });
-                if changes(call) || removes || syncs(call) {
+                if call.changes() || call.syncs() {
                     state.calls += 1;
                 }
                 if state.calls <= at {

@@ -44,16 +44,7 @@ struct Dying(AtomicUsize);
 
 impl Watch for Dying {
     fn before(&self, call: &Call<'_>) -> Verdict {
-        let reads = matches!(
-            call,
-            Call::Open { .. }
-                | Call::List { .. }
-                | Call::Look { .. }
-                | Call::LookAt { .. }
-                | Call::Read { .. }
-                | Call::Lock { .. }
-        );
-        if reads {
+        if !call.changes() && !call.syncs() {
             return Verdict::Go;
         }
         let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
