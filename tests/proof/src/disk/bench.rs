@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::Digest;
 
 use super::Image;
-use super::check::{self, is_buffered};
+use super::check;
 use super::workload::{Recorded, Workload, fresh};
 use crate::trial::fast_directory;
 use crate::{Budget, Outcome, Place, Rng, Violation};
@@ -111,7 +111,8 @@ impl Bench {
                 }
                 self.found.states += 1;
                 let mut found = self.try_state(workload, recorded, point, &state);
-                let is_one = workload.calls.len() == 1 && !workload.calls.iter().any(is_buffered);
+                let is_one =
+                    workload.calls.len() == 1 && !workload.calls.iter().any(|call| call.buffered);
                 if found.is_ok() && is_one && rng.once_in(self.recoveries) {
                     found = self.try_recovery(workload, recorded, point, &state, &mut rng);
                 }

@@ -14,31 +14,7 @@ use runjournal::{
 
 use super::workload::{ACKS, Recorded, Workload};
 use crate::raw::{self, RawRecord};
-use crate::{Acks, Operation, Outcome, Place, Violation, check, ensure};
-
-/// Calls that are not durable: a power cut may take what they did, and leave findings in its place.
-const BUFFERED: &[&str] = &[
-    "append",
-    "append_with_key",
-    "append_batch",
-    "append_batch_with_key",
-    "append_large",
-    "append_large_again",
-    "append_large_batch",
-    "artifact_new_buffered",
-    "artifact_import",
-    "transaction_buffered",
-    "lease_renew",
-    "lease_first_write",
-    "lease_first_write_over_an_older_one",
-];
-
-pub(super) fn is_buffered(call: &Operation) -> bool {
-    BUFFERED.contains(&call.name) || call.name.ends_with("Buffered")
-}
-
-/// What says once what became of a run, and again where a repair added to the run meanwhile.
-const WORDED_ANEW: &[&str] = &["prune_run"];
+use crate::{Acks, Outcome, Place, Violation, check, ensure};
 
 /// All that was promised of the calls, at a place that a power cut left at this point.
 pub(super) fn after_a_power_cut(
@@ -49,7 +25,7 @@ pub(super) fn after_a_power_cut(
 ) -> Outcome {
     let promised = |call: usize| {
         let call = call.checked_sub(1).and_then(|call| workload.calls.get(call));
-        call.is_none_or(|call| !is_buffered(call))
+        call.is_none_or(|call| !call.buffered)
     };
     let acknowledged = recorded.acknowledged_after(point, promised);
     tell(place, &acknowledged)?;
@@ -59,10 +35,10 @@ pub(super) fn after_a_power_cut(
     let last = last.ok_or_else(|| Violation::new("nothing is called"))?;
     let is_strict = match damage {
         Damage::None => true,
-        Damage::AtTheEnd => !WORDED_ANEW.contains(&last.name),
+        Damage::AtTheEnd => !last.worded_anew,
         Damage::Within => false,
     };
-    if is_strict && !workload.calls.iter().take(made + 1).any(is_buffered) {
+    if is_strict && !workload.calls.iter().take(made + 1).any(|call| call.buffered) {
         return check::after_a_crash(last, place);
     }
     let mut forgiven = BTreeSet::new();

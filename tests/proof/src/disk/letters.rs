@@ -8,15 +8,16 @@ use runjournal::{
 use crate::operations::{Operation, plain};
 use crate::{Acks, Outcome, Place};
 
-/// All of them. Their names say which are not durable.
-pub(super) const ALL: &[Operation] = &[
+/// All of them.
+pub(crate) const ALL: &[Operation] = &[
     Operation { name: "Append", operate: |p, a| append(p, a, Durability::Durable), ..plain() },
     Operation {
         name: "AppendBuffered",
+        buffered: true,
         operate: |p, a| append(p, a, Durability::Buffered),
         ..plain()
     },
-    Operation { name: "LargeBuffered", operate: large, ..plain() },
+    Operation { name: "LargeBuffered", buffered: true, operate: large, ..plain() },
     Operation { name: "Batch", operate: batch, ..plain() },
     Operation {
         name: "New",
@@ -25,6 +26,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "NewBuffered",
+        buffered: true,
         operate: |p, a| write(p, a, "loose/one.txt", Durability::Buffered),
         ..plain()
     },
@@ -35,6 +37,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "OverwriteBuffered",
+        buffered: true,
         operate: |p, a| write(p, a, "plan.json", Durability::Buffered),
         ..plain()
     },

@@ -42,5 +42,7 @@ pub mod trial;
 mod workload;
 
 pub use image::Image;
+#[cfg(test)]
+pub(crate) use letters::ALL as LETTERS;
 pub use model::Disk;
 pub use trace::{NEVER_MADE, Trace};

@@ -36,6 +36,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "restore_run",
+        recovery_killed: true,
         base: Base::Task,
         reads_much: true,
         prepare: |place, _| lost(place, &place.run_dir()),
@@ -46,6 +47,7 @@ pub(super) const ALL: &[Operation] = &[
             ensure(said == 1, || format!("the task says {said} times that the run was restored"))?;
             restored(seen)
         },
+        ..plain()
     },
     Operation {
         name: "restore_task",
@@ -58,6 +60,7 @@ pub(super) const ALL: &[Operation] = &[
         operate: |place, _| restore(place, the_run()?),
         holds: whole_or_not_there,
         done: restored,
+        ..plain()
     },
     Operation {
         name: "restore_workspace",
@@ -77,6 +80,7 @@ pub(super) const ALL: &[Operation] = &[
             ensure(same, || "workspace.json is another one".into())?;
             restored(seen)
         },
+        ..plain()
     },
     Operation {
         name: "backup_prune",

@@ -15,6 +15,8 @@ mod repair;
 mod session;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod work;
 
@@ -46,6 +48,17 @@ pub struct Operation {
     /// It reads so much that it is killed only at calls that can change something: the states that others
     /// leave are the same.
     pub reads_much: bool,
+    /// It is not durable: a power cut may take what it did, and leave findings in its place.
+    pub buffered: bool,
+    /// It is tried once more with a head after every record.
+    pub heads: bool,
+    /// `cargo test` kills its recovery by SIGKILL, as that of one operation of each kind; of the others it is cut
+    /// off in the trial's process. The long run kills it for all.
+    pub recovery_killed: bool,
+    /// It says once what became of a run, and again where a repair added to the run meanwhile.
+    pub worded_anew: bool,
+    /// It lets others claim its task at the end, and goes well where it cannot say so: its lease ends with its time.
+    pub lets_go: bool,
     /// Sets the stage beyond the base, in a process of its own.
     pub prepare: fn(&Place, &mut Acks) -> Outcome,
     /// The call itself, between the marks; also what is called again after a crash.
@@ -85,6 +98,11 @@ const PLAIN: Operation = Operation {
     name: "",
     base: Base::Run,
     reads_much: false,
+    buffered: false,
+    heads: false,
+    recovery_killed: false,
+    worded_anew: false,
+    lets_go: false,
     prepare: |_, _| Ok(()),
     operate: |_, _| Ok(()),
     holds: |_| Ok(()),
@@ -111,41 +129,21 @@ pub const ALL: &[&[Operation]] = &[
     relocation::ALL,
 ];
 
-/// What is tried once more with a head after every record: one of each kind.
-const WITH_HEADS: &[&str] = &[
-    "append",
-    "append_batch",
-    "append_with_key",
-    "append_large",
-    "artifact_new_buffered",
-    "artifact_overwrite",
-    "transaction_with_key",
-    "step",
-    "step_turn",
-    "complete",
-    "start_run",
-    "lease_claim_over_an_expired_one",
-    "lease_start_run",
-    "dispatch_accepted",
-    "queue_done_with",
-];
-
-/// The operations that are tried with a head after every record.
+/// The operations that are tried with a head after every record: one of each kind, and those about heads alone.
 pub fn with_heads() -> impl Iterator<Item = &'static Operation> {
-    let known = ALL.iter().copied().flatten().filter(|tried| WITH_HEADS.contains(&tried.name));
-    known.chain(heads::ALL)
+    all().filter(|operation| operation.heads)
 }
 
 /// The operation of this name, planted ones included.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Operation> {
-    ALL.iter()
-        .copied()
-        .flatten()
-        .chain(heads::ALL)
-        .chain(planted::ALL)
-        .chain(planted::WITH_HEADS)
-        .find(|operation| operation.name == name)
+    let planted = planted::ALL.iter().chain(planted::WITH_HEADS);
+    all().chain(planted).find(|operation| operation.name == name)
+}
+
+/// All that are right.
+fn all() -> impl Iterator<Item = &'static Operation> {
+    ALL.iter().copied().flatten().chain(heads::ALL)
 }
 
 /// An operation that promises nothing, to start from.

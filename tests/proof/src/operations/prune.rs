@@ -11,6 +11,7 @@ use crate::{Outcome, Place, Violation, ensure, raw};
 pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "prune_run",
+        worded_anew: true,
         reads_much: true,
         prepare: |place, _| {
             let task = place.task()?;
@@ -54,6 +55,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "prune_leftovers",
+        recovery_killed: true,
         reads_much: true,
         prepare: |place, _| {
             place.ctx()?.append(Event::new("seeded").payload(&"x".repeat(70_000)))?;

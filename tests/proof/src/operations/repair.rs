@@ -7,7 +7,7 @@ use runjournal::{
     ArtifactName, Backup, Durability, ReadData, Repair, RunContext, TaskOptions, Verify,
 };
 
-use super::{Base, Operation, Seen};
+use super::{Base, Operation, Seen, plain};
 use crate::place::TASK;
 use crate::{Outcome, Place, ensure};
 
@@ -42,6 +42,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "repair_manifest",
+        recovery_killed: true,
         prepare: |place, _| {
             let ctx = written(place, &[])?;
             ctx.manifest()?.write(&ctx)?;
@@ -98,7 +99,6 @@ const fn repair() -> Operation {
         name: "",
         base: Base::Task,
         reads_much: true,
-        prepare: |_, _| Ok(()),
         operate: |place, _| {
             let plan = whole(place)?.plan()?;
             place.begin();
@@ -119,6 +119,7 @@ const fn repair() -> Operation {
             let told = seen.place.task()?.events()?.of_type("repair_started").count();
             ensure(told >= 1, || "the task was not told".into())
         },
+        ..plain()
     }
 }
 
