@@ -23,11 +23,12 @@ pub(super) const ALL: &[Operation] = &[Operation {
         match from.run(GOES) {
             Ok(run) => {
                 run.move_to(&to)?;
+                acks.tell("moved")?;
             }
+            // That it is not here promises nothing.
             Err(WorkspaceError::RunNotFound { .. }) if place.again() => {}
             Err(error) => return Err(error.into()),
         }
-        acks.tell("moved")?;
         place.end();
         Ok(())
     },
