@@ -151,9 +151,9 @@ impl Trash<'_> {
     /// The directory; its name is on the disk before anything is moved there.
     fn dir(&mut self) -> Result<&Dir, Trouble> {
         if self.dir.is_none() {
-            self.root.create_dir(layout::TRASH)?;
-            // Also if it stands there: who made it may have died before this.
-            self.root.sync("")?;
+            if self.root.create_dir(layout::TRASH)? {
+                self.root.sync("")?;
+            }
             self.dir = Some(self.root.open_dir(layout::TRASH)?);
         }
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
