@@ -49,7 +49,7 @@ pub(crate) use lock::LockFile;
 pub(crate) use network::is_on_network;
 #[cfg(feature = "sqlite")]
 pub(crate) use stamp::Stamp;
-pub(crate) use walk::{make_dirs, was_changed_within};
+pub(crate) use walk::{make_dirs, sync_above, was_changed_within};
 #[cfg(runjournal_proof)]
 pub use watch::{Call, Node, Verdict, Watch, Watching, watch};
 pub(crate) use whole::{SYNCS_FILE_SYSTEM, real_path};

@@ -27,6 +27,19 @@ pub(crate) fn was_changed_within(dir: &Utf8Path, time: Duration) -> Option<bool>
     Some(age.is_ok_and(|age| age < time))
 }
 
+/// Waits until the names of the directories above one are on the disk, and its own: who made them may have died before
+/// they were. Those of another file system were there before, and what nobody may open was made by somebody else.
+pub(crate) fn sync_above(dir: &Dir) -> Result<(), IoError> {
+    for path in dir.path().ancestors().skip(1) {
+        let Ok(above) = Dir::open_root(path) else { break };
+        if !above.shares_disk_with(dir)? {
+            break;
+        }
+        above.sync("")?;
+    }
+    Ok(())
+}
+
 /// Makes a directory and those above it, and waits until their names are on the disk.
 pub(crate) fn make_dirs(path: &Utf8Path) -> Result<(), IoError> {
     let mut missing: Vec<Utf8PathBuf> = Vec::new();

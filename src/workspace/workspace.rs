@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::context::absolute;
 use crate::genesis::{self, GenesisError, WorkspaceGenesis};
 use crate::id::{IdError, IdSource, TaskId};
-use crate::io::{Dir, Kind, make_dirs};
+use crate::io::{Dir, Kind, make_dirs, sync_above};
 use crate::journal::Runtime;
 use crate::layout::{self, FORMAT_VERSION};
 
@@ -68,6 +68,7 @@ impl Workspace {
         {
             return Err(WorkspaceError::GenesisLost { path: root, task });
         }
+        sync_above(&dir)?;
         match genesis::create(&dir, &sealed, runtime.ids.next_id(created_at)) {
             Ok(()) => Ok(Self { root, genesis, runtime }),
             Err(GenesisError::Io(error)) if error.source.kind() == ErrorKind::AlreadyExists => {

@@ -112,8 +112,8 @@ enum Act {
         #[arg(long, value_delimiter = ',')]
         calm: Vec<usize>,
     },
-    /// Cuts the power at an operation again, at all its moments or at one
-    Disk(disk::trial::Again),
+    /// Cuts the power at an operation again: at all its moments, or at one
+    Disk(disk::Again),
     /// Lets calls of an operation fail again, all of them or some
     Fault(faults::Again),
 }

@@ -38,30 +38,9 @@ fn name(operation: &Operation, heads: bool) -> String {
     format!("{}::{}", if heads { "heads" } else { "kill" }, operation.name)
 }
 
-/// Those of which recovery is killed by SIGKILL here, one of each kind; of the others it is cut off in this
-/// process. The long run kills it for all of them.
-const KILLED: &[&str] = &[
-    "append_batch_with_key",
-    "artifact_overwrite",
-    "transaction_with_key",
-    "checkpoint",
-    "step_failing",
-    "step_turn_unchanged",
-    "flow_cancelled",
-    "start_run",
-    "complete",
-    "lease_first_write",
-    "dispatch_accepted",
-    "queue_done_with",
-    "session_update",
-    "restore_run",
-    "repair_manifest",
-    "prune_leftovers",
-];
-
 fn tried(operation: &Operation, heads: bool) -> Result<trial::Report, Failed> {
     let start = Instant::now();
-    let killed = KILLED.contains(&operation.name) && !heads;
+    let killed = operation.recovery_killed && !heads;
     let recovery = if killed { Recovery::Killed } else { Recovery::CutOff };
     let report = trial::kill_everywhere(operation, heads, recovery, Utf8Path::new(WORKER))
         .map_err(|violation| Failed::from(violation.to_string()))?;

@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::Digest;
 
-use super::Image;
-use super::check::{self, is_buffered};
 use super::workload::{Recorded, Workload, fresh};
+use super::{Image, check, death};
 use crate::trial::fast_directory;
 use crate::{Budget, Outcome, Place, Rng, Violation};
 
@@ -21,6 +20,9 @@ pub(super) struct Found {
     pub(super) sampled: u64,
     /// States of which the recovery was cut off as well.
     pub(super) recoveries: u64,
+    /// Processes that died before a last sync of theirs, and states after others were told that all stands.
+    pub(super) deaths: u64,
+    pub(super) after_deaths: u64,
     pub(super) violations: Vec<Violation>,
 }
 
@@ -30,6 +32,8 @@ impl Found {
         self.points += other.points;
         self.sampled += other.sampled;
         self.recoveries += other.recoveries;
+        self.deaths += other.deaths;
+        self.after_deaths += other.after_deaths;
         self.violations.extend(other.violations);
     }
 }
@@ -77,14 +81,21 @@ impl Bench {
         recorded.trace.disk_after(point).states(self.most, &mut rng)
     }
 
-    /// Cuts the power at every step of the last call of a workload, until the time is over.
+    /// Cuts the power at every step of the last call of a workload, until the time is over; then after each death of
+    /// a single call.
     pub(super) fn try_all(&mut self, workload: &Workload, budget: &Budget) -> Outcome {
         let recorded = self.record(workload)?;
         let before = workload.calls.len() - 1;
         let points: Vec<_> = (0..=recorded.trace.len())
             .filter(|point| recorded.calls_after(*point) >= before)
             .collect();
-        self.try_points(workload, &recorded, &points, budget)
+        self.try_points(workload, &recorded, &points, budget)?;
+        for sync in recorded.trace.last_syncs() {
+            if is_one_promise(workload) && !budget.is_over() {
+                self.try_death(workload, &recorded, sync)?;
+            }
+        }
+        Ok(())
     }
 
     /// Cuts the power at some steps of a workload.
@@ -96,7 +107,6 @@ impl Bench {
         budget: &Budget,
     ) -> Outcome {
         let mut seen = HashSet::<(Digest, usize)>::new();
-        let mut rng = Rng::of(self.seed, &[&workload.name(), "recoveries"]);
         for point in points.iter().copied() {
             let (states, all) = self.states(workload, recorded, point);
             self.found.points += 1;
@@ -110,26 +120,101 @@ impl Bench {
                 if self.found.states > 0 && budget.is_over() {
                     return Ok(());
                 }
-                self.found.states += 1;
-                let mut found = self.try_state(workload, recorded, point, &state);
-                let is_one = workload.calls.len() == 1 && !workload.calls.iter().any(is_buffered);
-                if found.is_ok() && is_one && rng.once_in(self.recoveries) {
-                    found = self.try_recovery(workload, recorded, point, &state, &mut rng);
+                self.try_one(workload, recorded, point, &state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the library loose on a state, and of some states cuts off the recovery as well.
+    pub(super) fn try_one(
+        &mut self,
+        workload: &Workload,
+        recorded: &Recorded,
+        point: usize,
+        state: &Image,
+    ) {
+        self.found.states += 1;
+        let name = state.name();
+        // Of this state alone, so that it is the same whatever was tried before.
+        let mut rng =
+            Rng::of(self.seed, &[&workload.name(), &point.to_string(), &name, "recovery"]);
+        let recovers = is_one_promise(workload) && rng.once_in(self.recoveries);
+        let mut found = self.try_state(workload, recorded, point, state);
+        if found.is_ok() && recovers {
+            found = self.try_recovery(workload, recorded, point, state, &mut rng);
+        }
+        if let Err(found) = found {
+            let (step, lost) = (recorded.trace.step(point), lost(state));
+            let how = format!("the power cut after step {point} ({step}), {lost}");
+            let again = format!("--point {point} --state {name}");
+            let found = self.words(workload, &how, &again, found);
+            self.note(found);
+        }
+    }
+
+    /// A process dies right before a sync, another one calls again, and once that is told that all is well the power
+    /// goes: nothing is left but what was synced.
+    pub(super) fn try_death(
+        &mut self,
+        workload: &Workload,
+        recorded: &Recorded,
+        sync: usize,
+    ) -> Outcome {
+        let Some(operation) = workload.calls.first() else { return Ok(()) };
+        let dir = fresh(&self.dir, "died")?;
+        recorded.trace.disk_after(0).now().write_to(&dir)?;
+        self.found.deaths += 1;
+        let died = match death::record(operation, sync, &dir) {
+            Ok(died) => died,
+            Err(found) => {
+                let how = format!("dead before its sync {sync}");
+                let found = self.words(workload, &how, &format!("--death {sync}"), found);
+                self.note(found);
+                return Ok(());
+            }
+        };
+        let again = Workload { recovers: true, ..workload.clone() };
+        let mut rng = Rng::of(self.seed, &[&workload.name(), "death"]);
+        let mut seen = HashSet::new();
+        for point in died.told_again() {
+            for state in died.trace.disk_after(point).least(&mut rng) {
+                if !seen.insert((state.digest(), died.trace.acknowledged_after(point))) {
+                    continue;
                 }
-                if let Err(violation) = found {
-                    let words = words(self.seed, self.most, workload, recorded, point, &state);
-                    let violation = violation.at(words);
-                    // At once, and not only in the end, which may be far.
-                    eprintln!("{violation}");
-                    self.found.violations.push(violation);
+                self.found.after_deaths += 1;
+                if let Err(found) = self.try_state(&again, &died, point, &state) {
+                    let step = died.trace.step(point);
+                    let lost = lost(&state);
+                    let how = format!(
+                        "dead before its sync {sync}, called again, and the power cut after step \
+                         {point} ({step}), {lost}"
+                    );
+                    let found = self.words(workload, &how, &format!("--death {sync}"), found);
+                    self.note(found);
                 }
             }
         }
         Ok(())
     }
 
+    /// Told at once, and not only in the end, which may be far.
+    fn note(&mut self, violation: Violation) {
+        eprintln!("{violation}");
+        self.found.violations.push(violation);
+    }
+
+    /// What was found, with where, and how it is tried again.
+    fn words(&self, workload: &Workload, how: &str, again: &str, found: Violation) -> Violation {
+        let (name, seed, most) = (workload.name(), self.seed, self.most);
+        found.at(format!(
+            "{name}, {how} (again: cargo run -p runjournal-proof -- disk --operation '{name}' \
+             {again} --seed {seed} --most {most})"
+        ))
+    }
+
     /// Lets the library loose on a state.
-    pub(super) fn try_state(
+    fn try_state(
         &self,
         workload: &Workload,
         recorded: &Recorded,
@@ -166,7 +251,7 @@ impl Bench {
                 self.found.recoveries += 1;
                 self.try_state(&again, &again_recorded, point, &state).map_err(|found| {
                     let step = again_recorded.trace.step(point);
-                    let lost = state.lost().join("; ");
+                    let lost = lost(&state);
                     found.at(format!("recovered, and cut after step {point} ({step}), {lost}"))
                 })?;
             }
@@ -175,24 +260,15 @@ impl Bench {
     }
 }
 
-/// Which state it is, and how it is tried again.
-fn words(
-    seed: u64,
-    most: usize,
-    workload: &Workload,
-    recorded: &Recorded,
-    point: usize,
-    state: &Image,
-) -> String {
-    let step = recorded.trace.step(point);
-    let name = workload.name();
-    let lost = match state.lost() {
+/// True of a single call that is durable: it can be made again, and then has to stay.
+fn is_one_promise(workload: &Workload) -> bool {
+    matches!(workload.calls.as_slice(), [call] if !call.buffered)
+}
+
+/// What of the record is not on the disk, in words.
+fn lost(state: &Image) -> String {
+    match state.lost() {
         [] => "all of it on the disk".to_owned(),
         lost => lost.join("; "),
-    };
-    format!(
-        "{name}, the power cut after step {point} ({step}), {lost} (again: runjournal-proof disk \
-         --operation '{name}' --point {point} --state {} --seed {seed} --most {most})",
-        state.name()
-    )
+    }
 }

@@ -14,34 +14,7 @@ use runjournal::{
 
 use super::workload::{ACKS, Recorded, Workload};
 use crate::raw::{self, RawRecord};
-use crate::{Acks, Operation, Outcome, Place, Violation, check, ensure};
-
-/// Calls that are not durable: a power cut may take what they did, and leave findings in its place.
-const BUFFERED: &[&str] = &[
-    "append",
-    "append_with_key",
-    "append_batch",
-    "append_batch_with_key",
-    "append_large",
-    "append_large_again",
-    "append_large_batch",
-    "artifact_new_buffered",
-    "artifact_import",
-    "transaction_buffered",
-    "lease_renew",
-    "lease_first_write",
-    "lease_first_write_over_an_older_one",
-];
-
-pub(super) fn is_buffered(call: &Operation) -> bool {
-    BUFFERED.contains(&call.name) || call.name.ends_with("Buffered")
-}
-
-/// Calls that are durable at their end, and begin with one that is not.
-const DURABLE_LATE: &[&str] = &["artifact_sync", "artifact_adopt_buffered"];
-
-/// What says once what became of a run, and again where a repair added to the run meanwhile.
-const WORDED_ANEW: &[&str] = &["prune_run"];
+use crate::{Acks, Outcome, Place, Violation, check, ensure};
 
 /// All that was promised of the calls, at a place that a power cut left at this point.
 pub(super) fn after_a_power_cut(
@@ -52,7 +25,7 @@ pub(super) fn after_a_power_cut(
 ) -> Outcome {
     let promised = |call: usize| {
         let call = call.checked_sub(1).and_then(|call| workload.calls.get(call));
-        call.is_none_or(|call| !is_buffered(call))
+        call.is_none_or(|call| !call.buffered)
     };
     let acknowledged = recorded.acknowledged_after(point, promised);
     tell(place, &acknowledged)?;
@@ -62,11 +35,12 @@ pub(super) fn after_a_power_cut(
     let last = last.ok_or_else(|| Violation::new("nothing is called"))?;
     let is_strict = match damage {
         Damage::None => true,
-        Damage::AtTheEnd => !WORDED_ANEW.contains(&last.name),
+        Damage::AtTheEnd => !last.worded_anew,
         Damage::Within => false,
     };
-    let is_loose = |call: &Operation| is_buffered(call) || DURABLE_LATE.contains(&call.name);
-    if is_strict && !workload.calls.iter().take(made + 1).any(is_loose) {
+    if is_strict
+        && !workload.calls.iter().take(made + 1).any(|call| call.buffered || call.durable_late)
+    {
         return check::after_a_crash(last, place);
     }
     let mut forgiven = BTreeSet::new();
@@ -74,7 +48,7 @@ pub(super) fn after_a_power_cut(
         let Some(path) = artifact(line) else { continue };
         if promised(call) && acknowledged.iter().any(|told| told == line) {
             forgiven.remove(path);
-        } else if !promised(call) || is_loose(last) {
+        } else if !promised(call) || last.buffered || last.durable_late {
             forgiven.insert(path.to_owned());
         }
     }

@@ -1,22 +1,23 @@
 //! Short calls that can be made in any order, as often as one likes, on one run: what workloads are made of.
 
 use runjournal::{
-    ArtifactError, ArtifactName, Durability, Event, RunStatus, Signal, Step, StepResult, Work,
-    WorkError, WorkspaceError,
+    ArtifactError, ArtifactName, Digest, Durability, Event, RunStatus, Signal, Step, StepResult,
+    Work, WorkError, WorkspaceError,
 };
 
 use crate::operations::{Operation, plain};
-use crate::{Acks, Outcome, Place};
+use crate::{Acks, Outcome, Place, Violation};
 
-/// All of them. Their names say which are not durable.
-pub(super) const ALL: &[Operation] = &[
+/// All of them.
+pub(crate) const ALL: &[Operation] = &[
     Operation { name: "Append", operate: |p, a| append(p, a, Durability::Durable), ..plain() },
     Operation {
         name: "AppendBuffered",
+        buffered: true,
         operate: |p, a| append(p, a, Durability::Buffered),
         ..plain()
     },
-    Operation { name: "LargeBuffered", operate: large, ..plain() },
+    Operation { name: "LargeBuffered", buffered: true, operate: large, ..plain() },
     Operation { name: "Batch", operate: batch, ..plain() },
     Operation {
         name: "New",
@@ -25,6 +26,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "NewBuffered",
+        buffered: true,
         operate: |p, a| write(p, a, "loose/one.txt", Durability::Buffered),
         ..plain()
     },
@@ -35,6 +37,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "OverwriteBuffered",
+        buffered: true,
         operate: |p, a| write(p, a, "plan.json", Durability::Buffered),
         ..plain()
     },
@@ -93,13 +96,22 @@ fn transaction(place: &Place, acks: &mut Acks) -> Outcome {
     acks.committed(&tx.commit()?)
 }
 
+/// What it read has to stay once it ended, however loosely it was written.
 fn step(place: &Place, acks: &mut Acks) -> Outcome {
-    place.ctx()?.step(Step::new("work"), |step| -> StepResult {
-        step.read_bytes(ArtifactName::new("plan.json")?)?;
+    let (ctx, plan) = (place.ctx()?, ArtifactName::new("plan.json")?);
+    let mut read = None;
+    ctx.step(Step::new("work"), |step| -> StepResult {
+        read = Some(Digest::of(&step.read_bytes(plan.clone())?));
         step.write_bytes(ArtifactName::new("out/one.txt")?, b"by a step")?;
         step.append(Event::new("noted"))?;
         Ok(Signal::new("done"))
     })?;
+    if let Some(digest) = read {
+        let entry = ctx.artifacts().list()?.into_iter().find(|entry| entry.name == plan);
+        let seq = entry.and_then(|entry| entry.seq);
+        let seq = seq.ok_or_else(|| Violation::new("no record is of what the step read"))?;
+        acks.tell(&format!("artifact {seq} {digest} {plan}"))?;
+    }
     acks.tell("step work")
 }
 

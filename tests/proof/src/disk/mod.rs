@@ -23,13 +23,18 @@
 //!   synced, and in any state since then before that; the changes of one name come in order, those of two in any,
 //!   also within one directory: file systems without a journal write its blocks one by one.
 //! - **A rename is never half there, so that neither name is.** A file may have both names: without a journal the new one
-//!   is written before the old one goes. A directory has one: no file system leaves it two.
+//!   is written before the old one goes. A directory has one.
+//! - **The sync of a directory says nothing of another one.** Of a rename between two directories each end is certain once its
+//!   own was synced. Where only the old one was, what was renamed may have neither name; where only the new one was, it
+//!   may have the old name: a file has both then, and of a directory a check of the file system leaves one.
 //! - **A sync of a file says nothing of its name, and that of a directory nothing of its own.** What cannot be
 //!   reached from the top is lost, with all in it.
 
+mod again;
 mod bench;
 mod check;
 mod content;
+mod death;
 mod image;
 mod letters;
 mod model;
@@ -41,6 +46,9 @@ mod trace;
 pub mod trial;
 mod workload;
 
+pub use again::Again;
 pub use image::Image;
+#[cfg(test)]
+pub(crate) use letters::ALL as LETTERS;
 pub use model::Disk;
 pub use trace::{NEVER_MADE, Trace};

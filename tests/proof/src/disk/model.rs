@@ -42,11 +42,11 @@ impl Disk {
         image
     }
 
-    /// How long each file is on the disk at least, under the names that a process sees; a name that is not synced
-    /// may still be missing.
+    /// How long each file is on the disk at least, under the names that a process sees, and under those that it had
+    /// when they were synced; a name that is not synced may still be missing.
     #[must_use]
     pub fn synced(&self) -> BTreeMap<Utf8PathBuf, u64> {
-        let files = self.names.newest().paths.into_iter();
+        let files = self.names.oldest().paths.into_iter().chain(self.names.newest().paths);
         files
             .filter_map(|(path, id)| Some((path, self.files.get(&id)?.settled().len() as u64)))
             .collect()

@@ -87,7 +87,9 @@ impl Names {
         }
     }
 
-    /// A rename is never half there, so that neither name is; of a file both may be, of a directory one is.
+    /// A rename is never half there, so that neither name is; of a file both may be, of a directory one is. That is
+    /// so where a system writes back what it likes. The sync of a directory says nothing of another one: what it
+    /// made certain of a rename between the two says nothing of the other end.
     fn mend(&self, choice: &mut Choice) {
         loop {
             let mut mended = false;
@@ -98,13 +100,15 @@ impl Names {
                 }
             };
             for Tie { gone, come, is_dir } in &self.ties {
-                let has = |choice: &Choice, (key, at): &(Key, usize)| {
-                    choice.get(key).is_some_and(|chosen| chosen >= at)
+                let is_one_directory = gone.0.0 == come.0.0;
+                let pulls = |choice: &Choice, end: &(Key, usize)| {
+                    let has = choice.get(&end.0).is_some_and(|chosen| *chosen >= end.1);
+                    has && (is_one_directory || !self.is_certain(end))
                 };
-                if has(choice, gone) {
+                if pulls(choice, gone) {
                     reach(choice, come);
                 }
-                if *is_dir && has(choice, come) {
+                if *is_dir && pulls(choice, come) {
                     reach(choice, gone);
                 }
             }
@@ -112,6 +116,11 @@ impl Names {
                 return;
             }
         }
+    }
+
+    /// True if a name cannot have an older value than this.
+    fn is_certain(&self, (key, at): &(Key, usize)) -> bool {
+        self.histories.get(key).is_some_and(|history| history.least >= *at)
     }
 
     fn is_legal(&self, choice: &Choice) -> bool {
@@ -132,7 +141,7 @@ impl Names {
         self.shape(&self.choice(|_, _, most| most))
     }
 
-    fn oldest(&self) -> Shape {
+    pub(super) fn oldest(&self) -> Shape {
         self.shape(&self.choice(|_, least, _| least))
     }
 
@@ -197,7 +206,18 @@ impl Names {
 
     fn shape(&self, choice: &Choice) -> Shape {
         let mut names = HashMap::<Id, Vec<(&str, Id)>>::new();
-        for (key, history) in &self.histories {
+        let has = |(key, at): &(Key, usize)| choice.get(key).is_some_and(|chosen| chosen >= at);
+        // Of two names that a directory would have the old one is left.
+        let twice: HashSet<&Key> = self
+            .ties
+            .iter()
+            .filter(|tie| tie.is_dir)
+            .filter_map(|tie| {
+                let stays = choice.get(&tie.come.0) == Some(&tie.come.1);
+                (stays && !has(&tie.gone)).then_some(&tie.come.0)
+            })
+            .collect();
+        for (key, history) in self.histories.iter().filter(|(key, _)| !twice.contains(key)) {
             let chosen = choice.get(key).and_then(|at| history.values.get(*at));
             if let Some((_, Some(id))) = chosen {
                 names.entry(key.0).or_default().push((&key.1, *id));

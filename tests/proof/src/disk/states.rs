@@ -44,6 +44,14 @@ impl Disk {
         (distinct(images.into_iter(), most), false)
     }
 
+    /// The trees that have nothing but what is certain: under the names that are certain too, and under those that a
+    /// process sees.
+    #[must_use]
+    pub fn least(&self, rng: &mut Rng) -> Vec<Image> {
+        let shapes = [self.names.oldest(), self.names.newest()];
+        distinct(shapes.iter().map(|shape| self.one_of(shape, Taken::None, rng)), 2)
+    }
+
     /// One tree that a power cut may leave, by chance.
     #[must_use]
     pub fn state(&self, rng: &mut Rng) -> Image {

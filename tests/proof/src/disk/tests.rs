@@ -85,3 +85,28 @@ fn a_sector_is_old_or_new_or_torn() {
     // Two sectors, each old or new, and one of those that are new may be torn.
     assert_eq!(states(&steps).len(), 4 + 4);
 }
+
+/// The trees after a rename from the top into a directory, and the sync of one of the two.
+fn moved(made: &[Step], name: &str, synced_dir: Option<usize>) -> BTreeSet<String> {
+    let mut steps = vec![Step::Name { dir: TOP, name: "d".into(), to: 3, is_dir: true }];
+    steps.extend_from_slice(made);
+    steps.push(Step::SyncAll { began: 9 });
+    steps.push(Step::Rename { from: TOP, name: name.into(), into: 3, to: name.into() });
+    steps.extend(synced_dir.map(|dir| synced(dir, 9)));
+    states(&steps)
+}
+
+#[test]
+fn a_sync_of_one_directory_says_nothing_of_another() {
+    let file = [made("a"), written("1")];
+    let (old, both, new) = ("a=1 d/ old=old", "a=1 d/ d/a=1 old=old", "d/ d/a=1 old=old");
+    assert_eq!(moved(&file, "a", None), set(&[old, both, new]));
+    assert_eq!(moved(&file, "a", Some(TOP)), set(&["d/ old=old", new]));
+    assert_eq!(moved(&file, "a", Some(3)), set(&[both, new]));
+
+    let dir = [Step::Name { dir: TOP, name: "r".into(), to: 4, is_dir: true }];
+    let (old, new) = ("d/ old=old r/", "d/ d/r/ old=old");
+    assert_eq!(moved(&dir, "r", None), set(&[old, new]));
+    assert_eq!(moved(&dir, "r", Some(TOP)), set(&["d/ old=old", new]));
+    assert_eq!(moved(&dir, "r", Some(3)), set(&[old, new]));
+}

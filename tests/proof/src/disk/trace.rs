@@ -1,6 +1,6 @@
 //! What was done to a tree: each call that changed or synced something, as a watch saw it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
@@ -147,6 +147,19 @@ impl Trace {
         self.steps.get(steps).map_or(self.acknowledged, |(_, acknowledged)| *acknowledged)
     }
 
+    /// Of each file and directory that was synced the last sync, as its number among all syncs; the last come first.
+    #[must_use]
+    pub fn last_syncs(&self) -> Vec<usize> {
+        let synced = self.steps.iter().filter_map(|(step, _)| match step {
+            Step::Sync { node, .. } => Some(Some(*node)),
+            Step::SyncAll { .. } => Some(None),
+            _ => None,
+        });
+        let all: Vec<_> = synced.enumerate().collect();
+        let mut seen = HashSet::new();
+        all.into_iter().rev().filter(|(_, node)| seen.insert(*node)).map(|(at, _)| at).collect()
+    }
+
     /// The last of so many steps, in words.
     #[must_use]
     pub fn step(&self, steps: usize) -> String {
@@ -160,7 +173,7 @@ impl Trace {
 
 /// Watches nothing.
 #[derive(Debug)]
-struct Nobody;
+pub(super) struct Nobody;
 
 impl Watch for Nobody {}
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use runjournal::proof::Watch;
 
+use super::trace::Nobody;
 use super::{Image, Trace, letters};
 use crate::trial::recover;
-use crate::{Acks, Operation, Outcome, Place, Violation, operations};
+use crate::{Acks, Operation, Outcome, Place, Violation, operations, stage};
 
 /// Operations one after the other on one tree.
 #[derive(Debug, Clone)]
@@ -56,18 +58,36 @@ impl Workload {
             let place = Place::new(dir);
             return first.base.prepare(&place, &mut Acks::open(&place)?);
         }
-        let mut command = std::process::Command::new(worker);
-        let output = command.args(["worker", "prepare", first.name, dir.as_str()]).output()?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(Violation::new(text).at("the stage cannot be set"))
-        }
+        stage::prepare(first, worker, dir)
     }
 
-    /// Makes the calls on the tree in a directory. What the model has in the end must be what is there.
+    /// Makes the calls on the tree in a directory.
     pub(super) fn record(&self, dir: &Utf8Path) -> Outcome<Recorded> {
+        Recorded::of(dir, Arc::new(Nobody), self.calls.len(), |at, place| {
+            let Some(operation) = self.calls.get(at) else { return Ok(()) };
+            let place = match at == 0 && !self.recovers {
+                true => place.clone(),
+                false => place.clone().once_more(),
+            };
+            let mut acks = Acks::open(&place)?;
+            let made = match self.recovers {
+                true => recover(operation, &place, &mut acks),
+                false => (operation.operate)(&place, &mut acks),
+            };
+            made.map_err(|found| found.at(operation.name).at("undisturbed"))
+        })
+    }
+}
+
+impl Recorded {
+    /// Records so many calls on the tree in a directory, each made by its number. What the model has in the end must
+    /// be what is there.
+    pub(super) fn of(
+        dir: &Utf8Path,
+        beside: Arc<dyn Watch>,
+        calls: usize,
+        make: impl Fn(usize, &Place) -> Outcome,
+    ) -> Outcome<Self> {
         let place = Place::new(dir);
         let mut acknowledged = vec![place.acknowledged()?];
         let call = Arc::new(AtomicUsize::new(0));
@@ -80,33 +100,22 @@ impl Workload {
             }
         };
         let work = || -> Outcome {
-            for (at, operation) in self.calls.iter().enumerate() {
-                let place = match at == 0 && !self.recovers {
-                    true => place.clone(),
-                    false => place.clone().once_more(),
-                };
-                let mut acks = Acks::open(&place)?;
-                let made = match self.recovers {
-                    true => recover(operation, &place, &mut acks),
-                    false => (operation.operate)(&place, &mut acks),
-                };
-                made.map_err(|found| found.at(operation.name).at("undisturbed"))?;
+            for at in 0..calls {
+                make(at, &place)?;
                 let before = acknowledged.iter().map(Vec::len).sum();
                 acknowledged.push(place.acknowledged()?.split_off(before));
                 call.fetch_add(1, Ordering::SeqCst);
             }
             Ok(())
         };
-        let (trace, done) = Trace::record(dir, moment, work)?;
+        let (trace, done) = Trace::record_beside(dir, beside, moment, work)?;
         done?;
-        let model = trace.disk_after(trace.len()).now().without(ACKS);
-        let real = Image::read(dir)?.without(ACKS);
+        let model = trace.disk_after(trace.len()).now().without(ACKS).without_work();
+        let real = Image::read(dir)?.without(ACKS).without_work();
         model.same_as(&real).map_err(|found| found.at("the model is not what is there"))?;
-        Ok(Recorded { trace, acknowledged })
+        Ok(Self { trace, acknowledged })
     }
-}
 
-impl Recorded {
     /// How many calls had returned when so many steps had been taken.
     pub(super) fn calls_after(&self, steps: usize) -> usize {
         self.trace.acknowledged_after(steps) / MOMENT

@@ -183,8 +183,7 @@ impl Bench {
         for failed in disk.failed_syncs() {
             let told = acknowledged - failed.acknowledged.min(acknowledged);
             // What could not be synced, and was made anew in another file, is not what is promised.
-            // A flow lets others claim its task at the end: where that fails, its lease ends with its time.
-            let released = failed.of_release && self.tried.operation.name.starts_with("flow");
+            let released = failed.of_release && self.tried.operation.lets_go;
             let replaced = match failed.file {
                 _ if failed.of_page || released => true,
                 Some(file) => !tree::has_node(place.dir(), file)?,

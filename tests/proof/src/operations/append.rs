@@ -6,20 +6,53 @@ use super::{Operation, Seen, plain};
 use crate::{Acks, Outcome, Place, ensure};
 
 pub(super) const ALL: &[Operation] = &[
-    Operation { name: "append", operate: buffered, done: at_least_one, ..plain() },
+    Operation {
+        name: "append",
+        buffered: true,
+        heads: true,
+        operate: buffered,
+        done: at_least_one,
+        ..plain()
+    },
     Operation { name: "append_durable", operate: durable, done: at_least_one, ..plain() },
-    Operation { name: "append_with_key", operate: keyed, holds: at_most_one, done: one, ..plain() },
-    Operation { name: "append_batch", operate: batch, holds: whole, done: whole, ..plain() },
+    Operation {
+        name: "append_with_key",
+        buffered: true,
+        heads: true,
+        operate: keyed,
+        holds: at_most_one,
+        done: one,
+        ..plain()
+    },
+    Operation {
+        name: "append_batch",
+        buffered: true,
+        heads: true,
+        operate: batch,
+        holds: whole,
+        done: whole,
+        ..plain()
+    },
     Operation {
         name: "append_batch_with_key",
+        buffered: true,
+        recovery_killed: true,
         operate: keyed_batch,
         holds: whole,
         done: whole_once,
         ..plain()
     },
-    Operation { name: "append_large", operate: large, done: at_least_one, ..plain() },
+    Operation {
+        name: "append_large",
+        buffered: true,
+        heads: true,
+        operate: large,
+        done: at_least_one,
+        ..plain()
+    },
     Operation {
         name: "append_large_again",
+        buffered: true,
         prepare: large,
         operate: large,
         done: at_least_one,
@@ -27,6 +60,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "append_large_batch",
+        buffered: true,
         operate: large_batch,
         holds: whole,
         done: whole_once,

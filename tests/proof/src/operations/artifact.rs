@@ -11,12 +11,16 @@ pub(super) const ALL: &[Operation] = &[
     Operation { name: "artifact_new", operate: new, done: |s| has(s, "new.txt", NEW), ..plain() },
     Operation {
         name: "artifact_new_buffered",
+        buffered: true,
+        heads: true,
         operate: new_buffered,
         done: |s| has(s, "new.txt", NEW),
         ..plain()
     },
     Operation {
         name: "artifact_overwrite",
+        heads: true,
+        recovery_killed: true,
         operate: overwrite,
         holds: |s| either(s, "plan.json", "the first plan", NEW),
         done: |s| has(s, "plan.json", NEW),
@@ -44,6 +48,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "artifact_import",
+        buffered: true,
         prepare: put_outside,
         operate: import,
         holds: |s| large_or(s, "x/imported.txt", ""),
@@ -85,6 +90,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "transaction_buffered",
+        buffered: true,
         operate: |place, acks| transaction(place, acks, Durability::Buffered, None),
         holds: all_or_none,
         done: all,
@@ -92,6 +98,8 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "transaction_with_key",
+        heads: true,
+        recovery_killed: true,
         operate: |place, acks| transaction(place, acks, Durability::Durable, Some("change")),
         holds: all_or_none,
         done: all_once,

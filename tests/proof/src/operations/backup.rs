@@ -36,6 +36,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "restore_run",
+        recovery_killed: true,
         base: Base::Task,
         prepare: |place, _| lost(place, &place.run_dir()),
         operate: |place, acks| restore(place, acks, the_run()?),

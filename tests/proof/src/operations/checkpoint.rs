@@ -9,6 +9,7 @@ pub(super) const ALL: &[Operation] = &[
     // What holds of every checkpoint is checked at any moment: see `checkpoints`.
     Operation {
         name: "checkpoint",
+        recovery_killed: true,
         prepare: |place, acks| {
             make(place, acks, 1)?;
             acks.stored(&place.ctx()?.artifacts().write_bytes(PLAN, b"another plan")?)

@@ -23,6 +23,8 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "start_run",
+        heads: true,
+        recovery_killed: true,
         base: Base::Task,
         operate: run,
         done: |seen| seen.place.run().map(|_| ()),

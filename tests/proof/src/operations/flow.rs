@@ -8,6 +8,7 @@ use crate::{Acks, Outcome, Place, ensure};
 pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "flow_resumed",
+        lets_go: true,
         prepare: |place, _| {
             // In the last node, behind all that it writes. The whole way has so many states that to kill each
             // one's recovery everywhere takes many minutes.
@@ -21,6 +22,8 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "flow_cancelled",
+        recovery_killed: true,
+        lets_go: true,
         operate: |place, acks| {
             let (ctx, cancel) = (place.ctx()?, Cancel::new());
             cancel.cancel();

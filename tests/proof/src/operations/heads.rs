@@ -8,6 +8,8 @@ use crate::{Acks, Outcome, Place, ensure, heads};
 pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "head_rebuilt",
+        buffered: true,
+        heads: true,
         prepare: long,
         operate: add,
         holds: |seen| ensure(seen.count("noted") <= 1, || "a key was appended twice".into()),
@@ -16,6 +18,8 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "head_ahead_of_files",
+        buffered: true,
+        heads: true,
         operate: |place, acks| {
             put_off(place, acks, |place| {
                 place.ctx()?.append(Event::new("came_by"))?;

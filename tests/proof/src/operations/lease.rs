@@ -4,7 +4,8 @@ use std::fs::OpenOptions;
 use std::time::Duration;
 
 use runjournal::{
-    Event, JournalError, Lease, Outcome as Ending, Signal, StepError, StepFailure, WorkspaceError,
+    Durability, Event, JournalError, Lease, Outcome as Ending, Signal, StepError, StepFailure,
+    WorkspaceError,
 };
 
 use super::{Base, Operation, Seen, plain, step};
@@ -15,6 +16,7 @@ pub(super) const ALL: &[Operation] = &[
     Operation { name: "lease_claim", prepare: more_runs, operate: claim, done: claimed, ..plain() },
     Operation {
         name: "lease_claim_over_an_expired_one",
+        heads: true,
         prepare: |place, acks| {
             more_runs(place, acks)?;
             let lease = place.task()?.claim("worker-0", Duration::from_millis(1))?;
@@ -40,6 +42,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "lease_renew",
+        buffered: true,
         prepare: hold,
         operate: renew,
         done: |seen| {
@@ -78,6 +81,8 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "lease_first_write",
+        buffered: true,
+        recovery_killed: true,
         prepare: |place, _| {
             let end = journal_length(place)?;
             place.task()?.claim("worker-1", HOUR)?;
@@ -90,6 +95,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "lease_first_write_over_an_older_one",
+        buffered: true,
         prepare: |place, acks| {
             hold(place, acks)?;
             let end = journal_length(place)?;
@@ -103,6 +109,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "lease_start_run",
+        heads: true,
         base: Base::Task,
         prepare: hold,
         operate: start_run,
@@ -257,7 +264,8 @@ fn start_run(place: &Place, acks: &mut Acks) -> Outcome {
         Ok(_) => {}
         // Its maker may have died before it was bound, which its first write makes up for.
         Err(WorkspaceError::RunExists { .. }) if place.again() => {
-            acks.appended(&leases::writer(place)?.append(Event::new("noted").key("note"))?)?;
+            let journal = leases::writer(place)?.journal()?.durability(Durability::Durable);
+            acks.appended(&journal.append(Event::new("noted").key("note"))?)?;
         }
         Err(error) => return Err(error.into()),
     }

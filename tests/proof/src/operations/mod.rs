@@ -16,6 +16,8 @@ mod session;
 mod state;
 mod step;
 mod store;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod work;
 
@@ -47,6 +49,19 @@ pub struct Operation {
     /// It reads so much that it is killed only at calls that can change something: the states that others
     /// leave are the same.
     pub reads_much: bool,
+    /// It is not durable: a power cut may take what it did, and leave findings in its place.
+    pub buffered: bool,
+    /// It is durable at its end, and begins with a call that is not.
+    pub durable_late: bool,
+    /// It is tried once more with a head after every record.
+    pub heads: bool,
+    /// `cargo test` kills its recovery by SIGKILL, as that of one operation of each kind; of the others it is cut
+    /// off in the trial's process. The long run kills it for all.
+    pub recovery_killed: bool,
+    /// It says once what became of a run, and again where a repair added to the run meanwhile.
+    pub worded_anew: bool,
+    /// It lets others claim its task at the end, and goes well where it cannot say so: its lease ends with its time.
+    pub lets_go: bool,
     /// Sets the stage beyond the base, in a process of its own.
     pub prepare: fn(&Place, &mut Acks) -> Outcome,
     /// The call itself, between the marks; also what is called again after a crash.
@@ -86,6 +101,12 @@ const PLAIN: Operation = Operation {
     name: "",
     base: Base::Run,
     reads_much: false,
+    buffered: false,
+    durable_late: false,
+    heads: false,
+    recovery_killed: false,
+    worded_anew: false,
+    lets_go: false,
     prepare: |_, _| Ok(()),
     operate: |_, _| Ok(()),
     holds: |_| Ok(()),
@@ -113,29 +134,9 @@ pub const ALL: &[&[Operation]] = &[
     relocation::ALL,
 ];
 
-/// What is tried once more with a head after every record: one of each kind.
-const WITH_HEADS: &[&str] = &[
-    "append",
-    "append_batch",
-    "append_with_key",
-    "append_large",
-    "artifact_new_buffered",
-    "artifact_overwrite",
-    "transaction_with_key",
-    "step",
-    "step_turn",
-    "complete",
-    "start_run",
-    "lease_claim_over_an_expired_one",
-    "lease_start_run",
-    "dispatch_accepted",
-    "queue_done_with",
-];
-
-/// The operations that are tried with a head after every record.
+/// The operations that are tried with a head after every record: one of each kind, and those about heads alone.
 pub fn with_heads() -> impl Iterator<Item = &'static Operation> {
-    let known = ALL.iter().copied().flatten().filter(|tried| WITH_HEADS.contains(&tried.name));
-    known.chain(heads::ALL)
+    all().filter(|operation| operation.heads)
 }
 
 /// The operation of this name, planted ones included.
@@ -155,8 +156,12 @@ pub fn named(name: &str) -> Outcome<&'static Operation> {
 }
 
 fn every() -> impl Iterator<Item = &'static Operation> {
-    let all = ALL.iter().copied().flatten().chain(heads::ALL);
-    all.chain(planted::ALL).chain(planted::WITH_HEADS)
+    all().chain(planted::ALL).chain(planted::WITH_HEADS)
+}
+
+/// All that are right.
+fn all() -> impl Iterator<Item = &'static Operation> {
+    ALL.iter().copied().flatten().chain(heads::ALL)
 }
 
 /// An operation that promises nothing, to start from.

@@ -11,6 +11,7 @@ use crate::{Outcome, Place, Violation, ensure, raw};
 pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "prune_run",
+        worded_anew: true,
         reads_much: true,
         prepare: |place, _| {
             let task = place.task()?;
@@ -54,6 +55,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "prune_leftovers",
+        recovery_killed: true,
         reads_much: true,
         prepare: |place, _| {
             place.ctx()?.append(Event::new("seeded").payload(&"x".repeat(70_000)))?;
@@ -136,9 +138,11 @@ pub(super) const ALL: &[Operation] = &[
     },
 ];
 
-/// What is left of a run in the trash goes with the next prune.
+/// What is left of a run in the trash goes with the next prune. Of a trash that a dead process made nobody makes sure:
+/// all in it may go with it.
 fn empty_trash(place: &Place) -> Outcome {
-    match std::fs::read_dir(place.root().join(".trash"))?.count() {
+    let trash = place.root().join(".trash");
+    match if trash.exists() { trash.read_dir()?.count() } else { 0 } {
         0 => Ok(()),
         left => Err(Violation::left(format_args!("{left} runs in the trash"))),
     }
@@ -166,5 +170,6 @@ fn in_task(seen: &Seen<'_>, event_type: &str) -> Outcome<usize> {
 }
 
 fn left_in(dir: &str, seen: &Seen<'_>) -> Outcome<usize> {
-    Ok(std::fs::read_dir(seen.place.root().join(dir))?.count())
+    let dir = seen.place.root().join(dir);
+    Ok(if dir.exists() { dir.read_dir()?.count() } else { 0 })
 }

@@ -8,6 +8,8 @@ use crate::{Acks, Outcome, Place, Violation, ensure};
 pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "dispatch_accepted",
+        heads: true,
+        recovery_killed: true,
         operate: |place, acks| take(place, acks, "cmd-1"),
         holds: sold_whole,
         done: |seen| sold_once(seen).and_then(|()| answered(seen, 1, 0)),

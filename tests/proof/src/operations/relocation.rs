@@ -87,11 +87,12 @@ fn go(place: &Place, acks: &mut Acks, to: &Task, before: fn(&Run) -> Outcome) ->
             if to.lease_ref().is_some() {
                 acks.tell("bound")?;
             }
+            acks.tell("moved")?;
         }
+        // That it is not here promises nothing.
         Err(WorkspaceError::RunNotFound { .. }) if place.again() => {}
         Err(error) => return Err(error.into()),
     }
-    acks.tell("moved")?;
     place.end();
     Ok(())
 }

@@ -42,6 +42,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "repair_manifest",
+        recovery_killed: true,
         prepare: |place, _| {
             let ctx = written(place, &[])?;
             ctx.manifest()?.write(&ctx)?;

@@ -23,6 +23,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "session_update",
+        recovery_killed: true,
         prepare: started,
         operate: |place, acks| {
             let session = place.ctx()?.session("S-1", "provider")?;

@@ -31,6 +31,8 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "complete",
+        heads: true,
+        recovery_killed: true,
         operate: complete,
         holds: completed_whole,
         done: completed,

@@ -8,8 +8,22 @@ use super::{Operation, Seen, plain};
 use crate::{Acks, Outcome, Place, Violation, ensure};
 
 pub(super) const ALL: &[Operation] = &[
-    Operation { name: "step", operate: step, holds: all_or_none, done: complete, ..plain() },
-    Operation { name: "step_failing", operate: failing, holds: none, done: failed, ..plain() },
+    Operation {
+        name: "step",
+        heads: true,
+        operate: step,
+        holds: all_or_none,
+        done: complete,
+        ..plain()
+    },
+    Operation {
+        name: "step_failing",
+        recovery_killed: true,
+        operate: failing,
+        holds: none,
+        done: failed,
+        ..plain()
+    },
     Operation {
         name: "step_after_failure",
         prepare: |place, acks| failing(place, acks),

@@ -51,6 +51,7 @@ pub(super) const ALL: &[Operation] = &[
     // Told of once it is on the disk, and not before.
     Operation {
         name: "artifact_sync",
+        durable_late: true,
         operate: |place, acks| {
             let artifacts = place.ctx()?.artifacts().durability(Durability::Buffered);
             let path = ArtifactName::new("x/late.txt")?;
@@ -67,6 +68,7 @@ pub(super) const ALL: &[Operation] = &[
     // What is adopted may never have been synced, by whoever put it there.
     Operation {
         name: "artifact_adopt_buffered",
+        durable_late: true,
         reads_much: true,
         operate: |place, acks| {
             let artifacts = place.ctx()?.artifacts().durability(Durability::Buffered);

@@ -8,6 +8,7 @@ use crate::{Acks, Outcome, Place, ensure};
 pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "step_turn",
+        heads: true,
         prepare: |place, acks| turn(place, acks, 1),
         operate: |place, acks| turn(place, acks, 2),
         holds: whole_turns,
@@ -31,6 +32,7 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "step_turn_unchanged",
+        recovery_killed: true,
         prepare: |place, acks| unchanged(place, acks, 1),
         operate: |place, acks| unchanged(place, acks, 2),
         holds: whole_turns,

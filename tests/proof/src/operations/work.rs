@@ -81,6 +81,8 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         name: "queue_done_with",
+        heads: true,
+        recovery_killed: true,
         prepare: claimed,
         operate: |place, acks| {
             let queue = place.ctx()?.queue();
