@@ -11,6 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::proof::{Call, Node, Verdict, Watch, watch};
 
 use super::model::{Disk, Id, TOP};
+use super::step::Step;
 use crate::{Outcome, Violation};
 
 /// The error of a call that was never made, since who would have made it died before: a sync that ends so did
@@ -19,54 +20,6 @@ pub const NEVER_MADE: i32 = 108;
 
 /// A sync that a signal cut off did not fail either.
 const EINTR: i32 = 4;
-
-/// A call that changed something, or brought it to the disk.
-#[derive(Debug, Clone)]
-pub(super) enum Step {
-    /// A name was given to something: a new file or directory, or one name more.
-    Name {
-        dir: Id,
-        name: String,
-        to: Id,
-        is_dir: bool,
-    },
-    /// A name was taken away.
-    Unname {
-        dir: Id,
-        name: String,
-    },
-    Rename {
-        from: Id,
-        name: String,
-        into: Id,
-        to: String,
-    },
-    Write {
-        file: Id,
-        offset: u64,
-        bytes: Arc<[u8]>,
-    },
-    Truncate {
-        file: Id,
-        len: u64,
-    },
-    Clone {
-        file: Id,
-        source: Id,
-    },
-    /// A file or directory was synced, as it was when so many steps had been taken.
-    Sync {
-        node: Id,
-        began: usize,
-    },
-    SyncAll {
-        began: usize,
-    },
-    /// The sync of a file failed.
-    SyncFailed {
-        file: Id,
-    },
-}
 
 /// What was done to a tree, in order.
 #[derive(Debug, Clone)]
