@@ -21,7 +21,7 @@ pub struct Again {
     /// The name of the state; each of that moment, unless given
     #[arg(long, requires = "point")]
     state: Option<String>,
-    /// Before which of its syncs a process dies, and another one calls again
+    /// After how many steps, right before a last sync, a process dies, and another one calls again
     #[arg(long, conflicts_with = "point")]
     death: Option<usize>,
     /// The seed that it was found with
@@ -51,10 +51,11 @@ impl Again {
             return Ok(row(bench.found));
         }
         let recorded = bench.record(&workload)?;
-        if let Some(sync) = self.death {
-            let is_one = recorded.trace.last_syncs().contains(&sync) && workload.calls.len() == 1;
-            ensure(is_one, || "there is no such sync, or it is not the last of anything".into())?;
-            bench.try_death(&workload, &recorded, sync)?;
+        if let Some(steps) = self.death {
+            ensure(workload.calls.len() == 1, || "who dies makes one call".into())?;
+            let is_one = recorded.trace.before_last_syncs().contains(&steps);
+            ensure(is_one, || "no last sync comes after so many steps".into())?;
+            bench.try_death(&workload, &recorded, steps)?;
         }
         if let Some(point) = self.point {
             let steps = recorded.trace.len();

@@ -90,9 +90,9 @@ impl Bench {
             .filter(|point| recorded.calls_after(*point) >= before)
             .collect();
         self.try_points(workload, &recorded, &points, budget)?;
-        for sync in recorded.trace.last_syncs() {
+        for steps in recorded.trace.before_last_syncs() {
             if is_one_promise(workload) && !budget.is_over() {
-                self.try_death(workload, &recorded, sync)?;
+                self.try_death(workload, &recorded, steps)?;
             }
         }
         Ok(())
@@ -159,17 +159,16 @@ impl Bench {
         &mut self,
         workload: &Workload,
         recorded: &Recorded,
-        sync: usize,
+        steps: usize,
     ) -> Outcome {
         let Some(operation) = workload.calls.first() else { return Ok(()) };
         let dir = fresh(&self.dir, "died")?;
-        recorded.trace.disk_after(0).now().write_to(&dir)?;
         self.found.deaths += 1;
-        let died = match death::record(operation, sync, &dir) {
+        let died = match death::record(operation, recorded, steps, &dir) {
             Ok(died) => died,
             Err(found) => {
-                let how = format!("dead before its sync {sync}");
-                let found = self.words(workload, &how, &format!("--death {sync}"), found);
+                let how = format!("dead after step {steps}");
+                let found = self.words(workload, &how, &format!("--death {steps}"), found);
                 self.note(found);
                 return Ok(());
             }
@@ -187,10 +186,10 @@ impl Bench {
                     let step = died.trace.step(point);
                     let lost = lost(&state);
                     let how = format!(
-                        "dead before its sync {sync}, called again, and the power cut after step \
+                        "dead after step {steps}, called again, and the power cut after step \
                          {point} ({step}), {lost}"
                     );
-                    let found = self.words(workload, &how, &format!("--death {sync}"), found);
+                    let found = self.words(workload, &how, &format!("--death {steps}"), found);
                     self.note(found);
                 }
             }

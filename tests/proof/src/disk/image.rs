@@ -131,14 +131,6 @@ impl Image {
         self
     }
 
-    /// The same without what steps keep in their working directories, which comes there past the library.
-    #[must_use]
-    pub fn without_work(mut self) -> Self {
-        let of_work = |part: camino::Utf8Component<'_>| part.as_str().ends_with(".work");
-        self.entries.retain(|path, _| !path.components().any(of_work));
-        self
-    }
-
     /// Puts a file's content at a path, in place of what is there.
     #[must_use]
     pub fn with(mut self, path: &str, content: &[u8]) -> Self {

@@ -40,6 +40,7 @@ mod letters;
 mod model;
 mod names;
 mod states;
+mod step;
 #[cfg(test)]
 mod tests;
 mod trace;

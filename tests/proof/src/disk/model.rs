@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use super::content::{Change, File};
 use super::image::{Entry, Image};
 use super::names::Names;
-use super::trace::Step;
+use super::step::Step;
 
 /// What the model calls a file or directory, whatever names it has.
 pub(super) type Id = usize;

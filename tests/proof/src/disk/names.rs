@@ -137,6 +137,12 @@ impl Names {
         self.histories.iter().map(chosen).collect()
     }
 
+    /// The highest id of anything that ever had a name.
+    pub(super) fn most(&self) -> Id {
+        let values = self.histories.values().flat_map(|history| &history.values);
+        values.filter_map(|(_, id)| *id).max().unwrap_or(TOP)
+    }
+
     pub(super) fn newest(&self) -> Shape {
         self.shape(&self.choice(|_, _, most| most))
     }

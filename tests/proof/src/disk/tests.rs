@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Disk, TOP};
-use super::trace::Step;
+use super::step::Step;
 use crate::Rng;
 
 const FILE: usize = 1;

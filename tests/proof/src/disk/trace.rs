@@ -1,16 +1,17 @@
 //! What was done to a tree: each call that changed or synced something, as a watch saw it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::proof::{Call, Node, Verdict, Watch, watch};
 
-use super::model::{Disk, Id};
+use super::model::{Disk, Id, TOP};
+use super::step::Step;
 use crate::{Outcome, Violation};
 
 /// The error of a call that was never made, since who would have made it died before: a sync that ends so did
@@ -19,54 +20,6 @@ pub const NEVER_MADE: i32 = 108;
 
 /// A sync that a signal cut off did not fail either.
 const EINTR: i32 = 4;
-
-/// A call that changed something, or brought it to the disk.
-#[derive(Debug, Clone)]
-pub(super) enum Step {
-    /// A name was given to something: a new file or directory, or one name more.
-    Name {
-        dir: Id,
-        name: String,
-        to: Id,
-        is_dir: bool,
-    },
-    /// A name was taken away.
-    Unname {
-        dir: Id,
-        name: String,
-    },
-    Rename {
-        from: Id,
-        name: String,
-        into: Id,
-        to: String,
-    },
-    Write {
-        file: Id,
-        offset: u64,
-        bytes: Arc<[u8]>,
-    },
-    Truncate {
-        file: Id,
-        len: u64,
-    },
-    Clone {
-        file: Id,
-        source: Id,
-    },
-    /// A file or directory was synced, as it was when so many steps had been taken.
-    Sync {
-        node: Id,
-        began: usize,
-    },
-    SyncAll {
-        began: usize,
-    },
-    /// The sync of a file failed.
-    SyncFailed {
-        file: Id,
-    },
-}
 
 /// What was done to a tree, in order.
 #[derive(Debug, Clone)]
@@ -104,6 +57,31 @@ impl Trace {
     ) -> Outcome<(Self, T)> {
         let mut state = State::default();
         let start = state.read(root)?;
+        Self::go_on(root, (state, start), beside, acknowledged, work)
+    }
+
+    /// The same on a tree that is as this one was when so many steps had been taken; what was on the disk then, and
+    /// what was not, is so still. The record begins with those steps.
+    pub(super) fn record_behind<T>(
+        &self,
+        steps: usize,
+        root: &Utf8Path,
+        acknowledged: impl Fn() -> usize + Send + Sync + 'static,
+        work: impl FnOnce() -> T,
+    ) -> Outcome<(Self, T)> {
+        let mut state = State { steps: self.steps.clone(), ..State::default() };
+        state.steps.truncate(steps);
+        state.know(root, &self.disk_after(steps))?;
+        Self::go_on(root, (state, self.start.clone()), Arc::new(Nobody), acknowledged, work)
+    }
+
+    fn go_on<T>(
+        root: &Utf8Path,
+        (state, start): (State, Disk),
+        beside: Arc<dyn Watch>,
+        acknowledged: impl Fn() -> usize + Send + Sync + 'static,
+        work: impl FnOnce() -> T,
+    ) -> Outcome<(Self, T)> {
         let acknowledged = Box::new(acknowledged);
         let recorder = Arc::new(Recorder { beside, state: Mutex::new(state), acknowledged });
         let watching = watch(root.as_std_path(), Arc::clone(&recorder) as Arc<dyn Watch>);
@@ -147,17 +125,20 @@ impl Trace {
         self.steps.get(steps).map_or(self.acknowledged, |(_, acknowledged)| *acknowledged)
     }
 
-    /// Of each file and directory that was synced the last sync, as its number among all syncs; the last come first.
+    /// For each file and directory that was synced how many steps were taken before its last sync.
     #[must_use]
-    pub fn last_syncs(&self) -> Vec<usize> {
-        let synced = self.steps.iter().filter_map(|(step, _)| match step {
-            Step::Sync { node, .. } => Some(Some(*node)),
-            Step::SyncAll { .. } => Some(None),
-            _ => None,
-        });
-        let all: Vec<_> = synced.enumerate().collect();
-        let mut seen = HashSet::new();
-        all.into_iter().rev().filter(|(_, node)| seen.insert(*node)).map(|(at, _)| at).collect()
+    pub fn before_last_syncs(&self) -> Vec<usize> {
+        let mut last = HashMap::new();
+        for (at, (step, _)) in self.steps.iter().enumerate() {
+            match step {
+                Step::Sync { node, .. } => last.insert(Some(*node), at),
+                Step::SyncAll { .. } => last.insert(None, at),
+                _ => None,
+            };
+        }
+        let mut last: Vec<_> = last.into_values().collect();
+        last.sort_unstable();
+        last
     }
 
     /// The last of so many steps, in words.
@@ -173,7 +154,7 @@ impl Trace {
 
 /// Watches nothing.
 #[derive(Debug)]
-pub(super) struct Nobody;
+struct Nobody;
 
 impl Watch for Nobody {}
 
@@ -263,6 +244,22 @@ impl State {
             }
         }
         Ok(disk)
+    }
+
+    /// A tree that was written as a disk had it.
+    fn know(&mut self, root: &Utf8Path, disk: &Disk) -> Outcome {
+        self.next = disk.names.most() + 1;
+        self.ids.insert(std::fs::metadata(root)?.ino(), TOP);
+        let mut ids = HashMap::from([(Utf8PathBuf::new(), TOP)]);
+        for (path, id) in disk.names.newest().paths {
+            self.ids.insert(std::fs::symlink_metadata(root.join(&path))?.ino(), id);
+            let above = path.parent().and_then(|above| ids.get(above)).copied();
+            if let (Some(above), Some(name)) = (above, path.file_name()) {
+                self.names.insert((above, name.to_owned()), id);
+            }
+            ids.insert(path, id);
+        }
+        Ok(())
     }
 
     fn make(&mut self, node: Node) -> Id {

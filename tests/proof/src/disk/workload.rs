@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use runjournal::proof::Watch;
 
-use super::trace::Nobody;
 use super::{Image, Trace, letters};
 use crate::trial::recover;
 use crate::{Acks, Operation, Outcome, Place, Violation, operations, stage};
@@ -63,57 +61,91 @@ impl Workload {
 
     /// Makes the calls on the tree in a directory.
     pub(super) fn record(&self, dir: &Utf8Path) -> Outcome<Recorded> {
-        Recorded::of(dir, Arc::new(Nobody), self.calls.len(), |at, place| {
-            let Some(operation) = self.calls.get(at) else { return Ok(()) };
-            let place = match at == 0 && !self.recovers {
-                true => place.clone(),
-                false => place.clone().once_more(),
-            };
-            let mut acks = Acks::open(&place)?;
-            let made = match self.recovers {
-                true => recover(operation, &place, &mut acks),
-                false => (operation.operate)(&place, &mut acks),
-            };
-            made.map_err(|found| found.at(operation.name).at("undisturbed"))
-        })
+        let place = Place::new(dir);
+        let teller = Teller::of(&place, 0);
+        let mut acknowledged = vec![place.acknowledged()?];
+        let work = || -> Outcome {
+            for (at, operation) in self.calls.iter().enumerate() {
+                let place = match at == 0 && !self.recovers {
+                    true => place.clone(),
+                    false => place.clone().once_more(),
+                };
+                let mut acks = Acks::open(&place)?;
+                let made = match self.recovers {
+                    true => recover(operation, &place, &mut acks),
+                    false => (operation.operate)(&place, &mut acks),
+                };
+                made.map_err(|found| found.at(operation.name).at("undisturbed"))?;
+                teller.returned(&mut acknowledged)?;
+            }
+            Ok(())
+        };
+        let (trace, done) = Trace::record(dir, teller.moment(), work)?;
+        done?;
+        Recorded { trace, acknowledged }.checked(dir)
+    }
+}
+
+/// Says how far a record is: how many calls were made, and how much was told.
+#[derive(Debug)]
+struct Teller {
+    place: Place,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Teller {
+    /// Once so many calls were made.
+    fn of(place: &Place, calls: usize) -> Self {
+        Self { place: place.clone(), calls: Arc::new(AtomicUsize::new(calls)) }
+    }
+
+    /// Both in one number.
+    fn moment(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let (place, calls) = (self.place.clone(), Arc::clone(&self.calls));
+        move || {
+            let told = place.acknowledged().map_or(0, |lines| lines.len());
+            calls.load(Ordering::SeqCst) * MOMENT + told
+        }
+    }
+
+    /// A call returned, and all that was told by then is its, but for what is known.
+    fn returned(&self, acknowledged: &mut Vec<Vec<String>>) -> Outcome {
+        let before = acknowledged.iter().map(Vec::len).sum();
+        acknowledged.push(self.place.acknowledged()?.split_off(before));
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 
 impl Recorded {
-    /// Records so many calls on the tree in a directory, each made by its number. What the model has in the end must
-    /// be what is there.
-    pub(super) fn of(
+    /// The tree in this directory is as it was when so many steps had been taken and the process died: records what
+    /// another one does then.
+    pub(super) fn go_on(
+        &self,
+        steps: usize,
         dir: &Utf8Path,
-        beside: Arc<dyn Watch>,
-        calls: usize,
-        make: impl Fn(usize, &Place) -> Outcome,
+        make: impl FnOnce(&Place) -> Outcome,
     ) -> Outcome<Self> {
         let place = Place::new(dir);
-        let mut acknowledged = vec![place.acknowledged()?];
-        let call = Arc::new(AtomicUsize::new(0));
-        let moment = {
-            let (place, call) = (place.clone(), Arc::clone(&call));
-            // Of both in one number: how many calls were made, and how much was told.
-            move || {
-                let told = place.acknowledged().map_or(0, |lines| lines.len());
-                call.load(Ordering::SeqCst) * MOMENT + told
-            }
-        };
+        let teller = Teller::of(&place, 1);
+        let before = self.acknowledged.first().cloned().unwrap_or_default();
+        let told = place.acknowledged()?.split_off(before.len());
+        let mut acknowledged = vec![before, told];
         let work = || -> Outcome {
-            for at in 0..calls {
-                make(at, &place)?;
-                let before = acknowledged.iter().map(Vec::len).sum();
-                acknowledged.push(place.acknowledged()?.split_off(before));
-                call.fetch_add(1, Ordering::SeqCst);
-            }
-            Ok(())
+            make(&place)?;
+            teller.returned(&mut acknowledged)
         };
-        let (trace, done) = Trace::record_beside(dir, beside, moment, work)?;
+        let (trace, done) = self.trace.record_behind(steps, dir, teller.moment(), work)?;
         done?;
-        let model = trace.disk_after(trace.len()).now().without(ACKS).without_work();
-        let real = Image::read(dir)?.without(ACKS).without_work();
+        Self { trace, acknowledged }.checked(dir)
+    }
+
+    /// What the model has in the end must be what is there.
+    fn checked(self, dir: &Utf8Path) -> Outcome<Self> {
+        let model = self.trace.disk_after(self.trace.len()).now().without(ACKS);
+        let real = Image::read(dir)?.without(ACKS);
         model.same_as(&real).map_err(|found| found.at("the model is not what is there"))?;
-        Ok(Self { trace, acknowledged })
+        Ok(self)
     }
 
     /// How many calls had returned when so many steps had been taken.

@@ -64,7 +64,6 @@ fn what_is_found_is_found_again_by_the_command_that_is_printed() {
             again.contains(&format!("(again: cargo run -p runjournal-proof -- disk {command})")),
             "{again}"
         );
-        disk("", &arguments).unwrap();
     }
     for arguments in [["--state", "nosuch"], ["--keep", "nowhere"], ["--point", "9999"]] {
         let arguments: Vec<_> =
