@@ -94,7 +94,9 @@ impl RestorePlan {
             for item in of_task.iter().filter(|item| item.id.run.is_none()) {
                 let task = item.id.task.as_str();
                 self.name(staging.rename_new(task, root, task), item)?;
+                // Both, so that it has one name.
                 root.sync("")?;
+                staging.sync("")?;
             }
             // The others came with their task.
             let joins = of_task.iter().filter_map(|item| Some((item.id.run.as_ref()?, *item)));
@@ -193,12 +195,13 @@ impl RestorePlan {
                 return Err(self.came_between(item));
             }
             note(&mut locked, &mut words, run, item)?;
-            if root.create_dir(&below)? {
-                root.sync(task.as_str())?;
-            }
+            root.create_dir(&below)?;
+            // Also where it is there: who made it may have died before this.
+            root.sync(task.as_str())?;
             let (from, into) = (staging.open_dir(&below)?, root.open_dir(&below)?);
             self.name(from.rename_new(run.as_str(), &into, run.as_str()), item)?;
             into.sync("")?;
+            from.sync("")?;
         }
         Ok(())
     }

@@ -42,6 +42,23 @@ impl<'a> Quarantine<'a> {
         format!("{}/{}", layout::QUARANTINE, self.id)
     }
 
+    /// Makes sure of what earlier repairs set aside: one of them may have died before the disk had it, and what is put
+    /// in its place now would be all that is left.
+    fn settle_older(&self) -> Result<(), IoError> {
+        let is_there = self.dir.stat(layout::QUARANTINE)?;
+        if is_there.is_none_or(|entry| entry.kind != Kind::Dir) {
+            return Ok(());
+        }
+        self.dir.sync("")?;
+        let mut dirs = vec![layout::QUARANTINE.to_owned()];
+        while let Some(dir) = dirs.pop() {
+            self.dir.sync(&dir)?;
+            let below = self.dir.list(&dir)?.into_iter().filter(|(_, kind)| *kind == Kind::Dir);
+            dirs.extend(below.map(|(name, _)| format!("{dir}/{name}")));
+        }
+        Ok(())
+    }
+
     /// Leaves the note, before anything is moved.
     pub(super) fn note(&self, mends: &[Mend]) -> Result<(), IoError> {
         let mends =
@@ -50,6 +67,7 @@ impl<'a> Quarantine<'a> {
         let path = format!("{}/{NOTE}", self.place());
         let json = serde_json::to_string(&note)
             .map_err(|error| IoError::new("write", &self.dir.path().join(&path), error.into()))?;
+        self.settle_older()?;
         self.make_parents(&path)?;
         let mut file = self.dir.create_new(&path)?;
         file.write(&line::seal(&json, crate::digest::Digest::of).0)?;

@@ -170,9 +170,9 @@ impl Relocation<'_> {
             });
         }
         let (from_dir, to_dir) = (Dir::open(&from.path())?, Dir::open(&to.path())?);
-        if to_dir.create_dir(layout::RUNS)? {
-            to_dir.sync("")?;
-        }
+        to_dir.create_dir(layout::RUNS)?;
+        // Also where it is there: who made it may have died before this.
+        to_dir.sync("")?;
         let (runs, into) = (from_dir.open_dir(layout::RUNS)?, to_dir.open_dir(layout::RUNS)?);
         if !runs.shares_disk_with(&into)? {
             return Err(self.refused("that task lies on another file system"));
