@@ -108,7 +108,7 @@ fn behind_a_failed_sync() -> Outcome {
         image.write_to(scene.place.dir())?;
         let (records, _) = scene.place.ctx()?.events()?.read_all()?;
         let is_there = records.iter().any(|record| record.event_id() == told.event_id);
-        let lost = || format!("durable and lost: {}", image.lost().join("; ")).into();
+        let lost = || format!("durable and lost: {}", image.lost().join("; "));
         ensure(is_there, lost)?;
     }
     Ok(())
