@@ -261,7 +261,7 @@ impl Bench {
 
 /// True of a single call that is durable: it can be made again, and then has to stay.
 fn is_one_promise(workload: &Workload) -> bool {
-    matches!(workload.calls.as_slice(), [call] if !call.buffered)
+    matches!(workload.calls.as_slice(), [call] if !call.buffered && !call.needs_order)
 }
 
 /// What of the record is not on the disk, in words.

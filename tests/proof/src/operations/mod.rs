@@ -53,6 +53,8 @@ pub struct Operation {
     pub buffered: bool,
     /// It is durable at its end, and begins with a call that is not.
     pub durable_late: bool,
+    /// Where its process dies before a last sync, what it renamed stays only on a disk that has renames in order.
+    pub needs_order: bool,
     /// It is tried once more with a head after every record.
     pub heads: bool,
     /// `cargo test` kills its recovery by SIGKILL, as that of one operation of each kind; of the others it is cut
@@ -103,6 +105,7 @@ const PLAIN: Operation = Operation {
     reads_much: false,
     buffered: false,
     durable_late: false,
+    needs_order: false,
     heads: false,
     recovery_killed: false,
     worded_anew: false,

@@ -11,6 +11,7 @@ use crate::{Acks, Outcome, Place, Violation, ensure};
 pub(super) const ALL: &[Operation] = &[
     Operation {
         name: "artifact_write_if",
+        needs_order: true,
         operate: |place, acks| {
             let artifacts = place.ctx()?.artifacts();
             let expected = Expect::Digest(Digest::of(OLD.as_bytes()));
@@ -85,6 +86,7 @@ pub(super) const ALL: &[Operation] = &[
     // The first where a copy left the empty directory of all out.
     Operation {
         name: "artifact_first",
+        needs_order: true,
         reads_much: true,
         base: Base::Task,
         prepare: |place, acks| {
