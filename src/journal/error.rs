@@ -197,8 +197,8 @@ pub enum JournalError {
     /// A sync failed before, maybe in another process. What it left in doubt has to be written again before anything is
     /// appended behind it, and that failed.
     #[error(
-        "a sync of {path} failed before, and what it left in doubt cannot be written again: {source}; nothing was \
-         appended; look at the disk, and try again"
+        "nothing was appended: a sync of {path} failed before, and what it left in doubt cannot be written again: \
+         {source}; look at the disk, and try again"
     )]
     InDoubt {
         /// The journal.

@@ -5,7 +5,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::{Lease, LeaseError};
-use crate::error::IoError;
+use crate::error::{IoError, in_one_line};
 use crate::journal::JournalError;
 
 /// Renewals in the time of a lease.
@@ -89,7 +89,7 @@ impl Shared {
                 Ok(_) => renewed_at = Instant::now(),
                 // Other trouble may pass, as long as the lease lasts.
                 Err(error) if is_lost(&error) || renewed_at.elapsed() >= pause * BEATS => {
-                    state.lost = Some(error.to_string());
+                    state.lost = Some(in_one_line(&error));
                     return;
                 }
                 Err(_) => {}
