@@ -206,6 +206,7 @@ fn what_is_restored_gets_its_name_once_all_of_it_was_synced() {
             "fsync root",
             "rename root/.restoring/ID/TASK-1 root/TASK-1",
             "fsync root",
+            "fsync root/.restoring/ID",
             "write returned",
         ]
     );
@@ -228,8 +229,10 @@ fn a_run_is_put_back_once_it_was_synced_and_its_task_says_so() {
             "fsync root",
         ];
         let then = [
+            "fsync root/TASK-1",
             "rename root/.restoring/ID/TASK-1/runs/RUN-1 root/TASK-1/runs/RUN-1",
             "fsync root/TASK-1/runs",
+            "fsync root/.restoring/ID/TASK-1/runs",
             "write returned",
         ];
         let behind: Vec<_> = behind.iter().filter(is_not_of_the_end).collect();

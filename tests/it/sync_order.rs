@@ -318,7 +318,7 @@ fn that_a_flow_ended_is_told_of_only_once_it_is_sure_to_stay() {
     let ctx = test.start_run("RUN-1").unwrap();
     ctx.run().unwrap().complete(runjournal::Outcome::Failed, None).unwrap();
     let Some(calls) = traced(&ctx, "sync_order::ended_flow_worker") else { return };
-    assert_eq!(calls, ["fsync journal/events.jsonl"]);
+    assert_eq!(calls, ["fdatasync journal/events.jsonl"]);
 }
 
 #[test]
