@@ -6,6 +6,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::proof::{Call, Node, Verdict, Watch, watch};
@@ -152,6 +153,9 @@ impl Trace {
     }
 }
 
+/// How long a thread is waited for that is about to say what it did.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Watches nothing.
 #[derive(Debug)]
 struct Nobody;
@@ -202,6 +206,13 @@ impl<F: Fn() -> usize + Send + Sync + ?Sized> Watch for Recorder<F> {
         self.beside.after(call, made);
         let acknowledged = (self.acknowledged)();
         let mut state = self.state();
+        // Another thread may have made the directory, and not have come to say so.
+        let start = Instant::now();
+        while !state.knows_place_of(call) && start.elapsed() < PATIENCE {
+            drop(state);
+            std::thread::yield_now();
+            state = self.state();
+        }
         let step = state.step(call, made);
         state.steps.extend(step.map(|step| (step, acknowledged)));
     }
@@ -262,6 +273,18 @@ impl State {
         Ok(())
     }
 
+    /// True if the directories are known that a call changes.
+    fn knows_place_of(&self, call: &Call<'_>) -> bool {
+        let knows = |dir: &Node| self.ids.contains_key(dir);
+        match call {
+            Call::Create { dir, .. } | Call::MakeDir { dir, .. } => knows(dir),
+            Call::Rename { from, into, .. } | Call::Link { from, into, .. } => {
+                knows(from) && knows(into)
+            }
+            _ => true,
+        }
+    }
+
     fn make(&mut self, node: Node) -> Id {
         let id = self.next;
         self.next += 1;
@@ -302,6 +325,15 @@ impl State {
     }
 
     fn step(&mut self, call: &Call<'_>, made: Option<Node>) -> Option<Step> {
+        let known = self.unknown.is_none();
+        let step = self.step_of(call, made);
+        if let Some(unknown) = self.unknown.as_mut().filter(|_| known) {
+            unknown.push_str(&format!(" of {call:?}"));
+        }
+        step
+    }
+
+    fn step_of(&mut self, call: &Call<'_>, made: Option<Node>) -> Option<Step> {
         match *call {
             Call::Create { dir, name, .. } => {
                 let (dir, name) = self.at(dir, name)?;
