@@ -297,12 +297,7 @@ impl Backup {
     pub(super) fn lock_shared(&self) -> Result<Option<LockFile>, BackupError> {
         let dir = self.dir()?;
         let lock = match dir.open_lock(layout::LOCK_OF_WHOLE) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
-                ) =>
-            {
+            Err(error) if error.is_read_only() => {
                 match dir.open_lock_shared(layout::LOCK_OF_WHOLE) {
                     Err(error) if error.is_not_found() => return Ok(None),
                     other => other?,

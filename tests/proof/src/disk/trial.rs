@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::bench::{Bench, Found};
 use super::letters;
 use super::workload::Workload;
-use crate::{Budget, Operation, Outcome, Rng, Row, Trial, Violation, operations};
+use crate::{Budget, Operation, Outcome, Rng, Row, Trial, Violation, operations, threads};
 
 /// States that a power cut may leave, each recovered and checked.
 pub const TRIAL: Trial = Trial { name: "disk", unit: "crash states", run: for_long };
@@ -157,18 +157,12 @@ fn on_threads(
     work: impl Fn(&mut Bench) -> Outcome + Sync,
 ) -> Outcome<Found> {
     let found = Mutex::new(Found::default());
-    let one = || -> Outcome {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    threads::on_threads(threads, |_| {
         let mut bench = Bench::new(worker, seed, most)?;
         work(&mut bench)?;
         found.lock().unwrap_or_else(PoisonError::into_inner).add(bench.found);
         Ok(())
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let started: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        started.into_iter().try_for_each(|thread| {
-            thread.join().unwrap_or_else(|_| Err(Violation::new("a thread of the trial panicked")))
-        })
     })?;
     Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
