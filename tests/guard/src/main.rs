@@ -1,0 +1,135 @@
+//! What the hot paths of runjournal cost, in counts that do not depend on how busy the machine is: instructions,
+//! allocations, system calls; held against what was recorded.
+//!
+//! In reading order: what a hot path stands on (`stage`), the hot paths (`paths`), running one under valgrind (`valgrind`), what
+//! that writes (`callgrind`), the three figures (`figures`), what was recorded (`recorded`), and where instructions go
+//! (`profile`). `docs/performance.md` says how it is used.
+
+mod callgrind;
+mod figures;
+mod paths;
+mod profile;
+mod recorded;
+mod stage;
+mod valgrind;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use figures::Figures;
+use paths::{HotPath, PATHS};
+use recorded::{Recorded, STEADY, VARYING, Verdict, compare};
+use valgrind::Scratch;
+
+/// Whatever went wrong; the program ends with it.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
+
+const HELP: &str = "\
+Counts what the hot paths cost, and fails where one costs more than was recorded.
+
+  --record          write down what they cost now
+  --profile NAME    show where the instructions of one go
+  --help            this text";
+
+const GREW: &str = "Where that is meant, record it: \
+    cargo run --release --locked --manifest-path tests/guard/Cargo.toml -- --record";
+
+fn main() -> ExitCode {
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    match act(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("runjournal-guard: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(arguments: &[String]) -> Result<ExitCode> {
+    if let Some((first, rest)) = arguments.split_first()
+        && first == valgrind::WORK
+    {
+        valgrind::work(rest)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let arguments = arguments.iter().map(String::as_str).collect::<Vec<_>>();
+    if let ["--help" | "-h"] = *arguments {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(why) = valgrind::hindrance() {
+        println!("skipped: {why}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    match *arguments {
+        [] => judge(),
+        ["--record"] => record(),
+        ["--profile", name] => show(HotPath::named(name)?),
+        _ => Err(format!("what is {arguments:?}? See --help").into()),
+    }
+}
+
+fn show(path: &HotPath) -> Result<ExitCode> {
+    profile::print(path.name, path.per, &valgrind::count(&Scratch::new()?, path)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn record() -> Result<ExitCode> {
+    let scratch = Scratch::new()?;
+    let mut paths = BTreeMap::new();
+    for path in PATHS {
+        let figures = Figures::of(&valgrind::count(&scratch, path)?);
+        print_line(path, figures);
+        paths.insert(path.name.to_owned(), figures);
+    }
+    Recorded { made_with: valgrind::made_with(), paths }.write()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn judge() -> Result<ExitCode> {
+    let (recorded, made_with, scratch) =
+        (Recorded::read()?, valgrind::made_with(), Scratch::new()?);
+    let same_tools = recorded.made_with == made_with;
+    if !same_tools {
+        let then = &recorded.made_with;
+        println!("instructions are not judged: recorded with {then}; here is {made_with}");
+    }
+    let (mut grew, mut shrank) = (Vec::new(), Vec::new());
+    for path in PATHS {
+        let found = Figures::of(&valgrind::count(&scratch, path)?);
+        print_line(path, found);
+        let Some(then) = recorded.paths.get(path.name) else {
+            grew.push(format!("{}: nothing is recorded", path.name));
+            continue;
+        };
+        let tolerance = if path.varies { VARYING } else { STEADY };
+        for compared in compare(*then, found, tolerance, same_tools) {
+            let line = format!("{}, per {}: {compared}", path.name, path.per);
+            match compared.verdict {
+                Verdict::More => grew.push(line),
+                Verdict::Less => shrank.push(line),
+                Verdict::Same | Verdict::Unjudged => {}
+            }
+        }
+    }
+    if !shrank.is_empty() {
+        println!("\nless than recorded; record it, so that it stays so:");
+        shrank.iter().for_each(|line| println!("  {line}"));
+    }
+    if grew.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("\nMORE THAN RECORDED:");
+    grew.iter().for_each(|line| println!("  {line}"));
+    println!("{GREW}");
+    Ok(ExitCode::FAILURE)
+}
+
+fn print_line(path: &HotPath, figures: Figures) {
+    let Figures { instructions, allocations, system_calls } = figures;
+    println!(
+        "{:20} per {:8} {instructions:9.0} instructions {allocations:7.2} allocations {system_calls:7.2} system calls",
+        path.name, path.per
+    );
+}

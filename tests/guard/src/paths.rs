@@ -1,0 +1,230 @@
+//! The hot paths: what each of them stands on, and its work.
+
+use std::time::Duration;
+
+use camino::Utf8Path;
+use runjournal::index::Index;
+use runjournal::{ArtifactName, Durability, ReadData, Verify};
+
+use crate::Result;
+use crate::stage::{self, Call, event};
+
+/// Events of a batch, artifacts of a transaction.
+const BATCH: u64 = 64;
+/// Bytes of an artifact.
+const SMALL: usize = 4096;
+/// What is older than this can be told from what comes later.
+const RACY: Duration = Duration::from_millis(2_200);
+
+/// In a directory, so often.
+type Act = fn(&Utf8Path, u64) -> Result<()>;
+
+/// Something that is done so often that its cost is counted.
+pub(crate) struct HotPath {
+    pub(crate) name: &'static str,
+    /// What a figure is of.
+    pub(crate) per: &'static str,
+    /// How often it is done at first; and then three times as often.
+    pub(crate) times: u64,
+    /// True where threads meet, or wait for a disk: its counts are not the same each time, to a hundredth or so.
+    pub(crate) varies: bool,
+    /// Makes what it stands on, outside of what is counted.
+    pub(crate) prepare: Act,
+    pub(crate) work: Act,
+}
+
+/// All of them. An event is made by the caller: what `event` counts is part of all that appends.
+pub(crate) const PATHS: &[HotPath] = &[
+    HotPath::new("event", "event", 500, nothing, make_events),
+    HotPath::new("append", "event", 500, a_run, append),
+    HotPath::new("append_batch", "event", 10 * BATCH, a_run, batches),
+    HotPath::new("append_one_shot", "event", 100, a_run, one_shot),
+    HotPath::new("append_durable", "event", 50, a_run, durable),
+    HotPath::new("artifact", "artifact", 100, a_run, artifacts),
+    HotPath::new("artifact_durable", "artifact", 50, a_run, durable_artifacts).varying(),
+    HotPath::new("transaction", "artifact", 2 * BATCH, a_run, transactions),
+    HotPath::new("transaction_durable", "artifact", 2 * BATCH, a_run, durable_transactions)
+        .varying(),
+    HotPath::new("replay", "event", 1000, stage::new_journal, typed),
+    HotPath::new("replay_records", "event", 1000, stage::new_journal, records),
+    HotPath::new("tail", "call", 20, a_journal, tails),
+    HotPath::new("refresh", "run", 40, an_index, refresh).varying(),
+    HotPath::new("rebuild", "run", 40, stage::new_tree, rebuild).varying(),
+    HotPath::new("verify", "run", 40, stage::new_tree, verify).varying(),
+];
+
+impl HotPath {
+    const fn new(
+        name: &'static str,
+        per: &'static str,
+        times: u64,
+        prepare: Act,
+        work: Act,
+    ) -> Self {
+        Self { name, per, times, varies: false, prepare, work }
+    }
+
+    const fn varying(mut self) -> Self {
+        self.varies = true;
+        self
+    }
+
+    /// The one of that name.
+    pub(crate) fn named(name: &str) -> Result<&'static Self> {
+        let known = || PATHS.iter().map(|path| path.name).collect::<Vec<_>>().join(", ");
+        let found = PATHS.iter().find(|path| path.name == name);
+        Ok(found.ok_or_else(|| format!("there is no path {name:?}; there are {}", known()))?)
+    }
+}
+
+fn nothing(_: &Utf8Path, _: u64) -> Result<()> {
+    Ok(())
+}
+
+fn a_run(dir: &Utf8Path, _: u64) -> Result<()> {
+    stage::new_run(dir).map(drop)
+}
+
+/// Long enough to be read from its end.
+fn a_journal(dir: &Utf8Path, _: u64) -> Result<()> {
+    stage::new_journal(dir, 2000)
+}
+
+fn an_index(dir: &Utf8Path, runs: u64) -> Result<()> {
+    stage::new_tree(dir, runs)?;
+    // What is younger than its times are exact is read again by each refresh.
+    std::thread::sleep(RACY);
+    Index::of(&stage::workspace(dir)?).rebuild()?;
+    Ok(())
+}
+
+fn make_events(_: &Utf8Path, events: u64) -> Result<()> {
+    for number in 0..events {
+        let _ = std::hint::black_box(event(number));
+    }
+    Ok(())
+}
+
+fn append(dir: &Utf8Path, events: u64) -> Result<()> {
+    let writer = stage::run(dir)?.journal()?;
+    for number in 0..events {
+        writer.append(event(number))?;
+    }
+    Ok(())
+}
+
+fn batches(dir: &Utf8Path, events: u64) -> Result<()> {
+    let writer = stage::run(dir)?.journal()?;
+    let mut batch = Vec::new();
+    for first in (0..events).step_by(BATCH as usize) {
+        batch.clear();
+        batch.extend((first..first + BATCH).map(event));
+        writer.append_batch(&batch)?;
+    }
+    Ok(())
+}
+
+fn one_shot(dir: &Utf8Path, events: u64) -> Result<()> {
+    let ctx = stage::run(dir)?;
+    for number in 0..events {
+        ctx.append(event(number))?;
+    }
+    Ok(())
+}
+
+fn durable(dir: &Utf8Path, events: u64) -> Result<()> {
+    let writer = stage::run(dir)?.journal()?.durability(Durability::Durable);
+    for number in 0..events {
+        writer.append(event(number))?;
+    }
+    Ok(())
+}
+
+fn artifacts(dir: &Utf8Path, count: u64) -> Result<()> {
+    write_each(dir, count, Durability::Buffered)
+}
+
+fn durable_artifacts(dir: &Utf8Path, count: u64) -> Result<()> {
+    write_each(dir, count, Durability::Durable)
+}
+
+fn write_each(dir: &Utf8Path, count: u64, durability: Durability) -> Result<()> {
+    let store = stage::run(dir)?.artifacts().durability(durability);
+    let mut content = stage::content(SMALL);
+    for number in 0..count {
+        stage::stamp(&mut content, number);
+        store.write_bytes(name(number)?, &content)?;
+    }
+    Ok(())
+}
+
+fn transactions(dir: &Utf8Path, count: u64) -> Result<()> {
+    write_together(dir, count, Durability::Buffered)
+}
+
+fn durable_transactions(dir: &Utf8Path, count: u64) -> Result<()> {
+    write_together(dir, count, Durability::Durable)
+}
+
+fn write_together(dir: &Utf8Path, count: u64, durability: Durability) -> Result<()> {
+    let ctx = stage::run(dir)?;
+    let mut content = stage::content(SMALL);
+    for first in (0..count).step_by(BATCH as usize) {
+        let mut transaction = ctx.transaction().durability(durability);
+        for number in first..first + BATCH {
+            stage::stamp(&mut content, number);
+            transaction.write_bytes(name(number)?, &content)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// A new name for each.
+fn name(number: u64) -> Result<ArtifactName> {
+    Ok(ArtifactName::new(format!("{number:08}.bin"))?)
+}
+
+fn typed(dir: &Utf8Path, events: u64) -> Result<()> {
+    let mut seen = 0;
+    for record in stage::run(dir)?.events()? {
+        seen += u64::from(record?.payload::<Call>()?.call >= 1_000_000);
+    }
+    same("events", seen, events)
+}
+
+fn records(dir: &Utf8Path, events: u64) -> Result<()> {
+    let mut last = 0;
+    for record in stage::run(dir)?.events()? {
+        last = record?.seq();
+    }
+    same("events", last, events)
+}
+
+fn tails(dir: &Utf8Path, calls: u64) -> Result<()> {
+    let ctx = stage::run(dir)?;
+    for _ in 0..calls {
+        let seen = ctx.events()?.last(10)?.count();
+        same("events", seen as u64, 10)?;
+    }
+    Ok(())
+}
+
+fn refresh(dir: &Utf8Path, _: u64) -> Result<()> {
+    let built = Index::of(&stage::workspace(dir)?).refresh()?;
+    same("changed runs", built.done.looked_at, 0)
+}
+
+fn rebuild(dir: &Utf8Path, runs: u64) -> Result<()> {
+    let built = Index::of(&stage::workspace(dir)?).rebuild()?;
+    same("runs", built.done.runs, runs)
+}
+
+fn verify(dir: &Utf8Path, runs: u64) -> Result<()> {
+    let verified = Verify::of(&stage::workspace(dir)?).read_data(ReadData::All).run()?;
+    same("clean runs", u64::from(verified.is_clean()) * runs, runs)
+}
+
+fn same(what: &str, found: u64, wanted: u64) -> Result<()> {
+    if found == wanted { Ok(()) } else { Err(format!("{found} {what} and not {wanted}").into()) }
+}
