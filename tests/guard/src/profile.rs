@@ -39,7 +39,7 @@ fn allocations(function: &Function) -> f64 {
 }
 
 fn gives_memory(name: &str) -> bool {
-    let grows = ["__rustc::__r", "RawVec"];
+    let grows = ["__rustc::__rdl_", "RawVec"];
     is_allocator(name) || grows.iter().any(|part| name.contains(part)) && !name.contains("dealloc")
 }
 

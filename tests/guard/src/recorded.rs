@@ -23,8 +23,8 @@ pub(crate) struct Tolerance {
 /// A single thread does the same each time, to the instruction: this is room for what nobody means.
 pub(crate) const STEADY: Tolerance = Tolerance { instructions: 0.01, calls: 0.0 };
 
-/// Where threads meet, counts were seen to differ by 0.6 % from call to call.
-pub(crate) const VARYING: Tolerance = Tolerance { instructions: 0.03, calls: 0.02 };
+/// Where threads meet, or wait for a disk, counts were seen to differ from call to call: instructions by 1.7 %, allocations by 4.3 %.
+pub(crate) const VARYING: Tolerance = Tolerance { instructions: 0.03, calls: 0.05 };
 
 /// Less than once in so many operations.
 const ROUNDING: f64 = 0.02;
@@ -146,9 +146,9 @@ mod tests {
             let then = Figures { allocations: 100.0, ..THEN };
             compare(then, now(more), VARYING, true).map(|compared| compared.verdict)
         };
-        assert_eq!(verdicts(1.019), [Same; 3]);
-        assert_eq!(verdicts(1.021), [Same, More, Same]);
-        assert_eq!(verdicts(1.031), [More, More, Same]);
+        assert_eq!(verdicts(1.029), [Same; 3]);
+        assert_eq!(verdicts(1.031), [More, Same, Same]);
+        assert_eq!(verdicts(1.051), [More, More, Same]);
     }
 
     #[test]
