@@ -31,12 +31,13 @@ pub(crate) struct Entry {
 pub(crate) struct AppendFile {
     file: File,
     path: Utf8PathBuf,
+    identity: Option<(u64, u64)>,
     opened: Instant,
 }
 
 impl AppendFile {
-    pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
-        Self { file, path, opened: Instant::now() }
+    pub(crate) fn new(file: File, path: Utf8PathBuf, identity: Option<(u64, u64)>) -> Self {
+        Self { file, path, identity, opened: Instant::now() }
     }
 
     /// How long it is open: the system tells a file of the failed writes since then.
@@ -84,15 +85,9 @@ impl AppendFile {
     }
 
     /// What tells this file from others, whatever it is called; `None` where the system does not say.
+    #[expect(clippy::unnecessary_wraps, reason = "its callers are being changed")]
     pub(crate) fn identity(&self) -> Result<Option<(u64, u64)>, IoError> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            let metadata = self.file.metadata().map_err(IoError::at("look at", &self.path))?;
-            Ok(Some((metadata.dev(), metadata.ino())))
-        }
-        #[cfg(not(unix))]
-        Ok(None)
+        Ok(self.identity)
     }
 
     /// Appends `len` bytes from `offset` to `buffer`, or as many as there are.
