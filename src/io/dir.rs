@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
@@ -179,8 +178,7 @@ impl Dir {
         }?;
         let path = self.full(relative);
         let metadata = regular(&file, &path, "open")?;
-        let identity = (metadata.dev(), metadata.ino());
-        Ok(AppendFile::new(file, path, Some(identity)))
+        Ok(AppendFile::new(file, path, &metadata))
     }
 
     /// Opens a lock file, and makes it where it is not there.

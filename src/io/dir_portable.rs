@@ -126,7 +126,8 @@ impl Dir {
     pub(crate) fn open_append(&self, relative: &str) -> Result<AppendFile, IoError> {
         let mut options = OpenOptions::new();
         let (file, path) = self.open_file(relative, options.read(true).append(true), "open")?;
-        Ok(AppendFile::new(file, path, None))
+        let metadata = file.metadata().map_err(IoError::at("open", &path))?;
+        Ok(AppendFile::new(file, path, &metadata))
     }
 
     pub(crate) fn open_lock(&self, relative: &str) -> Result<LockFile, IoError> {
