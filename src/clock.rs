@@ -74,15 +74,16 @@ impl Timestamp {
             out.extend_from_slice(self.to_string().as_bytes());
             return;
         }
-        let digit = |number: i64| b'0' + (number % 10) as u8;
-        let two = |number: i64| [digit(number / 10), digit(number)];
+        // Numbers that are small and have no sign are divided in less time.
+        let of_day = u32::try_from(seconds % 86_400).unwrap_or(0);
+        let micros = self.0.subsec_nanosecond().unsigned_abs() / 1000;
+        let two = |number: u32| [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
         let (year, month, day) = date(seconds / 86_400);
-        let [y1, y2] = two(year / 100);
-        let [y3, y4] = two(year);
+        let [year, month, day] = [year, month, day].map(|n| u32::try_from(n).unwrap_or(0));
+        let ([y1, y2], [y3, y4]) = (two(year / 100), two(year));
         let ([m1, m2], [d1, d2]) = (two(month), two(day));
-        let ([h1, h2], [n1, n2]) = (two(seconds / 3600 % 24), two(seconds / 60 % 60));
-        let [s1, s2] = two(seconds % 60);
-        let micros = i64::from(self.0.subsec_nanosecond() / 1000);
+        let ([h1, h2], [n1, n2]) = (two(of_day / 3600), two(of_day / 60 % 60));
+        let [s1, s2] = two(of_day % 60);
         let ([f1, f2], [f3, f4], [f5, f6]) = (two(micros / 10_000), two(micros / 100), two(micros));
         out.extend_from_slice(&[
             y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2,
@@ -130,6 +131,9 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = TimestampError;
     fn from_str(text: &str) -> Result<Self, TimestampError> {
+        if let Some(time) = text.as_bytes().try_into().ok().and_then(Self::from_canonical) {
+            return Ok(time);
+        }
         text.parse().map(Self).map_err(|_| TimestampError { text: text.to_owned() })
     }
 }

@@ -206,13 +206,25 @@ impl<G: Genesis> Read<G> {
 
 /// Reads and checks a genesis file.
 pub(crate) fn read<G: Genesis>(dir: &Dir) -> Result<Read<G>, GenesisError> {
-    read_from(&mut dir.open_read(G::FILE)?)
+    checked(dir.read_page(G::FILE, MAX_BYTES)?, || dir.path().join(G::FILE))
+}
+
+/// That of the workspace with this root.
+pub(crate) fn read_of_workspace(root: &Utf8Path) -> Result<Read<WorkspaceGenesis>, GenesisError> {
+    let page = Dir::read_page_in_root(root, layout::WORKSPACE, MAX_BYTES)?;
+    checked(page, || root.join(layout::WORKSPACE))
 }
 
 /// The same wherever the file is.
 pub(crate) fn read_from<G: Genesis>(file: &mut ReadFile) -> Result<Read<G>, GenesisError> {
-    let bytes = file.read_little(MAX_BYTES)?;
-    let damaged = |reason| GenesisError::Damaged { path: file.path().to_owned(), reason };
+    checked(file.read_little(MAX_BYTES)?, || file.path().to_owned())
+}
+
+fn checked<G: Genesis>(
+    bytes: Option<Vec<u8>>,
+    path: impl Fn() -> Utf8PathBuf,
+) -> Result<Read<G>, GenesisError> {
+    let damaged = |reason| GenesisError::Damaged { path: path(), reason };
     let bytes = bytes.ok_or_else(|| damaged("it is longer than any genesis file".to_owned()))?;
     let value = line::read(&bytes).map_err(damaged)?;
     Ok(Read { value, digest: Digest::of(&bytes) })

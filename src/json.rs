@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 
 /// The value as JSON on one line.
 pub(crate) fn on_one_line<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
-    let text = serde_json::to_string(value)?;
+    let mut text = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut text, value)?;
+    let text = String::from_utf8(text).map_err(serde::ser::Error::custom)?;
     // A value may itself hold raw JSON with line breaks, as a file read by the tool does.
     let has_breaks = memchr::memchr3(b'\n', b'\r', b'\t', text.as_bytes()).is_some();
     let text = if has_breaks { compact(&text) } else { text };
@@ -20,6 +22,9 @@ pub(crate) fn on_one_line<T: Serialize + ?Sized>(value: &T) -> Result<String, se
     }
     Ok(text)
 }
+
+/// Bytes that most payloads have room in, so that they are not copied while they grow.
+const USUAL: usize = 512;
 
 /// As deep as serde_json, and most other readers, will follow.
 const MAX_DEPTH: usize = 127;

@@ -135,9 +135,10 @@ impl HomeWriter {
     ) -> Result<T, E> {
         let (decided, unsynced) = self.with_log(|log| {
             let decided = decide(&mut log.lock()?)?;
-            Ok::<_, E>((decided, log.unsynced()))
+            let unsynced = (durability == Durability::Durable).then(|| log.unsynced());
+            Ok::<_, E>((decided, unsynced))
         })?;
-        if durability == Durability::Durable {
+        if let Some(unsynced) = unsynced {
             // Others append meanwhile, and share the next sync.
             unsynced.sync()?;
         }

@@ -1,6 +1,7 @@
 //! A directory, held open: everything below it is reached without following a symbolic link.
 
 use std::ffi::CString;
+use std::fs::Metadata;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
@@ -20,6 +21,8 @@ pub(crate) struct Dir {
 
 pub(super) const OPEN_DIR: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+/// What every file is opened with.
+const OPEN_FILE: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
 impl Dir {
     /// Opens a directory by any path; the last component must not be a symbolic link.
@@ -104,21 +107,9 @@ impl Dir {
         flags: OFlags,
         action: &'static str,
     ) -> Result<File, IoError> {
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = flags | OPEN_FILE;
         let mode = Mode::from_raw_mode(0o666);
         self.on(relative, action, |at, name| sys::openat(at, name, flags, mode)).map(File::from)
-    }
-
-    fn regular(&self, relative: &str, file: &File, action: &'static str) -> Result<(), IoError> {
-        let path = self.full(relative);
-        let metadata = file.metadata().map_err(IoError::at(action, &path))?;
-        if metadata.is_dir() {
-            return Err(IoError::new(action, &path, std::io::ErrorKind::IsADirectory.into()));
-        }
-        if metadata.is_file() {
-            return Ok(());
-        }
-        Err(IoError::new(action, &path, std::io::Error::other(NOT_REGULAR)))
     }
 
     pub(crate) fn open_dir(&self, relative: &str) -> Result<Self, IoError> {
@@ -129,8 +120,30 @@ impl Dir {
 
     pub(crate) fn open_read(&self, relative: &str) -> Result<ReadFile, IoError> {
         let file = self.open_file(relative, OFlags::RDONLY, "open")?;
-        self.regular(relative, &file, "open")?;
-        Ok(ReadFile::new(file, self.full(relative)))
+        let path = self.full(relative);
+        regular(&file, &path, "open")?;
+        Ok(ReadFile::new(file, path))
+    }
+
+    /// The content of a file that is written once, whole, and never changed: as much as there is of it when
+    /// it is opened. `None` where that is more than `most`, and then nothing of it was read.
+    pub(crate) fn read_page(&self, relative: &str, most: u64) -> Result<Option<Vec<u8>>, IoError> {
+        let file = self.open_file(relative, OFlags::RDONLY, "open")?;
+        page(file, self.full(relative), most)
+    }
+
+    /// The same for a file in a workspace's root, which is not opened for it.
+    pub(crate) fn read_page_in_root(
+        root: &Utf8Path,
+        name: &str,
+        most: u64,
+    ) -> Result<Option<Vec<u8>>, IoError> {
+        let path = root.join(name);
+        match sys::openat(CWD, path.as_std_path(), OFlags::RDONLY | OPEN_FILE, Mode::empty()) {
+            Ok(file) => page(file.into(), path, most),
+            // Which of the two is not there, or is no such thing, is seen one by one.
+            Err(_) => Self::open_root(root)?.read_page(name, most),
+        }
     }
 
     /// The same for a file that carries its own checksums: what kind of file it is, is not asked.
@@ -147,9 +160,10 @@ impl Dir {
         bytes: &[u8],
     ) -> Result<(), IoError> {
         let file = self.open_file(relative, OFlags::WRONLY, "open")?;
-        self.regular(relative, &file, "write")?;
+        let path = self.full(relative);
+        regular(&file, &path, "write")?;
         std::os::unix::fs::FileExt::write_all_at(&file, bytes, offset)
-            .map_err(IoError::at("write", &self.full(relative)))
+            .map_err(IoError::at("write", &path))
     }
 
     pub(crate) fn open_append(&self, relative: &str) -> Result<AppendFile, IoError> {
@@ -162,8 +176,9 @@ impl Dir {
             }
             other => other,
         }?;
-        self.regular(relative, &file, "open")?;
-        Ok(AppendFile::new(file, self.full(relative)))
+        let path = self.full(relative);
+        let metadata = regular(&file, &path, "open")?;
+        Ok(AppendFile::new(file, path, &metadata))
     }
 
     /// Opens a lock file, and makes it where it is not there.
@@ -321,6 +336,28 @@ fn kind(file_type: FileType) -> Kind {
         FileType::Directory => Kind::Dir,
         _ => Kind::Other,
     }
+}
+
+/// What the system says of an open file, unless it is no regular one.
+fn regular(file: &File, path: &Utf8Path, action: &'static str) -> Result<Metadata, IoError> {
+    let metadata = file.metadata().map_err(IoError::at(action, path))?;
+    if metadata.is_dir() {
+        return Err(IoError::new(action, path, std::io::ErrorKind::IsADirectory.into()));
+    }
+    if metadata.is_file() {
+        return Ok(metadata);
+    }
+    Err(IoError::new(action, path, std::io::Error::other(NOT_REGULAR)))
+}
+
+fn page(file: File, path: Utf8PathBuf, most: u64) -> Result<Option<Vec<u8>>, IoError> {
+    let len = regular(&file, &path, "open")?.len();
+    if len > most {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    ReadFile::new(file, path).read_at(0, len, &mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// Puts the refusal of a symbolic link into words; other errors stay as the system gave them.

@@ -91,6 +91,21 @@ impl Dir {
         Ok(ReadFile::new(file, path))
     }
 
+    /// The content of a file that is written once, whole, and never changed; `None` where it is longer than
+    /// `most`.
+    pub(crate) fn read_page(&self, relative: &str, most: u64) -> Result<Option<Vec<u8>>, IoError> {
+        self.open_read(relative)?.read_little(most)
+    }
+
+    /// The same for a file in a workspace's root.
+    pub(crate) fn read_page_in_root(
+        root: &Utf8Path,
+        name: &str,
+        most: u64,
+    ) -> Result<Option<Vec<u8>>, IoError> {
+        Self::open_root(root)?.read_page(name, most)
+    }
+
     pub(crate) fn open_sealed(&self, relative: &str) -> Result<ReadFile, IoError> {
         self.open_read(relative)
     }
@@ -111,7 +126,8 @@ impl Dir {
     pub(crate) fn open_append(&self, relative: &str) -> Result<AppendFile, IoError> {
         let mut options = OpenOptions::new();
         let (file, path) = self.open_file(relative, options.read(true).append(true), "open")?;
-        Ok(AppendFile::new(file, path))
+        let metadata = file.metadata().map_err(IoError::at("open", &path))?;
+        Ok(AppendFile::new(file, path, &metadata))
     }
 
     pub(crate) fn open_lock(&self, relative: &str) -> Result<LockFile, IoError> {

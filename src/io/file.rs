@@ -1,5 +1,6 @@
 //! Open files: a journal that only grows, a new file that is written once, a file to read.
 
+use std::fs::Metadata;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -31,12 +32,14 @@ pub(crate) struct Entry {
 pub(crate) struct AppendFile {
     file: File,
     path: Utf8PathBuf,
+    identity: Option<(u64, u64)>,
     opened: Instant,
 }
 
 impl AppendFile {
-    pub(crate) fn new(file: File, path: Utf8PathBuf) -> Self {
-        Self { file, path, opened: Instant::now() }
+    /// An open file, of which this is what the system says.
+    pub(crate) fn new(file: File, path: Utf8PathBuf, metadata: &Metadata) -> Self {
+        Self { file, path, identity: identity(metadata), opened: Instant::now() }
     }
 
     /// How long it is open: the system tells a file of the failed writes since then.
@@ -85,14 +88,7 @@ impl AppendFile {
 
     /// What tells this file from others, whatever it is called; `None` where the system does not say.
     pub(crate) fn identity(&self) -> Result<Option<(u64, u64)>, IoError> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            let metadata = self.file.metadata().map_err(IoError::at("look at", &self.path))?;
-            Ok(Some((metadata.dev(), metadata.ino())))
-        }
-        #[cfg(not(unix))]
-        Ok(None)
+        Ok(self.identity)
     }
 
     /// Appends `len` bytes from `offset` to `buffer`, or as many as there are.
@@ -134,6 +130,20 @@ impl AppendFile {
     /// Waits until everything that anybody appended is on the disk.
     pub(crate) fn sync(&self) -> Result<(), IoError> {
         self.file.sync_data().map_err(IoError::at("sync", &self.path))
+    }
+}
+
+/// Tells a file from others; `None` where the system does not say.
+fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        Some((metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
     }
 }
 
@@ -282,32 +292,22 @@ impl ReadFile {
     /// True if both are the same file of the system. Where that does not tell, they are taken to be:
     /// it also does not let an open file be replaced.
     pub(crate) fn is_same(&self, other: &Self) -> Result<bool, IoError> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let (this, other) = (self.metadata()?, other.metadata()?);
-            if (this.dev(), this.ino()) != (other.dev(), other.ino()) {
-                return Ok(false);
-            }
-        }
-        let _ = other;
-        Ok(true)
+        Ok(identity(&self.metadata()?) == identity(&other.metadata()?))
     }
 
     /// True if this file is known to stand at its path still. It costs no opening of anything.
     pub(crate) fn is_at_path(&self) -> Result<bool, IoError> {
         #[cfg(unix)]
         {
-            use std::os::unix::fs::MetadataExt;
             let this = self.metadata()?;
             let at_path = sys::symlink_metadata(&self.path);
-            Ok(at_path.is_ok_and(|other| (this.dev(), this.ino()) == (other.dev(), other.ino())))
+            Ok(at_path.is_ok_and(|other| identity(&this) == identity(&other)))
         }
         #[cfg(not(unix))]
         Ok(false)
     }
 
-    fn metadata(&self) -> Result<std::fs::Metadata, IoError> {
+    fn metadata(&self) -> Result<Metadata, IoError> {
         self.file.metadata().map_err(IoError::at("look at", &self.path))
     }
 

@@ -61,7 +61,7 @@ struct Scanned {
 impl Scanned {
     fn of(mut cursor: Cursor, bytes: &[u8]) -> Self {
         let (mut records, mut passed) = (Vec::new(), Vec::new());
-        let rest: Rest = scan(&mut cursor, bytes, &mut |seen| match seen {
+        let rest: Rest = scan(&mut cursor, bytes, &[], &mut |seen| match seen {
             Seen::Record(record) => records.push(record),
             Seen::Skip(skip) => passed.push(skip),
         });

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::{Actor, Event, HeadPolicy, LeaseRef, types};
 use crate::clock::{Clock, SystemClock};
 use crate::digest::Digest;
-use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis, WorkspaceGenesis};
+use crate::genesis::{self, Genesis, GenesisError, RunGenesis, TaskGenesis};
 use crate::id::{EventId, IdError, IdSource, RandomIds, RunId, StepName, TaskId};
 use crate::io::{Dir, ReadFile};
 use crate::layout::HomeId;
@@ -173,7 +173,7 @@ impl Home {
     }
 
     fn check_workspace(&self) -> Result<(), GenesisError> {
-        genesis::read::<WorkspaceGenesis>(&Dir::open_root(&self.root)?)?.writable(&self.root)
+        genesis::read_of_workspace(&self.root)?.writable(&self.root)
     }
 
     fn opened(&self, writable: bool, copy: Option<&mut ReadFile>) -> Result<Opened, GenesisError> {

@@ -6,4 +6,5 @@ pub(crate) mod events;
 pub(crate) mod filter;
 pub(crate) mod fold;
 pub(crate) mod follow;
+mod hashing;
 pub(crate) mod reader;

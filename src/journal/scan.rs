@@ -4,6 +4,7 @@
 //! behind it go in; counted records, skipped bytes and the moved cursor come out. The rules stand in
 //! docs/format.md, "What counts"; an independent reader in `tests/` was written from that page alone.
 
+pub(crate) mod chained;
 pub(crate) mod cursor;
 pub(crate) mod forward;
 pub(crate) mod skip;
@@ -12,6 +13,7 @@ use std::collections::VecDeque;
 
 use crate::digest::Digest;
 use crate::journal::record::{Garbage, Record};
+use crate::journal::scan::chained::Chained;
 use crate::journal::scan::skip::{Skip, SkipKind};
 use crate::journal::{Cursor, MAX_LINE};
 use crate::line::{self, Sealed};
@@ -45,11 +47,18 @@ const TOO_LONG: &str = "a line of more than 1 MiB";
 const GARBAGE_CHANGED: &str = "bytes that the next record does not vouch for";
 
 /// Scans `bytes`, which start at the cursor's offset, and moves the cursor past what counts. Bytes
-/// behind the cursor are to be given again, with more behind them, unless the file ends there.
-pub(crate) fn scan(cursor: &mut Cursor, bytes: &[u8], see: &mut dyn FnMut(Seen)) -> Rest {
+/// behind the cursor are to be given again, with more behind them, unless the file ends there. Hashes of some
+/// of the lines in these bytes may be known, in their order.
+pub(crate) fn scan(
+    cursor: &mut Cursor,
+    bytes: &[u8],
+    hashed: &[Chained],
+    see: &mut dyn FnMut(Seen),
+) -> Rest {
     let base = cursor.offset;
     let mut scanner = Scanner {
         bytes,
+        hashed,
         base,
         cursor,
         see,
@@ -111,6 +120,8 @@ const ENDINGS: usize = 16;
 
 struct Scanner<'b, 's> {
     bytes: &'b [u8],
+    /// Hashes of lines from where the scan is on.
+    hashed: &'b [Chained],
     base: u64,
     cursor: &'s mut Cursor,
     see: &'s mut dyn FnMut(Seen),
@@ -134,6 +145,7 @@ impl<'b> Scanner<'b, '_> {
 
     fn line(&mut self, start: usize, end: usize) {
         let line = self.slice(start, end);
+        self.hashed = Chained::from(self.hashed, self.base + start as u64);
         let too_long = line.len() > MAX_LINE;
         let sealed = line::open(line).filter(|_| !too_long && line.ends_with(b"\n"));
 
@@ -166,7 +178,8 @@ impl<'b> Scanner<'b, '_> {
                     }
                     Some(size) => {
                         let last = self.tip_behind(&record);
-                        let members = vec![record];
+                        let mut members = Vec::with_capacity(size as usize);
+                        members.push(record);
                         self.pending = Some(Pending { parent, last, size, members });
                     }
                 }
@@ -224,12 +237,13 @@ impl<'b> Scanner<'b, '_> {
 
     /// The record on a line, if it follows a tip.
     fn follow(&self, tip: &Tip, sealed: &Sealed<'_>, start: usize) -> Option<Record> {
-        let chained = Digest::chained(tip.hash, sealed.body);
+        let end = start + sealed.body.len() + line::END;
+        let offset = self.base + start as u64;
+        let known = self.hashed.first().and_then(|line| line.hash(offset, end - start, tip.hash));
+        let chained = known.unwrap_or_else(|| Digest::chained(tip.hash, sealed.body));
         if chained != sealed.hash && !Bug::HashUnchecked.is_planted() {
             return None;
         }
-        let end = start + sealed.body.len() + line::END;
-        let offset = self.base + start as u64;
         Record::parse(self.slice(start, end), sealed.hash, offset)
             .filter(|record| tip.admits(record.seq()))
     }
@@ -439,13 +453,31 @@ mod tests {
 
     /// Scans bytes that start at a cursor: what counted, and what did not and is no garbage.
     fn scanned(cursor: &mut Cursor, bytes: &[u8]) -> (Vec<Counted>, Vec<Skip>) {
+        let start = *cursor;
+        let (counted, mut skips) = scanned_hashed(cursor, bytes, &[]);
+        // The same with the hashes of the lines in its two pieces.
+        let piece = bytes.len() / 2 + 1;
+        let pieces = (start.offset..).step_by(piece).zip(bytes.chunks(piece));
+        let hashed: Vec<_> =
+            pieces.flat_map(|(offset, piece)| Chained::of_lines(offset, piece)).collect();
+        let mut again = start;
+        let same = scanned_hashed(&mut again, bytes, &hashed);
+        assert_eq!((&same.0, &same.1, again), (&counted, &skips, *cursor));
+        skips.retain(|skip| skip.is_damage() || skip.kind == SkipKind::Torn);
+        (counted, skips)
+    }
+
+    fn scanned_hashed(
+        cursor: &mut Cursor,
+        bytes: &[u8],
+        hashed: &[Chained],
+    ) -> (Vec<Counted>, Vec<Skip>) {
         let (mut counted, mut skips) = (Vec::new(), Vec::new());
-        let rest = scan(cursor, bytes, &mut |seen| match seen {
+        let rest = scan(cursor, bytes, hashed, &mut |seen| match seen {
             Seen::Record(it) => counted.push((it.seq(), it.offset(), it.end(), it.hash())),
             Seen::Skip(skip) => skips.push(skip),
         });
         skips.extend(rest.skips);
-        skips.retain(|skip| skip.is_damage() || skip.kind == SkipKind::Torn);
         (counted, skips)
     }
 

@@ -70,7 +70,7 @@ pub(crate) struct Ledger {
     /// The newest `lease_bound`; `None` while nobody asked the head.
     bound: Option<Option<Place>>,
     /// True if an artifact record may still have to be put in place. The head does not know: it is
-    /// bound to the journal, and not to the files beside it.
+    /// bound to the journal, and not to the files beside it. Without one, each such record is seen.
     unapplied: bool,
     /// Records taken in since the ledger was made from the head.
     records: u64,
@@ -78,7 +78,9 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn start(cursor: Cursor, policy: HeadPolicy) -> Self {
-        Self { from_scratch: true, bound: Some(None), ..Self::of(Head::start(cursor), policy) }
+        let known =
+            Self { bound: Some(None), unapplied: false, ..Self::of(Head::start(cursor), policy) };
+        Self { from_scratch: true, ..known }
     }
 
     /// What the head on the disk knows, if it fits the journal.

@@ -9,6 +9,7 @@ use crate::error::IoError;
 use crate::io::{Dir, LockFile, ReadFile};
 use crate::journal::Cursor;
 use crate::journal::read::back;
+use crate::journal::read::hashing::Hashing;
 use crate::journal::record::Record;
 use crate::journal::scan::forward::Forward;
 use crate::journal::scan::skip::{Skip, SkipKind};
@@ -25,6 +26,7 @@ pub(crate) struct Reader {
     pub(crate) file: ReadFile,
     start: Cursor,
     forward: Forward,
+    hashing: Hashing,
     /// All before the cursor was scanned, and cannot have changed since as far as anybody knows.
     /// Where it may have, damage behind the cursor can be a record that follows another history.
     certain: bool,
@@ -75,6 +77,7 @@ impl Reader {
             file,
             start,
             forward: Forward::new(start),
+            hashing: Hashing::default(),
             certain: true,
             guessed: None,
             usual: 0,
@@ -146,14 +149,15 @@ impl Reader {
 
     /// The next piece, of which only what counts is certain: the rest may be in flight.
     pub(crate) fn glance(&mut self) -> Result<Piece, IoError> {
-        let (dir, file) = (self.dir.path(), &mut self.file);
+        let Self { dir, file, hashing, .. } = self;
+        let dir = dir.path();
         let (mut records, mut skips) = (VecDeque::with_capacity(self.usual), Vec::new());
-        let read = |offset, count, buffer: &mut _| file.read_at(offset, count, buffer);
+        let read = |offset, count, buffer: &mut _| hashing.read(file, offset, count, buffer);
         let mut see = |item| match item {
             Seen::Record(record) => records.push_back(record.in_dir(dir)),
             Seen::Skip(skip) => skips.push(skip),
         };
-        let rest = self.forward.step(u64::MAX, read, &mut see)?;
+        let rest = self.forward.step_hashed(u64::MAX, read, &mut see)?;
         self.usual = records.len();
         Ok(Piece { records, skips, rest })
     }
@@ -201,6 +205,8 @@ impl Reader {
     /// The piece behind `before`, read again under the lock, so that nothing in it is in flight.
     fn confirmed(&mut self, before: Cursor, lock: Option<LockFile>) -> Result<Piece, JournalError> {
         self.forward = self.forward.again(before);
+        // Nothing that was read without the lock.
+        self.hashing.end();
         let piece = self.glance()?;
         if !piece.has_damage() || self.certain {
             return Ok(piece);

@@ -87,15 +87,18 @@ impl Body<'_> {
 
     fn number(&mut self, key: &str, mut number: u64) {
         self.raw(key);
-        let start = self.out.len();
-        loop {
-            self.out.push(b'0' + (number % 10) as u8);
+        // The digits of the largest number.
+        let mut digits = [0; 20];
+        let mut written = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
             number /= 10;
+            written += 1;
             if number == 0 {
                 break;
             }
         }
-        self.out.get_mut(start..).unwrap_or_default().reverse();
+        self.out.extend_from_slice(digits.get(digits.len() - written..).unwrap_or_default());
     }
 
     fn id(&mut self, key: &str, id: EventId) {

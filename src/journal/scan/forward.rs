@@ -2,10 +2,11 @@
 
 use crate::error::IoError;
 use crate::journal::Cursor;
+use crate::journal::scan::chained::Chained;
 use crate::journal::scan::{Rest, Seen, scan};
 
 /// Bytes read at once, so few that they and their records stay in a cache of the processor.
-const CHUNK: u64 = 128 << 10;
+pub(crate) const CHUNK: u64 = 128 << 10;
 /// Where records are large batches, as many more as keep small what is scanned again; still more only
 /// while a gap of more does not count.
 const LARGE_CHUNK: u64 = 1 << 20;
@@ -16,6 +17,8 @@ pub(crate) struct Forward {
     pub(crate) cursor: Cursor,
     /// Bytes behind the cursor that were read and do not count so far.
     buffer: Vec<u8>,
+    /// Hashes of lines in them that are known.
+    hashed: Vec<Chained>,
     chunk: u64,
     /// The end of what was read.
     reached: u64,
@@ -23,7 +26,13 @@ pub(crate) struct Forward {
 
 impl Forward {
     pub(crate) fn new(cursor: Cursor) -> Self {
-        Self { cursor, buffer: Vec::new(), chunk: CHUNK, reached: cursor.offset }
+        Self {
+            cursor,
+            buffer: Vec::new(),
+            hashed: Vec::new(),
+            chunk: CHUNK,
+            reached: cursor.offset,
+        }
     }
 
     /// The same from this cursor again, where the first step reads farther than the last did: so it
@@ -41,20 +50,34 @@ impl Forward {
         read: impl FnOnce(u64, u64, &mut Vec<u8>) -> Result<(), IoError>,
         see: &mut dyn FnMut(Seen),
     ) -> Result<Option<Rest>, IoError> {
+        let read = |offset, count, buffer: &mut _| read(offset, count, buffer).map(|()| Vec::new());
+        self.step_hashed(len, read, see)
+    }
+
+    /// The same where what reads knows the hashes of some of the lines that it read.
+    pub(crate) fn step_hashed(
+        &mut self,
+        len: u64,
+        read: impl FnOnce(u64, u64, &mut Vec<u8>) -> Result<Vec<Chained>, IoError>,
+        see: &mut dyn FnMut(Seen),
+    ) -> Result<Option<Rest>, IoError> {
         let from = self.cursor.offset;
         let had = self.buffer.len() as u64;
         let wanted = self.chunk.min(len.saturating_sub(from + had));
-        read(from + had, wanted, &mut self.buffer)?;
+        self.hashed.extend(read(from + had, wanted, &mut self.buffer)?);
         let read = self.buffer.len() as u64;
         self.reached = from + read;
-        let rest = scan(&mut self.cursor, &self.buffer, see);
+        let rest = scan(&mut self.cursor, &self.buffer, &self.hashed, see);
+        let left = Chained::from(&self.hashed, self.cursor.offset).len();
+        self.hashed.drain(..self.hashed.len() - left);
         let counted = usize::try_from(self.cursor.offset - from).unwrap_or(usize::MAX);
         self.buffer.drain(..counted.min(self.buffer.len()));
         let ended = from + read >= len || read - had < wanted;
         self.chunk = if counted == 0 && !ended {
             self.chunk.saturating_mul(2)
         } else {
-            (self.buffer.len() as u64).saturating_mul(16).clamp(CHUNK, LARGE_CHUNK)
+            let more = (self.buffer.len() as u64).saturating_mul(16).clamp(CHUNK, LARGE_CHUNK);
+            more.next_multiple_of(CHUNK)
         };
         Ok(ended.then_some(rest))
     }
