@@ -167,12 +167,7 @@ fn what_a_crash_left_is_put_in_place_only_after_its_record_and_content_were_sync
     let Some(calls) = traced(&ctx, "sync_order::catching_up_worker") else { return };
     assert_eq!(
         calls,
-        [
-            "fdatasync journal/events.jsonl",
-            "fsync stage",
-            "rename",
-            "fsync artifacts",
-        ]
+        ["fdatasync journal/events.jsonl", "fsync stage", "rename", "fsync artifacts"]
     );
 }
 
