@@ -133,21 +133,28 @@ impl Digest {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
 
-    fn to_text(self) -> String {
-        let mut text = String::with_capacity(PREFIX.len() + 64);
-        text.push_str(PREFIX);
-        text.push_str(&blake3::Hash::from_bytes(self.0).to_hex());
-        text
-    }
-
     /// Appends the 64 hex digits.
     pub(crate) fn write_hex_to(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.hex());
+    }
+
+    fn hex(self) -> [u8; 64] {
         let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
         let mut hex = [0; 64];
         for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
             pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
         }
-        out.extend_from_slice(&hex);
+        hex
+    }
+
+    /// Hands over its whole text.
+    fn with_text<T>(self, take: impl FnOnce(&str) -> T) -> T {
+        let mut text = [0; PREFIX.len() + 64];
+        let (prefix, hex) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        hex.copy_from_slice(&self.hex());
+        // It is ASCII.
+        take(str::from_utf8(&text).unwrap_or_default())
     }
 
     /// From exactly 64 lowercase hex digits.
@@ -266,7 +273,7 @@ impl Helper {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.to_text())
+        self.with_text(|text| f.pad(text))
     }
 }
 
@@ -287,7 +294,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_text())
+        self.with_text(|text| serializer.serialize_str(text))
     }
 }
 
