@@ -110,15 +110,12 @@ impl Dir {
     }
 
     fn regular(&self, relative: &str, file: &File, action: &'static str) -> Result<(), IoError> {
-        let path = self.full(relative);
-        let metadata = file.metadata().map_err(IoError::at(action, &path))?;
+        let fail = |source| IoError::new(action, &self.full(relative), source);
+        let metadata = file.metadata().map_err(fail)?;
         if metadata.is_dir() {
-            return Err(IoError::new(action, &path, std::io::ErrorKind::IsADirectory.into()));
+            return Err(fail(std::io::ErrorKind::IsADirectory.into()));
         }
-        if metadata.is_file() {
-            return Ok(());
-        }
-        Err(IoError::new(action, &path, std::io::Error::other(NOT_REGULAR)))
+        if metadata.is_file() { Ok(()) } else { Err(fail(std::io::Error::other(NOT_REGULAR))) }
     }
 
     pub(crate) fn open_dir(&self, relative: &str) -> Result<Self, IoError> {
