@@ -21,6 +21,9 @@ use crate::layout;
 const THREADS_A_CORE: usize = 8;
 /// Jobs that are under way for each of them.
 const JOBS_A_THREAD: usize = 8;
+/// Jobs of journals that the index knows, handed over at once: most did not change, and to look takes no longer
+/// than to hand over. What is new may be long, and goes by itself.
+const JOBS_AT_ONCE: usize = 8;
 /// Bytes that projectors said, above which a chunk is not held back.
 const LARGE: usize = 1 << 16;
 
@@ -32,24 +35,32 @@ pub(super) fn bring_up(
 ) -> Result<Progress, IndexError> {
     let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let threads = cores * THREADS_A_CORE;
-    let (send_job, jobs) = mpsc::channel::<Job>();
+    let (send_job, jobs) = mpsc::channel::<Vec<Job>>();
     let (send_answer, answers) = mpsc::sync_channel::<Answer>(threads);
     let jobs = Mutex::new(jobs);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let (jobs, answer) = (&jobs, send_answer.clone());
             scope.spawn(move || {
-                while let Some(job) = next(jobs) {
-                    let mut listened = true;
+                while let Some(jobs) = next(jobs) {
+                    let (mut listened, mut same) = (true, 0);
                     let look = std::panic::AssertUnwindSafe(|| {
-                        looker.look(job, &mut |told| {
-                            listened = answer.send(told).is_ok();
-                            listened
-                        });
+                        for job in jobs {
+                            looker.look(job, &mut |told| {
+                                match told {
+                                    Answer::Same(count) => same += count,
+                                    told => listened = answer.send(told).is_ok(),
+                                }
+                                listened
+                            });
+                        }
                     });
                     // One that panics and is silent would be waited for in vain.
                     if let Err(panic) = std::panic::catch_unwind(look) {
                         listened = answer.send(Answer::Panicked(panic)).is_ok();
+                    }
+                    if same > 0 {
+                        listened &= answer.send(Answer::Same(same)).is_ok();
                     }
                     if !listened {
                         break;
@@ -62,6 +73,7 @@ pub(super) fn bring_up(
             root: Dir::open_root(looker.root)?,
             next_key: 0,
             jobs: send_job,
+            gathered: Vec::new(),
             answers,
             held: BTreeMap::new(),
             held_at_most: threads * 2,
@@ -77,8 +89,8 @@ pub(super) fn bring_up(
     })
 }
 
-/// The next job; `None` once there will be none.
-fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
+/// The next jobs; `None` once there will be none.
+fn next(jobs: &Mutex<Receiver<Vec<Job>>>) -> Option<Vec<Job>> {
     jobs.lock().ok()?.recv().ok()
 }
 
@@ -87,7 +99,9 @@ struct Coordinator<'a, 'b> {
     writer: &'a mut Writer<'b>,
     root: Dir,
     next_key: i64,
-    jobs: Sender<Job>,
+    jobs: Sender<Vec<Job>>,
+    /// Jobs that wait to be handed over with others.
+    gathered: Vec<Job>,
     answers: Receiver<Answer>,
     /// New journals come in almost any order, and to write them in that of their keys is faster.
     held: BTreeMap<i64, Box<Chunk>>,
@@ -176,14 +190,28 @@ impl Coordinator<'_, '_> {
                 (self.next_key - 1, None)
             }
         };
-        self.send(Job { key, address, known });
         self.under_way += 1;
+        if known.is_none() {
+            self.send(vec![Job { key, address, known }]);
+            return Ok(());
+        }
+        self.gathered.push(Job { key, address, known });
+        if self.gathered.len() == JOBS_AT_ONCE {
+            self.send_gathered();
+        }
         Ok(())
     }
 
-    fn send(&self, job: Job) {
-        // The threads that take them are there as long as this is.
-        let _ = self.jobs.send(job);
+    fn send_gathered(&mut self) {
+        let jobs = std::mem::take(&mut self.gathered);
+        self.send(jobs);
+    }
+
+    fn send(&self, jobs: Vec<Job>) {
+        if !jobs.is_empty() {
+            // The threads that take them are there as long as this is.
+            let _ = self.jobs.send(jobs);
+        }
     }
 
     fn forget(&mut self, key: i64) -> Result<(), IndexError> {
@@ -192,17 +220,18 @@ impl Coordinator<'_, '_> {
     }
 
     fn take_answer(&mut self) -> Result<(), IndexError> {
+        self.send_gathered();
         let Ok(answer) = self.answers.recv() else {
             self.under_way = 0;
             return Ok(());
         };
         match answer {
-            Answer::Same => self.under_way -= 1,
+            Answer::Same(count) => self.under_way -= count,
             Answer::Changed(mut job) => {
                 if let Some(known) = &mut job.known {
                     known.details = Some(self.writer.details(job.key)?);
                 }
-                self.send(*job);
+                self.send(vec![*job]);
             }
             Answer::Gone(key, address) => {
                 self.under_way -= 1;

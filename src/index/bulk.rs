@@ -1,6 +1,4 @@
-//! Rows of which there are many: as many as may wait go into one statement.
-
-use std::sync::Arc;
+//! Rows of which there are many: several go into one statement.
 
 use rusqlite::{Connection, Statement, ToSql};
 
@@ -9,8 +7,8 @@ use super::event::{NewEvent, Text};
 use super::writer::integer;
 use crate::io::Stamp;
 
-/// Rows of one statement.
-const MANY: usize = 64;
+/// Rows of one statement: as many as are left, and no more.
+const SIZES: [usize; 3] = [16, 4, 1];
 
 /// A row of a table.
 pub(super) trait Row {
@@ -21,11 +19,11 @@ pub(super) trait Row {
     fn bind(&self, values: &mut Values<'_, '_>) -> rusqlite::Result<()>;
 }
 
-/// Rows on their way into a table.
-pub(super) struct Bulk<'a, R> {
-    many: Insert<'a>,
-    one: Insert<'a>,
-    waiting: Vec<R>,
+/// The statements that write the rows of one table, made when they are needed first: a refresh where nothing
+/// changed needs none.
+pub(super) struct Bulk<'a> {
+    connection: &'a Connection,
+    inserts: [Option<Insert<'a>>; SIZES.len()],
 }
 
 /// A statement, and which of its places hold nothing: most stay as they are.
@@ -59,58 +57,53 @@ impl Values<'_, '_> {
 
 impl<'a> Insert<'a> {
     fn of<R: Row>(connection: &'a Connection, rows: usize) -> rusqlite::Result<Self> {
-        let mut places = 1..=rows * R::COLUMNS;
-        let mut row = || {
-            let places = places.by_ref().take(R::COLUMNS).map(|place| format!("${place}"));
-            format!("({})", places.collect::<Vec<_>>().join(", "))
-        };
-        let rows = (0..rows).map(|_| row()).collect::<Vec<_>>().join(", ");
+        // Without names, which SQLite would look up one by one.
+        let row = format!("({})", vec!["?"; R::COLUMNS].join(", "));
+        let rows = vec![row; rows].join(", ");
         let sql = format!("{} VALUES {rows} {}", R::INSERT, R::ON_CONFLICT);
         let statement = connection.prepare(&sql)?;
         let is_null = vec![true; statement.parameter_count()];
         Ok(Self { statement, is_null })
     }
 
-    fn execute<R: Row>(&mut self, rows: &[R]) -> rusqlite::Result<()> {
+    fn execute<R: Row>(&mut self, mut rows: impl Iterator<Item = R>) -> rusqlite::Result<()> {
         let mut values = Values { insert: self, place: 0 };
-        rows.iter().try_for_each(|row| row.bind(&mut values))?;
+        rows.try_for_each(|row| row.bind(&mut values))?;
         self.statement.raw_execute().map(|_| ())
     }
 }
 
-impl<'a, R: Row> Bulk<'a, R> {
-    pub(super) fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
-        let (many, one) = (Insert::of::<R>(connection, MANY)?, Insert::of::<R>(connection, 1)?);
-        Ok(Self { many, one, waiting: Vec::with_capacity(MANY) })
+impl<'a> Bulk<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self { connection, inserts: Default::default() }
     }
 
-    /// Adds a row, which may wait.
-    pub(super) fn add(&mut self, row: R) -> rusqlite::Result<()> {
-        self.waiting.push(row);
-        if self.waiting.len() == MANY {
-            self.many.execute(&self.waiting)?;
-            self.waiting.clear();
-        }
-        Ok(())
-    }
-
-    /// Writes what waits.
-    pub(super) fn flush(&mut self) -> rusqlite::Result<()> {
-        for row in self.waiting.drain(..) {
-            self.one.execute(std::slice::from_ref(&row))?;
+    /// Writes rows, all of one kind for ever.
+    pub(super) fn write<R: Row>(
+        &mut self,
+        mut rows: impl ExactSizeIterator<Item = R>,
+    ) -> rusqlite::Result<()> {
+        for (size, known) in SIZES.into_iter().zip(&mut self.inserts) {
+            while rows.len() >= size {
+                let insert = match known {
+                    Some(insert) => insert,
+                    None => known.insert(Insert::of::<R>(self.connection, size)?),
+                };
+                insert.execute(rows.by_ref().take(size))?;
+            }
         }
         Ok(())
     }
 }
 
 /// An event, its texts, and the numbers of its type, of the kind of its stream and of its actor's.
-pub(super) struct EventOf {
-    pub(super) row: NewEvent,
-    pub(super) texts: Arc<String>,
+pub(super) struct EventOf<'r> {
+    pub(super) row: &'r NewEvent,
+    pub(super) texts: &'r str,
     pub(super) words: [i64; 3],
 }
 
-impl Row for EventOf {
+impl Row for EventOf<'_> {
     const INSERT: &'static str = "INSERT INTO t_events (event, event_id, type, occurred, kind, stream, \
         version, actor, actor_id, command_id, causation, own_trace, correlation, idempotency_key, \
         batch_index, batch_size, first_byte, bytes)";
@@ -142,9 +135,9 @@ impl Row for EventOf {
 }
 
 /// A file, with its journal.
-pub(super) struct FileOf(pub(super) i64, pub(super) FileRow);
+pub(super) struct FileOf<'r>(pub(super) i64, pub(super) &'r FileRow);
 
-impl Row for FileOf {
+impl Row for FileOf<'_> {
     const INSERT: &'static str = "INSERT INTO t_files (journal, path, size, digest, stamp)";
     const ON_CONFLICT: &'static str = "ON CONFLICT (journal, path) DO UPDATE SET \
         size = excluded.size, digest = excluded.digest, stamp = excluded.stamp";

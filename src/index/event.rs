@@ -11,20 +11,21 @@ use crate::journal::Record;
 pub(super) struct EventRows {
     pub(super) rows: Vec<NewEvent>,
     pub(super) texts: String,
+    /// Texts that occur again and again, each once, in the order in which they came.
+    pub(super) words: Vec<Text>,
 }
 
-/// A row of `t_events` to be, with texts where that has numbers of words.
+/// A row of `t_events` to be.
 #[derive(Debug)]
 pub(super) struct NewEvent {
     pub(super) event: i64,
     pub(super) event_id: EventId,
-    pub(super) event_type: Text,
+    /// Its type, the kind of its stream and that of its actor, by their places among the words.
+    pub(super) words: [usize; 3],
     pub(super) occurred_at: Timestamp,
-    pub(super) kind: Text,
     /// `None` if it is the journal's own.
     pub(super) stream: Option<Text>,
     pub(super) version: i64,
-    pub(super) actor_kind: Text,
     pub(super) actor_id: Option<Text>,
     pub(super) command_id: Option<Text>,
     pub(super) causation: Option<EventId>,
@@ -59,6 +60,8 @@ impl EventRows {
         let stream = (record.aggregate_kind(), record.stream_id());
         let correlation = record.correlation_id();
         let own_trace = correlation.is_some() && correlation == journal.trace_id();
+        let words = [record.event_type(), stream.0, record.actor_kind()];
+        let words = words.map(|word| self.word(word));
         let texts = &mut self.texts;
         let mut text = |text: &str| {
             let start = texts.len();
@@ -68,12 +71,10 @@ impl EventRows {
         let row = NewEvent {
             event: (journal.key() << 32) | integer(record.seq()),
             event_id: record.event_id(),
-            event_type: text(record.event_type()),
+            words,
             occurred_at: record.occurred_at(),
-            kind: text(stream.0),
             stream: Some(stream.1).filter(|_| stream != journal.own_stream()).map(&mut text),
             version: integer(record.stream_version()),
-            actor_kind: text(record.actor_kind()),
             actor_id: record.actor_id().map(&mut text),
             command_id: record.command_id().map(&mut text),
             causation: record.causation_event_id(),
@@ -85,5 +86,16 @@ impl EventRows {
             bytes: integer(record.end() - record.offset()),
         };
         self.rows.push(row);
+    }
+
+    /// The place of a word. There are few, for a piece has few events.
+    fn word(&mut self, word: &str) -> usize {
+        let known = self.words.iter().position(|known| known.of(&self.texts) == word);
+        known.unwrap_or_else(|| {
+            let start = self.texts.len();
+            self.texts.push_str(word);
+            self.words.push(Text { start, end: self.texts.len() });
+            self.words.len() - 1
+        })
     }
 }

@@ -51,8 +51,8 @@ pub(super) struct Details {
 
 /// What came of it.
 pub(super) enum Answer {
-    /// Nothing is new.
-    Same,
+    /// Nothing is new in so many.
+    Same(usize),
     /// Something is, and to tell what, the details are needed.
     Changed(Box<Job>),
     /// It is not there.
@@ -83,7 +83,7 @@ impl Looker<'_> {
             }
             Err(error) => nothing(job, error),
             Ok(Some((dir, stamps))) => match &job.known {
-                Some(known) if !self.read_data && known.is_settled(&stamps) => Answer::Same,
+                Some(known) if !self.read_data && known.is_settled(&stamps) => Answer::Same(1),
                 Some(Known { details: None, .. }) => Answer::Changed(Box::new(job)),
                 _ => self.look_for(job, dir, at).all(stamps, tell),
             },
@@ -148,7 +148,7 @@ impl Look<'_> {
         let mut last = match outcome {
             Ok(Some(chunk)) => chunk,
             // Nobody listens.
-            Ok(None) => return Answer::Same,
+            Ok(None) => return Answer::Same(1),
             Err(JournalError::Removed { .. }) => return self.gone(),
             Err(error) => {
                 let code = match &error {

@@ -5,8 +5,8 @@ mod limits;
 mod said;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::bulk::{Bulk, EventOf, FileOf};
@@ -24,8 +24,8 @@ pub(super) struct Writer<'a> {
     /// Those that are written in full in the code, by who may do no more than they are allowed, and where
     /// they stand.
     statements: RefCell<HashMap<(Option<usize>, *const str), Prepared<'a>>>,
-    events: Bulk<'a, EventOf>,
-    files: Bulk<'a, FileOf>,
+    events: Bulk<'a>,
+    files: Bulk<'a>,
     projectors: &'a [&'a dyn Projector],
     /// The numbers of the projectors in this database, in their order.
     numbers: Vec<i64>,
@@ -37,7 +37,7 @@ pub(super) struct Writer<'a> {
     tables: Vec<String>,
     root: &'a camino::Utf8Path,
     words: HashMap<String, i64>,
-    days: HashSet<i64>,
+    days: BTreeSet<i64>,
     /// A projector that a statement stopped, and the journal that it was in.
     stopped: HashSet<(usize, i64)>,
     /// Events since the last commit.
@@ -61,12 +61,11 @@ impl<'a> Writer<'a> {
         projectors: &'a [&'a dyn Projector],
         root: &'a camino::Utf8Path,
     ) -> Result<Self, IndexError> {
-        let failed = IndexError::sqlite("write to", &database.path);
         let mut writer = Self {
             database,
             statements: RefCell::default(),
-            events: Bulk::new(&database.connection).map_err(&failed)?,
-            files: Bulk::new(&database.connection).map_err(&failed)?,
+            events: Bulk::new(&database.connection),
+            files: Bulk::new(&database.connection),
             projectors,
             numbers: Vec::new(),
             strangers: Vec::new(),
@@ -74,7 +73,7 @@ impl<'a> Writer<'a> {
             tables: Vec::new(),
             root,
             words: HashMap::new(),
-            days: HashSet::new(),
+            days: BTreeSet::new(),
             stopped: HashSet::new(),
             waiting: 0,
         };
@@ -84,8 +83,7 @@ impl<'a> Writer<'a> {
         Ok(writer)
     }
 
-    pub(super) fn commit(mut self) -> Result<(), IndexError> {
-        self.flush()?;
+    pub(super) fn commit(self) -> Result<(), IndexError> {
         self.run("COMMIT", [])?;
         Ok(())
     }
@@ -104,11 +102,6 @@ impl<'a> Writer<'a> {
             }
         };
         prepared.statement.execute(values)
-    }
-
-    /// Writes what waits to be many.
-    fn flush(&mut self) -> Result<(), IndexError> {
-        self.events.flush().and_then(|()| self.files.flush()).map_err(self.failed())
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> IndexError + use<> {
@@ -134,16 +127,15 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes a piece, and commits now and then: after each piece all agrees.
-    pub(super) fn write(&mut self, mut chunk: Chunk) -> Result<(), IndexError> {
+    pub(super) fn write(&mut self, chunk: Chunk) -> Result<(), IndexError> {
         let key = chunk.key;
-        let events = std::mem::take(&mut chunk.events);
-        let count = events.len();
+        let count = chunk.events.len();
         if let Some(anew) = &chunk.anew {
             self.begin_anew(key, anew)?;
         } else if chunk.cursor.is_some() && count > 0 {
             self.leave_strangers_behind(key)?;
         }
-        self.write_events(events)?;
+        self.write_events(&chunk.events)?;
         self.write_said(&chunk)?;
         for (by, lag) in &chunk.laggards {
             if !self.stopped.contains(&(*by, key)) {
@@ -172,7 +164,6 @@ impl<'a> Writer<'a> {
         self.waiting += count;
         if self.waiting >= TRANSACTION {
             self.waiting = 0;
-            self.flush()?;
             self.run("COMMIT", [])?;
             self.run("BEGIN IMMEDIATE", [])?;
         }
@@ -242,7 +233,6 @@ impl<'a> Writer<'a> {
 
     /// Forgets what follows from its events.
     fn forget_rows(&mut self, key: i64) -> Result<(), IndexError> {
-        self.flush()?;
         let (first, last) = (key << 32, (key + 1) << 32);
         self.run("DELETE FROM t_events WHERE event >= $1 AND event < $2", [first, last])?;
         self.run("DELETE FROM t_findings WHERE journal = $1", [key])?;
@@ -269,19 +259,16 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn write_events(&mut self, events: EventRows) -> Result<(), IndexError> {
-        let texts = Arc::new(events.texts);
-        for row in events.rows {
+    fn write_events(&mut self, events: &EventRows) -> Result<(), IndexError> {
+        let EventRows { rows, texts, words } = events;
+        let words = words.iter().map(|word| self.word(word.of(texts)));
+        let words = words.collect::<Result<Vec<_>, _>>()?;
+        for row in rows {
             self.note_day(row.occurred_at)?;
-            let words = [
-                self.word(row.event_type.of(&texts))?,
-                self.word(row.kind.of(&texts))?,
-                self.word(row.actor_kind.of(&texts))?,
-            ];
-            let event = EventOf { row, texts: Arc::clone(&texts), words };
-            self.events.add(event).map_err(self.failed())?;
         }
-        Ok(())
+        let number = |place| words.get(place).copied().unwrap_or_default();
+        let events = rows.iter().map(|row| EventOf { row, texts, words: row.words.map(number) });
+        self.events.write(events).map_err(self.failed())
     }
 
     /// The number of a word.
@@ -316,9 +303,8 @@ impl<'a> Writer<'a> {
         for path in &end.gone {
             self.run("DELETE FROM t_files WHERE journal = $1 AND path = $2", (key, path))?;
         }
-        for file in end.files {
-            self.files.add(FileOf(key, file)).map_err(self.failed())?;
-        }
+        let files = end.files.iter().map(|file| FileOf(key, file));
+        self.files.write(files).map_err(self.failed())?;
         for stage in &end.stages {
             let id = stage.as_bytes().as_slice();
             self.run("INSERT INTO t_stages (journal, event_id) VALUES ($1, $2)", (key, id))?;

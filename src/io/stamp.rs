@@ -1,7 +1,5 @@
 //! What tells a file that was changed from one that was not, without reading it.
 
-use super::{Dir, Kind};
-use crate::error::IoError;
 use crate::planted::Bug;
 
 /// Length, times and number of a file. Two looks that find the same stamp found the same content, if
@@ -58,10 +56,11 @@ impl Stamp {
 
 #[cfg(all(unix, not(runjournal_portable)))]
 mod system {
-    use rustix::fs::{AtFlags, FileType, Stat};
+    use rustix::fs::{AtFlags, Stat};
 
     use super::Stamp;
     use crate::error::IoError;
+    use crate::io::dir::entry;
     use crate::io::{Dir, Kind, sys};
 
     impl Dir {
@@ -71,35 +70,29 @@ mod system {
                 sys::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
             });
             match stat {
-                Ok(stat) => Ok(Some((kind(&stat), of(&stat)))),
+                Ok(stat) => Ok(Some((entry(&stat).kind, Stamp::of(&stat)))),
                 Err(error) if error.is_not_found() => Ok(None),
                 Err(error) => Err(error),
             }
         }
     }
 
-    fn kind(stat: &Stat) -> Kind {
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Dir,
-            _ => Kind::Other,
-        }
-    }
-
-    #[expect(
-        clippy::allow_attributes,
-        reason = "whether a cast is needed differs from system to system"
-    )]
-    #[allow(clippy::unnecessary_cast, trivial_numeric_casts, reason = "see above")]
-    fn of(stat: &Stat) -> Stamp {
-        let time = |seconds: i64, nanoseconds: i64| {
-            seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
-        };
-        Stamp {
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-            changed: time(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-            inode: stat.st_ino as u64,
+    impl Stamp {
+        #[expect(
+            clippy::allow_attributes,
+            reason = "whether a cast is needed differs from system to system"
+        )]
+        #[allow(clippy::unnecessary_cast, trivial_numeric_casts, reason = "see above")]
+        pub(in crate::io) fn of(stat: &Stat) -> Self {
+            let time = |seconds: i64, nanoseconds: i64| {
+                seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+            };
+            Self {
+                size: u64::try_from(stat.st_size).unwrap_or(0),
+                modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+                changed: time(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+                inode: stat.st_ino as u64,
+            }
         }
     }
 }
@@ -124,39 +117,40 @@ mod system {
             let stamp = Stamp { size: entry.size, modified, changed: modified, inode: 0 };
             Ok(Some((entry.kind, stamp)))
         }
-    }
-}
 
-impl Dir {
-    /// Everything below a directory that is no directory itself, with its path relative to that, sorted
-    /// by path. Links are not followed; names that are not UTF-8 are passed over. A directory that is
-    /// not there holds nothing.
-    pub(crate) fn stamps_below(
-        &self,
-        relative: &str,
-    ) -> Result<Vec<(String, Kind, Stamp)>, IoError> {
-        let mut found = Vec::new();
-        let mut to_do = vec![String::new()];
-        while let Some(below) = to_do.pop() {
-            let within = |name: &str| {
-                if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") }
-            };
-            let path =
-                if below.is_empty() { relative.to_owned() } else { format!("{relative}/{below}") };
-            let dir = match self.open_dir(&path) {
-                // Removed while we looked, or never there.
-                Err(error) if error.is_not_found() => continue,
-                other => other?,
-            };
-            for (name, kind) in dir.list("")? {
-                if kind == Kind::Dir {
-                    to_do.push(within(&name));
-                } else if let Some((kind, stamp)) = dir.stamp(&name)? {
-                    found.push((within(&name), kind, stamp));
+        /// Everything below a directory that is no directory itself, with its path relative to that, sorted
+        /// by path. Links are not followed; names that are not UTF-8 are passed over. A directory that is
+        /// not there holds nothing.
+        pub(crate) fn stamps_below(
+            &self,
+            relative: &str,
+        ) -> Result<Vec<(String, Kind, Stamp)>, IoError> {
+            let mut found = Vec::new();
+            let mut to_do = vec![String::new()];
+            while let Some(below) = to_do.pop() {
+                let within = |name: &str| {
+                    if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") }
+                };
+                let path = if below.is_empty() {
+                    relative.to_owned()
+                } else {
+                    format!("{relative}/{below}")
+                };
+                let dir = match self.open_dir(&path) {
+                    // Removed while we looked, or never there.
+                    Err(error) if error.is_not_found() => continue,
+                    other => other?,
+                };
+                for (name, kind) in dir.list("")? {
+                    if kind == Kind::Dir {
+                        to_do.push(within(&name));
+                    } else if let Some((kind, stamp)) = dir.stamp(&name)? {
+                        found.push((within(&name), kind, stamp));
+                    }
                 }
             }
+            found.sort_by(|a, b| a.0.cmp(&b.0));
+            Ok(found)
         }
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(found)
     }
 }

@@ -3,9 +3,11 @@
 
 use std::ffi::CString;
 
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, Mode, Stat};
 use rustix::io::Errno;
 
+#[cfg(feature = "sqlite")]
+use super::Stamp;
 use super::dir::{OPEN_DIR, entry, names};
 use super::sys::{self, Fd, Names};
 use super::{Dir, Entry, Kind};
@@ -38,53 +40,105 @@ impl Dir {
             }
             Err(error) => return Err(error),
         };
-        let (mut entries, mut dirs) = (Vec::new(), vec![Vec::new()]);
-        while let Some(dir) = dirs.pop() {
-            let inside = look_into(&root.fd, &dir);
-            for (path, entry) in
-                inside.map_err(|errno| IoError::new("list", root.path(), errno.into()))?
-            {
-                if entry.kind == Kind::Dir && path.len() <= name::LONGEST {
-                    dirs.push(path);
-                } else {
-                    entries.push((String::from_utf8_lossy(&path).into_owned(), entry));
-                }
+        let mut entries = Vec::new();
+        walk(root, &mut |path, stat| {
+            // How long a directory is, nobody asks.
+            let entry = stat.map_or(Entry { kind: Kind::Dir, size: 0 }, entry);
+            let is_walked = entry.kind == Kind::Dir && path.len() <= name::LONGEST;
+            if !is_walked {
+                entries.push((String::from_utf8_lossy(path).into_owned(), entry));
             }
-        }
+            is_walked
+        })?;
         entries.sort_by(|a, b| a.0.split('/').cmp(b.0.split('/')));
         Ok(entries)
     }
+
+    /// Everything below a directory that is no directory itself, with its path relative to that, sorted
+    /// by path. Links are not followed; names that are not UTF-8 are passed over. A directory that is
+    /// not there holds nothing.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn stamps_below(
+        &self,
+        relative: &str,
+    ) -> Result<Vec<(String, Kind, Stamp)>, IoError> {
+        let root = match self.open_dir(relative) {
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut found = Vec::new();
+        walk(root, &mut |path, stat| {
+            let Ok(path) = std::str::from_utf8(path) else { return false };
+            found.extend(stat.map(|stat| (path.to_owned(), entry(stat).kind, Stamp::of(stat))));
+            stat.is_none()
+        })?;
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
 }
 
-/// What stands in a directory below a root, by its path from there. It is reached from the root anew, so that
-/// few are open at once.
-fn look_into(root: &Fd, dir: &[u8]) -> Result<Vec<(Vec<u8>, Entry)>, Errno> {
-    let mut walked: Option<Fd> = None;
-    for component in dir.split(|byte| *byte == b'/').filter(|component| !component.is_empty()) {
-        let next = sys::openat(walked.as_ref().unwrap_or(root), component, OPEN_DIR, Mode::empty());
-        // Removed or replaced while we looked.
-        let Some(next) = unless_gone(next)? else { return Ok(Vec::new()) };
-        walked = Some(next);
-    }
-    let mut listed = match walked {
-        Some(walked) => sys::list(walked)?,
-        None => list(root)?,
+/// Tells of each thing below a directory, with its path from there and, if it is no directory itself, its status;
+/// of a directory, the answer is whether to look into it. Each is reached from the root anew, so that few are
+/// open at once.
+fn walk(root: Dir, tell: &mut dyn FnMut(&[u8], Option<&Stat>) -> bool) -> Result<(), IoError> {
+    let path = root.path().to_owned();
+    let fail = |dir: &[u8], errno: Errno| {
+        let dir = String::from_utf8_lossy(dir);
+        let path = if dir.is_empty() { path.clone() } else { path.join(&*dir) };
+        IoError::new("list", &path, errno.into())
     };
-    let mut inside = Vec::new();
-    for (name, kind) in names(&mut listed)? {
-        let entry = match kind {
-            // How long a directory is, nobody asks.
-            Kind::Dir => Entry { kind, size: 0 },
-            Kind::File | Kind::Other => {
-                let stat = sys::statat(listed.fd()?, &name, AtFlags::SYMLINK_NOFOLLOW);
-                let Some(stat) = unless_gone(stat)? else { continue };
-                entry(&stat)
-            }
+    let mut top = sys::list(root.fd).map_err(|errno| fail(&[], errno))?;
+    let mut dirs = Vec::new();
+    look_into(&mut top, &[], &mut dirs, tell).map_err(|errno| fail(&[], errno))?;
+    while let Some(dir) = dirs.pop() {
+        let mut look = || {
+            // Removed or replaced while we looked.
+            let Some(found) = reach(top.fd()?, &dir)? else { return Ok(()) };
+            look_into(&mut sys::list(found)?, &dir, &mut dirs, tell)
         };
-        let above = if dir.is_empty() { Vec::new() } else { [dir, b"/"].concat() };
-        inside.push(([&above, name.as_bytes()].concat(), entry));
+        look().map_err(|errno| fail(&dir, errno))?;
     }
-    Ok(inside)
+    Ok(())
+}
+
+/// A directory by its path from a root; `None` if it is not there.
+fn reach(root: impl sys::At, dir: &[u8]) -> Result<Option<Fd>, Errno> {
+    let mut walked: Option<Fd> = None;
+    for component in dir.split(|byte| *byte == b'/') {
+        let next = match &walked {
+            Some(walked) => sys::openat(walked, component, OPEN_DIR, Mode::empty()),
+            None => sys::openat(&root, component, OPEN_DIR, Mode::empty()),
+        };
+        walked = unless_gone(next)?;
+        if walked.is_none() {
+            break;
+        }
+    }
+    Ok(walked)
+}
+
+/// Tells of what stands in a directory, and notes down the directories in it that are to be looked into.
+fn look_into(
+    listed: &mut Names,
+    dir: &[u8],
+    dirs: &mut Vec<Vec<u8>>,
+    tell: &mut dyn FnMut(&[u8], Option<&Stat>) -> bool,
+) -> Result<(), Errno> {
+    let above = if dir.is_empty() { Vec::new() } else { [dir, b"/"].concat() };
+    for (name, kind) in names(listed)? {
+        let path = [&above, name.as_bytes()].concat();
+        let stat = if kind == Kind::Dir {
+            None
+        } else {
+            let stat = sys::statat(listed.fd()?, &name, AtFlags::SYMLINK_NOFOLLOW);
+            let Some(stat) = unless_gone(stat)? else { continue };
+            Some(stat).filter(|stat| entry(stat).kind != Kind::Dir)
+        };
+        if tell(&path, stat.as_ref()) {
+            dirs.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// The names in a directory that stays open, which is opened once more for that.
