@@ -1,0 +1,102 @@
+//! Charts as SVG: both axes are logarithmic, so that a straight line is a power and a flat one does not grow.
+
+use camino::Utf8Path;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::curve::{Chart, Kind, Unit};
+use crate::Result;
+use crate::report::duration;
+
+const SIZE: (u32, u32) = (800, 500);
+/// Told apart by those who see no red or no green as well (Okabe and Ito).
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(140, 86, 75),
+    RGBColor(60, 60, 120),
+];
+const FLOOR: RGBColor = RGBColor(120, 120, 120);
+
+/// Draws a chart into `DIR/NAME.svg`. Floors are grey, and judged curves have a colour each.
+pub(crate) fn svg(chart: &Chart, dir: &Utf8Path) -> Result<()> {
+    let points = || chart.curves.iter().flat_map(|curve| curve.medians());
+    let (xs, ys) = (points().map(|(x, _)| x), points().map(|(_, y)| y));
+    let (left, right) = ends(xs).ok_or("a chart without points")?;
+    let (low, high) = ends(ys).ok_or("a chart without points")?;
+    // Whole decades, and room for the legend above.
+    let (low, high) = (power_below(low), power_above(high) * 3.0);
+    let path = dir.join(format!("{}.svg", chart.name));
+    let root = SVGBackend::new(path.as_std_path(), SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut picture = ChartBuilder::on(&root)
+        .caption(chart.title, ("sans-serif", 20))
+        .margin(16)
+        .x_label_area_size(46)
+        .y_label_area_size(76)
+        .build_cartesian_2d((left..right.max(left * 10.0)).log_scale(), (low..high).log_scale())?;
+    let (across, up) = (|size: &f64| chart.size(*size), |cost: &f64| round(*cost));
+    picture
+        .configure_mesh()
+        .x_desc(chart.of)
+        .y_desc("time")
+        .x_labels(if chart.unit == Unit::Bytes { 0 } else { 8 })
+        .y_labels(10)
+        .x_label_formatter(&across)
+        .y_label_formatter(&up)
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 15))
+        .light_line_style(RGBColor(240, 240, 240))
+        .bold_line_style(RGBColor(215, 215, 215))
+        .draw()?;
+    if chart.unit == Unit::Bytes {
+        // The marks of a logarithmic axis are powers of ten, which no artifact has.
+        let style = ("sans-serif", 14).into_font().color(&BLACK);
+        let style = style.pos(Pos::new(HPos::Center, VPos::Top));
+        let marks = std::iter::successors(Some(left), |size| Some(size * 16.0));
+        picture.draw_series(marks.take_while(|size| *size <= right).map(|size| {
+            EmptyElement::at((size, low)) + Text::new(chart.size(size), (0, 6), style.clone())
+        }))?;
+    }
+    for (curve, colour) in chart.curves.iter().zip(COLOURS.iter().cycle()) {
+        let colour = if curve.kind == Kind::Floor { FLOOR } else { *colour };
+        let line = colour.stroke_width(if curve.kind == Kind::Floor { 1 } else { 2 });
+        picture
+            .draw_series(LineSeries::new(curve.medians(), line).point_size(4))?
+            .label(curve.name.as_str())
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], line));
+    }
+    picture
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .label_font(("sans-serif", 14))
+        .background_style(WHITE.mix(0.85))
+        .border_style(RGBColor(190, 190, 190))
+        .draw()?;
+    root.present()?;
+    Ok(())
+}
+
+fn ends(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.fold(None, |ends, value| match ends {
+        None => Some((value, value)),
+        Some((low, high)) => Some((value.min(low), value.max(high))),
+    })
+}
+
+fn power_below(value: f64) -> f64 {
+    10_f64.powf(value.log10().floor())
+}
+
+fn power_above(value: f64) -> f64 {
+    10_f64.powf(value.log10().ceil())
+}
+
+/// A round time, without decimals that say nothing.
+fn round(nanoseconds: f64) -> String {
+    duration(nanoseconds).replace(".00 ", " ")
+}
