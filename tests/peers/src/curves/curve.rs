@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::measure::{Series, Spread};
 use crate::report::duration;
 
-/// How a curve is judged.
+/// How a curve is judged, against the floor beside it: what grows there, need not be flat here.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     /// What one costs where there are n: it should not grow.
@@ -48,22 +48,13 @@ impl Curve {
         slope(*before.last().or(medians.iter().rev().nth(1))?, last)
     }
 
-    fn grows_too_fast(&self) -> bool {
-        let allowed = match self.kind {
-            Kind::One => SLACK,
-            Kind::All => 1.0 + SLACK,
-            Kind::Floor => return false,
-        };
-        self.last_decade().is_some_and(|exponent| exponent > allowed)
-    }
-
-    fn json(&self) -> Value {
+    fn json(&self, chart: &Chart) -> Value {
         let points = self.points.iter();
         let points = points.map(|(size, samples)| json!({"size": size, "samples": samples}));
         json!({
             "name": self.name, "floor": self.kind == Kind::Floor, "points": points.collect::<Vec<_>>(),
             "exponent": self.exponent(), "last_decade": self.last_decade(),
-            "worse_than_linear": self.grows_too_fast(),
+            "worse_than_linear": chart.grows_too_fast(self),
         })
     }
 }
@@ -132,8 +123,20 @@ impl Chart {
         format!("{size}")
     }
 
+    /// Worse than linear in all, where the floor is not.
+    fn grows_too_fast(&self, curve: &Curve) -> bool {
+        let least = match curve.kind {
+            Kind::One => 0.0,
+            Kind::All => 1.0,
+            Kind::Floor => return false,
+        };
+        let floor = self.curves.iter().find(|curve| curve.kind == Kind::Floor);
+        let floor = floor.and_then(Curve::last_decade).unwrap_or(least);
+        curve.last_decade().is_some_and(|exponent| exponent > floor.max(least) + SLACK)
+    }
+
     pub(crate) fn json(&self) -> Value {
-        let curves = self.curves.iter().map(Curve::json).collect::<Vec<_>>();
+        let curves = self.curves.iter().map(|curve| curve.json(self)).collect::<Vec<_>>();
         json!({"name": self.name, "title": self.title, "of": self.of, "unit": "ns", "curves": curves})
     }
 }
@@ -151,7 +154,7 @@ pub(crate) fn words(charts: &[Chart]) -> String {
                 exponent.map_or_else(|| "-".to_owned(), |exponent| format!("{exponent:.2}"))
             };
             let (ends, decade) = (exponent(curve.exponent()), exponent(curve.last_decade()));
-            let mark = if curve.grows_too_fast() { " WORSE THAN LINEAR" } else { "" };
+            let mark = if chart.grows_too_fast(curve) { " WORSE THAN LINEAR" } else { "" };
             let name = &curve.name;
             text +=
                 &format!("  {name}: exponent {ends}, last decade {decade}{mark}\n    {points}\n");
@@ -185,6 +188,16 @@ mod tests {
             let text = words(&[chart(kind, exponent)]);
             assert_eq!(text.contains("WORSE THAN LINEAR"), marked, "{text}");
         }
+    }
+
+    #[test]
+    fn what_the_floor_grows_by_is_no_fault_of_ours() {
+        let mut chart = chart(Kind::One, 0.5);
+        for (size, cost) in [(100, 1.0), (10_000, 10.0)] {
+            chart.add("floor", Kind::Floor, size, vec![cost]);
+        }
+        let text = words(&[chart]);
+        assert!(!text.contains("WORSE THAN LINEAR"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::curve::{Chart, Kind, Unit};
+use super::curve::{Chart, Curve, Kind};
 use crate::Result;
 use crate::report::duration;
 
@@ -38,30 +38,30 @@ pub(crate) fn svg(chart: &Chart, dir: &Utf8Path) -> Result<()> {
         .margin(16)
         .x_label_area_size(46)
         .y_label_area_size(76)
-        .build_cartesian_2d((left..right.max(left * 10.0)).log_scale(), (low..high).log_scale())?;
-    let (across, up) = (|size: &f64| chart.size(*size), |cost: &f64| round(*cost));
+        .build_cartesian_2d((left * 0.9..right * 1.1).log_scale(), (low..high).log_scale())?;
+    let up = |cost: &f64| duration(*cost).replace(".00 ", " ");
     picture
         .configure_mesh()
+        .disable_x_mesh()
         .x_desc(chart.of)
         .y_desc("time")
-        .x_labels(if chart.unit == Unit::Bytes { 0 } else { 8 })
+        .x_labels(0)
         .y_labels(10)
-        .x_label_formatter(&across)
         .y_label_formatter(&up)
         .label_style(("sans-serif", 14))
         .axis_desc_style(("sans-serif", 15))
         .light_line_style(RGBColor(240, 240, 240))
         .bold_line_style(RGBColor(215, 215, 215))
         .draw()?;
-    if chart.unit == Unit::Bytes {
-        // The marks of a logarithmic axis are powers of ten, which no artifact has.
-        let style = ("sans-serif", 14).into_font().color(&BLACK);
-        let style = style.pos(Pos::new(HPos::Center, VPos::Top));
-        let marks = std::iter::successors(Some(left), |size| Some(size * 16.0));
-        picture.draw_series(marks.take_while(|size| *size <= right).map(|size| {
-            EmptyElement::at((size, low)) + Text::new(chart.size(size), (0, 6), style.clone())
-        }))?;
-    }
+    // Marked are the sizes that were measured, not powers of ten that nobody measured.
+    let style = ("sans-serif", 14).into_font().color(&BLACK);
+    let style = style.pos(Pos::new(HPos::Center, VPos::Top));
+    let sizes = chart.curves.first().map(Curve::medians).unwrap_or_default();
+    picture.draw_series(sizes.into_iter().map(|(size, _)| {
+        EmptyElement::at((size, low))
+            + PathElement::new([(0, 0), (0, 4)], BLACK)
+            + Text::new(chart.size(size), (0, 8), style.clone())
+    }))?;
     for (curve, colour) in chart.curves.iter().zip(COLOURS.iter().cycle()) {
         let colour = if curve.kind == Kind::Floor { FLOOR } else { *colour };
         let line = colour.stroke_width(if curve.kind == Kind::Floor { 1 } else { 2 });
@@ -94,9 +94,4 @@ fn power_below(value: f64) -> f64 {
 
 fn power_above(value: f64) -> f64 {
     10_f64.powf(value.log10().ceil())
-}
-
-/// A round time, without decimals that say nothing.
-fn round(nanoseconds: f64) -> String {
-    duration(nanoseconds).replace(".00 ", " ")
 }
