@@ -118,7 +118,11 @@ impl Entry {
             Goal::AtMost(reach, best) => (format!("<= {reach}"), format!("<= {best}")),
             Goal::Faster(reach, best) => (format!(">= {reach}x"), format!(">= {best}x")),
             Goal::Megabytes(reach, best) => (format!("< {reach} MB"), format!("< {best} MB")),
-            Goal::Microseconds(reach, best) => (format!("<= {reach} us"), format!("<= {best} us")),
+            Goal::Microseconds(reach, best) => {
+                let words =
+                    |micros: f64| format!("<= {}", duration(micros * 1e3).replace(".00", ""));
+                (words(reach), words(best))
+            }
             Goal::Best(best) => ("-".into(), format!("<= {best}")),
             Goal::Context => ("-".into(), "-".into()),
         }
@@ -148,7 +152,10 @@ impl Entry {
             }
             Goal::Faster(..) => format!("{median:.1}x ({min:.1}..{max:.1})"),
             Goal::Megabytes(..) => format!("{median:.1} MB ({min:.1}..{max:.1})"),
-            Goal::Microseconds(..) => format!("{median:.1} us ({min:.1}..{max:.1})"),
+            Goal::Microseconds(..) => {
+                let [median, min, max] = [median, min, max].map(|micros| duration(micros * 1e3));
+                format!("{median} ({min}..{max})")
+            }
         }
     }
 

@@ -28,8 +28,11 @@ pub(crate) fn svg(chart: &Chart, dir: &Utf8Path) -> Result<()> {
     let (xs, ys) = (points().map(|(x, _)| x), points().map(|(_, y)| y));
     let (left, right) = ends(xs).ok_or("a chart without points")?;
     let (low, high) = ends(ys).ok_or("a chart without points")?;
-    // Whole decades, and room for the legend above.
-    let (low, high) = (power_below(low), power_above(high) * 3.0);
+    let (low, high) = (low.log10().floor(), high.log10().ceil());
+    // The legend stands above the curves: it takes this part of the picture's height.
+    let part = (0.06 + 0.047 * chart.curves.len() as f64).min(0.5);
+    let high = high + (high - low) * part / (1.0 - part);
+    let (low, high) = (10_f64.powf(low), 10_f64.powf(high));
     let path = dir.join(format!("{}.svg", chart.name));
     let root = SVGBackend::new(path.as_std_path(), SIZE).into_drawing_area();
     root.fill(&WHITE)?;
@@ -45,7 +48,7 @@ pub(crate) fn svg(chart: &Chart, dir: &Utf8Path) -> Result<()> {
         .disable_x_mesh()
         .x_desc(chart.of)
         .y_desc("time")
-        .x_labels(0)
+        .x_label_formatter(&|_| String::new())
         .y_labels(10)
         .y_label_formatter(&up)
         .label_style(("sans-serif", 14))
@@ -86,12 +89,4 @@ fn ends(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
         None => Some((value, value)),
         Some((low, high)) => Some((value.min(low), value.max(high))),
     })
-}
-
-fn power_below(value: f64) -> f64 {
-    10_f64.powf(value.log10().floor())
-}
-
-fn power_above(value: f64) -> f64 {
-    10_f64.powf(value.log10().ceil())
 }
