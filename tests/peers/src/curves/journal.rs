@@ -33,7 +33,7 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
     let mut opens = Chart::new("journal-open", "Open a writer; read the tail", "records in it");
     let mut replays = Chart::new("journal-replay", "Replay, per event", "records");
     for size in steps(1_000, plan.size(1_000_000, 10_000_000), 10) {
-        let few = (size / 20).min(200);
+        let few = (size / 20).min(1000);
         let laps = Laps { warm: 1, counted: 2 };
         let long = if size > FRESH { Some(Spot::fill(&lab.fresh()?, size)?) } else { None };
         let spot = |dir: &Utf8Path| match &long {
