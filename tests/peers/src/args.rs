@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use crate::{Result, rows};
+use crate::{Result, curves, rows};
 
 const HELP: &str = "\
 Measures runjournal against floors and peers, and prints a table.
 
   --quick        fewer rounds and smaller sizes; some minutes
   --rows 1,2,5   only these rows
+  --curves [NAMES]  what things cost when there is more of them, instead of the rows:
+                 journal,runs,artifacts,threads,processes
+  --svg DIR      draw the curves into DIR
   --dir DIR      measure on the file system of DIR (default: next to the build)
   --json FILE    write all samples to FILE
   --rounds N     counted rounds of each row, as far as its time allows
@@ -35,6 +38,8 @@ impl Plan {
 pub(crate) struct Args {
     pub(crate) plan: Plan,
     rows: Option<Vec<String>>,
+    curves: Option<Vec<String>>,
+    pub(crate) svg: Option<Utf8PathBuf>,
     pub(crate) dir: Option<Utf8PathBuf>,
     pub(crate) json: Option<Utf8PathBuf>,
 }
@@ -43,13 +48,25 @@ impl Args {
     /// `None` where help was all that was wanted.
     pub(crate) fn parse(arguments: &[String]) -> Result<Option<Self>> {
         let (mut quick, mut rounds, mut rows, mut dir, mut json) = (false, None, None, None, None);
-        let mut arguments = arguments.iter();
+        let (mut curves, mut svg) = (None, None);
+        let mut arguments = arguments.iter().peekable();
         while let Some(argument) = arguments.next() {
+            let names = arguments.next_if(|next| argument == "--curves" && !next.starts_with("--"));
             let mut value =
                 || arguments.next().ok_or_else(|| format!("{argument} needs a value; see --help"));
             match argument.as_str() {
                 "--quick" => quick = true,
-                "--rows" => rows = Some(known_rows(value()?)?),
+                "--rows" => {
+                    rows = Some(known(value()?, "row", rows::ALL.iter().map(|row| row.name))?)
+                }
+                "--curves" => {
+                    let all = || curves::ALL.iter().map(|group| group.name);
+                    curves = Some(match names {
+                        Some(names) => known(names, "curve", all())?,
+                        None => all().map(str::to_owned).collect(),
+                    });
+                }
+                "--svg" => svg = Some(Utf8PathBuf::from(value()?)),
                 "--dir" => dir = Some(Utf8PathBuf::from(value()?)),
                 "--json" => json = Some(Utf8PathBuf::from(value()?)),
                 "--rounds" => rounds = Some(value()?.parse::<usize>()?.max(1)),
@@ -62,19 +79,30 @@ impl Args {
         }
         let rounds = rounds.unwrap_or(if quick { 7 } else { 21 });
         let budget = Duration::from_secs(if quick { 12 } else { 60 });
-        Ok(Some(Self { plan: Plan { quick, rounds, budget }, rows, dir, json }))
+        Ok(Some(Self { plan: Plan { quick, rounds, budget }, rows, curves, svg, dir, json }))
     }
 
+    /// Rows that were not asked for are wanted where nothing else was.
     pub(crate) fn wants(&self, row: &str) -> bool {
-        self.rows.as_ref().is_none_or(|rows| rows.iter().any(|wanted| wanted == row))
+        match &self.rows {
+            Some(rows) => rows.iter().any(|wanted| wanted == row),
+            None => self.curves.is_none(),
+        }
+    }
+
+    pub(crate) fn wants_curves(&self, name: &str) -> bool {
+        self.curves.iter().flatten().any(|wanted| wanted == name)
     }
 }
 
-fn known_rows(list: &str) -> Result<Vec<String>> {
-    let wanted = list.split(',').map(|row| row.trim().to_owned()).collect::<Vec<_>>();
-    let known = rows::ALL.iter().map(|row| row.name).collect::<Vec<_>>();
-    match wanted.iter().find(|row| !known.contains(&row.as_str())) {
+/// The names of a list, all of which there are.
+fn known(list: &str, what: &str, known: impl Iterator<Item = &'static str>) -> Result<Vec<String>> {
+    let wanted = list.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>();
+    let known = known.collect::<Vec<_>>();
+    match wanted.iter().find(|name| !known.contains(&name.as_str())) {
         None => Ok(wanted),
-        Some(row) => Err(format!("there is no row {row:?}; there are {}", known.join(", ")).into()),
+        Some(name) => {
+            Err(format!("there is no {what} {name:?}; there are {}", known.join(", ")).into())
+        }
     }
 }

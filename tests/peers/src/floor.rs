@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 
 use camino::Utf8Path;
+use runjournal::Durability;
 
 use crate::call::PlainRecord;
 use crate::measure::Contender;
@@ -20,8 +21,19 @@ pub(crate) fn write_whole(mut file: &File, bytes: &[u8]) -> Result<()> {
     if written == bytes.len() { Ok(()) } else { Err("a short write".into()) }
 }
 
+/// The same, and fdatasync(2).
+pub(crate) fn write_synced(file: &File, bytes: &[u8]) -> Result<()> {
+    write_whole(file, bytes)?;
+    Ok(file.sync_data()?)
+}
+
+/// Which of the two keeps what an append at a durability keeps.
+pub(crate) fn writer(durability: Durability) -> fn(&File, &[u8]) -> Result<()> {
+    if durability == Durability::Durable { write_synced } else { write_whole }
+}
+
 /// write(2) of 543 ready bytes to a kept `O_APPEND` descriptor: no lock, no serialization, no hash.
-pub(crate) fn raw_write(operations: u64) -> Contender<'static> {
+pub(crate) fn raw_write<'a>(operations: u64) -> Contender<'a> {
     Contender::each(rows::WRITE, operations, |dir| {
         let file = open_append(&dir.join("file"))?;
         let line = PlainRecord::new(0).line()?;
@@ -30,14 +42,11 @@ pub(crate) fn raw_write(operations: u64) -> Contender<'static> {
 }
 
 /// The same, with fdatasync after each.
-pub(crate) fn write_and_sync(operations: u64) -> Contender<'static> {
+pub(crate) fn write_and_sync<'a>(operations: u64) -> Contender<'a> {
     Contender::each(rows::FDATASYNC, operations, |dir| {
         let file = open_append(&dir.join("file"))?;
         let line = PlainRecord::new(0).line()?;
-        Ok(move |_| {
-            write_whole(&file, line.as_bytes())?;
-            Ok(file.sync_data()?)
-        })
+        Ok(move |_| write_synced(&file, line.as_bytes()))
     })
 }
 

@@ -22,7 +22,7 @@ impl Lab {
     pub(crate) fn new(dir: Option<&Utf8Path>) -> Result<Self> {
         let above = match dir {
             Some(dir) => dir.to_owned(),
-            None => next_to_the_build()?,
+            None => build_dir()?.join("scratch"),
         };
         let dir_is_given = dir.is_some();
         std::fs::create_dir_all(&above)?;
@@ -64,10 +64,11 @@ impl Drop for Lab {
     }
 }
 
-fn next_to_the_build() -> Result<Utf8PathBuf> {
+/// Where this program was built: the directory of all builds.
+pub(crate) fn build_dir() -> Result<Utf8PathBuf> {
     let program = Utf8PathBuf::try_from(std::env::current_exe()?)?;
     let target = program.parent().and_then(Utf8Path::parent);
-    Ok(target.ok_or("this program stands in no directory; give one by --dir")?.join("scratch"))
+    Ok(target.ok_or("this program stands in no directory; give one by --dir")?.to_owned())
 }
 
 /// A workspace with one run in it.

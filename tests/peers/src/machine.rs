@@ -28,9 +28,34 @@ pub(crate) fn describe(dir: &Utf8Path, args: &Args) -> Header {
         ),
         ("compiler", said("rustc", &["--version"])),
         ("sqlite", format!("{} (bundled by rusqlite)", rusqlite::version())),
+        ("peers", peers()),
         ("python", said("python3", &["--version"])),
         ("plan", format!("{rounds} rounds{}", if args.plan.quick { ", --quick" } else { "" })),
     ]
+}
+
+/// The versions of all peers that are crates, from what their builds are locked to.
+fn peers() -> String {
+    const OWN: &str = include_str!("../Cargo.lock");
+    const APART: &str = include_str!("../apart/Cargo.lock");
+    let peers = [
+        (OWN, "rusqlite"),
+        (OWN, "redb"),
+        (OWN, "fjall"),
+        (OWN, "okaywal"),
+        (APART, "cacache"),
+        (APART, "task-journal-core"),
+        (APART, "yoagent-state"),
+    ];
+    let words = peers.map(|(lock, name)| format!("{name} {}", locked(lock, name)));
+    words.join(", ")
+}
+
+/// The version of a package in a lock file.
+fn locked<'a>(lock: &'a str, name: &str) -> &'a str {
+    let package = format!("name = \"{name}\"\nversion = \"");
+    let version = lock.split_once(&package).and_then(|(_, after)| after.split_once('"'));
+    version.map_or("unknown", |(version, _)| version)
 }
 
 /// How much else went on: figures of a busy machine mean little.
@@ -95,4 +120,16 @@ pub(crate) fn mount(dir: &Utf8Path) -> Option<Mount> {
         dir.starts_with(path).then(|| (path.len(), Mount { kind: kind.to_owned(), words }))
     });
     above.max_by_key(|(length, _)| *length).map(|(_, mount)| mount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_peer_has_a_version() {
+        assert!(!peers().contains("unknown"), "{}", peers());
+        let lock = "name = \"a\"\nversion = \"1\"\n\nname = \"b\"\nversion = \"2\"\n";
+        assert_eq!([locked(lock, "b"), locked(lock, "c")], ["2", "unknown"]);
+    }
 }

@@ -3,11 +3,15 @@
 //!
 //! In reading order: what is asked for (`args`), the machine (`machine`), where it is measured
 //! (`lab`), how (`measure`), the bytes that all contenders write (`call`), the contenders (`ours`,
-//! `floor`, `sqlite`, `python`, `large`, `tree`, and `workers` for what needs processes), one file a row or a few
-//! (`rows`), and the table (`report`). `docs/performance.md` says what each row means.
+//! `floor`, `sqlite`, `stores`, `python`, `large`, `tree`, `spot` for a long journal, `crowd` for threads, `workers` for what needs
+//! processes, and `apart` for what is built apart), one file a row or a few (`rows`), the table (`report`), and what things cost
+//! when there is more of them (`curves`). `docs/performance.md` says what each row means.
 
+mod apart;
 mod args;
 mod call;
+mod crowd;
+mod curves;
 mod floor;
 mod lab;
 mod large;
@@ -17,7 +21,9 @@ mod ours;
 mod python;
 mod report;
 mod rows;
+mod spot;
 mod sqlite;
+mod stores;
 mod tree;
 mod workers;
 
@@ -64,11 +70,24 @@ fn measure(args: &Args) -> Result<()> {
         entries.extend((row.measure)(&lab, &args.plan)?);
         eprintln!("row {}: {:.1} s", row.name, since.elapsed().as_secs_f64());
     }
-    println!("\n{}", report::table(&entries));
+    if !entries.is_empty() {
+        println!("\n{}", report::table(&entries));
+    }
+    let mut charts = Vec::new();
+    for group in curves::ALL.iter().filter(|group| args.wants_curves(group.name)) {
+        let since = Instant::now();
+        charts.extend((group.measure)(&lab, &curves::plan(&args.plan))?);
+        eprintln!("curves {}: {:.1} s", group.name, since.elapsed().as_secs_f64());
+    }
+    print!("{}", curves::words(&charts));
+    if let Some(dir) = &args.svg {
+        std::fs::create_dir_all(dir)?;
+        charts.iter().try_for_each(|chart| curves::svg(chart, dir))?;
+    }
     let (seconds, load) = (start.elapsed().as_secs_f64(), machine::load());
     println!("measured in {seconds:.0} s; load in the end: {load}");
     match &args.json {
-        Some(path) => Ok(std::fs::write(path, report::json(&header, &entries)?)?),
+        Some(path) => Ok(std::fs::write(path, report::json(&header, &entries, &charts)?)?),
         None => Ok(()),
     }
 }

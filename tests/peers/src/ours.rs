@@ -63,7 +63,7 @@ impl Kept {
 }
 
 /// A kept writer that appends one event at a time.
-pub(crate) fn append(operations: u64, durability: Durability) -> Contender<'static> {
+pub(crate) fn append<'a>(operations: u64, durability: Durability) -> Contender<'a> {
     contender(rows::OURS, operations, 1, durability, Kept::append)
 }
 
@@ -74,13 +74,13 @@ pub(crate) fn append_batches(batches: u64, size: usize) -> Contender<'static> {
     })
 }
 
-fn contender(
+fn contender<'a>(
     name: &'static str,
     calls: u64,
     events: u64,
     durability: Durability,
-    operate: impl Fn(&mut Kept) -> Result<()> + Clone + 'static,
-) -> Contender<'static> {
+    operate: impl Fn(&mut Kept) -> Result<()> + Clone + 'a,
+) -> Contender<'a> {
     Contender::new(name, move |dir| {
         let mut kept = Kept::open(dir, durability)?;
         let (first, mut lines) = (kept.bytes()?, 0);

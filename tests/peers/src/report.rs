@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::Result;
+use crate::curves::Chart;
 use crate::machine::Header;
 use crate::measure::{Series, Spread};
 
@@ -13,6 +14,8 @@ pub(crate) enum Goal {
     AtMost(f64, f64),
     /// Their time over ours, at least.
     Faster(f64, f64),
+    /// Our time over theirs: nothing is promised, and at most so much would be splendid.
+    Best(f64),
     /// Our bytes, less than so many megabytes.
     Megabytes(f64, f64),
     /// Our time, at most so many microseconds.
@@ -85,7 +88,9 @@ impl Entry {
     fn figures(&self) -> Vec<f64> {
         let pairs = self.ours.iter().zip(&self.theirs);
         match self.goal {
-            Goal::AtMost(..) | Goal::Context => pairs.map(|(ours, theirs)| ours / theirs).collect(),
+            Goal::AtMost(..) | Goal::Best(_) | Goal::Context => {
+                pairs.map(|(ours, theirs)| ours / theirs).collect()
+            }
             Goal::Faster(..) => pairs.map(|(ours, theirs)| theirs / ours).collect(),
             Goal::Megabytes(..) => self.ours.iter().map(|bytes| bytes / 1e6).collect(),
             Goal::Microseconds(..) => self.ours.iter().map(|time| time / 1e3).collect(),
@@ -98,7 +103,8 @@ impl Entry {
             Goal::Faster(reach, best) => (median >= reach, median >= best),
             Goal::Megabytes(reach, best) => (median < reach, median < best),
             Goal::Microseconds(reach, best) => (median <= reach, median <= best),
-            Goal::Context => return "-",
+            Goal::Best(best) if median <= best => (true, true),
+            Goal::Best(_) | Goal::Context => return "-",
         };
         match (reach, best) {
             (_, true) => "best",
@@ -112,7 +118,12 @@ impl Entry {
             Goal::AtMost(reach, best) => (format!("<= {reach}"), format!("<= {best}")),
             Goal::Faster(reach, best) => (format!(">= {reach}x"), format!(">= {best}x")),
             Goal::Megabytes(reach, best) => (format!("< {reach} MB"), format!("< {best} MB")),
-            Goal::Microseconds(reach, best) => (format!("<= {reach} us"), format!("<= {best} us")),
+            Goal::Microseconds(reach, best) => {
+                let words =
+                    |micros: f64| format!("<= {}", duration(micros * 1e3).replace(".00", ""));
+                (words(reach), words(best))
+            }
+            Goal::Best(best) => ("-".into(), format!("<= {best}")),
             Goal::Context => ("-".into(), "-".into()),
         }
     }
@@ -136,10 +147,15 @@ impl Entry {
     fn figure(&self, spread: Spread) -> String {
         let Spread { median, min, max } = spread;
         match self.goal {
-            Goal::AtMost(..) | Goal::Context => format!("{median:.2} ({min:.2}..{max:.2})"),
+            Goal::AtMost(..) | Goal::Best(_) | Goal::Context => {
+                format!("{median:.2} ({min:.2}..{max:.2})")
+            }
             Goal::Faster(..) => format!("{median:.1}x ({min:.1}..{max:.1})"),
             Goal::Megabytes(..) => format!("{median:.1} MB ({min:.1}..{max:.1})"),
-            Goal::Microseconds(..) => format!("{median:.1} us ({min:.1}..{max:.1})"),
+            Goal::Microseconds(..) => {
+                let [median, min, max] = [median, min, max].map(|micros| duration(micros * 1e3));
+                format!("{median} ({min}..{max})")
+            }
         }
     }
 
@@ -157,7 +173,7 @@ impl Entry {
 }
 
 /// Nanoseconds, in the unit that reads best.
-fn duration(nanoseconds: f64) -> String {
+pub(crate) fn duration(nanoseconds: f64) -> String {
     let (figure, unit) = match nanoseconds {
         n if n < 1e3 => (n, "ns"),
         n if n < 1e6 => (n / 1e3, "us"),
@@ -197,10 +213,12 @@ pub(crate) fn table(entries: &[Entry]) -> String {
 }
 
 /// Everything, with the samples.
-pub(crate) fn json(header: &Header, entries: &[Entry]) -> Result<String> {
+pub(crate) fn json(header: &Header, entries: &[Entry], charts: &[Chart]) -> Result<String> {
     let header = header.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
     let rows = entries.iter().map(Entry::json).collect::<Vec<_>>();
-    let page = json!({"header": header.collect::<serde_json::Map<_, _>>(), "rows": rows});
+    let curves = charts.iter().map(Chart::json).collect::<Vec<_>>();
+    let header = header.collect::<serde_json::Map<_, _>>();
+    let page = json!({"header": header, "rows": rows, "curves": curves});
     Ok(serde_json::to_string_pretty(&page)? + "\n")
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use camino::Utf8Path;
 use runjournal::index::Index;
@@ -45,6 +46,12 @@ impl Child {
         }
         Ok(line.trim_end().to_owned())
     }
+
+    /// Lets it do so many operations, and returns how long they took by its own clock: pipes cost nothing.
+    pub(crate) fn lap(&mut self, operations: u64) -> Result<Duration> {
+        self.say(&operations.to_string())?;
+        Ok(Duration::from_nanos(self.hear()?.parse()?))
+    }
 }
 
 impl Drop for Child {
@@ -75,8 +82,8 @@ pub(crate) fn ask(ctx: &RunContext, arguments: &[&str]) -> Result<String> {
 pub(crate) fn work(arguments: &[String]) -> Result<()> {
     let arguments = arguments.iter().map(String::as_str).collect::<Vec<_>>();
     match arguments.as_slice() {
-        ["append", bare] => append(Fit::parse(bare)?),
-        ["write", path] => write(Utf8Path::new(path)),
+        ["append", bare, durability] => append(Fit::parse(bare)?, parsed(durability)),
+        ["write", path, durability] => write(Utf8Path::new(path), parsed(durability)),
         ["once", key] => {
             RunContext::from_env()?.append(event(&Call::new(0, 0)).key(*key))?;
             Ok(())
@@ -113,6 +120,18 @@ pub(crate) fn work(arguments: &[String]) -> Result<()> {
     }
 }
 
+const DURABLE: &str = "durable";
+
+/// As an argument for a worker.
+pub(crate) fn durability(durability: Durability) -> &'static str {
+    if durability == Durability::Durable { DURABLE } else { "buffered" }
+}
+
+/// From a worker's argument.
+fn parsed(argument: &str) -> Durability {
+    if argument == DURABLE { Durability::Durable } else { Durability::Buffered }
+}
+
 /// The artifact that `put` writes and `get` reads.
 pub(crate) const LARGE: &str = "large.bin";
 
@@ -129,8 +148,8 @@ fn obey(mut operate: impl FnMut() -> Result<()>) -> Result<()> {
 }
 
 /// Appends to a run that others append to as well: its lines may miss 543 bytes by a digit.
-fn append(fit: Fit) -> Result<()> {
-    let writer = RunContext::from_env()?.journal()?;
+fn append(fit: Fit, durability: Durability) -> Result<()> {
+    let writer = RunContext::from_env()?.journal()?.durability(durability);
     let mut place = Place { seq: 1, version: 0, extra: 0 };
     obey(|| {
         place = Place::after(&writer.append(event(&fit.call(place)))?);
@@ -138,10 +157,11 @@ fn append(fit: Fit) -> Result<()> {
     })
 }
 
-fn write(path: &Utf8Path) -> Result<()> {
+fn write(path: &Utf8Path, durability: Durability) -> Result<()> {
     let (file, line) = (floor::open_append(path)?, PlainRecord::new(0).line()?);
     debug_assert_eq!(line.len(), LINE);
-    obey(|| floor::write_whole(&file, line.as_bytes()))
+    let write = floor::writer(durability);
+    obey(|| write(&file, line.as_bytes()))
 }
 
 fn replay(records: u64) -> Result<()> {

@@ -2,13 +2,13 @@
 
 use runjournal::Durability;
 
-use super::{OURS, WRITE};
+use super::{FJALL, OURS, REDB, WRITE};
 use crate::Result;
 use crate::args::Plan;
 use crate::lab::Lab;
 use crate::measure::{Contender, Laps, interleave};
 use crate::report::{Entry, Goal};
-use crate::{floor, ours, python, sqlite};
+use crate::{floor, ours, python, sqlite, stores};
 
 const LAPS: Laps = Laps { warm: 1, counted: 8 };
 const BATCH: usize = 64;
@@ -39,13 +39,15 @@ const PYTHON: &str = "Python open('a') + dumps + close";
 
 /// The same: the event is serialized by everybody, into 543 bytes (the twelve columns hold the same values),
 /// and survives a killed process once the call returned. Not the same: peers get ids, times and hashes for nothing, and
-/// only ours chains them. Another peer is one more function here.
+/// only ours chains them; redb keeps what is not durable in its own memory, which a killed process loses.
 pub(super) fn peers(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let operations = plan.size(1000, 2000);
     let mut contenders: Vec<Contender<'_>> = vec![
         ours::append(operations, Durability::Buffered),
         sqlite::lines(LINES, operations, sqlite::Sync::Normal),
         sqlite::columns(COLUMNS, operations, sqlite::Sync::Normal),
+        Contender::each(FJALL, operations, |dir| stores::fjall(dir, Durability::Buffered)),
+        Contender::each(REDB, operations, |dir| stores::redb(dir, Durability::Buffered)),
     ];
     let no_python = python::missing();
     if no_python.is_none() {
@@ -62,5 +64,7 @@ pub(super) fn peers(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
             None => compare(PYTHON, goal),
             Some(why) => Entry::skipped("4", work, PYTHON, goal, why),
         },
+        compare(FJALL, Goal::Context),
+        compare(REDB, Goal::Context),
     ])
 }

@@ -6,16 +6,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{ArtifactName, Durability};
 
 use super::OURS;
-use crate::Result;
 use crate::args::Plan;
-use crate::floor;
 use crate::lab::{Lab, new_run};
 use crate::large::{self, Content};
-use crate::measure::{Contender, Lap, Laps, Work, interleave};
+use crate::measure::{Contender, Lap, Laps, Series, Work, interleave};
 use crate::report::{Entry, Goal};
+use crate::{Result, apart, floor};
 
 const SMALL: usize = 4096;
 const FS_WRITE: &str = "fs::write";
+const CACACHE: &str = "cacache write_sync";
 
 /// Content that differs from file to file.
 fn stamped(bytes: &mut [u8], number: u64) {
@@ -48,13 +48,28 @@ fn fs_write(operations: u64, size: usize) -> Contender<'static> {
 }
 
 /// The same: new files of 4 KiB, each with content of its own, none synced. Not the same: ours is replaced whole or not at all,
-/// hashed and journaled (one more write(2)); the floor is none of these.
+/// hashed and journaled (one more write(2)); the floor is none of these. cacache is whole or not there as well, hashed by SHA-256
+/// (it has no BLAKE3), and has an index of names; it keeps no history, and is a process of its own that times itself.
 pub(super) fn small(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let operations = plan.size(60, 150);
-    let contenders = [ours(operations, SMALL, Durability::Buffered), fs_write(operations, SMALL)];
+    let size = SMALL.to_string();
+    let work = ["cacache", &size];
+    let mut contenders =
+        vec![ours(operations, SMALL, Durability::Buffered), fs_write(operations, SMALL)];
+    if apart::missing().is_none() {
+        contenders.push(apart::each(CACACHE, operations, &work, apart::nothing));
+    }
     let series = interleave(lab, plan, Laps { warm: 1, counted: 5 }, &contenders)?;
     let (work, goal) = ("artifact of 4 KiB, buffered", Goal::AtMost(2.2, 1.6));
-    Ok(vec![Entry::compare("8", work, &series, OURS, FS_WRITE, goal)])
+    Ok(vec![Entry::compare("8", work, &series, OURS, FS_WRITE, goal), cacache("8", work, &series)])
+}
+
+/// The line of cacache.
+fn cacache(row: &'static str, work: &str, series: &Series) -> Entry {
+    match apart::missing() {
+        None => Entry::compare(row, work, series, OURS, CACACHE, Goal::Context),
+        Some(why) => Entry::skipped(row, work, CACACHE, Goal::Context, why),
+    }
 }
 
 /// As row 8, with 1 MiB, and with 256 MiB. After each lap what was written is synced and dropped from the cache, so that
@@ -66,7 +81,9 @@ pub(super) fn large(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
         (256, 1, Laps { warm: 0, counted: 1 }, Goal::AtMost(1.1, 1.02)),
     ] {
         let size = mebibytes << 20;
-        let contenders = [
+        let bytes = size.to_string();
+        let arguments = ["cacache", &bytes];
+        let mut contenders = vec![
             Contender::new(OURS, move |dir| {
                 let ctx = new_run(dir)?;
                 let store = ctx.artifacts().durability(Durability::Buffered);
@@ -85,9 +102,13 @@ pub(super) fn large(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
                 })
             }),
         ];
+        if apart::missing().is_none() {
+            contenders.push(apart::each(CACACHE, files, &arguments, forget_all));
+        }
         let series = interleave(lab, plan, laps, &contenders)?;
         let work = format!("artifact of {mebibytes} MiB, buffered");
-        entries.push(Entry::compare("9", work, &series, OURS, FS_WRITE, goal));
+        entries.push(Entry::compare("9", &work, &series, OURS, FS_WRITE, goal));
+        entries.push(cacache("9", &work, &series));
     }
     Ok(entries)
 }
@@ -113,6 +134,18 @@ fn whole_files(
         paths.iter().try_for_each(|path| large::forget(path))?;
         Ok(Lap { operations: files, time })
     }))
+}
+
+/// Puts all files below a directory on the disk and out of the cache.
+fn forget_all(dir: &Utf8Path) -> Result<()> {
+    for entry in dir.read_dir_utf8()? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => forget_all(entry.path())?,
+            false => large::forget(entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 const BATCH: u64 = 64;
@@ -141,6 +174,7 @@ pub(super) fn durable(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     Ok(vec![
         Entry::compare("10", one.0, &series, OURS, CAREFUL, one.1),
         Entry::compare("10", many.0, &series, IN_TRANSACTIONS, CAREFUL, many.1),
+        Entry::skipped("10", one.0, CACACHE, Goal::Context, "it never syncs a file"),
     ])
 }
 

@@ -18,7 +18,7 @@ use crate::measure::{Contender, Lap, Laps, Series, interleave};
 use crate::report::{Entry, Goal};
 use crate::{Result, workers};
 
-const VERIFY: &str = "Verify, with all contents";
+pub(crate) const VERIFY: &str = "Verify, with all contents";
 
 /// Row 15. The same: every byte of journals, genesis files and artifacts is read and hashed, by as many threads as there are
 /// cores. Not the same: ours holds every record against its chain, and every file against its record.
@@ -26,21 +26,25 @@ pub(super) fn verify(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for runs in index::sizes(plan) {
         let tree = Tree::of(lab, *runs)?;
-        let look = || {
-            let workspace = Workspace::open(tree.root())?;
-            let verified = Verify::of(&workspace).read_data(ReadData::All).run()?;
-            let wrong = verified.findings.iter().find(|it| it.code.severity() > Severity::Note);
-            match wrong {
-                Some(wrong) => Err(format!("the tree is not sound: {wrong}").into()),
-                None => Ok(verified.runs),
-            }
-        };
-        let contenders = [tree.floor(), tree.contender(VERIFY, || Ok(()), look, *runs)];
+        let contenders = [tree.floor(), verifier(&tree, *runs)];
         let series = interleave(lab, plan, Laps { warm: 0, counted: 1 }, &contenders)?;
         let (work, goal) = (format!("verify, {runs} runs; per run"), Goal::AtMost(1.6, 1.2));
         entries.push(Entry::compare("15", work, &series, VERIFY, FLOOR, goal));
     }
     Ok(entries)
+}
+
+pub(crate) fn verifier(tree: &Tree, runs: u64) -> Contender<'_> {
+    let look = || {
+        let workspace = Workspace::open(tree.root())?;
+        let verified = Verify::of(&workspace).read_data(ReadData::All).run()?;
+        let wrong = verified.findings.iter().find(|it| it.code.severity() > Severity::Note);
+        match wrong {
+            Some(wrong) => Err(format!("the tree is not sound: {wrong}").into()),
+            None => Ok(verified.runs),
+        }
+    };
+    tree.contender(VERIFY, || Ok(()), look, runs)
 }
 
 const CP: &str = "cp -r, and sync";

@@ -21,10 +21,10 @@ use crate::{Result, tree};
 /// Files that are younger than this are read again, for their times may not be exact.
 pub(crate) const RACY: Duration = Duration::from_millis(2_200);
 
-const REBUILD: &str = "Index::rebuild";
-const REFRESH: &str = "Index::refresh";
+pub(crate) const REBUILD: &str = "Index::rebuild";
+pub(crate) const REFRESH: &str = "Index::refresh";
 const CHANGED: &str = "Index::refresh after changes";
-pub(super) const FLOOR: &str = "walking, reading and hashing every byte";
+pub(crate) const FLOOR: &str = "walking, reading and hashing every byte";
 
 /// So far apart are runs that grow: those that are open, and about a hundredth of all.
 const ONE_PERCENT: usize = tree::OPEN as usize * 6;
@@ -35,25 +35,25 @@ pub(super) fn sizes(plan: &Plan) -> &'static [u64] {
 }
 
 /// A workspace whose index is measured.
-pub(super) struct Tree {
+pub(crate) struct Tree {
     root: Utf8PathBuf,
     runs: u64,
     index: Index,
 }
 
 impl Tree {
-    pub(super) fn root(&self) -> &Utf8Path {
+    pub(crate) fn root(&self) -> &Utf8Path {
         &self.root
     }
 
-    pub(super) fn of(lab: &Lab, runs: u64) -> Result<Self> {
+    pub(crate) fn of(lab: &Lab, runs: u64) -> Result<Self> {
         let root = tree::of(lab, runs)?;
         let index = Index::of(&Workspace::open(&root)?);
         Ok(Self { root, runs, index })
     }
 
     /// The index, sound and with everything in it.
-    fn built(&self) -> Result<IndexReader> {
+    pub(crate) fn built(&self) -> Result<IndexReader> {
         let runs = self.index.refresh()?.done.runs;
         let index = self.index.open()?;
         let findings = index.findings(&FindingQuery::new().limit(1))?.rows;
@@ -64,7 +64,7 @@ impl Tree {
     }
 
     /// A lap is one call, of which a figure is of one run.
-    pub(super) fn contender<'a>(
+    pub(crate) fn contender<'a>(
         &'a self,
         name: &'static str,
         before: impl Fn() -> Result<()> + Clone + 'a,
@@ -86,17 +86,17 @@ impl Tree {
         })
     }
 
-    pub(super) fn floor(&self) -> Contender<'_> {
+    pub(crate) fn floor(&self) -> Contender<'_> {
         let files = self.runs * (tree::ARTIFACTS + 2) + self.runs.div_ceil(tree::TASK) * 2;
         self.contender(FLOOR, || Ok(()), || read_all(&self.root), files)
     }
 
-    fn rebuild(&self) -> Contender<'_> {
+    pub(crate) fn rebuild(&self) -> Contender<'_> {
         let runs = |built: Built| built.done.runs;
         self.contender(REBUILD, || Ok(()), move || Ok(runs(self.index.rebuild()?)), self.runs)
     }
 
-    fn refresh(&self) -> Contender<'_> {
+    pub(crate) fn refresh(&self) -> Contender<'_> {
         let before = || {
             std::thread::sleep(RACY);
             self.index.refresh()?;
@@ -153,10 +153,10 @@ pub(super) fn refresh(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
 }
 
 /// Asks for something, and returns how many rows came.
-type Ask = fn(&IndexReader, u64) -> Result<usize>;
+pub(crate) type Ask = fn(&IndexReader, u64) -> Result<usize>;
 
 /// What is asked, of a run that differs each time.
-const QUERIES: &[(&str, Ask)] = &[
+pub(crate) const QUERIES: &[(&str, Ask)] = &[
     ("50 newest runs of a status", |index, _| {
         let query = RunQuery::new().status(RunStatus::Success).newest_first().limit(50);
         Ok(index.runs(&query)?.rows.len())
@@ -190,24 +190,12 @@ const QUERIES: &[(&str, Ask)] = &[
 
 /// Row 14: what the index answers.
 pub(super) fn queries(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
-    /// Calls of each query; a tenth of them before, to warm up.
-    const CALLS: u64 = 2_000;
     let Some(runs) = sizes(plan).last() else { return Ok(Vec::new()) };
     let tree = Tree::of(lab, *runs)?;
     let index = tree.built()?;
     let (mut entries, mut slowest) = (Vec::new(), 0.0_f64);
     for (name, ask) in QUERIES {
-        let mut times = Vec::new();
-        for call in 0..CALLS + CALLS / 10 {
-            let run = call.wrapping_mul(0x9e37_79b9_7f4a_7c15) % runs;
-            let start = Instant::now();
-            if ask(&index, run)? == 0 {
-                return Err(format!("{name}: nothing was found for run {run}").into());
-            }
-            if call >= CALLS / 10 {
-                times.push(start.elapsed().as_nanos() as f64);
-            }
-        }
+        let mut times = times(&index, *runs, name, *ask)?;
         times.sort_by(f64::total_cmp);
         let tail = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
         slowest = slowest.max(tail);
@@ -219,6 +207,24 @@ pub(super) fn queries(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let goal = Goal::Microseconds(10_000.0, 1_000.0);
     entries.push(Entry::alone("14", work, "a time", vec![slowest], goal));
     Ok(entries)
+}
+
+/// How long each call of a query took.
+pub(crate) fn times(index: &IndexReader, runs: u64, name: &str, ask: Ask) -> Result<Vec<f64>> {
+    /// Those that count; a tenth of them before, to warm up.
+    const CALLS: u64 = 2_000;
+    let mut times = Vec::new();
+    for call in 0..CALLS + CALLS / 10 {
+        let run = call.wrapping_mul(0x9e37_79b9_7f4a_7c15) % runs;
+        let start = Instant::now();
+        if ask(index, run)? == 0 {
+            return Err(format!("{name}: nothing was found for run {run}").into());
+        }
+        if call >= CALLS / 10 {
+            times.push(start.elapsed().as_nanos() as f64);
+        }
+    }
+    Ok(times)
 }
 
 /// Walks a tree, reads every file of the journals and artifacts, and hashes it, with as many threads as cores.

@@ -5,11 +5,12 @@ mod artifacts;
 mod bounds;
 pub(crate) mod care;
 mod durable;
-mod index;
+pub(crate) mod index;
+mod near;
 mod one_shot;
 mod parts;
-mod processes;
-mod replay;
+pub(crate) mod processes;
+pub(crate) mod replay;
 mod rss;
 
 pub(crate) use index::RACY;
@@ -22,6 +23,8 @@ use crate::report::Entry;
 pub(crate) const OURS: &str = "runjournal";
 pub(crate) const WRITE: &str = "write(2) of ready bytes";
 pub(crate) const FDATASYNC: &str = "write(2) + fdatasync";
+const REDB: &str = "redb, (id, line)";
+const FJALL: &str = "fjall, (id, line)";
 
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -47,6 +50,7 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "15", measure: care::verify },
     Row { name: "16", measure: care::backup },
     Row { name: "17", measure: rss::measure },
+    Row { name: "near", measure: near::measure },
     Row { name: "parts", measure: parts::measure },
     Row { name: "bounds", measure: bounds::measure },
 ];

@@ -3,14 +3,12 @@
 use std::time::Instant;
 
 use camino::Utf8Path;
-use runjournal::{Clock, Durability, IdSource, RandomIds, RunContext, SystemClock, Workspace};
 
 use crate::args::Plan;
-use crate::call::{Fit, Place, event};
 use crate::lab::Lab;
 use crate::measure::{Contender, Lap, Laps, Work, interleave};
-use crate::ours::Kept;
 use crate::report::{Entry, Goal};
+use crate::spot::{Spot, new_key};
 use crate::{Result, workers};
 
 const SHORT: u64 = 10;
@@ -25,14 +23,16 @@ const ON_LONG: &str = "on a long journal";
 /// once, in batches that have a key and a stream each, and closed; each append has a key that was never used.
 pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let records = plan.size(1_000_000, 10_000_000);
-    let long = long_journal(lab, records)?;
+    let long = Spot::fill(&lab.fresh()?, records)?;
+    lab.settle()?;
     let laps = Laps { warm: 1, counted: 1 };
     let mut entries = Vec::new();
-    for (how, once) in [("", append as Once), (", as a process of its own", append_in_child)] {
+    for (how, once) in [("", Spot::append as Once), (", as a process of its own", append_in_child)]
+    {
         let contenders = [
             Contender::new(ON_LONG, |_| {
                 let spot = long.clone();
-                Ok(Box::new(move || timed(|_| spot.append(once))) as Work<'_>)
+                Ok(Box::new(move || timed(|_| once(&spot))) as Work<'_>)
             }),
             Contender::new(ON_SHORT, |dir| short(dir, once)),
         ];
@@ -44,31 +44,10 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-type Once = fn(&Spot, &str) -> Result<()>;
+type Once = fn(&Spot) -> Result<()>;
 
-/// A journal, and where its end is.
-#[derive(Clone)]
-struct Spot {
-    ctx: RunContext,
-    fit: Fit,
-    end: Place,
-}
-
-impl Spot {
-    /// Appends one event under a key that was never used, in one call.
-    fn append(&self, once: Once) -> Result<()> {
-        once(self, &RandomIds.next_id(SystemClock.now()).to_string())
-    }
-}
-
-fn append(spot: &Spot, key: &str) -> Result<()> {
-    let place = spot.end.with_key(key);
-    spot.ctx.append(event(&spot.fit.call(place)).key(key))?;
-    Ok(())
-}
-
-fn append_in_child(spot: &Spot, key: &str) -> Result<()> {
-    workers::ask(&spot.ctx, &["once", key]).map(|_| ())
+fn append_in_child(spot: &Spot) -> Result<()> {
+    workers::ask(&spot.ctx, &["once", &new_key()]).map(|_| ())
 }
 
 /// The calls of a lap; fewer where they are slow.
@@ -87,46 +66,12 @@ fn short(dir: &Utf8Path, once: Once) -> Result<Work<'static>> {
     for number in 0..SHORT_RUNS {
         let dir = dir.join(number.to_string());
         std::fs::create_dir(&dir)?;
-        spots.push(spot(Kept::open(&dir, Durability::Buffered)?, SHORT)?);
+        spots.push(Spot::fill(&dir, SHORT)?);
     }
     Ok(Box::new(move || {
         timed(|number| {
             let spot = spots.get(number as usize % SHORT_RUNS).ok_or("there is no such run")?;
-            spot.append(once)
+            once(spot)
         })
     }))
-}
-
-fn long_journal(lab: &Lab, records: u64) -> Result<Spot> {
-    let kept = Kept::open(&lab.fresh()?, Durability::Buffered)?;
-    let spot = spot(kept, records)?;
-    lab.settle()?;
-    Ok(spot)
-}
-
-/// Fills a journal up, in batches with a key and a stream each (which makes lines a little longer), and
-/// closes it.
-fn spot(kept: Kept, records: u64) -> Result<Spot> {
-    let mut seq = kept.last.seq;
-    while seq < records {
-        let size = (records - seq).min(64);
-        let (key, mut events) = (format!("batch-{seq}"), Vec::new());
-        for version in 0..size {
-            let place = Place { seq: seq + version + 1, version, extra: 0 }
-                .in_batch(version as usize, size as usize);
-            events.push(event(&kept.fit.call(place)).stream("call_group", &key));
-        }
-        let first = events.first_mut().ok_or("an empty batch")?;
-        *first = first.clone().key(&key);
-        kept.writer.append_batch(&events)?;
-        seq += size;
-    }
-    let end = Place { seq: seq + 1, version: 1, extra: 0 };
-    // Another value of the same context: nothing that was learnt while filling is kept.
-    let ctx = Workspace::open(kept.ctx.root())?
-        .task(kept.ctx.task_id().as_str())?
-        .run(kept.ctx.run_id().as_str())?
-        .context()
-        .clone();
-    Ok(Spot { ctx, fit: kept.fit, end })
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use camino::Utf8Path;
+use runjournal::Durability;
 
 use super::{OURS, WRITE};
 use crate::Result;
@@ -11,7 +12,7 @@ use crate::call::Fit;
 use crate::lab::{Lab, new_run};
 use crate::measure::{Contender, Lap, Laps, Work, interleave};
 use crate::report::{Entry, Goal};
-use crate::workers::{Child, command};
+use crate::workers::{self, Child, command};
 
 const PROCESSES: u64 = 4;
 
@@ -22,8 +23,8 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     // Long enough that the four run at once, and not one after another.
     let each = plan.size(8000, 20_000);
     let contenders = [
-        Contender::new(OURS, move |dir| journal(dir, each)),
-        Contender::new(WRITE, move |dir| raw(dir, each)),
+        Contender::new(OURS, move |dir| journal(dir, PROCESSES, each, Durability::Buffered)),
+        Contender::new(WRITE, move |dir| raw(dir, PROCESSES, each, Durability::Buffered)),
     ];
     let series = interleave(lab, plan, Laps { warm: 1, counted: 2 }, &contenders)?;
     let goal = Goal::AtMost(3.0, 1.5);
@@ -31,11 +32,18 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     Ok(vec![Entry::compare("3", work, &series, OURS, WRITE, goal)])
 }
 
-fn journal(dir: &Utf8Path, each: u64) -> Result<Work<'static>> {
+/// So many processes that append to one journal.
+pub(crate) fn journal(
+    dir: &Utf8Path,
+    processes: u64,
+    each: u64,
+    durability: Durability,
+) -> Result<Work<'static>> {
     let ctx = new_run(dir)?;
     let (fit, mut last) = Fit::find(&ctx, &ctx.journal()?)?;
-    let start = || Child::start(command(&["append", &fit.to_argument()])?.envs(ctx.env()));
-    let mut children = (0..PROCESSES).map(|_| start()).collect::<Result<Vec<_>>>()?;
+    let arguments = ["append", &fit.to_argument(), workers::durability(durability)];
+    let start = || Child::start(command(&arguments)?.envs(ctx.env()));
+    let mut children = (0..processes).map(|_| start()).collect::<Result<Vec<_>>>()?;
     Ok(Box::new(move || {
         let lap = all(&mut children, each)?;
         // One more, to see that none was lost or numbered twice.
@@ -48,10 +56,17 @@ fn journal(dir: &Utf8Path, each: u64) -> Result<Work<'static>> {
     }))
 }
 
-fn raw(dir: &Utf8Path, each: u64) -> Result<Work<'static>> {
+/// So many processes that write to one file.
+pub(crate) fn raw(
+    dir: &Utf8Path,
+    processes: u64,
+    each: u64,
+    durability: Durability,
+) -> Result<Work<'static>> {
     let path = dir.join("file");
-    let start = || Child::start(&mut command(&["write", path.as_str()])?);
-    let mut children = (0..PROCESSES).map(|_| start()).collect::<Result<Vec<_>>>()?;
+    let arguments = ["write", path.as_str(), workers::durability(durability)];
+    let start = || Child::start(&mut command(&arguments)?);
+    let mut children = (0..processes).map(|_| start()).collect::<Result<Vec<_>>>()?;
     Ok(Box::new(move || all(&mut children, each)))
 }
 

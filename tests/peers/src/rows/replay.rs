@@ -49,7 +49,7 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
 }
 
 /// A lap reads all records, and checks the sum of what it read.
-fn pass<'a>(records: u64, read: impl Fn() -> Result<u64> + 'a) -> Work<'a> {
+pub(crate) fn pass<'a>(records: u64, read: impl Fn() -> Result<u64> + 'a) -> Work<'a> {
     Box::new(move || {
         let start = Instant::now();
         let sum = read()?;
@@ -63,7 +63,7 @@ fn pass<'a>(records: u64, read: impl Fn() -> Result<u64> + 'a) -> Work<'a> {
 }
 
 /// The sum of the numbers of calls, or of the records'.
-fn replay(ctx: &RunContext, payload: bool) -> Result<u64> {
+pub(crate) fn replay(ctx: &RunContext, payload: bool) -> Result<u64> {
     let mut sum = 0;
     for record in ctx.events()? {
         let record = record?;
@@ -91,7 +91,7 @@ struct Line<'a> {
 }
 
 /// The same sum, in pieces of 1 MiB.
-fn parse(path: &Utf8Path, payload: bool) -> Result<u64> {
+pub(crate) fn parse(path: &Utf8Path, payload: bool) -> Result<u64> {
     let mut file = File::open(path)?;
     let (mut buffer, mut sum) = (Vec::with_capacity(2 << 20), 0);
     loop {
