@@ -138,7 +138,8 @@ impl Digest {
         out.extend_from_slice(&self.hex());
     }
 
-    fn hex(self) -> [u8; 64] {
+    /// The 64 hex digits, as bytes.
+    pub(crate) fn hex(self) -> [u8; 64] {
         let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
         let mut hex = [0; 64];
         for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {

@@ -33,6 +33,12 @@ pub(crate) fn open(line: &[u8]) -> Option<Sealed<'_>> {
     Some(Sealed { body, hash: Digest::from_hex(hex.try_into().ok()?)? })
 }
 
+/// True if this is the fixed end of a line with this hash.
+pub(crate) fn is_end(end: &[u8], hash: Digest) -> bool {
+    let hex = end.strip_prefix(KEY).and_then(|end| end.strip_suffix(b"\n")?.strip_suffix(CLOSE));
+    hex == Some(hash.hex().as_slice())
+}
+
 /// What a file says that is one sealed line, or what is wrong with it.
 pub(crate) fn read<T: DeserializeOwned>(file: &[u8]) -> Result<T, String> {
     let sealed = open(file).filter(|_| file.ends_with(b"\n"));
@@ -76,6 +82,9 @@ mod tests {
         let (line, hash) = seal(r#"{"a":1}"#, Digest::of);
         assert_eq!(line.len(), r#"{"a":1"#.len() + END);
         let sealed = open(&line).unwrap();
+        let end = &line[line.len() - END..];
+        assert!(is_end(end, hash) && !is_end(end, Digest::of(b"")));
+        assert!(!is_end(&line, hash) && !is_end(&end[..END - 1], hash));
         assert_eq!((sealed.hash, Digest::of(sealed.body)), (hash, hash));
         for bit in 0..(line.len() - 1) * 8 {
             let mut flipped = line.clone();

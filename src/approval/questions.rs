@@ -10,7 +10,8 @@ use super::{Approval, ApprovalError};
 use crate::context::RunContext;
 use crate::id;
 use crate::journal::{
-    Actor, Appended, Durability, Event, Fold as _, Folded, Followed, JournalError, LockedLog, types,
+    Actor, AllAppended, Appended, Durability, Event, Fold as _, Folded, Followed, JournalError,
+    LockedLog, types,
 };
 
 impl RunContext {
@@ -233,6 +234,6 @@ fn event(event_type: &str, id: &str) -> Event {
     Event::new(event_type).stream(STREAM, id)
 }
 
-fn first(appended: Vec<Appended>, event: &Event) -> Result<Appended, JournalError> {
+fn first(appended: AllAppended, event: &Event) -> Result<Appended, JournalError> {
     appended.into_iter().next().ok_or_else(|| event.bad("it was not appended"))
 }

@@ -7,7 +7,7 @@ use super::bind::bind_own;
 use crate::finding::Finding;
 use crate::io::Dir;
 use crate::journal::{
-    Appended, Durability, Event, Home, JournalError, LockedLog, Log, Opened, Unsynced, spill,
+    AllAppended, Durability, Event, Home, JournalError, LockedLog, Log, Opened, Unsynced, spill,
 };
 
 /// The journal of a run, whose committed artifacts are put in place by whoever locks it, or of a task,
@@ -121,7 +121,7 @@ impl HomeWriter {
         &self,
         events: &[Event],
         durability: Durability,
-    ) -> Result<Vec<Appended>, JournalError> {
+    ) -> Result<AllAppended, JournalError> {
         let events = spill(&self.opened()?.dir, &self.home.runtime, events)?;
         self.decide(durability, |locked| locked.append(&events))
     }

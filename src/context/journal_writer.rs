@@ -46,6 +46,6 @@ impl JournalWriter {
     /// See [`JournalError`]; unless a variant says otherwise, nothing was appended.
     pub fn append_batch(&self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
         events.iter().try_for_each(Event::check_user)?;
-        self.writer.append(events, self.durability)
+        Ok(self.writer.append(events, self.durability)?.into_vec())
     }
 }

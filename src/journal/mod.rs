@@ -30,6 +30,7 @@ pub use lease::LeaseRef;
 pub(crate) use lease::{Binding, Claimed, Held, Leased, Renewed, lease_event};
 pub use limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_LINE};
 pub use log::Durability;
+pub(crate) use log::batch::AllAppended;
 pub use log::batch::Appended;
 pub(crate) use log::objects::spill;
 pub(crate) use log::{LockedLog, Log, Unsynced};

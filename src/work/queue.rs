@@ -13,7 +13,8 @@ use crate::artifact::HomeWriter;
 use crate::clock::Timestamp;
 use crate::context::RunContext;
 use crate::journal::{
-    Actor, Appended, Durability, Event, Events, ExpectedVersion, Folded, JournalError, Record,
+    Actor, AllAppended, Appended, Durability, Event, Events, ExpectedVersion, Folded, JournalError,
+    Record,
 };
 use crate::workspace::Task;
 
@@ -341,7 +342,7 @@ fn checked(ttl: Duration) -> Result<u64, WorkError> {
 }
 
 /// What became of the first event of a batch.
-fn first(appended: Vec<Appended>, item: &str) -> Result<Appended, WorkError> {
+fn first(appended: AllAppended, item: &str) -> Result<Appended, WorkError> {
     let none = || JournalError::BadEvent {
         event_type: STREAM.to_owned(),
         reason: format!("nothing was appended for {item:?}"),

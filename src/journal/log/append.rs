@@ -2,8 +2,8 @@
 
 use crate::journal::scan::skip::SkipKind;
 use crate::journal::{
-    Appended, Event, ExpectedVersion, JournalError, LockedLog, MAX_BATCH_RECORDS, Record, TooLarge,
-    types,
+    AllAppended, Appended, Event, ExpectedVersion, JournalError, LockedLog, MAX_BATCH_RECORDS,
+    Record, TooLarge, types,
 };
 use crate::json;
 use crate::planted::Bug;
@@ -11,7 +11,7 @@ use crate::planted::Bug;
 impl LockedLog<'_> {
     /// Appends events as one batch, whole or not at all: buffered, so it survives this process; for
     /// more, sync afterwards. A key that stands already returns the first events.
-    pub(crate) fn append(&mut self, events: &[Event]) -> Result<Vec<Appended>, JournalError> {
+    pub(crate) fn append(&mut self, events: &[Event]) -> Result<AllAppended, JournalError> {
         self.append_if(events, Self::check_admitted)
     }
 
@@ -20,7 +20,7 @@ impl LockedLog<'_> {
     pub(crate) fn append_unfenced(
         &mut self,
         events: &[Event],
-    ) -> Result<Vec<Appended>, JournalError> {
+    ) -> Result<AllAppended, JournalError> {
         self.append_if(events, |locked| locked.check_open())
     }
 
@@ -28,7 +28,7 @@ impl LockedLog<'_> {
         &mut self,
         events: &[Event],
         check_admitted: impl FnOnce(&mut Self) -> Result<(), JournalError>,
-    ) -> Result<Vec<Appended>, JournalError> {
+    ) -> Result<AllAppended, JournalError> {
         check(events)?;
         if self.stale {
             self.catch_up()?;
@@ -52,7 +52,7 @@ impl LockedLog<'_> {
     pub(crate) fn duplicate_of(
         &mut self,
         events: &[Event],
-    ) -> Result<Option<Vec<Appended>>, JournalError> {
+    ) -> Result<Option<AllAppended>, JournalError> {
         let Some(key) = events.first().and_then(|event| event.key.as_ref()) else {
             return Ok(None);
         };
@@ -162,7 +162,7 @@ impl LockedLog<'_> {
     }
 
     /// Closes off damage at the end of the file, and only there.
-    pub(crate) fn append_repair(&mut self, event: &Event) -> Result<Vec<Appended>, JournalError> {
+    pub(crate) fn append_repair(&mut self, event: &Event) -> Result<AllAppended, JournalError> {
         self.check_open()?;
         let events = std::slice::from_ref(event);
         let staged = self.stage(events)?;

@@ -1,5 +1,7 @@
 //! A batch on its way to the file: events become lines, lines one write.
 
+use smallvec::SmallVec;
+
 use crate::clock::Timestamp;
 use crate::id::EventId;
 use crate::journal::Cursor;
@@ -25,15 +27,18 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
+/// Those of a batch, which mostly is of one and then costs no allocation.
+pub(crate) type AllAppended = SmallVec<[Appended; 1]>;
+
 impl LockedLog<'_> {
     /// Writes a batch that every check let through.
     pub(crate) fn write(
         &mut self,
         events: &[Event],
         mut staged: Vec<Staged>,
-    ) -> Result<Vec<Appended>, JournalError> {
+    ) -> Result<AllAppended, JournalError> {
         if events.is_empty() {
-            return Ok(Vec::new());
+            return Ok(AllAppended::new());
         }
         let events = &*self.spill(events)?;
         let torn = !self.tail.is_empty() && !self.tail.ends_with(b"\n");
@@ -147,8 +152,8 @@ impl<'a> Defaults<'a> {
         mut garbage: Option<Garbage>,
         cursor: &mut Cursor,
         out: &mut Vec<u8>,
-    ) -> Result<Vec<Appended>, JournalError> {
-        let mut appended = Vec::with_capacity(events.len());
+    ) -> Result<AllAppended, JournalError> {
+        let mut appended = AllAppended::with_capacity(events.len());
         for ((batch, event), staged) in batch_numbers(events).zip(events).zip(staged) {
             let mut draft = self.draft(event);
             draft.stream_version = staged.version;

@@ -48,6 +48,9 @@ pub struct Events {
 
 /// How far back the search for the last records begins; it goes on eight times as far each time.
 const WINDOW: u64 = 64 << 10;
+/// The least, and what a record is allowed for in it.
+const LEAST: u64 = 8 << 10;
+const USUAL: u64 = 1 << 10;
 
 impl Events {
     pub(crate) fn open(home: &Home) -> Result<Self, JournalError> {
@@ -145,7 +148,8 @@ impl Events {
     pub fn last(mut self, count: usize) -> Result<Self, JournalError> {
         let begin = self.cursor();
         let len = self.reader.file.len()?;
-        let mut window = WINDOW;
+        // Lines are rarely longer.
+        let mut window = (count as u64).saturating_mul(USUAL).clamp(LEAST, WINDOW);
         // To look at more than half of it in vain would cost more than it can save.
         while window <= len / 2 && len - window > begin.offset {
             let (from, until) = (len - window, len - window / 8);

@@ -51,9 +51,7 @@ impl Cursor {
         }
         let Some(from) = self.offset.checked_sub(line::END as u64) else { return Ok(false) };
         let mut end = [0; line::END];
-        let read = journal.read_exact_at(from, &mut end)?;
-        let sealed = line::open(&end).filter(|_| read && end.ends_with(b"\n"));
-        Ok(sealed.is_some_and(|sealed| sealed.hash == self.hash))
+        Ok(journal.read_exact_at(from, &mut end)? && line::is_end(&end, self.hash))
     }
 
     pub(crate) fn start(genesis: Digest) -> Self {
