@@ -12,6 +12,7 @@ use runjournal::index::{
 };
 use runjournal::{Digest, Event, RunStatus, Workspace};
 
+use super::alone;
 use crate::args::Plan;
 use crate::lab::Lab;
 use crate::measure::{Contender, Lap, Laps, interleave};
@@ -24,6 +25,7 @@ pub(crate) const RACY: Duration = Duration::from_millis(2_200);
 pub(crate) const REBUILD: &str = "Index::rebuild";
 pub(crate) const REFRESH: &str = "Index::refresh";
 const CHANGED: &str = "Index::refresh after changes";
+const ALONE: &str = "SQLite alone: these rows and their indexes, from another database";
 pub(crate) const FLOOR: &str = "walking, reading and hashing every byte";
 
 /// So far apart are runs that grow: those that are open, and about a hundredth of all.
@@ -96,6 +98,23 @@ impl Tree {
         self.contender(REBUILD, || Ok(()), move || Ok(runs(self.index.rebuild()?)), self.runs)
     }
 
+    /// What of a rebuild is SQLite's own.
+    fn alone(&self) -> Contender<'_> {
+        Contender::new(ALONE, move |dir| {
+            let (dir, mut lap) = (dir.to_owned(), 0);
+            Ok(Box::new(move || {
+                lap += 1;
+                let start = Instant::now();
+                let rows = alone::copy_index(&self.root, &dir.join(format!("{lap}.db")))?;
+                let time = start.elapsed();
+                if rows < self.runs {
+                    return Err(format!("{rows} rows are too few").into());
+                }
+                Ok(Lap { operations: self.runs, time })
+            }))
+        })
+    }
+
     pub(crate) fn refresh(&self) -> Contender<'_> {
         let before = || {
             std::thread::sleep(RACY);
@@ -127,10 +146,11 @@ pub(super) fn rebuild(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     for runs in sizes(plan) {
         let tree = Tree::of(lab, *runs)?;
         tree.built()?;
-        let contenders = [tree.floor(), tree.rebuild()];
+        let contenders = [tree.floor(), tree.rebuild(), tree.alone()];
         let series = interleave(lab, plan, Laps { warm: 0, counted: 1 }, &contenders)?;
         let (work, goal) = (format!("rebuild, {runs} runs; per run"), Goal::AtMost(3.0, 1.5));
-        entries.push(Entry::compare("12", work, &series, REBUILD, FLOOR, goal));
+        entries.push(Entry::compare("12", &work, &series, REBUILD, FLOOR, goal));
+        entries.push(Entry::compare("12", &work, &series, REBUILD, ALONE, Goal::Context));
     }
     Ok(entries)
 }

@@ -1,5 +1,6 @@
 //! The rows, one file each or a few that belong together.
 
+mod alone;
 mod append;
 mod artifacts;
 mod bounds;
