@@ -157,15 +157,16 @@ pub(super) fn sync_above<'a>(
     sync_dirs(dir, &names.flat_map(of).collect())
 }
 
-/// Waits until the names of these artifacts, and of every directory above them, are on the disk. The names that they
-/// had as stages need not be gone from it: one that a power cut brings back holds what is in place already.
+/// Waits until the names of these artifacts, and of every directory above them, are on the disk.
 pub(super) fn sync_names<'a>(
     dir: &Dir,
     names: impl Iterator<Item = &'a ArtifactName>,
 ) -> Result<(), IoError> {
     let mut dirs = BTreeSet::from([layout::ARTIFACTS.to_owned()]);
     dirs.extend(names.flat_map(holders));
-    sync_dirs(dir, &dirs)
+    sync_dirs(dir, &dirs)?;
+    // The stages' directory is synced last: a name must be on the disk before the one that it had.
+    sync_dirs(dir, &BTreeSet::from([layout::TMP.to_owned()]))
 }
 
 fn sync_dirs(dir: &Dir, paths: &BTreeSet<String>) -> Result<(), IoError> {

@@ -104,6 +104,7 @@ fn a_durable_transaction_syncs_content_records_and_names_in_this_order() {
             "unlink in artifacts",
             "fsync artifacts",
             "fsync artifacts/dir",
+            "fsync .tmp",
             "unlink in .tmp",
         ]
     );
@@ -139,10 +140,12 @@ fn the_end_of_a_step_also_syncs_what_it_read_before_its_record() {
             "fsync .tmp",
             "fsync artifacts/input.json",
             "fsync artifacts",
+            "fsync .tmp",
             "write journal/events.jsonl",
             "fdatasync journal/events.jsonl",
             "rename",
             "fsync artifacts",
+            "fsync .tmp",
         ]
     );
 }
@@ -167,7 +170,13 @@ fn what_a_crash_left_is_put_in_place_only_after_its_record_and_content_were_sync
     let Some(calls) = traced(&ctx, "sync_order::catching_up_worker") else { return };
     assert_eq!(
         calls,
-        ["fdatasync journal/events.jsonl", "fsync stage", "rename", "fsync artifacts"]
+        [
+            "fdatasync journal/events.jsonl",
+            "fsync stage",
+            "rename",
+            "fsync artifacts",
+            "fsync .tmp",
+        ]
     );
 }
 
@@ -575,7 +584,7 @@ fn a_repair_is_told_of_then_noted_then_keeps_what_stands_then_puts_back_what_is_
     let Some(calls) = repaired(change) else { return };
     let staged = ["write .tmp/ID", "fsync .tmp/ID", "rename", "fsync .tmp", synced];
     let aside = [&kept(""), "rename", &kept("/artifacts"), "fsync artifacts"];
-    let put = [synced, "fsync .tmp/ID", "rename", "fsync artifacts"];
+    let put = [synced, "fsync .tmp/ID", "rename", "fsync artifacts", "fsync .tmp"];
     assert_eq!(calls, [&staged[..], &aside, &put].concat());
 
     let rot = |ctx: &RunContext| std::fs::write(object(ctx), "rot").unwrap();
