@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::file::SMALL;
 use super::sys::{self, Fd, File};
 use super::{AppendFile, Entry, Kind, LockFile, NewFile, ReadFile};
 use crate::clock::Timestamp;
@@ -355,8 +356,10 @@ fn page(file: File, path: Utf8PathBuf, most: u64) -> Result<Option<Vec<u8>>, IoE
     if len > most {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
-    ReadFile::new(file, path).read_at(0, len, &mut bytes)?;
+    let (mut file, mut bytes) = (ReadFile::new(file, path), Vec::new());
+    // Some systems say of a file that it is empty, and it is not.
+    let len = if len == 0 { most.min(SMALL) } else { len };
+    file.read_at(0, len, &mut bytes)?;
     Ok(Some(bytes))
 }
 

@@ -46,6 +46,12 @@ pub struct Events {
     ended: bool,
 }
 
+/// Threads can share it.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Events>();
+};
+
 /// How far back the search for the last records begins; it goes on eight times as far each time.
 const WINDOW: u64 = 64 << 10;
 /// The least, and what a record is allowed for in it.

@@ -3,13 +3,15 @@
 //! Only whole pieces are read ahead, and bytes of a journal never change: so what the scan is given is what it
 //! would have read itself. What does not fit, as where damage is looked at once more, is read anew.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::error::IoError;
 use crate::io::ReadFile;
 use crate::journal::scan::chained::Chained;
-use crate::journal::scan::forward::CHUNK;
+use crate::journal::scan::forward::{CHUNK, LARGE_CHUNK};
 
 /// A journal that is read this far is long.
 const LONG: u64 = 1 << 20;
@@ -47,7 +49,7 @@ impl Hashing {
             buffer.extend_from_slice(&piece.bytes);
             lines.extend(piece.lines);
             taken += CHUNK;
-            helper.spare.push(piece.bytes);
+            helper.keep(piece.bytes);
         }
         if taken < count {
             // What waits, if anything does, is not what comes next.
@@ -55,12 +57,13 @@ impl Hashing {
             file.read_at(offset + taken, count - taken, buffer)?;
         }
         let read = (buffer.len() - had) as u64;
+        let is_long = self.far >= LONG;
         self.far += read;
         self.reached = offset + read;
         if read < count {
             self.end();
-        } else if self.far >= LONG {
-            self.read_ahead(file, count)?;
+        } else if is_long {
+            self.read_ahead(file, count.min(LARGE_CHUNK));
         }
         Ok(lines)
     }
@@ -71,25 +74,25 @@ impl Hashing {
     }
 
     /// Hands what comes next to the thread, as far as the file goes in whole pieces.
-    fn read_ahead(&mut self, file: &mut ReadFile, count: u64) -> Result<(), IoError> {
+    fn read_ahead(&mut self, file: &mut ReadFile, count: u64) {
         if self.helper.is_none() {
             self.helper = Helper::start();
         }
         let Some(helper) = &mut self.helper else {
             // No thread is to be had: that is asked again when as much was read once more.
             self.far = 0;
-            return Ok(());
+            return;
         };
         while helper.waiting * CHUNK < count + AHEAD * CHUNK {
             let mut bytes = helper.spare.pop().unwrap_or_default();
             bytes.clear();
             let offset = self.reached + helper.waiting * CHUNK;
-            file.read_at(offset, CHUNK, &mut bytes)?;
-            if (bytes.len() as u64) < CHUNK || !helper.hash(offset, bytes) {
+            // What cannot be read is told of where the scan asks for it.
+            let read = file.read_at(offset, CHUNK, &mut bytes);
+            if read.is_err() || (bytes.len() as u64) < CHUNK || !helper.hash(offset, bytes) {
                 break;
             }
         }
-        Ok(())
     }
 }
 
@@ -101,23 +104,49 @@ struct Piece {
     lines: Vec<Chained>,
 }
 
+/// One of the places for helpers, of which a process has as many as processors; none where that is one.
+#[derive(Debug)]
+struct Place;
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Place {
+    fn take() -> Option<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        // Dropped where it is none, it is given back.
+        let place = Self;
+        (cores > 1 && taken < cores).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The thread.
 #[derive(Debug)]
 struct Helper {
+    /// The process that it is a thread of: a forked one has none of it.
+    process: u32,
     /// `None` once it is to end.
     to: Option<Sender<Piece>>,
-    from: Receiver<Piece>,
+    /// Locked by nobody: an iterator can be shared.
+    from: Mutex<Receiver<Piece>>,
     thread: Option<JoinHandle<()>>,
     /// Pieces that it has.
     waiting: u64,
     /// Buffers that are free again.
     spare: Vec<Vec<u8>>,
+    _place: Place,
 }
 
 impl Helper {
-    /// `None` where no second processor is free for it, or no thread to be had.
+    /// `None` where there is no place for it, or no thread to be had.
     fn start() -> Option<Self> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let place = Place::take()?;
         let (to, pieces) = mpsc::channel::<Piece>();
         let (done, from) = mpsc::channel();
         let hash = move || {
@@ -128,9 +157,16 @@ impl Helper {
                 }
             }
         };
-        let thread = thread::Builder::new();
-        let thread = (cores > 1).then(|| thread.spawn(hash).ok()).flatten()?;
-        Some(Self { to: Some(to), from, thread: Some(thread), waiting: 0, spare: Vec::new() })
+        let thread = Some(thread::Builder::new().spawn(hash).ok()?);
+        let (process, to, from) = (std::process::id(), Some(to), Mutex::new(from));
+        Some(Self { process, to, from, thread, waiting: 0, spare: Vec::new(), _place: place })
+    }
+
+    /// Keeps a buffer for a piece to come.
+    fn keep(&mut self, bytes: Vec<u8>) {
+        if (self.spare.len() as u64) < AHEAD + LARGE_CHUNK / CHUNK {
+            self.spare.push(bytes);
+        }
     }
 
     /// False if it panicked.
@@ -144,7 +180,8 @@ impl Helper {
     /// The piece that was handed to it first, of those that it has.
     fn next(&mut self) -> Option<Piece> {
         self.waiting = self.waiting.checked_sub(1)?;
-        self.from.recv().ok()
+        let is_ours = self.process == std::process::id();
+        is_ours.then(|| self.from.get_mut().unwrap_or_else(PoisonError::into_inner).recv().ok())?
     }
 }
 
@@ -152,8 +189,9 @@ impl Drop for Helper {
     fn drop(&mut self) {
         // It ends with the piece that it is at: nobody takes that, and nobody hands it more.
         self.to = None;
-        self.from = mpsc::channel().1;
-        if let Some(thread) = self.thread.take() {
+        self.from = Mutex::new(mpsc::channel().1);
+        let is_ours = self.process == std::process::id();
+        if let Some(thread) = self.thread.take().filter(|_| is_ours) {
             let _ = thread.join();
         }
     }
@@ -167,6 +205,13 @@ mod tests {
     use crate::digest::Digest;
     use crate::io::Dir;
     use crate::line;
+
+    #[test]
+    fn there_are_as_many_places_as_processors() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let taken: Vec<_> = std::iter::from_fn(Place::take).take(cores + 1).collect();
+        assert!(taken.len() <= cores, "{}", taken.len());
+    }
 
     #[test]
     fn what_is_read_is_what_is_there_however_it_is_asked_for() {

@@ -115,6 +115,7 @@ impl Reader {
         self.certain = cursor == self.start;
         self.guessed = None;
         self.forward = Forward::new(cursor);
+        self.hashing.end();
     }
 
     /// Goes on from a cursor; false if it does not fit. Within a batch, all of the batch comes next.
@@ -132,12 +133,18 @@ impl Reader {
         self.set_cursor(self.start);
     }
 
+    /// Reads what lies behind this cursor once more, and nothing of it that was read ahead.
+    fn again(&mut self, cursor: Cursor) {
+        self.forward = self.forward.again(cursor);
+        self.hashing.end();
+    }
+
     /// Takes up what lies behind the cursor once more, on a file that may have changed; false if its
     /// line is not there any more.
     pub(crate) fn resume(&mut self) -> Result<bool, IoError> {
         let cursor = self.forward.cursor;
         self.certain = cursor == self.start;
-        self.forward = self.forward.again(cursor);
+        self.again(cursor);
         let Some(from) = cursor.offset.checked_sub(line::END as u64) else {
             return Ok(cursor == self.start);
         };
@@ -196,7 +203,7 @@ impl Reader {
         if let Some(lock) = &lock
             && !lock.wait(LIVE_PATIENCE, LockFile::try_shared)?
         {
-            self.forward = self.forward.again(before);
+            self.again(before);
             return Ok(None);
         }
         self.confirmed(before, lock).map(|piece| Some(piece.without_torn()))
@@ -204,9 +211,7 @@ impl Reader {
 
     /// The piece behind `before`, read again under the lock, so that nothing in it is in flight.
     fn confirmed(&mut self, before: Cursor, lock: Option<LockFile>) -> Result<Piece, JournalError> {
-        self.forward = self.forward.again(before);
-        // Nothing that was read without the lock.
-        self.hashing.end();
+        self.again(before);
         let piece = self.glance()?;
         if !piece.has_damage() || self.certain {
             return Ok(piece);

@@ -9,7 +9,7 @@ use crate::journal::scan::{Rest, Seen, scan};
 pub(crate) const CHUNK: u64 = 128 << 10;
 /// Where records are large batches, as many more as keep small what is scanned again; still more only
 /// while a gap of more does not count.
-const LARGE_CHUNK: u64 = 1 << 20;
+pub(crate) const LARGE_CHUNK: u64 = 1 << 20;
 
 /// A scan on its way through a journal, in flat memory.
 #[derive(Debug)]
