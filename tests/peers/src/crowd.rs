@@ -4,12 +4,12 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use camino::Utf8Path;
-use runjournal::{Durability, JournalWriter};
+use runjournal::{Durability, JournalWriter, Workspace};
 
 use crate::Result;
 use crate::call::{Fit, Place, event};
 use crate::lab::new_run;
-use crate::measure::{Lap, Work};
+use crate::measure::{Lap, Work, expect};
 
 /// Work of all threads at once: a lap is `each` operations of each, from the first start to the last end.
 /// An operation is told its thread and a number that no other has.
@@ -48,6 +48,18 @@ pub(crate) fn together<'a>(
         let end = spans.iter().map(|(_, end)| *end).max().ok_or("there are no threads")?;
         Ok(Lap { operations: each * threads as u64, time: end - start })
     })
+}
+
+/// Looks whether the journal that threads shared has their appends, each numbered once.
+pub(crate) fn appended(dir: &Utf8Path, operations: u64) -> Result<()> {
+    let workspace = Workspace::open(dir.join("workspaces"))?;
+    let (mut records, mut last) = (0, 0);
+    for record in workspace.task("TASK-1")?.run("RUN-1")?.context().events()? {
+        (records, last) = (records + 1, record?.seq());
+    }
+    // One more, by which the length of a line was found.
+    expect("records", records, operations + 1)?;
+    expect("for the last seq", last, records)
 }
 
 /// A writer for all threads.

@@ -6,8 +6,8 @@ use std::io::Write;
 use camino::Utf8Path;
 use runjournal::Durability;
 
-use crate::call::PlainRecord;
-use crate::measure::Contender;
+use crate::call::{LINE, PlainRecord};
+use crate::measure::{Contender, expect};
 use crate::{Result, rows};
 
 /// A file to append to.
@@ -32,6 +32,15 @@ pub(crate) fn writer(durability: Durability) -> fn(&File, &[u8]) -> Result<()> {
     if durability == Durability::Durable { write_synced } else { write_whole }
 }
 
+/// Looks whether the files of a directory have as many bytes as lines were written.
+pub(crate) fn written(dir: &Utf8Path, lines: u64) -> Result<()> {
+    let mut bytes = 0;
+    for entry in dir.read_dir_utf8()? {
+        bytes += entry?.metadata()?.len();
+    }
+    expect("bytes", bytes, lines * LINE as u64)
+}
+
 /// write(2) of 543 ready bytes to a kept `O_APPEND` descriptor: no lock, no serialization, no hash.
 pub(crate) fn raw_write<'a>(operations: u64) -> Contender<'a> {
     Contender::each(rows::WRITE, operations, |dir| {
@@ -39,6 +48,7 @@ pub(crate) fn raw_write<'a>(operations: u64) -> Contender<'a> {
         let line = PlainRecord::new(0).line()?;
         Ok(move |_| write_whole(&file, line.as_bytes()))
     })
+    .checked(written)
 }
 
 /// The same, with fdatasync after each.
@@ -48,6 +58,7 @@ pub(crate) fn write_and_sync<'a>(operations: u64) -> Contender<'a> {
         let line = PlainRecord::new(0).line()?;
         Ok(move |_| write_synced(&file, line.as_bytes()))
     })
+    .checked(written)
 }
 
 /// How careful people replace a file: a temporary one, fsync, rename, fsync of the directory.

@@ -1,11 +1,13 @@
 //! Artifacts that may be larger than memory. What is measured of the API for them is said here, once.
 
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{ArtifactName, Artifacts};
 
 use crate::Result;
+use crate::measure::{Lap, Work};
 
 /// Content of any size without holding it: pieces of 1 MiB, no two equal.
 pub(crate) struct Content {
@@ -67,6 +69,35 @@ pub(crate) fn read(store: &Artifacts, name: &str) -> Result<u64> {
     let read = std::io::copy(&mut file, &mut std::io::sink())?;
     file.verify()?;
     Ok(read)
+}
+
+/// Content that differs from file to file.
+pub(crate) fn stamped(bytes: &mut [u8], number: u64) {
+    if let Some(stamp) = bytes.first_chunk_mut() {
+        *stamp = number.to_le_bytes();
+    }
+}
+
+/// A lap writes so many files; `write` is told a number and a name, and returns where the file is. `after` is called of each,
+/// outside of the time.
+pub(crate) fn files<'a>(
+    files: u64,
+    mut write: impl FnMut(u64, &str) -> Result<Utf8PathBuf> + 'a,
+    after: impl Fn(&Utf8Path) -> Result<()> + 'a,
+) -> Work<'a> {
+    let mut next = 0;
+    Box::new(move || {
+        let (mut time, mut paths) = (Duration::ZERO, Vec::new());
+        for number in next..next + files {
+            let name = format!("{number:08}.bin");
+            let start = Instant::now();
+            paths.push(write(number, &name)?);
+            time += start.elapsed();
+        }
+        next += files;
+        paths.iter().try_for_each(|path| after(path))?;
+        Ok(Lap { operations: files, time })
+    })
 }
 
 /// Puts a file on the disk and out of the cache.

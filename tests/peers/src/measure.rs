@@ -2,9 +2,10 @@
 //! drifts drifts for all. A round is some laps in a fresh directory; what is compared is the ratio of
 //! each round.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::args::Plan;
 use crate::lab::Lab;
@@ -23,10 +24,14 @@ pub(crate) type Work<'a> = Box<dyn FnMut() -> Result<Lap> + 'a>;
 /// What sets work up.
 type Open<'a> = Box<dyn Fn(&Utf8Path) -> Result<Work<'a>> + 'a>;
 
-/// Somebody who does the work. Setting up is not timed.
+/// What looks at what was written, once the work is over: told the directory, and how many operations were done in it.
+type Check<'a> = Box<dyn Fn(&Utf8Path, u64) -> Result<()> + 'a>;
+
+/// Somebody who does the work. Setting up is not timed, and neither is the check behind it.
 pub(crate) struct Contender<'a> {
     pub(crate) name: &'static str,
     open: Open<'a>,
+    check: Option<Check<'a>>,
     /// What a figure is of: one operation, or a part of it.
     parts: u64,
 }
@@ -37,12 +42,17 @@ impl<'a> Contender<'a> {
         name: &'static str,
         open: impl Fn(&Utf8Path) -> Result<Work<'a>> + 'a,
     ) -> Self {
-        Self { name, open: Box::new(open), parts: 1 }
+        Self { name, open: Box::new(open), check: None, parts: 1 }
     }
 
     /// An operation does so many things, and a figure is of one of them.
     pub(crate) fn per(self, parts: u64) -> Self {
         Self { parts, ..self }
+    }
+
+    /// After each round, when all is closed, this looks whether everything was written.
+    pub(crate) fn checked(self, check: impl Fn(&Utf8Path, u64) -> Result<()> + 'a) -> Self {
+        Self { check: Some(Box::new(check)), ..self }
     }
 
     /// A lap is `operations` calls of what `open` returns; they are numbered from 0 through all laps.
@@ -88,42 +98,89 @@ impl Series {
     }
 }
 
-/// Lets contenders take turns. The first round is thrown away; of the others at least two are run, and no more
-/// once the time is up.
+/// A contender's place in the order of a round.
+struct Turn<'a, 'b> {
+    contender: &'b Contender<'a>,
+    samples: Vec<f64>,
+}
+
+/// What a contender did in a round.
+struct Done<'a> {
+    work: Work<'a>,
+    dir: Utf8PathBuf,
+    /// Of all laps, those to warm up as well.
+    operations: u64,
+    counted: Lap,
+}
+
+/// Lets contenders take turns; each round begins with another one. The first round is thrown away; of the others at least
+/// two are run, and no more once the time is up.
 pub(crate) fn interleave(
     lab: &Lab,
     plan: &Plan,
     laps: Laps,
     contenders: &[Contender<'_>],
 ) -> Result<Series> {
-    let mut series = contenders.iter().map(|one| (one.name, Vec::new())).collect::<Vec<_>>();
+    let turn = |contender| Turn { contender, samples: Vec::new() };
+    let mut turns = contenders.iter().map(turn).collect::<VecDeque<_>>();
     let start = Instant::now();
     for round in 0..=plan.rounds {
         if round > 2 && start.elapsed() > plan.budget {
             break;
         }
-        let mut works = Vec::new();
-        for contender in contenders {
-            works.push((contender.open)(&lab.fresh()?).map_err(|error| told(contender, error))?);
-        }
-        lab.settle()?;
-        let mut totals = vec![Lap::default(); contenders.len()];
-        for lap in 0..laps.warm + laps.counted {
-            for ((work, total), contender) in works.iter_mut().zip(&mut totals).zip(contenders) {
-                let done = work().map_err(|error| told(contender, error))?;
-                if lap >= laps.warm {
-                    total.operations += done.operations * contender.parts;
-                    total.time += done.time;
-                }
+        let totals = one_round(lab, laps, turns.iter().map(|turn| turn.contender))?;
+        if round > 0 {
+            for (turn, total) in turns.iter_mut().zip(&totals) {
+                turn.samples.push(total.time.as_nanos() as f64 / total.operations as f64);
             }
         }
-        if round > 0 {
-            for ((_, samples), total) in series.iter_mut().zip(&totals) {
-                samples.push(total.time.as_nanos() as f64 / total.operations as f64);
+        let first = turns.pop_front();
+        turns.extend(first);
+    }
+    let samples = |name| turns.iter().find(|turn| turn.contender.name == name);
+    let of = |one: &Contender<'_>| {
+        (one.name, samples(one.name).map_or_else(Vec::new, |turn| turn.samples.clone()))
+    };
+    Ok(Series(contenders.iter().map(of).collect()))
+}
+
+/// A round, in this order: what each contender did in the laps that count.
+fn one_round<'a: 'b, 'b>(
+    lab: &Lab,
+    laps: Laps,
+    contenders: impl Iterator<Item = &'b Contender<'a>> + Clone,
+) -> Result<Vec<Lap>> {
+    let mut round = Vec::new();
+    for contender in contenders.clone() {
+        let dir = lab.fresh()?;
+        let work = (contender.open)(&dir).map_err(|error| told(contender, error))?;
+        round.push(Done { work, dir, operations: 0, counted: Lap::default() });
+    }
+    lab.settle()?;
+    for lap in 0..laps.warm + laps.counted {
+        for (done, contender) in round.iter_mut().zip(contenders.clone()) {
+            let one = (done.work)().map_err(|error| told(contender, error))?;
+            done.operations += one.operations;
+            if lap >= laps.warm {
+                done.counted.operations += one.operations * contender.parts;
+                done.counted.time += one.time;
             }
         }
     }
-    Ok(Series(series))
+    let mut totals = Vec::new();
+    for (Done { work, dir, operations, counted }, contender) in round.into_iter().zip(contenders) {
+        drop(work);
+        if let Some(check) = &contender.check {
+            check(&dir, operations).map_err(|error| told(contender, error))?;
+        }
+        totals.push(counted);
+    }
+    Ok(totals)
+}
+
+/// Fails unless there are as many as there should be.
+pub(crate) fn expect(what: &str, found: u64, wanted: u64) -> Result<()> {
+    if found == wanted { Ok(()) } else { Err(format!("{found} instead of {wanted} {what}").into()) }
 }
 
 fn told(contender: &Contender<'_>, error: Error) -> Error {

@@ -20,8 +20,24 @@ pub(crate) enum Goal {
     Megabytes(f64, f64),
     /// Our time, at most so many microseconds.
     Microseconds(f64, f64),
-    /// Nothing: a figure that helps to understand the others.
+    /// Nothing: a ratio that helps to understand the others.
     Context,
+    /// Our bytes, and nothing is promised.
+    Memory,
+    /// Our time, and nothing is promised.
+    Time,
+}
+
+impl Goal {
+    /// The goal, where the size is the one that it is about; else the figure alone.
+    pub(crate) fn only_if(self, its_size: bool) -> Self {
+        match self {
+            _ if its_size => self,
+            Self::Megabytes(..) | Self::Memory => Self::Memory,
+            Self::Microseconds(..) | Self::Time => Self::Time,
+            _ => Self::Context,
+        }
+    }
 }
 
 /// One comparison.
@@ -92,8 +108,12 @@ impl Entry {
                 pairs.map(|(ours, theirs)| ours / theirs).collect()
             }
             Goal::Faster(..) => pairs.map(|(ours, theirs)| theirs / ours).collect(),
-            Goal::Megabytes(..) => self.ours.iter().map(|bytes| bytes / 1e6).collect(),
-            Goal::Microseconds(..) => self.ours.iter().map(|time| time / 1e3).collect(),
+            Goal::Megabytes(..) | Goal::Memory => {
+                self.ours.iter().map(|bytes| bytes / 1e6).collect()
+            }
+            Goal::Microseconds(..) | Goal::Time => {
+                self.ours.iter().map(|time| time / 1e3).collect()
+            }
         }
     }
 
@@ -104,7 +124,7 @@ impl Entry {
             Goal::Megabytes(reach, best) => (median < reach, median < best),
             Goal::Microseconds(reach, best) => (median <= reach, median <= best),
             Goal::Best(best) if median <= best => (true, true),
-            Goal::Best(_) | Goal::Context => return "-",
+            Goal::Best(_) | Goal::Context | Goal::Memory | Goal::Time => return "-",
         };
         match (reach, best) {
             (_, true) => "best",
@@ -124,24 +144,28 @@ impl Entry {
                 (words(reach), words(best))
             }
             Goal::Best(best) => ("-".into(), format!("<= {best}")),
-            Goal::Context => ("-".into(), "-".into()),
+            Goal::Context | Goal::Memory | Goal::Time => ("-".into(), "-".into()),
         }
     }
 
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self) -> [String; 10] {
         let (reach, best) = self.goals();
-        let (figure, verdict) = match (&self.skipped, Spread::of(&self.figures())) {
+        let figures = self.figures();
+        let n = if figures.is_empty() { "-".to_owned() } else { figures.len().to_string() };
+        let (figure, verdict) = match (&self.skipped, Spread::of(&figures)) {
             (Some(why), _) => (format!("skipped: {why}"), "skipped".to_owned()),
             (None, None) => ("-".into(), "-".into()),
             (None, Some(spread)) => (self.figure(spread), self.verdict(spread.median).to_owned()),
         };
         let time = |samples: &[f64]| match Spread::of(samples) {
-            Some(spread) if !matches!(self.goal, Goal::Megabytes(..)) => duration(spread.median),
+            Some(spread) if !matches!(self.goal, Goal::Megabytes(..) | Goal::Memory) => {
+                duration(spread.median)
+            }
             _ => "-".to_owned(),
         };
         let (ours, theirs) = (time(&self.ours), time(&self.theirs));
         let (work, against) = (self.work.clone(), self.against.clone());
-        [self.row.to_owned(), work, against, figure, reach, best, verdict, ours, theirs]
+        [self.row.to_owned(), work, against, figure, n, reach, best, verdict, ours, theirs]
     }
 
     fn figure(&self, spread: Spread) -> String {
@@ -151,8 +175,8 @@ impl Entry {
                 format!("{median:.2} ({min:.2}..{max:.2})")
             }
             Goal::Faster(..) => format!("{median:.1}x ({min:.1}..{max:.1})"),
-            Goal::Megabytes(..) => format!("{median:.1} MB ({min:.1}..{max:.1})"),
-            Goal::Microseconds(..) => {
+            Goal::Megabytes(..) | Goal::Memory => format!("{median:.1} MB ({min:.1}..{max:.1})"),
+            Goal::Microseconds(..) | Goal::Time => {
                 let [median, min, max] = [median, min, max].map(|micros| duration(micros * 1e3));
                 format!("{median} ({min}..{max})")
             }
@@ -167,7 +191,7 @@ impl Entry {
             "goal": self.goals().0, "best": self.goals().1,
             "median": spread.map(|spread| spread.median),
             "verdict": spread.map(|spread| self.verdict(spread.median)),
-            "figures": figures, "ours": self.ours, "theirs": self.theirs, "skipped": self.skipped,
+            "n": figures.len(), "figures": figures, "ours": self.ours, "theirs": self.theirs, "skipped": self.skipped,
         })
     }
 }
@@ -184,8 +208,8 @@ pub(crate) fn duration(nanoseconds: f64) -> String {
     format!("{figure:.decimals$} {unit}")
 }
 
-const HEAD: [&str; 9] =
-    ["#", "work", "against", "ratio (min..max)", "reach", "best", "verdict", "ours", "theirs"];
+const HEAD: [&str; 10] =
+    ["#", "work", "against", "ratio (min..max)", "n", "reach", "best", "verdict", "ours", "theirs"];
 
 /// Markdown, with its columns in line.
 pub(crate) fn table(entries: &[Entry]) -> String {
@@ -258,6 +282,25 @@ mod tests {
             [31e6, 63e6, 64e6].map(|ours| verdict(goal, ours, 0.0)),
             ["best", "reach", "SHORT"]
         );
+    }
+
+    #[test]
+    fn nothing_is_judged_where_the_size_is_not_that_of_the_goal() {
+        let goals =
+            [Goal::AtMost(2.5, 1.5), Goal::Megabytes(1.0, 1.0), Goal::Microseconds(1.0, 1.0)];
+        for goal in goals {
+            assert_ne!(verdict(goal.only_if(true), 1.0, 1.0), "-");
+            assert_eq!(verdict(goal.only_if(false), 1.0, 1.0), "-");
+        }
+        let entry = Entry::alone(
+            "0",
+            "w",
+            "a time",
+            vec![2e3; 3],
+            Goal::Microseconds(1.0, 1.0).only_if(false),
+        );
+        let [_, _, _, figure, n, ..] = entry.cells();
+        assert_eq!((figure.as_str(), n.as_str()), ("2.00 us (2.00 us..2.00 us)", "3"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use crate::Result;
 use crate::call::{LINE, PlainRecord};
-use crate::measure::Contender;
+use crate::measure::{Contender, expect};
 
 /// What a commit survives: `NORMAL` a killed process, `FULL` a power cut.
 #[derive(Clone, Copy)]
@@ -15,6 +15,8 @@ pub(crate) enum Sync {
     Normal,
     Full,
 }
+
+const FILE: &str = "events.sqlite";
 
 /// A table of lines, the least that holds the same bytes.
 const LINES: &str = "CREATE TABLE lines (id INTEGER PRIMARY KEY, line TEXT NOT NULL)";
@@ -38,7 +40,7 @@ const BEFORE: u64 = 2000;
 type Insert = fn(&Connection, u64) -> Result<()>;
 
 fn open(dir: &Utf8Path, sync: Sync, schema: &str, insert: Insert) -> Result<Connection> {
-    let connection = Connection::open(dir.join("events.sqlite"))?;
+    let connection = Connection::open(dir.join(FILE))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     if mode != "wal" {
@@ -82,12 +84,21 @@ fn insert_event(connection: &Connection, number: u64) -> Result<()> {
     Ok(())
 }
 
+/// Looks whether the table of that name has a row for each transaction.
+fn counted(table: &str, dir: &Utf8Path, transactions: u64) -> Result<()> {
+    let connection = Connection::open(dir.join(FILE))?;
+    let rows = connection
+        .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0))?;
+    expect("rows", rows.try_into()?, BEFORE + transactions)
+}
+
 /// One line a transaction, as (id, line).
 pub(crate) fn lines(name: &'static str, operations: u64, sync: Sync) -> Contender<'static> {
     Contender::each(name, operations, move |dir| {
         let connection = open(dir, sync, LINES, insert_line)?;
         Ok(move |number| insert_line(&connection, BEFORE + number))
     })
+    .checked(|dir, transactions| counted("lines", dir, transactions))
 }
 
 /// One event a transaction, in twelve columns with a unique index.
@@ -96,6 +107,7 @@ pub(crate) fn columns(name: &'static str, operations: u64, sync: Sync) -> Conten
         let connection = open(dir, sync, EVENTS, insert_event)?;
         Ok(move |number| insert_event(&connection, BEFORE + number))
     })
+    .checked(|dir, transactions| counted("events", dir, transactions))
 }
 
 /// A connection that threads share, a line a transaction.
@@ -104,6 +116,11 @@ pub(crate) struct Shared(Mutex<Connection>);
 impl Shared {
     pub(crate) fn open(dir: &Utf8Path) -> Result<Self> {
         Ok(Self(Mutex::new(open(dir, Sync::Full, LINES, insert_line)?)))
+    }
+
+    /// Looks whether all was written.
+    pub(crate) fn check(dir: &Utf8Path, transactions: u64) -> Result<()> {
+        counted("lines", dir, transactions)
     }
 
     pub(crate) fn insert(&self, number: u64) -> Result<()> {

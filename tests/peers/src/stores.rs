@@ -4,14 +4,18 @@
 use camino::Utf8Path;
 use fjall::{KeyspaceCreateOptions, PersistMode};
 use okaywal::{LogVoid, WriteAheadLog};
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use runjournal::Durability;
 
 use crate::Result;
 use crate::call::PlainRecord;
+use crate::measure::expect;
 
 /// Lines that are there before the first that is timed, as with SQLite.
 const BEFORE: u64 = 2000;
+
+const REDB: &str = "lines.redb";
+const FJALL: &str = "lines.fjall";
 
 const TABLE: TableDefinition<'_, u64, &str> = TableDefinition::new("lines");
 
@@ -21,7 +25,7 @@ pub(crate) fn redb(
     dir: &Utf8Path,
     durability: Durability,
 ) -> Result<impl Fn(u64) -> Result<()> + Sync + use<>> {
-    let database = Database::create(dir.join("lines.redb"))?;
+    let database = Database::create(dir.join(REDB))?;
     let insert = move |numbers: std::ops::Range<u64>, durability| -> Result<()> {
         let mut transaction = database.begin_write()?;
         transaction.set_durability(durability)?;
@@ -41,12 +45,18 @@ pub(crate) fn redb(
     Ok(move |number| insert(BEFORE + number..BEFORE + number + 1, durability))
 }
 
+/// Looks whether all lines are there. What is not durable was kept in memory, which was not killed: it is there as well.
+pub(crate) fn in_redb(dir: &Utf8Path, lines: u64) -> Result<()> {
+    let table = Database::create(dir.join(REDB))?.begin_read()?.open_table(TABLE)?;
+    expect("lines", table.len()?, BEFORE + lines)
+}
+
 /// fjall: each insert is handed to the system, and where it is to be durable, `persist` calls fdatasync.
 pub(crate) fn fjall(
     dir: &Utf8Path,
     durability: Durability,
 ) -> Result<impl Fn(u64) -> Result<()> + Sync + use<>> {
-    let database = fjall::Database::builder(dir.join("lines.fjall")).open()?;
+    let database = fjall::Database::builder(dir.join(FJALL)).open()?;
     let lines = database.keyspace("lines", KeyspaceCreateOptions::default)?;
     let insert = move |number| -> Result<()> {
         let record = PlainRecord::new(number);
@@ -60,6 +70,13 @@ pub(crate) fn fjall(
             _ => Ok(()),
         }
     })
+}
+
+/// Looks whether all lines are there.
+pub(crate) fn in_fjall(dir: &Utf8Path, lines: u64) -> Result<()> {
+    let database = fjall::Database::builder(dir.join(FJALL)).open()?;
+    let found = database.keyspace("lines", KeyspaceCreateOptions::default)?.len()?;
+    expect("lines", found as u64, BEFORE + lines)
 }
 
 /// okaywal: an entry of one chunk a line, on the disk when `commit` returns; threads share syncs. Its files are made in

@@ -88,6 +88,7 @@ pub(crate) fn work(arguments: &[String]) -> Result<()> {
             RunContext::from_env()?.append(event(&Call::new(0, 0)).key(*key))?;
             Ok(())
         }
+        ["idle"] => Ok(()),
         ["nothing"] => peak(),
         ["replay", records] => replay(records.parse()?),
         ["rebuild"] => {

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use runjournal::{ArtifactName, Durability};
 
 use super::curve::{Chart, Kind};
@@ -13,23 +13,19 @@ use crate::Result;
 use crate::args::Plan;
 use crate::lab::{Lab, new_run};
 use crate::large::{self, Content, PIECE};
-use crate::measure::{Contender, Lap, Laps, Series, Work, interleave};
-use crate::rows::OURS;
+use crate::measure::{Contender, Lap, Laps, Work, interleave};
+use crate::rows::{FS_WRITE, OURS};
 
-const WRITE: &str = "fs::write";
 const READ: &str = "fs::read";
 const NAME: &str = "content.bin";
 /// What is larger is written and read in pieces of 1 MiB, by both: nobody should hold it.
 const WHOLE: u64 = 256 << 20;
-const MEBIBYTE: f64 = (1 << 20) as f64;
 
 /// Writes are buffered, and forgotten by the cache after each lap; reads are of what is in the cache.
 pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
     let chart = |name, title| Chart::new(name, title, "bytes of an artifact").of_bytes();
     let mut writes = chart("artifact-write", "Write an artifact, buffered; a call");
-    let mut writes_each = chart("artifact-write-mib", "Write an artifact, buffered; per MiB");
     let mut reads = chart("artifact-read", "Read an artifact; a call");
-    let mut reads_each = chart("artifact-read-mib", "Read an artifact; per MiB");
     for size in steps(1 << 10, plan.size(256 << 20, 4 << 30), 4) {
         let files = (16 << 20 >> size.ilog2()).clamp(1, 32);
         let laps = Laps { warm: usize::from(size <= 4 << 20), counted: 1 };
@@ -47,7 +43,7 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
                     Ok(ctx.artifact_path(&ArtifactName::new(name)?))
                 })
             }),
-            Contender::new(WRITE, move |dir| {
+            Contender::new(FS_WRITE, move |dir| {
                 let dir = dir.to_owned();
                 written(size, files, move |name, content| {
                     let path = dir.join(name);
@@ -63,7 +59,8 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
             }),
         ];
         let series = interleave(lab, plan, laps, &contenders)?;
-        add(&mut writes, &mut writes_each, &series, WRITE, size);
+        writes.add_series(&series, OURS, Kind::All, size);
+        writes.add_series(&series, FS_WRITE, Kind::Floor, size);
 
         let ctx = new_run(&lab.fresh()?)?;
         let store = ctx.artifacts().durability(Durability::Buffered);
@@ -84,20 +81,11 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
             }),
         ];
         let series = interleave(lab, plan, laps, &contenders)?;
-        add(&mut reads, &mut reads_each, &series, READ, size);
+        reads.add_series(&series, OURS, Kind::All, size);
+        reads.add_series(&series, READ, Kind::Floor, size);
         std::fs::remove_file(&path)?;
     }
-    Ok(vec![writes, writes_each, reads, reads_each])
-}
-
-fn add(calls: &mut Chart, each: &mut Chart, series: &Series, floor: &str, size: u64) {
-    for (name, kind) in [(OURS, Kind::All), (floor, Kind::Floor)] {
-        let samples = series.of(name);
-        let per = samples.iter().map(|time| time * MEBIBYTE / size as f64).collect();
-        calls.add(name, kind, size, samples);
-        let kind = if kind == Kind::All { Kind::One } else { kind };
-        each.add(name, kind, size, per);
-    }
+    Ok(vec![writes, reads])
 }
 
 /// Content that is written.
@@ -106,40 +94,34 @@ enum Held {
     Pieces(Content),
 }
 
-/// A lap writes so many files; `write` returns where one is.
+impl Held {
+    fn new(size: u64) -> Result<Self> {
+        let mut content = Content::new(size);
+        Ok(if size <= WHOLE { Self::Whole(content.whole()?) } else { Self::Pieces(content) })
+    }
+}
+
+/// A lap writes so many files, of which large ones do not stay.
 fn written(
     size: u64,
     files: u64,
     write: impl Fn(&str, &mut Held) -> Result<Utf8PathBuf> + 'static,
 ) -> Result<Work<'static>> {
-    let content = Content::new(size);
-    let mut held = match content.size {
-        0..=WHOLE => Held::Whole({ content }.whole()?),
-        _ => Held::Pieces(content),
+    let mut held = Held::new(size)?;
+    let write = move |number, name: &str| {
+        if let Held::Whole(bytes) = &mut held {
+            large::stamped(bytes, number);
+        }
+        write(name, &mut held)
     };
-    let mut next = 0_u64;
-    Ok(Box::new(move || {
-        let (mut time, mut paths) = (Duration::ZERO, Vec::new());
-        for number in next..next + files {
-            if let Held::Whole(bytes) = &mut held
-                && let Some(stamp) = bytes.first_chunk_mut()
-            {
-                *stamp = number.to_le_bytes();
-            }
-            let name = format!("{number:08}.bin");
-            let start = Instant::now();
-            paths.push(write(&name, &mut held)?);
-            time += start.elapsed();
+    let after = move |path: &Utf8Path| {
+        large::forget(path)?;
+        if size > PIECE as u64 {
+            std::fs::remove_file(path)?;
         }
-        next += files;
-        for path in paths {
-            large::forget(&path)?;
-            if size > PIECE as u64 {
-                std::fs::remove_file(path)?;
-            }
-        }
-        Ok(Lap { operations: files, time })
-    }))
+        Ok(())
+    };
+    Ok(large::files(files, write, after))
 }
 
 /// A lap reads a file so many times.

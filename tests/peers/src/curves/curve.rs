@@ -8,8 +8,10 @@ use crate::report::duration;
 /// How a curve is judged, against the floor beside it: what grows there, need not be flat here.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
-    /// What one costs where there are n: it should not grow.
-    One,
+    /// What a call costs where there are n of something: it should be flat.
+    Call,
+    /// What one of n costs, of a call that goes through all: it should be flat as well, or the call is worse than linear.
+    Each,
     /// What a call costs that does n things: it may grow as n does.
     All,
     /// What the system itself takes: not judged.
@@ -36,16 +38,23 @@ impl Curve {
 
     /// The exponent of the cost between its ends: 0 is flat, 1 is linear.
     fn exponent(&self) -> Option<f64> {
-        let medians = self.medians();
-        slope(*medians.first()?, *medians.last()?)
+        self.grows(Span::All, |of| of.median, |of| of.median)
     }
 
     /// The same over the last decade of sizes.
     fn last_decade(&self) -> Option<f64> {
-        let medians = self.medians();
-        let last = *medians.last()?;
-        let before = medians.iter().rev().skip(1).take_while(|(size, _)| *size >= last.0 / 10.0);
-        slope(*before.last().or(medians.iter().rev().nth(1))?, last)
+        self.grows(Span::Decade, |of| of.median, |of| of.median)
+    }
+
+    /// The exponent over a span, from one figure of its first point to one of its last.
+    fn grows(&self, span: Span, from: fn(Spread) -> f64, to: fn(Spread) -> f64) -> Option<f64> {
+        let (end, samples) = self.points.last()?;
+        // The nearest point that is a decade below: a single step may be noise.
+        let far = |(size, _): &&(u64, Vec<f64>)| span == Span::Decade && *size <= end / 10;
+        let before = self.points.iter().rev().find(far).or_else(|| self.points.first())?;
+        let (first, last) = (from(Spread::of(&before.1)?), to(Spread::of(samples)?));
+        let run = (*end as f64 / before.0 as f64).ln();
+        (run > 0.0).then(|| (last / first).ln() / run)
     }
 
     fn json(&self, chart: &Chart) -> Value {
@@ -54,14 +63,16 @@ impl Curve {
         json!({
             "name": self.name, "floor": self.kind == Kind::Floor, "points": points.collect::<Vec<_>>(),
             "exponent": self.exponent(), "last_decade": self.last_decade(),
-            "worse_than_linear": chart.grows_too_fast(self),
+            "grows_too_fast": chart.grows_too_fast(self),
         })
     }
 }
 
-fn slope(from: (f64, f64), to: (f64, f64)) -> Option<f64> {
-    let run = (to.0 / from.0).ln();
-    (run > 0.0).then(|| (to.1 / from.1).ln() / run)
+/// What is judged of a curve.
+#[derive(Clone, Copy, PartialEq)]
+enum Span {
+    All,
+    Decade,
 }
 
 /// What sizes are counted in.
@@ -123,16 +134,21 @@ impl Chart {
         format!("{size}")
     }
 
-    /// Worse than linear in all, where the floor is not.
+    /// Grows where the floor does not, over its last decade or from end to end. The least sample of the last point is held
+    /// against the greatest of the earlier one, so that no noise is called growth.
     fn grows_too_fast(&self, curve: &Curve) -> bool {
         let least = match curve.kind {
-            Kind::One => 0.0,
+            Kind::Call | Kind::Each => 0.0,
             Kind::All => 1.0,
             Kind::Floor => return false,
         };
         let floor = self.curves.iter().find(|curve| curve.kind == Kind::Floor);
-        let floor = floor.and_then(Curve::last_decade).unwrap_or(least);
-        curve.last_decade().is_some_and(|exponent| exponent > floor.max(least) + SLACK)
+        [Span::All, Span::Decade].into_iter().any(|span| {
+            let floor = floor.and_then(|floor| floor.grows(span, |of| of.median, |of| of.median));
+            let limit = floor.unwrap_or(least).max(least) + SLACK;
+            let surely = curve.grows(span, |of| of.max, |of| of.min);
+            surely.is_some_and(|exponent| exponent > limit)
+        })
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -154,7 +170,11 @@ pub(crate) fn words(charts: &[Chart]) -> String {
                 exponent.map_or_else(|| "-".to_owned(), |exponent| format!("{exponent:.2}"))
             };
             let (ends, decade) = (exponent(curve.exponent()), exponent(curve.last_decade()));
-            let mark = if chart.grows_too_fast(curve) { " WORSE THAN LINEAR" } else { "" };
+            let mark = match (chart.grows_too_fast(curve), curve.kind) {
+                (false, _) => "",
+                (true, Kind::Call) => " GROWS",
+                (true, _) => " WORSE THAN LINEAR",
+            };
             let name = &curve.name;
             text +=
                 &format!("  {name}: exponent {ends}, last decade {decade}{mark}\n    {points}\n");
@@ -177,22 +197,24 @@ mod tests {
 
     #[test]
     fn a_curve_says_how_it_grows() {
-        let text = words(&[chart(Kind::One, 0.5)]);
+        let text = words(&[chart(Kind::Each, 0.5)]);
         assert!(text.contains("one: exponent 0.50, last decade 0.50 WORSE THAN LINEAR"), "{text}");
         for (kind, exponent, marked) in [
-            (Kind::One, 0.1, false),
-            (Kind::All, 1.0, false),
-            (Kind::All, 1.5, true),
-            (Kind::Floor, 2.0, false),
+            (Kind::Each, 0.1, ""),
+            (Kind::Call, 0.1, ""),
+            (Kind::Call, 0.5, " GROWS"),
+            (Kind::All, 1.0, ""),
+            (Kind::All, 1.5, " WORSE THAN LINEAR"),
+            (Kind::Floor, 2.0, ""),
         ] {
             let text = words(&[chart(kind, exponent)]);
-            assert_eq!(text.contains("WORSE THAN LINEAR"), marked, "{text}");
+            assert!(text.contains(&format!("last decade {exponent:.2}{marked}\n")), "{text}");
         }
     }
 
     #[test]
     fn what_the_floor_grows_by_is_no_fault_of_ours() {
-        let mut chart = chart(Kind::One, 0.5);
+        let mut chart = chart(Kind::Each, 0.5);
         for (size, cost) in [(100, 1.0), (10_000, 10.0)] {
             chart.add("floor", Kind::Floor, size, vec![cost]);
         }
@@ -200,14 +222,29 @@ mod tests {
         assert!(!text.contains("WORSE THAN LINEAR"), "{text}");
     }
 
-    #[test]
-    fn only_the_last_decade_counts() {
+    fn of(points: &[(u64, &[f64])]) -> String {
         let mut chart = Chart::new("c", "c", "threads");
-        for (size, cost) in [(1, 1.0), (4, 2.0), (16, 2.0), (64, 2.0)] {
-            chart.add("one", Kind::One, size, vec![cost]);
+        for (size, costs) in points {
+            chart.add("one", Kind::Call, *size, costs.to_vec());
         }
-        let text = words(&[chart]);
-        assert!(text.contains("exponent 0.17, last decade 0.00\n"), "{text}");
+        words(&[chart])
+    }
+
+    #[test]
+    fn a_decade_is_more_than_one_step_and_the_whole_span_counts_too() {
+        // Between the last two alone, the exponent would be 0.50.
+        let text = of(&[(1, &[2.0]), (4, &[2.0]), (16, &[1.0]), (64, &[2.0])]);
+        assert!(text.contains("exponent 0.00, last decade 0.00\n"), "{text}");
+        let text = of(&[(1, &[1.0]), (4, &[2.0]), (16, &[2.0]), (64, &[2.0])]);
+        assert!(text.contains("exponent 0.17, last decade 0.00 GROWS\n"), "{text}");
+    }
+
+    #[test]
+    fn noise_is_no_growth() {
+        let text = of(&[(10, &[1.0, 1.0, 3.0]), (100, &[1.5, 3.0, 3.0])]);
+        assert!(text.contains("exponent 0.48, last decade 0.48\n"), "{text}");
+        let text = of(&[(10, &[1.0, 1.0, 1.0]), (100, &[1.5, 3.0, 3.0])]);
+        assert!(text.contains("exponent 0.48, last decade 0.48 GROWS\n"), "{text}");
     }
 
     #[test]

@@ -27,13 +27,16 @@ const PARSE: &str = "serde_json typed with RawValue";
 /// more do not make them longer.
 const FRESH: u64 = 100_000;
 
+/// Appends of a lap, the same for all lengths, and few beside the shortest.
+const APPENDS: u64 = 100;
+const ONCES: u64 = 50;
+
 /// The records have a key and a stream for each 64. Floors: write(2) of ready bytes; parsing without a check.
 pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
     let mut appends = Chart::new("journal-append", "Append to a journal", "records in it");
     let mut opens = Chart::new("journal-open", "Open a writer; read the tail", "records in it");
     let mut replays = Chart::new("journal-replay", "Replay, per event", "records");
     for size in steps(1_000, plan.size(1_000_000, 10_000_000), 10) {
-        let few = (size / 20).min(1000);
         let laps = Laps { warm: 1, counted: 2 };
         let long = if size > FRESH { Some(Spot::fill(&lab.fresh()?, size)?) } else { None };
         let spot = |dir: &Utf8Path| match &long {
@@ -49,29 +52,29 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
             Contender::new(PARSE, |_| Ok(pass(size, || parse(&path, true)))),
         ];
         let series = interleave(lab, plan, Laps { warm: 0, counted: 1 }, &readers)?;
-        replays.add_series(&series, REPLAY, Kind::One, size);
+        replays.add_series(&series, REPLAY, Kind::Each, size);
         replays.add_series(&series, PARSE, Kind::Floor, size);
 
         // One after another: a writer that finds that another one wrote looks for more than its own.
-        let writers = [Contender::new(KEPT, |dir| kept(&spot(dir)?, few)), floor::raw_write(few)];
+        let writers = [Contender::new(KEPT, |dir| kept(&spot(dir)?)), floor::raw_write(APPENDS)];
         let series = interleave(lab, plan, laps, &writers)?;
-        appends.add_series(&series, KEPT, Kind::One, size);
+        appends.add_series(&series, KEPT, Kind::Call, size);
         appends.add_series(&series, WRITE, Kind::Floor, size);
 
-        let once = [Contender::each(ONCE, few.min(50), |dir| {
+        let once = [Contender::each(ONCE, ONCES, |dir| {
             let spot = spot(dir)?;
             Ok(move |_| spot.append())
         })];
         let series = interleave(lab, plan, laps, &once)?;
-        appends.add_series(&series, ONCE, Kind::One, size);
+        appends.add_series(&series, ONCE, Kind::Call, size);
 
         let openers = [
             Contender::new(OPEN, |dir| Ok(open(spot(dir)?))),
             Contender::new(TAIL, |dir| Ok(tail(spot(dir)?))),
         ];
         let series = interleave(lab, plan, laps, &openers)?;
-        opens.add_series(&series, OPEN, Kind::One, size);
-        opens.add_series(&series, TAIL, Kind::One, size);
+        opens.add_series(&series, OPEN, Kind::Call, size);
+        opens.add_series(&series, TAIL, Kind::Call, size);
 
         if let Some(long) = &long {
             std::fs::remove_file(long.ctx.journal_path())?;
@@ -80,15 +83,15 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
     Ok(vec![appends, opens, replays])
 }
 
-fn kept(spot: &Spot, operations: u64) -> Result<Work<'static>> {
+fn kept(spot: &Spot) -> Result<Work<'static>> {
     let writer = spot.ctx.journal()?.durability(Durability::Buffered);
     let (spot, mut place) = (spot.clone(), spot.end);
     Ok(Box::new(move || {
         let start = Instant::now();
-        for _ in 0..operations {
+        for _ in 0..APPENDS {
             place = Place::after(&writer.append(spot.event(place))?);
         }
-        Ok(Lap { operations, time: start.elapsed() })
+        Ok(Lap { operations: APPENDS, time: start.elapsed() })
     }))
 }
 

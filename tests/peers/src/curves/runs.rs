@@ -29,7 +29,7 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
         let contenders = [tree.floor(), tree.rebuild(), tree.refresh(), verifier(&tree, size)];
         let series = interleave(lab, plan, laps, &contenders)?;
         for name in [REBUILD, REFRESH, VERIFY] {
-            looks.add_series(&series, name, Kind::One, size);
+            looks.add_series(&series, name, Kind::Each, size);
         }
         looks.add_series(&series, FLOOR, Kind::Floor, size);
 
@@ -39,11 +39,11 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
             Contender::new(PAGES, |_| Ok(lap(size, || pages(&index)))),
         ];
         let series = interleave(lab, plan, laps, &contenders)?;
-        lists.add_series(&series, LIST, Kind::One, size);
-        lists.add_series(&series, PAGES, Kind::One, size);
+        lists.add_series(&series, LIST, Kind::Each, size);
+        lists.add_series(&series, PAGES, Kind::Each, size);
 
-        for (name, ask) in QUERIES {
-            queries.add(name, Kind::One, size, times(&index, size, name, *ask)?);
+        for (name, prepare) in QUERIES {
+            queries.add(name, Kind::Call, size, times(&index, size, name, *prepare)?);
         }
     }
     Ok(vec![looks, lists, queries])

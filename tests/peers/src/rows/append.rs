@@ -2,7 +2,7 @@
 
 use runjournal::Durability;
 
-use super::{FJALL, OURS, REDB, WRITE};
+use super::{FJALL, OURS, REDB, WRITE, bounds};
 use crate::Result;
 use crate::args::Plan;
 use crate::lab::Lab;
@@ -17,20 +17,34 @@ const BATCH: usize = 64;
 /// hashes, numbers and locks; the floor has its bytes ready.
 pub(super) fn one(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let operations = plan.size(2000, 5000);
-    let contenders = [ours::append(operations, Durability::Buffered), floor::raw_write(operations)];
+    let contenders = [
+        ours::append(operations, Durability::Buffered),
+        bounds::append(operations),
+        floor::raw_write(operations),
+    ];
     let series = interleave(lab, plan, LAPS, &contenders)?;
     let goal = Goal::AtMost(2.5, 1.5);
-    Ok(vec![Entry::compare("1", "buffered append, kept writer", &series, OURS, WRITE, goal)])
+    Ok(vec![
+        Entry::compare("1", "buffered append, kept writer", &series, OURS, WRITE, goal),
+        Entry::compare("1", bounds::LINE, &series, bounds::LINE, WRITE, Goal::Context),
+    ])
 }
 
 /// The same: 543 bytes a line. Not the same: ours writes 64 lines at once, the floor one.
 pub(super) fn batch(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let operations = plan.size(2000, 5000);
     let batches = operations / BATCH as u64;
-    let contenders = [ours::append_batches(batches, BATCH), floor::raw_write(operations)];
+    let contenders = [
+        ours::append_batches(batches, BATCH),
+        bounds::batch(batches),
+        floor::raw_write(operations),
+    ];
     let series = interleave(lab, plan, LAPS, &contenders)?;
     let work = format!("the same in batches of {BATCH}, per event");
-    Ok(vec![Entry::compare("2", work, &series, OURS, WRITE, Goal::AtMost(1.2, 0.8))])
+    Ok(vec![
+        Entry::compare("2", work, &series, OURS, WRITE, Goal::AtMost(1.2, 0.8)),
+        Entry::compare("2", bounds::BATCH, &series, bounds::BATCH, WRITE, Goal::Context),
+    ])
 }
 
 const LINES: &str = "SQLite WAL NORMAL, (id, line)";
@@ -46,8 +60,10 @@ pub(super) fn peers(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
         ours::append(operations, Durability::Buffered),
         sqlite::lines(LINES, operations, sqlite::Sync::Normal),
         sqlite::columns(COLUMNS, operations, sqlite::Sync::Normal),
-        Contender::each(FJALL, operations, |dir| stores::fjall(dir, Durability::Buffered)),
-        Contender::each(REDB, operations, |dir| stores::redb(dir, Durability::Buffered)),
+        Contender::each(FJALL, operations, |dir| stores::fjall(dir, Durability::Buffered))
+            .checked(stores::in_fjall),
+        Contender::each(REDB, operations, |dir| stores::redb(dir, Durability::Buffered))
+            .checked(stores::in_redb),
     ];
     let no_python = python::missing();
     if no_python.is_none() {

@@ -1,28 +1,20 @@
 //! Rows 8, 9 and 10: artifacts, that is whole files.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use runjournal::{ArtifactName, Durability};
 
-use super::OURS;
+use super::{FS_WRITE, OURS, bounds};
 use crate::args::Plan;
 use crate::lab::{Lab, new_run};
-use crate::large::{self, Content};
+use crate::large::{self, Content, stamped};
 use crate::measure::{Contender, Lap, Laps, Series, Work, interleave};
 use crate::report::{Entry, Goal};
 use crate::{Result, apart, floor};
 
 const SMALL: usize = 4096;
-const FS_WRITE: &str = "fs::write";
 const CACACHE: &str = "cacache write_sync";
-
-/// Content that differs from file to file.
-fn stamped(bytes: &mut [u8], number: u64) {
-    if let Some(stamp) = bytes.first_chunk_mut() {
-        *stamp = number.to_le_bytes();
-    }
-}
 
 /// Files of so many bytes under names that are new, by runjournal.
 fn ours(operations: u64, size: usize, durability: Durability) -> Contender<'static> {
@@ -54,14 +46,21 @@ pub(super) fn small(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let operations = plan.size(60, 150);
     let size = SMALL.to_string();
     let work = ["cacache", &size];
-    let mut contenders =
-        vec![ours(operations, SMALL, Durability::Buffered), fs_write(operations, SMALL)];
+    let mut contenders = vec![
+        ours(operations, SMALL, Durability::Buffered),
+        bounds::staged(operations),
+        fs_write(operations, SMALL),
+    ];
     if apart::missing().is_none() {
         contenders.push(apart::each(CACACHE, operations, &work, apart::nothing));
     }
     let series = interleave(lab, plan, Laps { warm: 1, counted: 5 }, &contenders)?;
     let (work, goal) = ("artifact of 4 KiB, buffered", Goal::AtMost(2.2, 1.6));
-    Ok(vec![Entry::compare("8", work, &series, OURS, FS_WRITE, goal), cacache("8", work, &series)])
+    Ok(vec![
+        Entry::compare("8", work, &series, OURS, FS_WRITE, goal),
+        Entry::compare("8", bounds::STAGED, &series, bounds::STAGED, FS_WRITE, Goal::Context),
+        cacache("8", work, &series),
+    ])
 }
 
 /// The line of cacache.
@@ -87,19 +86,25 @@ pub(super) fn large(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
             Contender::new(OURS, move |dir| {
                 let ctx = new_run(dir)?;
                 let store = ctx.artifacts().durability(Durability::Buffered);
-                whole_files(files, size, move |name, bytes| {
+                let mut bytes = Content::new(size).whole()?;
+                let write = move |number, name: &str| {
+                    stamped(&mut bytes, number);
                     let name = ArtifactName::new(name)?;
-                    store.write_bytes(&name, bytes)?;
+                    store.write_bytes(&name, &bytes)?;
                     Ok(ctx.artifact_path(&name))
-                })
+                };
+                Ok(large::files(files, write, large::forget))
             }),
             Contender::new(FS_WRITE, move |dir| {
                 let dir = dir.to_owned();
-                whole_files(files, size, move |name, bytes| {
+                let mut bytes = Content::new(size).whole()?;
+                let write = move |number, name: &str| {
+                    stamped(&mut bytes, number);
                     let path = dir.join(name);
-                    std::fs::write(&path, bytes)?;
+                    std::fs::write(&path, &bytes)?;
                     Ok(path)
-                })
+                };
+                Ok(large::files(files, write, large::forget))
             }),
         ];
         if apart::missing().is_none() {
@@ -111,29 +116,6 @@ pub(super) fn large(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
         entries.push(cacache("9", &work, &series));
     }
     Ok(entries)
-}
-
-/// A lap writes so many files; `write` returns where one is.
-fn whole_files(
-    files: u64,
-    size: u64,
-    write: impl Fn(&str, &[u8]) -> Result<Utf8PathBuf> + 'static,
-) -> Result<Work<'static>> {
-    let (mut bytes, mut next) = (Content::new(size).whole()?, 0);
-    Ok(Box::new(move || {
-        let (mut time, mut paths) = (Duration::ZERO, Vec::new());
-        for number in next..next + files {
-            stamped(&mut bytes, number);
-            let name = format!("{number:08}.bin");
-            let start = Instant::now();
-            let path = write(&name, &bytes)?;
-            time += start.elapsed();
-            paths.push(path);
-        }
-        next += files;
-        paths.iter().try_for_each(|path| large::forget(path))?;
-        Ok(Lap { operations: files, time })
-    }))
 }
 
 /// Puts all files below a directory on the disk and out of the cache.
@@ -165,6 +147,7 @@ pub(super) fn durable(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     });
     let contenders = [
         ours(operations, SMALL, Durability::Durable),
+        bounds::synced(operations),
         Contender::new(IN_TRANSACTIONS, transactions),
         careful,
     ];
@@ -173,6 +156,7 @@ pub(super) fn durable(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let many = (format!("in transactions of {BATCH}, per artifact"), Goal::AtMost(0.5, 0.3));
     Ok(vec![
         Entry::compare("10", one.0, &series, OURS, CAREFUL, one.1),
+        Entry::compare("10", bounds::SYNCED, &series, bounds::SYNCED, CAREFUL, Goal::Context),
         Entry::compare("10", many.0, &series, IN_TRANSACTIONS, CAREFUL, many.1),
         Entry::skipped("10", one.0, CACACHE, Goal::Context, "it never syncs a file"),
     ])

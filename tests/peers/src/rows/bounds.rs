@@ -1,5 +1,5 @@
-//! What the promises of an append and of an artifact ask of the system, and nothing else: rows 1, 2, 6, 8 and 10
-//! cannot be faster than this, whoever writes them.
+//! What the promises of an append and of an artifact ask of the system, and nothing else: rows 1, 2, 8 and 10
+//! cannot be faster than this, whoever writes them. Each is measured in the series of its row; row 6 has its own floor.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -7,83 +7,52 @@ use std::os::unix::fs::FileExt;
 use camino::Utf8Path;
 use rustix::fs::{AtFlags, FlockOperation, StatxFlags};
 
-use super::{FDATASYNC, WRITE};
-use crate::Result;
-use crate::args::Plan;
 use crate::call::PlainRecord;
-use crate::lab::Lab;
-use crate::measure::{Contender, Laps, Series, interleave};
-use crate::report::{Entry, Goal};
-use crate::{floor, sqlite};
+use crate::measure::Contender;
+use crate::{Result, floor};
 
-const LINE: &str = "1: lock, length and links, the line before, BLAKE3, write, unlock";
-const BATCH: &str = "2: BLAKE3 and a 64th of a write of 64 lines";
-const FULL: &str = "SQLite WAL FULL, (id, line)";
-const STAGED: &str = "8: new file in .tmp/, BLAKE3, a line as in 1, rename";
-const FS_WRITE: &str = "fs::write";
-const SYNCED: &str = "10: the same, with the five syncs of its order";
-const CAREFUL: &str = "temp + fsync + rename + fsync dir";
+pub(super) const LINE: &str =
+    "bound: lock, length and links, the line before, BLAKE3, write, unlock";
+pub(super) const BATCH: &str = "bound: BLAKE3 and a 64th of a write of 64 lines";
+pub(super) const STAGED: &str = "bound: new file in .tmp/, BLAKE3, a line as in row 1, rename";
+pub(super) const SYNCED: &str = "bound: as of row 8, with the four syncs of its order";
 
-pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
-    let n = plan.size(2000, 5000);
-    let contenders = [
-        floor::raw_write(n),
-        Contender::each(LINE, n, |dir| {
-            let journal = Journal::open(dir)?;
-            Ok(move |_| journal.append())
-        }),
-        Contender::each(BATCH, n / 64, |dir| {
-            let journal = Journal::open(dir)?;
-            let lines = journal.line.repeat(64);
-            Ok(move |_| {
-                (0..64).for_each(|_| journal.hash());
-                floor::write_whole(&journal.file, lines.as_bytes())
-            })
+/// The bound of row 1.
+pub(super) fn append(operations: u64) -> Contender<'static> {
+    Contender::each(LINE, operations, |dir| {
+        let journal = Journal::open(dir)?;
+        Ok(move |_| journal.append())
+    })
+}
+
+/// The bound of row 2.
+pub(super) fn batch(batches: u64) -> Contender<'static> {
+    let bound = Contender::each(BATCH, batches, |dir| {
+        let journal = Journal::open(dir)?;
+        let lines = journal.line.repeat(64);
+        Ok(move |_| {
+            (0..64).for_each(|_| journal.hash());
+            floor::write_whole(&journal.file, lines.as_bytes())
         })
-        .per(64),
-    ];
-    let appends = interleave(lab, plan, Laps { warm: 1, counted: 8 }, &contenders)?;
+    });
+    bound.per(64)
+}
 
-    let operations = plan.size(60, 150);
-    let contenders =
-        [floor::write_and_sync(operations), sqlite::lines(FULL, operations, sqlite::Sync::Full)];
-    let durable = interleave(lab, plan, Laps { warm: 1, counted: 5 }, &contenders)?;
+/// The bound of row 8.
+pub(super) fn staged(operations: u64) -> Contender<'static> {
+    artifact(STAGED, operations, false)
+}
 
-    let contenders = [
-        Contender::each(STAGED, operations, |dir| {
-            let store = Store::open(dir)?;
-            Ok(move |number| store.write(&format!("{number:08}.bin"), false))
-        }),
-        Contender::each(FS_WRITE, operations, |dir| {
-            let dir = dir.to_owned();
-            Ok(move |number| Ok(std::fs::write(dir.join(format!("{number:08}.bin")), CONTENT)?))
-        }),
-    ];
-    let staged = interleave(lab, plan, Laps { warm: 1, counted: 5 }, &contenders)?;
+/// The bound of row 10.
+pub(super) fn synced(operations: u64) -> Contender<'static> {
+    artifact(SYNCED, operations, true)
+}
 
-    let operations = plan.size(16, 48);
-    let contenders = [
-        Contender::each(SYNCED, operations, |dir| {
-            let store = Store::open(dir)?;
-            Ok(move |number| store.write(&format!("{number:08}.bin"), true))
-        }),
-        Contender::each(CAREFUL, operations, |dir| {
-            let dir = dir.to_owned();
-            Ok(move |number| floor::write_carefully(&dir, &format!("{number:08}.bin"), CONTENT))
-        }),
-    ];
-    let synced = interleave(lab, plan, Laps { warm: 1, counted: 3 }, &contenders)?;
-
-    let entry = |work: &str, series: &Series, ours: &str, theirs: &str| {
-        Entry::compare("bounds", work, series, ours, theirs, Goal::Context)
-    };
-    Ok(vec![
-        entry(LINE, &appends, LINE, WRITE),
-        entry(BATCH, &appends, BATCH, WRITE),
-        entry("6: write(2) + fdatasync, the floor itself", &durable, FDATASYNC, FULL),
-        entry(STAGED, &staged, STAGED, FS_WRITE),
-        entry(SYNCED, &synced, SYNCED, CAREFUL),
-    ])
+fn artifact(name: &'static str, operations: u64, durable: bool) -> Contender<'static> {
+    Contender::each(name, operations, move |dir| {
+        let store = Store::open(dir)?;
+        Ok(move |number| store.write(&format!("{number:08}.bin"), durable))
+    })
 }
 
 /// A journal whose line is always the same.
@@ -154,7 +123,6 @@ impl Store {
         std::fs::rename(&stage, self.placed.join(name))?;
         if durable {
             File::open(&self.placed)?.sync_all()?;
-            File::open(&self.staged)?.sync_all()?;
         }
         Ok(())
     }

@@ -9,13 +9,14 @@ use super::{FDATASYNC, FJALL, OURS, REDB};
 use crate::Result;
 use crate::args::Plan;
 use crate::call::PlainRecord;
-use crate::crowd::{Shared, together};
+use crate::crowd::{Shared, appended, together};
 use crate::lab::Lab;
 use crate::measure::{Contender, Laps, interleave};
 use crate::report::{Entry, Goal};
 use crate::{floor, ours, sqlite, stores};
 
 const FULL: &str = "SQLite WAL FULL, (id, line)";
+const FLOOR_ITSELF: &str = "bound: write(2) + fdatasync, the floor itself";
 const OKAYWAL: &str = "okaywal";
 
 /// The same: 543 bytes a line, and each is on the disk when the call returns. Not the same: the floor has its bytes ready;
@@ -28,8 +29,10 @@ pub(super) fn one_thread(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
         floor::write_and_sync(operations),
         sqlite::lines(FULL, operations, sqlite::Sync::Full),
         Contender::each(OKAYWAL, operations, stores::okaywal),
-        Contender::each(REDB, operations, |dir| stores::redb(dir, Durability::Durable)),
-        Contender::each(FJALL, operations, |dir| stores::fjall(dir, Durability::Durable)),
+        Contender::each(REDB, operations, |dir| stores::redb(dir, Durability::Durable))
+            .checked(stores::in_redb),
+        Contender::each(FJALL, operations, |dir| stores::fjall(dir, Durability::Durable))
+            .checked(stores::in_fjall),
     ];
     let series = interleave(lab, plan, Laps { warm: 1, counted: 5 }, &contenders)?;
     let compare = |theirs, goal| {
@@ -38,6 +41,7 @@ pub(super) fn one_thread(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     Ok(vec![
         compare(FDATASYNC, Goal::AtMost(1.05, 0.95)),
         compare(FULL, Goal::AtMost(1.2, 1.0)),
+        Entry::compare("6", FLOOR_ITSELF, &series, FDATASYNC, FULL, Goal::Context),
         compare(OKAYWAL, Goal::Best(1.0)),
         compare(REDB, Goal::Context),
         compare(FJALL, Goal::Context),
@@ -58,22 +62,26 @@ pub(super) fn threads(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
         Contender::new(OURS, |dir| {
             let shared = Shared::open(dir, Durability::Durable)?;
             Ok(together(THREADS, each, move |_, number| shared.append(number)))
-        }),
+        })
+        .checked(appended),
         Contender::new(ONE_FILE, |dir| {
             let (file, line) = raw(dir, 0)?;
             Ok(together(THREADS, each, move |_, _| floor::write_synced(&file, line.as_bytes())))
-        }),
+        })
+        .checked(floor::written),
         Contender::new(OWN_FILES, |dir| {
             let files = (0..THREADS).map(|thread| raw(dir, thread)).collect::<Result<Vec<_>>>()?;
             Ok(together(THREADS, each, move |thread, _| {
                 let (file, line) = files.get(thread).ok_or("there is no such file")?;
                 floor::write_synced(file, line.as_bytes())
             }))
-        }),
+        })
+        .checked(floor::written),
         Contender::new(MUTEX, |dir| {
             let shared = sqlite::Shared::open(dir)?;
             Ok(together(THREADS, each, move |_, number| shared.insert(number)))
-        }),
+        })
+        .checked(sqlite::Shared::check),
         Contender::new(OKAYWAL, |dir| {
             let append = stores::okaywal(dir)?;
             Ok(together(THREADS, each, move |_, number| append(number)))
@@ -81,11 +89,13 @@ pub(super) fn threads(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
         Contender::new(REDB, |dir| {
             let append = stores::redb(dir, Durability::Durable)?;
             Ok(together(THREADS, each, move |_, number| append(number)))
-        }),
+        })
+        .checked(stores::in_redb),
         Contender::new(FJALL, |dir| {
             let append = stores::fjall(dir, Durability::Durable)?;
             Ok(together(THREADS, each, move |_, number| append(number)))
-        }),
+        })
+        .checked(stores::in_fjall),
     ];
     let series = interleave(lab, plan, Laps { warm: 1, counted: 5 }, &contenders)?;
     let work = format!("durable append, {THREADS} threads, per event");

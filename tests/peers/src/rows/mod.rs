@@ -24,6 +24,7 @@ use crate::report::Entry;
 pub(crate) const OURS: &str = "runjournal";
 pub(crate) const WRITE: &str = "write(2) of ready bytes";
 pub(crate) const FDATASYNC: &str = "write(2) + fdatasync";
+pub(crate) const FS_WRITE: &str = "fs::write";
 const REDB: &str = "redb, (id, line)";
 const FJALL: &str = "fjall, (id, line)";
 
@@ -53,5 +54,4 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "17", measure: rss::measure },
     Row { name: "near", measure: near::measure },
     Row { name: "parts", measure: parts::measure },
-    Row { name: "bounds", measure: bounds::measure },
 ];

@@ -6,13 +6,13 @@ use camino::Utf8Path;
 use runjournal::Durability;
 
 use super::{OURS, WRITE};
-use crate::Result;
 use crate::args::Plan;
 use crate::call::Fit;
 use crate::lab::{Lab, new_run};
 use crate::measure::{Contender, Lap, Laps, Work, interleave};
 use crate::report::{Entry, Goal};
 use crate::workers::{self, Child, command};
+use crate::{Result, floor};
 
 const PROCESSES: u64 = 4;
 
@@ -24,7 +24,8 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let each = plan.size(8000, 20_000);
     let contenders = [
         Contender::new(OURS, move |dir| journal(dir, PROCESSES, each, Durability::Buffered)),
-        Contender::new(WRITE, move |dir| raw(dir, PROCESSES, each, Durability::Buffered)),
+        Contender::new(WRITE, move |dir| raw(dir, PROCESSES, each, Durability::Buffered))
+            .checked(floor::written),
     ];
     let series = interleave(lab, plan, Laps { warm: 1, counted: 2 }, &contenders)?;
     let goal = Goal::AtMost(3.0, 1.5);

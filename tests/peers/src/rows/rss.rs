@@ -48,14 +48,20 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let against = format!("peak resident memory ({:.1} MB for nothing)", nothing / 1e6);
     let (written, read) = (peaks(&ctx, &["put", &size])?, peaks(&ctx, &["get", &size])?);
     let mut entries = vec![
-        Entry::alone("17", replay, &against, replayed, REPLAY),
-        Entry::alone("17", put, &against, written, ARTIFACT),
-        Entry::alone("17", get, &against, read, ARTIFACT),
+        Entry::alone("17", replay, &against, replayed, REPLAY.only_if(!plan.quick)),
+        Entry::alone("17", put, &against, written, ARTIFACT.only_if(!plan.quick)),
+        Entry::alone("17", get, &against, read, ARTIFACT.only_if(!plan.quick)),
     ];
     for runs in index::sizes(plan) {
         let rebuilt = peaks(&tree::run(lab, *runs)?, &["rebuild"])?;
         let work = format!("rebuild of the index of {runs} runs");
-        entries.push(Entry::alone("17", work, &against, rebuilt, REBUILD));
+        entries.push(Entry::alone(
+            "17",
+            work,
+            &against,
+            rebuilt,
+            REBUILD.only_if(*runs == index::GOAL_RUNS),
+        ));
     }
     Ok(entries)
 }
