@@ -15,7 +15,7 @@ pub(super) const LINE: &str =
     "bound: lock, length and links, the line before, BLAKE3, write, unlock";
 pub(super) const BATCH: &str = "bound: BLAKE3 and a 64th of a write of 64 lines";
 pub(super) const STAGED: &str = "bound: new file in .tmp/, BLAKE3, a line as in row 1, rename";
-pub(super) const SYNCED: &str = "bound: as of row 8, with the four syncs of its order";
+pub(super) const SYNCED: &str = "bound: as of row 8, with the five syncs of its order";
 
 /// The bound of row 1.
 pub(super) fn append(operations: u64) -> Contender<'static> {
@@ -123,6 +123,7 @@ impl Store {
         std::fs::rename(&stage, self.placed.join(name))?;
         if durable {
             File::open(&self.placed)?.sync_all()?;
+            File::open(&self.staged)?.sync_all()?;
         }
         Ok(())
     }
