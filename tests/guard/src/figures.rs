@@ -18,32 +18,34 @@ pub(crate) struct Figures {
 /// Who gives memory. One may ask another, which is one allocation.
 const ALLOCATORS: &[&str] = &["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"];
 
-/// The functions of the C library that make system calls on files. Others wait for threads, map memory, or ask for the time,
-/// which is no system call outside of valgrind; how often depends on how threads meet. What makes system calls outside of
-/// the C library is on files.
-const ON_FILES: &[&str] = &[
-    "close",
-    "fcntl",
-    "fdatasync",
-    "flock",
-    "fstat",
-    "fsync",
-    "ftruncate",
-    "getdents",
-    "link",
-    "lseek",
-    "mkdir",
-    "open",
-    "pread",
-    "pwrite",
-    "read",
-    "rename",
-    "stat",
-    "statx",
-    "unlink",
-    "write",
-    "writev",
+/// The functions of the C library whose system calls are not on files: they wait for threads, map memory, or ask for the
+/// time, which is no system call outside of valgrind; how often depends on how threads meet. The standard library waits by
+/// `syscall`. All others count.
+const NOT_ON_FILES: &[&str] = &[
+    "arch_prctl",
+    "brk",
+    "clone",
+    "clone3",
+    "clone_internal",
+    "exit",
+    "getpid",
+    "getrandom",
+    "gettid",
+    "madvise",
+    "mmap",
+    "mprotect",
+    "mremap",
+    "munmap",
+    "nanosleep",
+    "prctl",
+    "restore_rt",
+    "sbrk",
+    "start_thread",
+    "syscall",
 ];
+
+/// What their names begin with, where there are many.
+const FAMILIES_NOT_ON_FILES: &[&str] = &["clock_", "futex", "lll_", "pthread_", "sched_", "sig"];
 
 impl Figures {
     /// Sums up.
@@ -67,11 +69,13 @@ pub(crate) fn is_allocator(name: &str) -> bool {
 
 /// System calls of a function that have to do with files.
 pub(crate) fn on_files(name: &str, function: &Function) -> f64 {
-    // `lseek64`, `__libc_open64`, `fstat@@GLIBC_2.33`.
-    let plain = name.split('@').next().unwrap_or(name);
-    let plain = plain.trim_start_matches('_').trim_start_matches("libc_").trim_end_matches("64");
-    let counts = plain.contains("::") || ON_FILES.contains(&plain);
-    if counts { function.system_calls } else { 0.0 }
+    // `mmap64`, `__libc_sigaction`, `__GI___clock_nanosleep`, `clock_gettime@@GLIBC_2.17`.
+    let plain = name.split('@').next().unwrap_or(name).trim_start_matches('_');
+    let plain = plain.trim_start_matches("GI_").trim_start_matches('_');
+    let plain = plain.trim_start_matches("libc_").trim_end_matches("64");
+    let is_other = NOT_ON_FILES.contains(&plain)
+        || FAMILIES_NOT_ON_FILES.iter().any(|family| plain.starts_with(family));
+    if is_other { 0.0 } else { function.system_calls }
 }
 
 /// To hundredths: what is done once in many operations.
@@ -120,8 +124,32 @@ mod tests {
             ("fstat@@GLIBC_2.33", 1.0, 0.004, &[]),
             ("syscall", 1.0, 7.0, &[]),
             ("clock_gettime@@GLIBC_2.17", 1.0, 7.0, &[]),
-            ("mmap", 1.0, 7.0, &[]),
+            ("mmap64", 1.0, 7.0, &[]),
+            ("__GI___pthread_mutex_lock", 1.0, 7.0, &[]),
         ]);
         assert_eq!(Figures::of(&operation).system_calls, 3.0);
+    }
+
+    #[test]
+    fn what_nobody_thought_of_counts() {
+        for name in [
+            "fstatat64",
+            "access",
+            "openat64",
+            "linkat",
+            "unlinkat",
+            "__open64_nocancel",
+            "__write_nocancel",
+            "fallocate64",
+            "sync_file_range",
+            "copy_file_range",
+            "(assembly)",
+        ] {
+            assert_eq!(
+                Figures::of(&functions(&[(name, 1.0, 1.0, &[])])).system_calls,
+                1.0,
+                "{name}"
+            );
+        }
     }
 }

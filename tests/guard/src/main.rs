@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use figures::Figures;
 use paths::{HotPath, PATHS};
-use recorded::{Recorded, STEADY, VARYING, Verdict, compare};
+use recorded::{Recorded, Verdict, compare};
 use valgrind::Scratch;
 
 /// Whatever went wrong; the program ends with it.
@@ -28,11 +28,13 @@ type Result<T> = std::result::Result<T, Error>;
 const HELP: &str = "\
 Counts what the hot paths cost, and fails where one costs more than was recorded.
 
+  NAME...           count these alone
+  --must            fail where something cannot be judged, and do not skip
   --record          write down what they cost now
   --profile NAME    show where the instructions of one go
   --help            this text";
 
-const GREW: &str = "Where that is meant, record it: \
+const AGAIN: &str = "record it: \
     cargo run --release --locked --manifest-path tests/guard/Cargo.toml -- --record";
 
 fn main() -> ExitCode {
@@ -58,16 +60,27 @@ fn act(arguments: &[String]) -> Result<ExitCode> {
         println!("{HELP}");
         return Ok(ExitCode::SUCCESS);
     }
+    let must = arguments.first() == Some(&"--must");
     if let Some(why) = valgrind::hindrance() {
+        if must {
+            return Err(why.into());
+        }
         println!("skipped: {why}");
         return Ok(ExitCode::SUCCESS);
     }
     match *arguments {
-        [] => judge(),
         ["--record"] => record(),
         ["--profile", name] => show(HotPath::named(name)?),
-        _ => Err(format!("what is {arguments:?}? See --help").into()),
+        ["--must", ref names @ ..] | ref names => judge(&chosen(names)?, must),
     }
+}
+
+/// The paths of these names, or all.
+fn chosen(names: &[&str]) -> Result<Vec<&'static HotPath>> {
+    if names.is_empty() {
+        return Ok(PATHS.iter().collect());
+    }
+    names.iter().map(|name| HotPath::named(name)).collect()
 }
 
 fn show(path: &HotPath) -> Result<ExitCode> {
@@ -87,7 +100,7 @@ fn record() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn judge() -> Result<ExitCode> {
+fn judge(paths: &[&HotPath], must: bool) -> Result<ExitCode> {
     let (recorded, made_with, scratch) =
         (Recorded::read()?, valgrind::made_with(), Scratch::new()?);
     let same_tools = recorded.made_with == made_with;
@@ -96,15 +109,14 @@ fn judge() -> Result<ExitCode> {
         println!("instructions are not judged: recorded with {then}; here is {made_with}");
     }
     let (mut grew, mut shrank) = (Vec::new(), Vec::new());
-    for path in PATHS {
+    for path in paths {
         let found = Figures::of(&valgrind::count(&scratch, path)?);
         print_line(path, found);
         let Some(then) = recorded.paths.get(path.name) else {
             grew.push(format!("{}: nothing is recorded", path.name));
             continue;
         };
-        let tolerance = if path.varies { VARYING } else { STEADY };
-        for compared in compare(*then, found, tolerance, same_tools) {
+        for compared in compare(*then, found, path.tolerance(), same_tools) {
             let line = format!("{}, per {}: {compared}", path.name, path.per);
             match compared.verdict {
                 Verdict::More => grew.push(line),
@@ -118,18 +130,22 @@ fn judge() -> Result<ExitCode> {
         shrank.iter().for_each(|line| println!("  {line}"));
     }
     if grew.is_empty() {
+        if must && !same_tools {
+            println!("\nINSTRUCTIONS MUST BE JUDGED: {AGAIN}");
+            return Ok(ExitCode::FAILURE);
+        }
         return Ok(ExitCode::SUCCESS);
     }
     println!("\nMORE THAN RECORDED:");
     grew.iter().for_each(|line| println!("  {line}"));
-    println!("{GREW}");
+    println!("Where that is meant, {AGAIN}");
     Ok(ExitCode::FAILURE)
 }
 
 fn print_line(path: &HotPath, figures: Figures) {
     let Figures { instructions, allocations, system_calls } = figures;
     println!(
-        "{:20} per {:8} {instructions:9.0} instructions {allocations:7.2} allocations {system_calls:7.2} system calls",
+        "{:20} per {:11} {instructions:9.0} instructions {allocations:7.2} allocations {system_calls:7.2} system calls",
         path.name, path.per
     );
 }

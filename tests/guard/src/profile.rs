@@ -39,7 +39,7 @@ fn allocations(function: &Function) -> f64 {
 }
 
 fn gives_memory(name: &str) -> bool {
-    let grows = ["__rustc::__rdl_", "RawVec"];
+    let grows = ["__rustc::__rdl_", "__rustc::__rust_alloc", "__rustc::__rust_realloc", "RawVec"];
     is_allocator(name) || grows.iter().any(|part| name.contains(part)) && !name.contains("dealloc")
 }
 

@@ -24,15 +24,19 @@ pub(crate) fn hindrance() -> Option<&'static str> {
     answer("valgrind", &["--version"]).is_none().then_some("valgrind is not installed")
 }
 
-/// What the counts depend on beside the code: the compiler, the C library, and the processor that valgrind shows.
+/// What the counts depend on beside the code: the compilers (SQLite is in C), the C library, and the
+/// processor that valgrind shows.
 pub(crate) fn made_with() -> String {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let cc = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let all = [
         answer(&rustc, &["--version"]),
+        answer(&cc, &["--version"]),
         answer("getconf", &["GNU_LIBC_VERSION"]),
         answer("valgrind", &["--version"]),
     ];
-    all.map(|one| one.unwrap_or_else(|| "unknown".to_owned())).join(", ")
+    let first = |one: String| one.lines().next().map(str::to_owned);
+    all.map(|one| one.and_then(first).unwrap_or_else(|| "unknown".to_owned())).join(", ")
 }
 
 fn answer(program: &str, arguments: &[&str]) -> Option<String> {
