@@ -116,7 +116,7 @@ fn judge(paths: &[&HotPath], must: bool) -> Result<ExitCode> {
             grew.push(format!("{}: nothing is recorded", path.name));
             continue;
         };
-        for compared in compare(*then, found, path.tolerance(), same_tools) {
+        for compared in compare(*then, found, path.tolerance, same_tools) {
             let line = format!("{}, per {}: {compared}", path.name, path.per);
             match compared.verdict {
                 Verdict::More => grew.push(line),

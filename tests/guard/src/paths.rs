@@ -7,7 +7,7 @@ use runjournal::index::Index;
 use runjournal::{ArtifactName, Durability, ReadData, Verify};
 
 use crate::Result;
-use crate::recorded::{STEADY, Tolerance, VARYING};
+use crate::recorded::{STEADY, SYNCING, Tolerance, VARYING};
 use crate::stage::{self, Call, event};
 
 /// Events of a batch, artifacts of a transaction. Each of both is one operation: a call that it makes once would be lost in a
@@ -29,8 +29,8 @@ pub(crate) struct HotPath {
     pub(crate) per: &'static str,
     /// How often it is done at first; and then three times as often.
     pub(crate) times: u64,
-    /// True where threads meet: its counts are not the same each time, to a hundredth or so.
-    varies: bool,
+    /// How much more it may cost than was recorded.
+    pub(crate) tolerance: Tolerance,
     /// Makes what it stands on, outside of what is counted.
     pub(crate) prepare: Act,
     pub(crate) work: Act,
@@ -46,13 +46,14 @@ pub(crate) const PATHS: &[HotPath] = &[
     HotPath::new("artifact", "artifact", 100, a_run, artifacts),
     HotPath::new("artifact_durable", "artifact", 50, a_run, durable_artifacts),
     HotPath::new("transaction", "transaction", 2, a_run, transactions),
-    HotPath::new("transaction_durable", "transaction", 2, a_run, durable_transactions),
+    HotPath::new("transaction_durable", "transaction", 2, a_run, durable_transactions)
+        .within(SYNCING),
     HotPath::new("replay", "event", 1000, stage::new_journal, typed),
     HotPath::new("replay_records", "event", 1000, stage::new_journal, records),
     HotPath::new("tail", "call", 20, a_journal, tails),
-    HotPath::new("refresh", "run", 40, an_index, refresh).varying(),
-    HotPath::new("rebuild", "run", 40, stage::new_tree, rebuild).varying(),
-    HotPath::new("verify", "run", 40, stage::new_tree, verify).varying(),
+    HotPath::new("refresh", "run", 40, an_index, refresh).within(VARYING),
+    HotPath::new("rebuild", "run", 40, stage::new_tree, rebuild).within(VARYING),
+    HotPath::new("verify", "run", 40, stage::new_tree, verify).within(VARYING),
 ];
 
 impl HotPath {
@@ -63,17 +64,11 @@ impl HotPath {
         prepare: Act,
         work: Act,
     ) -> Self {
-        Self { name, per, times, varies: false, prepare, work }
+        Self { name, per, times, tolerance: STEADY, prepare, work }
     }
 
-    const fn varying(mut self) -> Self {
-        self.varies = true;
-        self
-    }
-
-    /// How much more it may cost than was recorded.
-    pub(crate) const fn tolerance(&self) -> Tolerance {
-        if self.varies { VARYING } else { STEADY }
+    const fn within(self, tolerance: Tolerance) -> Self {
+        Self { tolerance, ..self }
     }
 
     /// The one of that name.

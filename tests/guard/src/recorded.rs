@@ -17,7 +17,7 @@ pub(crate) struct Tolerance {
     /// A part of the instructions, and one of the allocations.
     instructions: f64,
     allocations: f64,
-    /// Of the system calls, so many: less than one, so that one more is seen however many there are.
+    /// Of the system calls, so many: mostly less than one, so that one more is seen however many there are.
     system_calls: f64,
 }
 
@@ -29,6 +29,10 @@ pub(crate) const STEADY: Tolerance =
 /// by 0.05.
 pub(crate) const VARYING: Tolerance =
     Tolerance { instructions: 0.03, allocations: 0.05, system_calls: 0.5 };
+
+/// Where eight threads sync the stages of a transaction: of its 820 system calls, two were seen to come and go.
+pub(crate) const SYNCING: Tolerance =
+    Tolerance { instructions: 0.03, allocations: 0.05, system_calls: 2.5 };
 
 /// Less than once in so many operations.
 const ROUNDING: f64 = 0.02;
@@ -161,10 +165,12 @@ mod tests {
         let recorded = Recorded::read().unwrap();
         for path in crate::paths::PATHS {
             let then = recorded.paths[path.name];
-            let now = Figures { system_calls: then.system_calls + 1.0, ..then };
-            let [.., calls] = compare(then, now, path.tolerance(), true);
+            let more = path.tolerance.system_calls.floor() + 1.0;
+            assert!(more == 1.0 || path.name == "transaction_durable");
+            let now = Figures { system_calls: then.system_calls + more, ..then };
+            let [.., calls] = compare(then, now, path.tolerance, true);
             assert_eq!(calls.verdict, Verdict::More, "{}", path.name);
-            let [.., calls] = compare(then, then, path.tolerance(), true);
+            let [.., calls] = compare(then, then, path.tolerance, true);
             assert_eq!(calls.verdict, Verdict::Same, "{}", path.name);
         }
     }
