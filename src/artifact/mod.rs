@@ -12,6 +12,7 @@ mod catalog;
 mod checks;
 mod commit;
 mod error;
+mod group;
 mod handle;
 mod history;
 mod mend;

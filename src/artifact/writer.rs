@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::apply;
 use super::bind::bind_own;
+use super::group::Group;
 use crate::finding::Finding;
 use crate::io::Dir;
 use crate::journal::{
-    AllAppended, Durability, Event, Home, JournalError, LockedLog, Log, Opened, Unsynced, spill,
+    AllAppended, Durability, Event, Home, JournalError, JournalSync, LockedLog, Log, Opened,
+    Unsynced, spill,
 };
 
 /// The journal of a run, whose committed artifacts are put in place by whoever locks it, or of a task,
@@ -70,16 +72,24 @@ pub(crate) struct HomeWriter {
     home: Home,
     opened: OnceLock<Opened>,
     log: Mutex<Option<HomeLog>>,
+    /// Of the log, once it was opened.
+    sync: OnceLock<JournalSync>,
+    pub(super) group: Group,
 }
 
 impl HomeWriter {
     pub(crate) fn new(home: Home) -> Arc<Self> {
-        Arc::new(Self { home, opened: OnceLock::new(), log: Mutex::new(None) })
+        Arc::new(Self::in_dir(home, OnceLock::new()))
     }
 
     /// With a home that was opened before.
     pub(crate) fn of(home: Home, opened: Opened) -> Arc<Self> {
-        Arc::new(Self { home, opened: OnceLock::from(opened), log: Mutex::new(None) })
+        Arc::new(Self::in_dir(home, OnceLock::from(opened)))
+    }
+
+    fn in_dir(home: Home, opened: OnceLock<Opened>) -> Self {
+        let (log, sync, group) = (Mutex::new(None), OnceLock::new(), Group::default());
+        Self { home, opened, log, sync, group }
     }
 
     pub(crate) fn home(&self) -> &Home {
@@ -117,13 +127,25 @@ impl HomeWriter {
         }
     }
 
+    /// What brings its journal to the disk.
+    pub(super) fn syncing(&self) -> Result<&JournalSync, JournalError> {
+        if let Some(sync) = self.sync.get() {
+            return Ok(sync);
+        }
+        let sync = self.with_log(|log| Ok::<_, JournalError>(log.log.syncing()))?;
+        Ok(self.sync.get_or_init(|| sync))
+    }
+
     pub(crate) fn append(
         &self,
         events: &[Event],
         durability: Durability,
     ) -> Result<AllAppended, JournalError> {
         let events = spill(&self.opened()?.dir, &self.home.runtime, events)?;
-        self.decide(durability, |locked| locked.append(&events))
+        match durability {
+            Durability::Buffered => self.decide(durability, |locked| locked.append(&events)),
+            Durability::Durable => self.append_together(&events),
+        }
     }
 
     /// Decides under the lock, from the journal's last word, what to append; what it appended is made as

@@ -9,6 +9,7 @@ mod note;
 pub(crate) mod objects;
 pub(crate) mod sync;
 pub(crate) mod sync_between;
+pub(crate) mod unsynced;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::journal::head::ledger::Ledger;
 use crate::journal::home::Opened;
 use crate::journal::log::batch::Staged;
 use crate::journal::log::sync::{SharedSync, not_durable};
+use crate::journal::log::unsynced::{JournalSync, Unsynced};
 use crate::journal::scan::forward::Forward;
 use crate::journal::scan::{Rest, Seen};
 use crate::journal::{Event, Home, JournalError};
@@ -74,25 +76,6 @@ pub(crate) struct Log {
     /// Of the last append, kept for their room.
     pub(crate) lines: Vec<u8>,
     pub(crate) staged: Vec<Staged>,
-}
-
-/// The wish that all written so far be on the disk, to be granted without the journal's lock.
-#[derive(Debug)]
-#[must_use = "nothing is synced before it is waited for"]
-pub(crate) struct Unsynced {
-    journal: Arc<Dir>,
-    file: Arc<AppendFile>,
-    sync: Arc<SharedSync>,
-    /// How long the journal is, as far as we know.
-    written: u64,
-}
-
-impl Unsynced {
-    /// Waits until everything appended is on the disk. The first failure poisons every writer of this
-    /// journal in this process: a later sync could say OK though the data is gone.
-    pub(crate) fn sync(&self) -> Result<(), JournalError> {
-        self.sync.sync(&self.file, &self.journal, self.written)
-    }
 }
 
 impl Log {
@@ -176,15 +159,20 @@ impl Log {
         };
         let sync = SharedSync::of(&file)?;
         let was_in_doubt = sync.settle(&file, &journal)?;
-        sync.sync(&file, &journal, 0)?;
+        let ticket = sync.take(0);
+        sync.wait(&file, &journal, || Some(ticket))?;
         Ok(was_in_doubt)
     }
 
     /// What makes everything that was appended durable.
     pub(crate) fn unsynced(&self) -> Unsynced {
-        let Self { journal, file, sync, cursor, .. } = self;
-        let (journal, file, sync) = (Arc::clone(journal), Arc::clone(file), Arc::clone(sync));
-        Unsynced { journal, file, sync, written: cursor.offset }
+        self.syncing().of(self.cursor.offset)
+    }
+
+    /// What brings it to the disk.
+    pub(crate) fn syncing(&self) -> JournalSync {
+        let Self { journal, file, sync, .. } = self;
+        JournalSync::new(Arc::clone(journal), Arc::clone(file), Arc::clone(sync))
     }
 
     /// Forgets what is known of the journal.
@@ -256,6 +244,11 @@ impl LockedLog<'_> {
     /// What lies behind the last counted record and does not count.
     pub(crate) fn rest(&self) -> &Rest {
         &self.rest
+    }
+
+    /// How long the journal is, as far as we know.
+    pub(crate) fn written(&self) -> u64 {
+        self.log.cursor.offset
     }
 
     /// True if `execution_complete` was counted.

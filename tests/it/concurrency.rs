@@ -37,7 +37,11 @@ fn appending_worker() {
     let shared = ctx.journal().unwrap();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (ctx, shared) = (&ctx, &shared);
+            let ctx = &ctx;
+            // Some of them share their syncs, and hand their events over.
+            let durability =
+                if thread < THREADS / 2 { Durability::Durable } else { Durability::Buffered };
+            let shared = shared.clone().durability(durability);
             scope.spawn(move || {
                 for number in 0..EVENTS {
                     let name = format!("p{process}-t{thread}-{number}");

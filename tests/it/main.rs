@@ -115,8 +115,9 @@ mod forged;
 #[cfg(test)]
 mod glances;
 #[cfg(test)]
-mod heads;
+mod group_commit;
 #[cfg(test)]
+mod heads;
 mod health;
 #[cfg(test)]
 mod holds;

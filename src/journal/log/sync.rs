@@ -5,7 +5,7 @@
 //! meanwhile, so appends go on and gather for the next sync.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ pub(crate) struct SharedSync {
     has_failed: AtomicBool,
     /// Syncs that are still to be shared with other processes.
     others: AtomicU32,
+    /// The last ticket, for who looks without the lock.
+    taken: AtomicU64,
     state: Mutex<State>,
     done: Condvar,
 }
@@ -46,6 +48,15 @@ struct State {
     last_took: Duration,
     /// The first failure: from then on no sync can be believed.
     failed: Option<String>,
+}
+
+/// What somebody wants on the disk, by its number: who comes later wants more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket(u64);
+
+impl Ticket {
+    /// Of who has nothing to wait for.
+    pub(crate) const NONE: Self = Self(0);
 }
 
 /// How long a file is new: a note is there by then.
@@ -138,28 +149,45 @@ impl SharedSync {
         }
     }
 
-    /// Waits until all that was written to the file before this call is on the disk: its first `written` bytes.
-    pub(crate) fn sync(
-        &self,
-        file: &AppendFile,
-        dir: &Dir,
-        written: u64,
-    ) -> Result<(), JournalError> {
+    /// A ticket for all that was written to the file before this call: its first `written` bytes.
+    pub(crate) fn take(&self, written: u64) -> Ticket {
         let mut state = self.state();
         state.taken += 1;
         state.written = state.written.max(written);
-        let ticket = state.taken;
+        self.taken.store(state.taken, Ordering::Relaxed);
+        Ticket(state.taken)
+    }
+
+    /// Lets all who wait look for their tickets again.
+    pub(crate) fn wake(&self) {
+        // Who looked before and saw nothing, sleeps by the time that the lock is ours.
+        drop(self.state());
+        self.done.notify_all();
+    }
+
+    /// Waits until all that a ticket was taken for is on the disk. As long as there is `None`, somebody else is about to
+    /// take it; he syncs afterwards, or wakes us.
+    pub(crate) fn wait(
+        &self,
+        file: &AppendFile,
+        dir: &Dir,
+        ticket: impl Fn() -> Option<Ticket>,
+    ) -> Result<(), JournalError> {
+        let mut state = self.state();
         loop {
-            if state.covered >= ticket {
+            let ticket = ticket();
+            if ticket.is_some_and(|Ticket(ticket)| state.covered >= ticket) {
                 return Ok(());
+            }
+            if ticket.is_none() || (state.led && state.failed.is_none()) {
+                state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
             if let Some(reason) = &state.failed {
                 let error = std::io::Error::other(reason.clone());
+                // Those whose tickets were taken since are told by nobody else.
+                self.done.notify_all();
                 return Err(not_durable(file, IoError::new("sync", file.path(), error)));
-            }
-            if state.led {
-                state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
             }
             state.led = true;
             state = self.gather(state);
@@ -191,22 +219,28 @@ impl SharedSync {
                     return Err(not_durable(file, error));
                 }
             }
+            // Without the lock, which those who are woken want.
+            drop(state);
             self.done.notify_all();
+            state = self.state();
         }
     }
 
     /// Gives those whom the sync before let go the time to come again, so that they join those who wait
     /// already and the two do not take turns for ever: a part of the time that a sync takes, and none
     /// where the caller is alone.
-    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn gather<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let patience = (state.last_took / 2).min(Duration::from_micros(500));
-        let start = Instant::now();
-        while state.taken - state.covered < state.last_active && start.elapsed() < patience {
-            drop(state);
-            std::thread::yield_now();
-            state = self.state();
+        let enough = state.covered + state.last_active;
+        if state.taken >= enough {
+            return state;
         }
-        state
+        drop(state);
+        let start = Instant::now();
+        while self.taken.load(Ordering::Relaxed) < enough && start.elapsed() < patience {
+            std::thread::yield_now();
+        }
+        self.state()
     }
 }
 
