@@ -118,6 +118,7 @@ mod glances;
 mod group_commit;
 #[cfg(test)]
 mod heads;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod holds;
