@@ -1,14 +1,17 @@
 //! Stores that keep lines by their number, as SQLite's table of lines does, and a write-ahead log. Each is opened with
 //! its defaults; what is returned writes the line of a number, in a transaction of its own, and may be called by many threads.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use camino::Utf8Path;
 use fjall::{KeyspaceCreateOptions, PersistMode};
-use okaywal::{LogVoid, WriteAheadLog};
+use okaywal::{Entry, EntryId, LogManager, LogVoid, ReadChunkResult, SegmentReader, WriteAheadLog};
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use runjournal::Durability;
 
 use crate::Result;
-use crate::call::PlainRecord;
+use crate::call::{LINE, PlainRecord};
 use crate::measure::expect;
 
 /// Lines that are there before the first that is timed, as with SQLite.
@@ -16,6 +19,7 @@ const BEFORE: u64 = 2000;
 
 const REDB: &str = "lines.redb";
 const FJALL: &str = "lines.fjall";
+const OKAYWAL: &str = "lines.wal";
 
 const TABLE: TableDefinition<'_, u64, &str> = TableDefinition::new("lines");
 
@@ -82,11 +86,56 @@ pub(crate) fn in_fjall(dir: &Utf8Path, lines: u64) -> Result<()> {
 /// okaywal: an entry of one chunk a line, on the disk when `commit` returns; threads share syncs. Its files are made in
 /// their full size and used again: what was in them is thrown away here, where a user would first copy it elsewhere.
 pub(crate) fn okaywal(dir: &Utf8Path) -> Result<impl Fn(u64) -> Result<()> + Sync + use<>> {
-    let log = WriteAheadLog::recover(dir.join("lines.wal"), LogVoid)?;
+    let log = WriteAheadLog::recover(dir.join(OKAYWAL), LogVoid)?;
     Ok(move |number| {
         let mut entry = log.begin_entry()?;
         entry.write_chunk(PlainRecord::new(number).line()?.as_bytes())?;
         entry.commit()?;
         Ok(())
     })
+}
+
+/// Looks whether all lines are there: each entry has the next number, and those that were not thrown away are read.
+pub(crate) fn in_okaywal(dir: &Utf8Path, lines: u64) -> Result<()> {
+    let found = Arc::new(Mutex::new(Found::default()));
+    drop(WriteAheadLog::recover(dir.join(OKAYWAL), Reading(Arc::clone(&found)))?);
+    let found = found.lock().map_err(|_| "a reader panicked")?;
+    expect("entries of a line", found.lines, found.last + 1 - found.first)?;
+    expect("for the last entry", found.last, lines)
+}
+
+/// The entries of a log that is opened again.
+#[derive(Debug, Default)]
+struct Found {
+    first: u64,
+    last: u64,
+    lines: u64,
+}
+
+#[derive(Debug)]
+struct Reading(Arc<Mutex<Found>>);
+
+impl LogManager for Reading {
+    fn recover(&mut self, entry: &mut Entry<'_>) -> io::Result<()> {
+        let mut lines = 0;
+        while let ReadChunkResult::Chunk(mut chunk) = entry.read_chunk()? {
+            lines += u64::from(chunk.read_all()?.len() == LINE && chunk.check_crc()?);
+        }
+        let mut found = self.0.lock().map_err(|_| io::Error::other("a reader panicked"))?;
+        found.lines += lines;
+        found.last = entry.id().0;
+        if found.first == 0 {
+            found.first = found.last;
+        }
+        Ok(())
+    }
+
+    fn checkpoint_to(
+        &mut self,
+        _last: EntryId,
+        _entries: &mut SegmentReader,
+        _log: &WriteAheadLog,
+    ) -> io::Result<()> {
+        Ok(())
+    }
 }

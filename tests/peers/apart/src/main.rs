@@ -45,6 +45,7 @@ fn open(arguments: &[String]) -> Result<Operate> {
             task_journal::rebuild(&path(dir), dir, events.parse()?)
         }
         [dir, "yoagent-append", events] => yoagent::append(&path(dir), events.parse()?),
+        [dir, "yoagent-append-to-git"] => yoagent::append_to_git(dir),
         [dir, "yoagent-scan", events] => yoagent::scan(&path(dir), events.parse()?),
         _ => Err(format!("{arguments:?} is no work").into()),
     }

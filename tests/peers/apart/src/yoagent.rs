@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
-use yoagent_state::{ActorRef, Event, EventStore, JsonlEventStore};
+use yoagent_state::{ActorRef, Event, EventStore, GitEventStore, JsonlEventStore};
 
 use crate::{LINE, Operate, Result, output};
 
@@ -17,9 +17,14 @@ fn event(number: u64, length: usize) -> Event {
     event.with_correlation("0af7651916cd43dd8448eb211c80319c")
 }
 
-fn store(path: &str, events: u64) -> Result<(Runtime, JsonlEventStore, usize)> {
+/// Bytes of output that make a line long enough.
+fn fit() -> Result<usize> {
     let bare = serde_json::to_string(&event(0, 0))?.len() + 1;
-    let length = LINE.checked_sub(bare).ok_or("an event is too long")?;
+    Ok(LINE.checked_sub(bare).ok_or("an event is too long")?)
+}
+
+fn store(path: &str, events: u64) -> Result<(Runtime, JsonlEventStore, usize)> {
+    let length = fit()?;
     let lines = (0..events).map(|number| Ok(serde_json::to_string(&event(number, length))? + "\n"));
     let lines = lines.collect::<Result<String>>()?;
     if lines.len() as u64 != events * LINE as u64 {
@@ -34,6 +39,24 @@ pub(crate) fn append(path: &str, events: u64) -> Result<Operate> {
     let (runtime, store, length) = store(path, events)?;
     Ok(Box::new(move |number| {
         runtime.block_on(store.append(vec![event(events + number, length)]))?;
+        Ok(())
+    }))
+}
+
+/// `append` to the log of a git repository: a lease, which is a file, is taken or renewed; the log is opened, written and synced.
+/// No commit: that is once a run.
+pub(crate) fn append_to_git(dir: &str) -> Result<Operate> {
+    // All that it looks at.
+    std::fs::create_dir(format!("{dir}/.git"))?;
+    let store = GitEventStore::open(dir, "worker")?;
+    let (runtime, length) = (Builder::new_current_thread().build()?, fit()?);
+    Ok(Box::new(move |number| {
+        runtime.block_on(store.append(vec![event(number, length)]))?;
+        if number % 1000 == 0
+            && std::fs::metadata(store.events_path())?.len() != (number + 1) * LINE as u64
+        {
+            return Err("a line has another length".into());
+        }
         Ok(())
     }))
 }

@@ -28,7 +28,7 @@ pub(super) fn one_thread(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
         ours::append(operations, Durability::Durable),
         floor::write_and_sync(operations),
         sqlite::lines(FULL, operations, sqlite::Sync::Full),
-        Contender::each(OKAYWAL, operations, stores::okaywal),
+        Contender::each(OKAYWAL, operations, stores::okaywal).checked(stores::in_okaywal),
         Contender::each(REDB, operations, |dir| stores::redb(dir, Durability::Durable))
             .checked(stores::in_redb),
         Contender::each(FJALL, operations, |dir| stores::fjall(dir, Durability::Durable))
@@ -85,7 +85,8 @@ pub(super) fn threads(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
         Contender::new(OKAYWAL, |dir| {
             let append = stores::okaywal(dir)?;
             Ok(together(THREADS, each, move |_, number| append(number)))
-        }),
+        })
+        .checked(stores::in_okaywal),
         Contender::new(REDB, |dir| {
             let append = stores::redb(dir, Durability::Durable)?;
             Ok(together(THREADS, each, move |_, number| append(number)))

@@ -18,6 +18,7 @@ const APPEND: &str = "task-journal-core append";
 const SYNCED: &str = "task-journal-core append + flush_durable";
 const REBUILD: &str = "task-journal-core rebuild_state";
 const REWRITE: &str = "yoagent-state append";
+const LEASED: &str = "yoagent-state append, git store";
 const SCAN: &str = "yoagent-state scan + payload_as";
 
 /// Records of the journal that yoagent-state appends to.
@@ -36,8 +37,8 @@ struct Pair<'a> {
 
 /// The same: lines of 543 bytes that are JSON, made and written by everybody's public API. Not the same: only ours has
 /// numbers, a chain and keys. task-journal-core locks its file as ours does, and looks at its last byte; its state has a
-/// full-text index, ours all members of an event. yoagent-state writes the file anew for each event, without a rename; it is async,
-/// and used from one thread.
+/// full-text index, ours all members of an event. yoagent-state writes the file anew for each event, without a rename; its store for a git repository appends, syncs, and
+/// renews a lease each time, by a file and a rename. It is async, and used from one thread.
 pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let (many, few) = (plan.size(2000, 5000), plan.size(60, 150));
     let events = plan.size(10_000, 100_000);
@@ -63,6 +64,15 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
             operations: few,
             parts: 1,
             arguments: vec!["task-journal-append-synced"],
+            laps: Laps { warm: 1, counted: 5 },
+        },
+        Pair {
+            work: "durable append, one thread".into(),
+            theirs: LEASED,
+            ours: ours::append(few, Durability::Durable),
+            operations: few,
+            parts: 1,
+            arguments: vec!["yoagent-append-to-git"],
             laps: Laps { warm: 1, counted: 5 },
         },
         Pair {
