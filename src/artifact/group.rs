@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::HomeWriter;
@@ -21,8 +22,8 @@ pub(super) struct Group {
 
 #[derive(Debug, Default)]
 struct State {
-    /// True while somebody appends for all.
-    led: bool,
+    /// True while it is somebody's turn to append for all.
+    is_taken: bool,
     handed: VecDeque<Arc<Handed>>,
 }
 
@@ -36,7 +37,7 @@ enum Batch {
     InHand,
     /// What became of it, and the ticket of its sync.
     Done(Result<AllAppended, JournalError>, Ticket),
-    /// Nobody took it in hand.
+    /// It was not appended, and will not be.
     GivenBack,
     /// Nobody knows whether it was appended.
     Lost,
@@ -48,7 +49,7 @@ impl HomeWriter {
         let sync = self.syncing()?;
         loop {
             let Some(handed) = self.group.hand_over(events) else {
-                return self.lead(sync, events);
+                return self.append_for_all(sync, events);
             };
             sync.wait(|| handed.ticket())?;
             match handed.replace(Batch::Lost) {
@@ -60,28 +61,24 @@ impl HomeWriter {
     }
 
     /// The same, and of all that is handed over meanwhile.
-    fn lead(&self, sync: &JournalSync, events: &[Event]) -> Result<AllAppended, JournalError> {
-        let mut led = Led::new(&self.group, sync);
+    fn append_for_all(
+        &self,
+        sync: &JournalSync,
+        events: &[Event],
+    ) -> Result<AllAppended, JournalError> {
+        let mut turn = Turn::new(&self.group, sync);
         let (appended, written) = self.decide(Durability::Buffered, |locked| {
             let appended = locked.append(events);
-            led.append_handed(locked);
+            turn.append_handed(locked);
             Ok::<_, JournalError>((appended, locked.written()))
         })?;
-        // What came while the journal was unlocked. Where that fails, they are told themselves.
-        while led.goes_on() {
-            let more = self.decide(Durability::Buffered, |locked| {
-                led.append_handed(locked);
-                Ok::<_, JournalError>(())
-            });
-            if more.is_err() {
-                break;
-            }
-        }
-        led.wakes |= appended.is_err();
-        drop(led);
+        // The last ticket of the turn: who waits for it, syncs for all whose own was taken before, and wakes them when those
+        // can be seen. And before the turn ends: whoever that wakes, may sync at once.
+        let ticket = appended.is_ok().then(|| sync.take(written));
+        turn.wakes |= ticket.is_none();
+        drop(turn);
         let appended = appended?;
-        let ticket = sync.take(written);
-        sync.wait(|| Some(ticket))?;
+        sync.wait(|| ticket)?;
         Ok(appended)
     }
 }
@@ -92,13 +89,17 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves a batch to whoever appends for all; `None` where nobody does: from now on, it is the caller who does.
+    /// Leaves a batch to whoever appends for all; `None` where nobody does: from now on, it is the caller's turn.
     fn hand_over(&self, events: &[Event]) -> Option<Arc<Handed>> {
-        let mut state = self.state();
-        if !mem::replace(&mut state.led, true) {
+        if !mem::replace(&mut self.state().is_taken, true) {
             return None;
         }
+        // It may be long, and nobody should wait for it.
         let handed = Arc::new(Handed(Mutex::new(Batch::Waits(events.to_vec()))));
+        let mut state = self.state();
+        if !mem::replace(&mut state.is_taken, true) {
+            return None;
+        }
         state.handed.push_back(Arc::clone(&handed));
         Some(handed)
     }
@@ -122,14 +123,22 @@ impl Handed {
         }
     }
 
-    /// Appends it; false where it was refused.
+    /// Appends it. True if its thread has to be woken, since no sync does that.
     fn append(&self, locked: &mut LockedLog<'_>, sync: &JournalSync) -> bool {
-        let Batch::Waits(events) = self.replace(Batch::InHand) else { return true };
-        let appended = locked.append(&events);
-        let is_in = appended.is_ok();
-        let ticket = if is_in { sync.take(locked.written()) } else { Ticket::NONE };
+        let Batch::Waits(events) = self.replace(Batch::InHand) else { return false };
+        let before = locked.written();
+        let appended = catch_unwind(AssertUnwindSafe(|| locked.append(&events)));
+        let appended = appended.unwrap_or_else(|panic| {
+            // A clock or a source of ids; those are asked before anything is written.
+            if locked.written() == before && !locked.is_stale() {
+                self.replace(Batch::Waits(events));
+            }
+            resume_unwind(panic)
+        });
+        let is_refused = appended.is_err();
+        let ticket = if is_refused { Ticket::NONE } else { sync.take(locked.written()) };
         self.replace(Batch::Done(appended, ticket));
-        is_in
+        is_refused
     }
 
     /// Nobody will append it any more.
@@ -144,58 +153,52 @@ impl Handed {
 }
 
 /// So many are appended in one turn: others may sync meanwhile, and those come again.
-const TURN: usize = 1024;
+const MOST: usize = 64;
 
 /// The turn of the thread that appends for all.
-struct Led<'a> {
+struct Turn<'a> {
     group: &'a Group,
     sync: &'a JournalSync,
     /// Until nothing is handed over any more.
-    leads: bool,
+    goes_on: bool,
     taken: Vec<Arc<Handed>>,
     /// True if somebody sleeps whom no sync of the caller's wakes.
     wakes: bool,
 }
 
-impl<'a> Led<'a> {
+impl<'a> Turn<'a> {
     fn new(group: &'a Group, sync: &'a JournalSync) -> Self {
-        Self { group, sync, leads: true, taken: Vec::new(), wakes: false }
+        Self { group, sync, goes_on: true, taken: Vec::new(), wakes: false }
     }
 
-    /// Appends what was handed over up to now.
+    /// Appends what was handed over.
     fn append_handed(&mut self, locked: &mut LockedLog<'_>) {
         while let Some(handed) = self.next() {
-            self.wakes |= !handed.append(locked, self.sync);
+            self.wakes |= handed.append(locked, self.sync);
         }
     }
 
+    /// The next batch. Once there is none, whoever comes has a turn of his own.
     fn next(&mut self) -> Option<Arc<Handed>> {
-        if self.taken.len() == TURN {
+        if self.taken.len() == MOST {
             return None;
         }
-        let handed = self.group.state().handed.pop_front()?;
-        self.taken.push(Arc::clone(&handed));
-        Some(handed)
-    }
-
-    /// False where nothing was handed over any more: whoever comes from now on leads.
-    fn goes_on(&mut self) -> bool {
         let mut state = self.group.state();
-        if state.handed.is_empty() {
-            state.led = false;
-            self.leads = false;
-        }
-        self.leads && self.taken.len() < TURN
+        let next = state.handed.pop_front();
+        state.is_taken = next.is_some();
+        self.goes_on = next.is_some();
+        self.taken.extend(next.clone());
+        next
     }
 }
 
-impl Drop for Led<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if self.leads {
+        if self.goes_on {
             let left = mem::take(&mut *self.group.state()).handed;
             self.taken.iter().chain(&left).for_each(|handed| handed.give_back());
         }
-        if self.leads || self.wakes {
+        if self.goes_on || self.wakes {
             self.sync.wake();
         }
     }

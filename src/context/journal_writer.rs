@@ -8,7 +8,7 @@ use crate::journal::{Appended, Durability, Event, JournalError};
 /// A writer of a run's journal. It can be cloned and shared by threads; other writers, in this
 /// process and in others, append to the same journal meanwhile, and nothing is torn or renumbered.
 ///
-/// The lock is held for the moment of each append only. After a failed sync the writer refuses to go
+/// The lock is held for the moment of each append only; one who appends durably may append for some other threads as well. After a failed sync the writer refuses to go
 /// on ([`JournalError::Poisoned`]): the system may have thrown away what it could not write.
 #[derive(Debug, Clone)]
 pub struct JournalWriter {

@@ -203,7 +203,7 @@ pub(crate) struct LockedLog<'a> {
     pub(crate) rest: Rest,
     /// and its bytes.
     pub(crate) tail: Vec<u8>,
-    /// A write failed, so that nobody knows what lies there now.
+    /// A write failed, or what was written could not be read: nobody knows what lies there now.
     pub(crate) stale: bool,
     /// Where members of batches stand that were checked whole since the lock was taken, and their hashes.
     checked: HashMap<u64, Digest>,
@@ -244,6 +244,11 @@ impl LockedLog<'_> {
     /// What lies behind the last counted record and does not count.
     pub(crate) fn rest(&self) -> &Rest {
         &self.rest
+    }
+
+    /// True if what it knows of the journal cannot be believed: something failed on the way.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// How long the journal is, as far as we know.
@@ -289,8 +294,15 @@ impl LockedLog<'_> {
     }
 
     pub(crate) fn catch_up(&mut self) -> Result<(), JournalError> {
-        let len = self.len()?;
+        // Whatever fails in it leaves a state that nothing may be appended behind.
+        self.stale = true;
+        self.read_on()?;
         self.stale = false;
+        Ok(())
+    }
+
+    fn read_on(&mut self) -> Result<(), JournalError> {
+        let len = self.len()?;
         if !self.log.opened && self.log.sync.settle(&self.log.file, &self.log.journal)? {
             return self.start_over();
         }
@@ -335,12 +347,15 @@ impl LockedLog<'_> {
 
     /// Forgets what is known of the journal, the head included, and scans it from the start.
     pub(crate) fn start_over(&mut self) -> Result<(), JournalError> {
+        self.stale = true;
         let len = self.len()?;
         self.checked.clear();
         self.log.forget();
         self.log.opened = true;
         self.log.head_is_due = true;
-        self.read_forward(len).map(|_| ())
+        self.read_forward(len)?;
+        self.stale = false;
+        Ok(())
     }
 
     fn len(&self) -> Result<u64, JournalError> {

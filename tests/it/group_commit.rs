@@ -1,17 +1,17 @@
 //! Threads that share a durable writer hand their events to the one that has the journal: each gets back what became of
 //! its own, whatever became of the others'.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fs2::FileExt;
 use runjournal::testing::TestWorkspace;
 use runjournal::{
-    Appended, Durability, Event, EventId, ExpectedVersion, IdSource, JournalError, JournalWriter,
-    Record, RunContext, Timestamp, Workspace,
+    Appended, Durability, Event, ExpectedVersion, IdSource, JournalError, JournalWriter, Record,
+    RunContext, Timestamp, Workspace,
 };
 use uuid::Uuid;
 
@@ -28,11 +28,20 @@ fn behind_a_lock<T: Send>(
     held: Duration,
     append: impl Fn(usize) -> T + Sync,
 ) -> Vec<std::thread::Result<T>> {
+    behind_a_lock_with(ctx, THREADS, held, append)
+}
+
+fn behind_a_lock_with<T: Send>(
+    ctx: &RunContext,
+    threads: usize,
+    held: Duration,
+    append: impl Fn(usize) -> T + Sync,
+) -> Vec<std::thread::Result<T>> {
     let lock = File::open(ctx.run_path().join("journal/.lock")).unwrap();
     lock.lock_exclusive().unwrap();
     std::thread::scope(|scope| {
         let append = &append;
-        let threads: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || append(n))).collect();
+        let threads: Vec<_> = (0..threads).map(|n| scope.spawn(move || append(n))).collect();
         std::thread::sleep(held);
         FileExt::unlock(&lock).unwrap();
         threads.into_iter().map(|thread| thread.join()).collect()
@@ -148,20 +157,56 @@ fn a_thread_that_panics_leaves_nobody_waiting() {
         ids.left.store(left, Ordering::Relaxed);
         let append = |thread: usize| journal.append(Event::new("noted").payload(&thread));
         let outcomes = behind_a_lock(ctx, Duration::from_millis(50), append);
-        let (mut panicked, mut unknown, mut seqs) = (0, 0, Vec::<(u64, EventId)>::new());
-        for outcome in outcomes {
+        let (mut panicked, mut appended) = (0, 0);
+        let records = records(ctx);
+        for (thread, outcome) in outcomes.into_iter().enumerate() {
             match outcome {
                 Err(_) => panicked += 1,
-                Ok(Ok(own)) => seqs.push((own.seq, own.event_id)),
-                Ok(Err(JournalError::NotDurable { .. })) => unknown += 1,
-                Ok(Err(error)) => panic!("{error}"),
+                Ok(own) => {
+                    let own = own.unwrap();
+                    assert_eq!(records[&own.seq].event_id(), own.event_id);
+                    assert_eq!(records[&own.seq].payload::<usize>().unwrap(), thread);
+                    appended += 1;
+                }
             }
         }
         // One thread panicked, with its own event in hand, or with another's after its own was in.
-        assert_eq!((panicked, panicked + unknown + seqs.len()), (1, THREADS), "{left}");
-        let records = records(ctx);
-        assert_eq!(records.len() - before, seqs.len() + unknown, "{left}");
-        assert!(unknown <= 1 && seqs.iter().all(|(seq, id)| records[seq].event_id() == *id));
+        assert_eq!((panicked, appended), (1, THREADS - 1), "{left}");
+        let more = records.len() - before - appended;
+        assert_eq!(more, usize::from(left > 0), "{left}");
         journal.append(Event::new("last")).unwrap();
     }
+}
+
+#[test]
+fn who_is_refused_leaves_the_sync_to_those_whom_it_appended_for() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let journal = writer(&ctx);
+    journal.append(Event::new("first").stream("note", "1")).unwrap();
+    let first = AtomicBool::new(true);
+    let outcomes = behind_a_lock(&ctx, Duration::from_millis(100), |_| {
+        let event = Event::new("second").stream("note", "1");
+        if first.swap(false, Ordering::Relaxed) {
+            return journal.append(event.expect(ExpectedVersion::NoStream)).is_ok();
+        }
+        // Behind it.
+        std::thread::sleep(Duration::from_millis(30));
+        journal.append(event).is_ok()
+    });
+    let appended = outcomes.into_iter().filter(|outcome| *outcome.as_ref().unwrap()).count();
+    assert_eq!(appended, THREADS - 1);
+}
+
+#[test]
+fn more_threads_than_a_turn_has_room_for_are_all_served() {
+    let test = TestWorkspace::new().unwrap();
+    let ctx = test.start_run("RUN-1").unwrap();
+    let journal = writer(&ctx);
+    let before = records(&ctx).len();
+    let all = behind_a_lock_with(&ctx, 150, Duration::from_millis(300), |thread| {
+        journal.append(Event::new("noted").payload(&thread)).unwrap().seq
+    });
+    let seqs: BTreeSet<u64> = all.into_iter().map(Result::unwrap).collect();
+    assert_eq!((seqs.len(), records(&ctx).len()), (150, before + 150));
 }
