@@ -61,6 +61,8 @@ impl<'a> Insert<'a> {
         let row = format!("({})", vec!["?"; R::COLUMNS].join(", "));
         let rows = vec![row; rows].join(", ");
         let sql = format!("{} VALUES {rows} {}", R::INSERT, R::ON_CONFLICT);
+        // One that fails ends the transaction: SQLite need not keep what each page was, to take back that alone.
+        let sql = sql.replacen("INSERT", "INSERT OR FAIL", 1);
         let statement = connection.prepare(&sql)?;
         let is_null = vec![true; statement.parameter_count()];
         Ok(Self { statement, is_null })

@@ -6,6 +6,11 @@ use crate::clock::Timestamp;
 use crate::id::EventId;
 use crate::journal::Record;
 
+/// Rows that there is room for from the beginning: about those of a run.
+const USUAL: usize = 64;
+/// Bytes that the texts of a row take.
+const TEXTS: usize = 32;
+
 /// Rows, and their texts one after another: nothing is to be freed row by row where they are written.
 #[derive(Debug, Default)]
 pub(super) struct EventRows {
@@ -57,6 +62,10 @@ impl EventRows {
     }
 
     pub(super) fn push(&mut self, journal: &IndexedJournal, record: &Record) {
+        if self.rows.is_empty() {
+            self.rows.reserve(USUAL);
+            self.texts.reserve(USUAL * TEXTS);
+        }
         let stream = (record.aggregate_kind(), record.stream_id());
         let correlation = record.correlation_id();
         let own_trace = correlation.is_some() && correlation == journal.trace_id();

@@ -23,6 +23,8 @@ mod lock;
 #[cfg(feature = "sqlite")]
 mod network;
 mod pieces;
+#[cfg(unix)]
+mod room;
 mod space;
 #[cfg(feature = "sqlite")]
 mod stamp;

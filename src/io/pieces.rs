@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::ReadFile;
+#[cfg(unix)]
+use super::room::with_room;
 use crate::digest::Digest;
 #[cfg(unix)]
 use crate::digest::Piece;
@@ -24,11 +26,12 @@ impl ReadFile {
         #[cfg(unix)]
         if size <= SMALL {
             // With room for one more, which is not to come.
-            let mut content = vec![0; usize::try_from(size).unwrap_or(0) + 1];
-            let read = std::os::unix::fs::FileExt::read_at(&self.file, &mut content, 0);
-            let read = read.ok().filter(|read| *read as u64 == size);
-            let content = read.and_then(|read| content.get(..read));
-            return content.is_some_and(|content| Digest::of(content) == expected);
+            return with_room(size + 1, |room| {
+                let read = std::os::unix::fs::FileExt::read_at(&self.file, room, 0);
+                let read = read.ok().filter(|read| *read as u64 == size);
+                let content = read.and_then(|read| room.get(..read));
+                content.is_some_and(|content| Digest::of(content) == expected)
+            });
         }
         let digest = self.digest_on_all_processors();
         digest.is_ok_and(|(digest, found)| digest == expected && found == size)

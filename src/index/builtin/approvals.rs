@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::receipts::text;
-use crate::index::{IndexedEvent, ProjectionError, Projector, Rows};
+use crate::index::{IndexedEvent, ProjectionError, Projector, Rows, Value};
 
 pub(super) struct Approvals;
 
@@ -31,20 +31,18 @@ impl Projector for Approvals {
 
     fn apply(&self, event: &IndexedEvent<'_>, rows: &mut Rows) -> Result<(), ProjectionError> {
         let record = event.record();
-        let (journal, approval) = (event.journal().key().into(), record.stream_id().into());
+        let key = || -> [Value; 2] { [event.journal().key().into(), record.stream_id().into()] };
         match record.event_type() {
             "approval_requested" => {
                 let requested: Requested = event.payload()?;
                 rows.execute(
                     "INSERT INTO t_approvals (journal, approval, question, options, requested_seq) \
                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (journal, approval) DO NOTHING",
-                    [
-                        journal,
-                        approval,
+                    key().into_iter().chain([
                         requested.question.map(text).into(),
                         requested.options.map(text).into(),
                         record.seq().into(),
-                    ],
+                    ]),
                 );
             }
             "approval_resolved" => {
@@ -54,13 +52,11 @@ impl Projector for Approvals {
                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (journal, approval) DO UPDATE SET \
                      decision = excluded.decision, decided_by = excluded.decided_by, \
                      resolved_seq = excluded.resolved_seq",
-                    [
-                        journal,
-                        approval,
+                    key().into_iter().chain([
                         resolved.decision.map(text).into(),
                         resolved.by.into(),
                         record.seq().into(),
-                    ],
+                    ]),
                 );
             }
             _ => {}
