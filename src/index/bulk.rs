@@ -12,6 +12,7 @@ const SIZES: [usize; 3] = [16, 4, 1];
 
 /// A row of a table.
 pub(super) trait Row {
+    /// `INSERT OR FAIL`: where one fails, the transaction ends, so SQLite need not keep what each page was, to take back that alone.
     const INSERT: &'static str;
     const ON_CONFLICT: &'static str;
     const COLUMNS: usize;
@@ -61,8 +62,6 @@ impl<'a> Insert<'a> {
         let row = format!("({})", vec!["?"; R::COLUMNS].join(", "));
         let rows = vec![row; rows].join(", ");
         let sql = format!("{} VALUES {rows} {}", R::INSERT, R::ON_CONFLICT);
-        // One that fails ends the transaction: SQLite need not keep what each page was, to take back that alone.
-        let sql = sql.replacen("INSERT", "INSERT OR FAIL", 1);
         let statement = connection.prepare(&sql)?;
         let is_null = vec![true; statement.parameter_count()];
         Ok(Self { statement, is_null })
@@ -106,7 +105,7 @@ pub(super) struct EventOf<'r> {
 }
 
 impl Row for EventOf<'_> {
-    const INSERT: &'static str = "INSERT INTO t_events (event, event_id, type, occurred, kind, stream, \
+    const INSERT: &'static str = "INSERT OR FAIL INTO t_events (event, event_id, type, occurred, kind, stream, \
         version, actor, actor_id, command_id, causation, own_trace, correlation, idempotency_key, \
         batch_index, batch_size, first_byte, bytes)";
     const ON_CONFLICT: &'static str = "";
@@ -140,7 +139,7 @@ impl Row for EventOf<'_> {
 pub(super) struct FileOf<'r>(pub(super) i64, pub(super) &'r FileRow);
 
 impl Row for FileOf<'_> {
-    const INSERT: &'static str = "INSERT INTO t_files (journal, path, size, digest, stamp)";
+    const INSERT: &'static str = "INSERT OR FAIL INTO t_files (journal, path, size, digest, stamp)";
     const ON_CONFLICT: &'static str = "ON CONFLICT (journal, path) DO UPDATE SET \
         size = excluded.size, digest = excluded.digest, stamp = excluded.stamp";
     const COLUMNS: usize = 5;
