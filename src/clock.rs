@@ -153,7 +153,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// A clock; injected, so that tests and snapshots are stable to the byte.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The time now. It may step back: nothing in a journal is ordered by it. A thread may ask for another one's event.
+    /// The time now. It may step back: nothing in a journal is ordered by it. One thread may ask for an event of another's.
     fn now(&self) -> Timestamp;
 }
 

@@ -206,7 +206,7 @@ impl FromStr for EventId {
 
 /// Where new ids come from; injected, so that tests are stable to the byte.
 pub trait IdSource: Send + Sync + fmt::Debug {
-    /// A new id that nobody else was given. A thread may ask for another one's event.
+    /// A new id that nobody else was given. One thread may ask for an event of another's.
     fn next_id(&self, now: Timestamp) -> Uuid;
 }
 

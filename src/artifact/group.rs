@@ -2,7 +2,7 @@
 //!
 //! Who wants something durable while another thread appends, leaves it there and sleeps. The other appends it as well,
 //! under the same lock: each batch by itself, checked and refused by itself, as if its own thread had. All of them share
-//! the next sync.
+//! the next sync. (It knows nothing of artifacts, but who locks a journal puts them in place first.)
 
 use std::collections::VecDeque;
 use std::mem;
@@ -46,7 +46,7 @@ enum Batch {
 impl HomeWriter {
     /// Appends a batch, and returns when it is on the disk.
     pub(super) fn append_together(&self, events: &[Event]) -> Result<AllAppended, JournalError> {
-        let sync = self.syncing()?;
+        let sync = self.journal_sync()?;
         loop {
             let Some(handed) = self.group.hand_over(events) else {
                 return self.append_for_all(sync, events);
@@ -72,20 +72,21 @@ impl HomeWriter {
             turn.append_handed(locked);
             Ok::<_, JournalError>((appended, locked.written()))
         })?;
-        // The last ticket of the turn: who waits for it, syncs for all whose own was taken before, and wakes them when those
-        // can be seen. And before the turn ends: whoever that wakes, may sync at once.
-        let ticket = appended.is_ok().then(|| sync.take(written));
-        turn.wakes |= ticket.is_none();
-        drop(turn);
-        let appended = appended?;
-        sync.wait(|| ticket)?;
-        Ok(appended)
+        if appended.is_ok() {
+            // Taken last, so that the sync that we wait for is one of all batches of this turn; and before the turn ends, so
+            // that it is ours as well if those who wake then sync at once.
+            let ticket = sync.take(written);
+            turn.syncs = true;
+            drop(turn);
+            sync.wait(|| Some(ticket))?;
+        }
+        appended
     }
 }
 
 impl Group {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change of it is one call, so a panic leaves it whole.
+        // Nothing in between its changes panics.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,36 +124,35 @@ impl Handed {
         }
     }
 
-    /// Appends it. True if its thread has to be woken, since no sync does that.
-    fn append(&self, locked: &mut LockedLog<'_>, sync: &JournalSync) -> bool {
-        let Batch::Waits(events) = self.replace(Batch::InHand) else { return false };
+    /// Appends it.
+    fn append(&self, locked: &mut LockedLog<'_>, sync: &JournalSync) -> Appended {
+        let Batch::Waits(events) = self.replace(Batch::InHand) else { return Appended::Nothing };
         let before = locked.written();
         let appended = catch_unwind(AssertUnwindSafe(|| locked.append(&events)));
         let appended = appended.unwrap_or_else(|panic| {
             // A clock or a source of ids; those are asked before anything is written.
-            if locked.written() == before && !locked.is_stale() {
-                self.replace(Batch::Waits(events));
-            }
+            let is_out = locked.written() == before && !locked.is_stale();
+            self.replace(if is_out { Batch::GivenBack } else { Batch::Lost });
             resume_unwind(panic)
         });
-        let is_refused = appended.is_err();
-        let ticket = if is_refused { Ticket::NONE } else { sync.take(locked.written()) };
+        let is_in = appended.is_ok();
+        let ticket = if is_in { sync.take(locked.written()) } else { Ticket::NONE };
         self.replace(Batch::Done(appended, ticket));
-        is_refused
-    }
-
-    /// Nobody will append it any more.
-    fn give_back(&self) {
-        let mut batch = self.batch();
-        *batch = match *batch {
-            Batch::Waits(_) => Batch::GivenBack,
-            Batch::InHand => Batch::Lost,
-            _ => return,
-        };
+        if is_in { Appended::Events(events.len()) } else { Appended::Nothing }
     }
 }
 
-/// So many are appended in one turn: others may sync meanwhile, and those come again.
+/// What became of a batch that was handed over.
+#[derive(PartialEq, Eq)]
+enum Appended {
+    Events(usize),
+    /// It was refused: its thread waits for no sync.
+    Nothing,
+}
+
+/// Events of a batch that is handed over, at most: a longer one goes by itself.
+pub(super) const HANDED: usize = 16;
+/// Batches and events of a turn, at which it ends: others may sync meanwhile, and those come again.
 const MOST: usize = 64;
 
 /// The turn of the thread that appends for all.
@@ -161,33 +161,35 @@ struct Turn<'a> {
     sync: &'a JournalSync,
     /// Until nothing is handed over any more.
     goes_on: bool,
-    taken: Vec<Arc<Handed>>,
-    /// True if somebody sleeps whom no sync of the caller's wakes.
-    wakes: bool,
+    /// True if somebody was refused.
+    refused: bool,
+    /// True once the caller is sure to sync for those who were not.
+    syncs: bool,
 }
 
 impl<'a> Turn<'a> {
     fn new(group: &'a Group, sync: &'a JournalSync) -> Self {
-        Self { group, sync, goes_on: true, taken: Vec::new(), wakes: false }
+        Self { group, sync, goes_on: true, refused: false, syncs: false }
     }
 
-    /// Appends what was handed over.
+    /// Appends what was handed over. Once there is nothing, whoever comes has a turn of his own.
     fn append_handed(&mut self, locked: &mut LockedLog<'_>) {
-        while let Some(handed) = self.next() {
-            self.wakes |= handed.append(locked, self.sync);
+        let mut done = 0;
+        while done < MOST {
+            let Some(handed) = self.next() else { return };
+            done += 1;
+            match handed.append(locked, self.sync) {
+                Appended::Events(events) => done += events,
+                Appended::Nothing => self.refused = true,
+            }
         }
     }
 
-    /// The next batch. Once there is none, whoever comes has a turn of his own.
     fn next(&mut self) -> Option<Arc<Handed>> {
-        if self.taken.len() == MOST {
-            return None;
-        }
         let mut state = self.group.state();
         let next = state.handed.pop_front();
         state.is_taken = next.is_some();
         self.goes_on = next.is_some();
-        self.taken.extend(next.clone());
         next
     }
 }
@@ -196,9 +198,9 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if self.goes_on {
             let left = mem::take(&mut *self.group.state()).handed;
-            self.taken.iter().chain(&left).for_each(|handed| handed.give_back());
+            left.iter().for_each(|handed| drop(handed.replace(Batch::GivenBack)));
         }
-        if self.goes_on || self.wakes {
+        if self.goes_on || self.refused || !self.syncs {
             self.sync.wake();
         }
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::apply;
 use super::bind::bind_own;
-use super::group::Group;
+use super::group::{Group, HANDED};
 use crate::finding::Finding;
 use crate::io::Dir;
 use crate::journal::{
@@ -72,7 +72,7 @@ pub(crate) struct HomeWriter {
     home: Home,
     opened: OnceLock<Opened>,
     log: Mutex<Option<HomeLog>>,
-    /// Of the log, once it was opened.
+    /// Of the log, once it was opened; who waits for a sync has no log meanwhile.
     sync: OnceLock<JournalSync>,
     pub(super) group: Group,
 }
@@ -128,11 +128,11 @@ impl HomeWriter {
     }
 
     /// What brings its journal to the disk.
-    pub(super) fn syncing(&self) -> Result<&JournalSync, JournalError> {
+    pub(super) fn journal_sync(&self) -> Result<&JournalSync, JournalError> {
         if let Some(sync) = self.sync.get() {
             return Ok(sync);
         }
-        let sync = self.with_log(|log| Ok::<_, JournalError>(log.log.syncing()))?;
+        let sync = self.with_log(|log| Ok::<_, JournalError>(log.log.journal_sync()))?;
         Ok(self.sync.get_or_init(|| sync))
     }
 
@@ -142,10 +142,10 @@ impl HomeWriter {
         durability: Durability,
     ) -> Result<AllAppended, JournalError> {
         let events = spill(&self.opened()?.dir, &self.home.runtime, events)?;
-        match durability {
-            Durability::Buffered => self.decide(durability, |locked| locked.append(&events)),
-            Durability::Durable => self.append_together(&events),
+        if durability == Durability::Durable && events.len() <= HANDED {
+            return self.append_together(&events);
         }
+        self.decide(durability, |locked| locked.append(&events))
     }
 
     /// Decides under the lock, from the journal's last word, what to append; what it appended is made as

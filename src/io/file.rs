@@ -322,7 +322,7 @@ impl ReadFile {
         // Some systems say of a file that it is empty, and it is not.
         #[cfg(unix)]
         if (1..=SMALL).contains(&end) {
-            return super::room::with_room(end, |room| {
+            return super::kept::with_kept(end, |room| {
                 let read = read_small_at(&self.file, room, 0);
                 let read = read.map_err(IoError::at("read", &self.path))?;
                 Ok((Digest::of(room.get(..read).unwrap_or_default()), read as u64))

@@ -18,13 +18,13 @@ mod group;
 #[cfg(not(all(unix, not(runjournal_portable))))]
 #[path = "group_portable.rs"]
 mod group;
+#[cfg(unix)]
+mod kept;
 mod little;
 mod lock;
 #[cfg(feature = "sqlite")]
 mod network;
 mod pieces;
-#[cfg(unix)]
-mod room;
 mod space;
 #[cfg(feature = "sqlite")]
 mod stamp;

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::ReadFile;
 #[cfg(unix)]
-use super::room::with_room;
+#[cfg(unix)]
+use super::file::SMALL;
+use super::kept::with_kept;
 use crate::digest::Digest;
 #[cfg(unix)]
 use crate::digest::Piece;
@@ -15,10 +17,6 @@ use crate::error::IoError;
 #[cfg(unix)]
 const HUGE: u64 = 64 << 20;
 
-/// Files that are no longer are read by one call.
-#[cfg(unix)]
-const SMALL: u64 = 64 << 10;
-
 impl ReadFile {
     /// True if it holds so many bytes, and these have the digest. Of a file that is short this is one call and no
     /// more, which may read too little: where it is false, it is to be looked at again.
@@ -26,7 +24,7 @@ impl ReadFile {
         #[cfg(unix)]
         if size <= SMALL {
             // With room for one more, which is not to come.
-            return with_room(size + 1, |room| {
+            return with_kept(size + 1, |room| {
                 let read = std::os::unix::fs::FileExt::read_at(&self.file, room, 0);
                 let read = read.ok().filter(|read| *read as u64 == size);
                 let content = read.and_then(|read| room.get(..read));

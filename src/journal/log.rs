@@ -4,12 +4,12 @@ mod ahead;
 pub(crate) mod append;
 pub(crate) mod batch;
 mod doubt;
+pub(crate) mod journal_sync;
 pub(crate) mod lookup;
 mod note;
 pub(crate) mod objects;
 pub(crate) mod sync;
 pub(crate) mod sync_between;
-pub(crate) mod unsynced;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,8 +22,9 @@ use crate::journal::head::entry::{Name, Place, StreamNames};
 use crate::journal::head::ledger::Ledger;
 use crate::journal::home::Opened;
 use crate::journal::log::batch::Staged;
+use crate::journal::log::journal_sync::{JournalSync, Unsynced};
 use crate::journal::log::sync::{SharedSync, not_durable};
-use crate::journal::log::unsynced::{JournalSync, Unsynced};
+
 use crate::journal::scan::forward::Forward;
 use crate::journal::scan::{Rest, Seen};
 use crate::journal::{Event, Home, JournalError};
@@ -159,18 +160,17 @@ impl Log {
         };
         let sync = SharedSync::of(&file)?;
         let was_in_doubt = sync.settle(&file, &journal)?;
-        let ticket = sync.take(0);
-        sync.wait(&file, &journal, || Some(ticket))?;
+        JournalSync::new(Arc::new(journal), Arc::new(file), sync).of(0).sync()?;
         Ok(was_in_doubt)
     }
 
     /// What makes everything that was appended durable.
     pub(crate) fn unsynced(&self) -> Unsynced {
-        self.syncing().of(self.cursor.offset)
+        self.journal_sync().of(self.cursor.offset)
     }
 
     /// What brings it to the disk.
-    pub(crate) fn syncing(&self) -> JournalSync {
+    pub(crate) fn journal_sync(&self) -> JournalSync {
         let Self { journal, file, sync, .. } = self;
         JournalSync::new(Arc::clone(journal), Arc::clone(file), Arc::clone(sync))
     }

@@ -77,6 +77,9 @@ impl Args {
                 _ => return Err(format!("{argument} is not an option; see --help").into()),
             }
         }
+        if svg.is_some() && curves.is_none() {
+            return Err("--svg draws curves: it needs --curves; see --help".into());
+        }
         let rounds = rounds.unwrap_or(if quick { 7 } else { 21 });
         let budget = Duration::from_secs(if quick { 12 } else { 60 });
         Ok(Some(Self { plan: Plan { quick, rounds, budget }, rows, curves, svg, dir, json }))

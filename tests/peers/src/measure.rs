@@ -114,7 +114,7 @@ struct Done<'a> {
 }
 
 /// Lets contenders take turns; each round begins with another one. The first round is thrown away; of the others at least
-/// two are run, and no more once the time is up.
+/// three are run, and no more once the time is up.
 pub(crate) fn interleave(
     lab: &Lab,
     plan: &Plan,
@@ -125,7 +125,7 @@ pub(crate) fn interleave(
     let mut turns = contenders.iter().map(turn).collect::<VecDeque<_>>();
     let start = Instant::now();
     for round in 0..=plan.rounds {
-        if round > 2 && start.elapsed() > plan.budget {
+        if round > 3 && start.elapsed() > plan.budget {
             break;
         }
         let totals = one_round(lab, laps, turns.iter().map(|turn| turn.contender))?;

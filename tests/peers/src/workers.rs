@@ -9,7 +9,7 @@ use runjournal::index::Index;
 use runjournal::{Backup, Durability, RunContext, Workspace};
 
 use crate::call::{Call, Fit, LINE, Place, PlainRecord, event};
-use crate::rows::care;
+use crate::rows::{bounds, care};
 use crate::{Result, floor, large};
 
 /// The first argument of a worker.
@@ -84,6 +84,7 @@ pub(crate) fn work(arguments: &[String]) -> Result<()> {
     match arguments.as_slice() {
         ["append", bare, durability] => append(Fit::parse(bare)?, parsed(durability)),
         ["write", path, durability] => write(Utf8Path::new(path), parsed(durability)),
+        ["bound", dir] => obey(bounds::shared(Utf8Path::new(dir))?),
         ["once", key] => {
             RunContext::from_env()?.append(event(&Call::new(0, 0)).key(*key))?;
             Ok(())

@@ -71,10 +71,13 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Chart>> {
         let openers = [
             Contender::new(OPEN, |dir| Ok(open(spot(dir)?))),
             Contender::new(TAIL, |dir| Ok(tail(spot(dir)?))),
+            // Of other work, to tell when it is the machine that changed.
+            floor::raw_write(APPENDS),
         ];
         let series = interleave(lab, plan, laps, &openers)?;
         opens.add_series(&series, OPEN, Kind::Call, size);
         opens.add_series(&series, TAIL, Kind::Call, size);
+        opens.add_series(&series, WRITE, Kind::Floor, size);
 
         if let Some(long) = &long {
             std::fs::remove_file(long.ctx.journal_path())?;

@@ -25,6 +25,12 @@ pub(super) fn append(operations: u64) -> Contender<'static> {
     })
 }
 
+/// The same by processes: what a worker of theirs does, again and again.
+pub(crate) fn shared(dir: &Utf8Path) -> Result<impl Fn() -> Result<()> + use<>> {
+    let journal = Journal::open_shared(dir)?;
+    Ok(move || journal.append())
+}
+
 /// The bound of row 2.
 pub(super) fn batch(batches: u64) -> Contender<'static> {
     let bound = Contender::each(BATCH, batches, |dir| {
@@ -69,6 +75,13 @@ impl Journal {
         std::fs::write(&path, &line)?;
         let file = File::options().read(true).append(true).open(path)?;
         Ok(Self { file, lock: floor::open_append(&dir.join("lock"))?, line })
+    }
+
+    /// That of other processes, which has its first line.
+    fn open_shared(dir: &Utf8Path) -> Result<Self> {
+        let file = File::options().read(true).append(true).open(dir.join("events"))?;
+        let lock = floor::open_append(&dir.join("lock"))?;
+        Ok(Self { file, lock, line: PlainRecord::new(0).line()? })
     }
 
     fn hash(&self) {

@@ -10,7 +10,7 @@ use runjournal::{
 };
 
 use super::OURS;
-use super::index::{self, FLOOR, Tree};
+use super::index::{self, CHAINED, FLOOR, Tree};
 use crate::args::Plan;
 use crate::lab::Lab;
 use crate::large::Content;
@@ -26,10 +26,13 @@ pub(super) fn verify(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for runs in index::sizes(plan) {
         let tree = Tree::of(lab, *runs)?;
-        let contenders = [tree.floor(), verifier(&tree, *runs)];
+        let contenders = [tree.floor(), verifier(&tree, *runs), tree.chained()];
         let series = interleave(lab, plan, Laps { warm: 0, counted: 1 }, &contenders)?;
         let (work, goal) = (format!("verify, {runs} runs; per run"), Goal::AtMost(1.6, 1.2));
+        let goal = goal.only_if(*runs == index::GOAL);
         entries.push(Entry::compare("15", work, &series, VERIFY, FLOOR, goal));
+        let bound = Entry::compare("15", CHAINED, &series, CHAINED, FLOOR, Goal::Context);
+        entries.push(bound);
     }
     Ok(entries)
 }

@@ -3,7 +3,7 @@
 mod alone;
 mod append;
 mod artifacts;
-mod bounds;
+pub(crate) mod bounds;
 pub(crate) mod care;
 mod durable;
 pub(crate) mod index;

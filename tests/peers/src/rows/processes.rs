@@ -7,7 +7,7 @@ use runjournal::Durability;
 
 use super::{OURS, WRITE};
 use crate::args::Plan;
-use crate::call::Fit;
+use crate::call::{Fit, PlainRecord};
 use crate::lab::{Lab, new_run};
 use crate::measure::{Contender, Lap, Laps, Work, interleave};
 use crate::report::{Entry, Goal};
@@ -26,11 +26,24 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
         Contender::new(OURS, move |dir| journal(dir, PROCESSES, each, Durability::Buffered)),
         Contender::new(WRITE, move |dir| raw(dir, PROCESSES, each, Durability::Buffered))
             .checked(floor::written),
+        Contender::new(BOUND, move |dir| bound(dir, PROCESSES, each)),
     ];
     let series = interleave(lab, plan, Laps { warm: 1, counted: 2 }, &contenders)?;
     let goal = Goal::AtMost(3.0, 1.5);
     let work = format!("{PROCESSES} processes on one journal, per event");
-    Ok(vec![Entry::compare("3", work, &series, OURS, WRITE, goal)])
+    Ok(vec![
+        Entry::compare("3", work, &series, OURS, WRITE, goal),
+        Entry::compare("3", BOUND, &series, BOUND, WRITE, Goal::Context),
+    ])
+}
+
+const BOUND: &str = "bound: as of row 1, by 4 processes; nobody reads what the others wrote";
+
+fn bound(dir: &Utf8Path, processes: u64, each: u64) -> Result<Work<'static>> {
+    std::fs::write(dir.join("events"), PlainRecord::new(0).line()?)?;
+    let start = || Child::start(&mut command(&["bound", dir.as_str()])?);
+    let mut children = (0..processes).map(|_| start()).collect::<Result<Vec<_>>>()?;
+    Ok(Box::new(move || all(&mut children, each)))
 }
 
 /// So many processes that append to one journal.

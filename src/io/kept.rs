@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 /// Lends memory that a thread keeps, for the content of a short file: of those there are many.
-pub(super) fn with_room<T>(len: u64, borrow: impl FnOnce(&mut [u8]) -> T) -> T {
+pub(super) fn with_kept<T>(len: u64, borrow: impl FnOnce(&mut [u8]) -> T) -> T {
     thread_local! {
         static KEPT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }

@@ -1,4 +1,4 @@
-//! What was appended and is not on the disk yet, and what brings it there.
+//! What brings a journal to the disk, for those who do not hold its lock.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl JournalSync {
         Self { journal, file, shared }
     }
 
-    /// The wish that so much of it be there.
+    /// A request to sync its first `written` bytes.
     pub(super) fn of(self, written: u64) -> Unsynced {
         Unsynced { sync: self, written }
     }
@@ -49,7 +49,7 @@ impl JournalSync {
     }
 }
 
-/// The wish that all written so far be on the disk.
+/// A request to sync all that was written so far.
 #[derive(Debug)]
 #[must_use = "nothing is synced before it is waited for"]
 pub(crate) struct Unsynced {
