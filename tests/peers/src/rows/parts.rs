@@ -53,10 +53,6 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
             let bytes = vec![b'x'; 1 << 20];
             Ok(move |_| seen(blake3::hash(black_box(&bytes))))
         }),
-        Contender::each("fs::write of 1 MiB, over itself", n / 50, |dir| {
-            let (path, bytes) = (dir.join("content"), vec![b'x'; 1 << 20]);
-            Ok(move |_| seen(std::fs::write(&path, &bytes)?))
-        }),
         Contender::each("a thread, from its start to its end", n / 10, |_| {
             Ok(|_| seen(std::thread::spawn(|| ()).join().is_ok()))
         }),
