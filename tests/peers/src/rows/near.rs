@@ -21,6 +21,8 @@ const REWRITE: &str = "yoagent-state append";
 const LEASED: &str = "yoagent-state append, git store";
 const SCAN: &str = "yoagent-state scan + payload_as";
 
+const DURABLE: &str = "durable append, one thread";
+
 /// Records of the journal that yoagent-state appends to.
 const SHORT: u64 = 1000;
 
@@ -35,10 +37,25 @@ struct Pair<'a> {
     laps: Laps,
 }
 
+impl Pair<'_> {
+    /// So many appends by a kept writer.
+    fn append(work: &str, durability: Durability, theirs: &'static str, operations: u64) -> Self {
+        let (ours, work) = (ours::append(operations, durability), work.to_owned());
+        let laps = Laps { warm: 1, counted: 5 };
+        let worker = match theirs {
+            APPEND => "task-journal-append",
+            SYNCED => "task-journal-append-synced",
+            _ => "yoagent-append-to-git",
+        };
+        Self { work, theirs, ours, operations, parts: 1, arguments: vec![worker], laps }
+    }
+}
+
 /// The same: lines of 543 bytes that are JSON, made and written by everybody's public API. Not the same: only ours has
 /// numbers, a chain and keys. task-journal-core locks its file as ours does, and looks at its last byte; its state has a
-/// full-text index, ours all members of an event. yoagent-state writes the file anew for each event, without a rename; its store for a git repository appends, syncs, and
-/// renews a lease each time, by a file and a rename. It is async, and used from one thread.
+/// full-text index, ours all members of an event. yoagent-state writes the file anew for each event, without a rename; its
+/// store for a git repository appends, syncs, and renews a lease each time, by a file and a rename. It is async, and used
+/// from one thread.
 pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let (many, few) = (plan.size(2000, 5000), plan.size(60, 150));
     let events = plan.size(10_000, 100_000);
@@ -48,33 +65,9 @@ pub(super) fn measure(lab: &Lab, plan: &Plan) -> Result<Vec<Entry>> {
     let kept = &kept;
     let one = Laps { warm: 0, counted: 1 };
     let pairs = [
-        Pair {
-            work: "buffered append, kept writer".into(),
-            theirs: APPEND,
-            ours: ours::append(many, Durability::Buffered),
-            operations: many,
-            parts: 1,
-            arguments: vec!["task-journal-append"],
-            laps: Laps { warm: 1, counted: 5 },
-        },
-        Pair {
-            work: "durable append, one thread".into(),
-            theirs: SYNCED,
-            ours: ours::append(few, Durability::Durable),
-            operations: few,
-            parts: 1,
-            arguments: vec!["task-journal-append-synced"],
-            laps: Laps { warm: 1, counted: 5 },
-        },
-        Pair {
-            work: "durable append, one thread".into(),
-            theirs: LEASED,
-            ours: ours::append(few, Durability::Durable),
-            operations: few,
-            parts: 1,
-            arguments: vec!["yoagent-append-to-git"],
-            laps: Laps { warm: 1, counted: 5 },
-        },
+        Pair::append("buffered append, kept writer", Durability::Buffered, APPEND, many),
+        Pair::append(DURABLE, Durability::Durable, SYNCED, few),
+        Pair::append(DURABLE, Durability::Durable, LEASED, few),
         Pair {
             work: format!("rebuild of the index of one journal of {events} events, per event"),
             theirs: REBUILD,
