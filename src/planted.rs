@@ -50,6 +50,10 @@ bugs! {
     OldNoteBelieved = "old-sync-believed",
     /// A sync is taken for one of what was written while it ran.
     LaterCovered = "later-writes-covered",
+    /// Who handed its events over is told of them before they are on the disk.
+    HandedUnsynced = "handed-over-not-synced",
+    /// The ticket for what was handed over is taken before that is written.
+    TicketEarly = "ticket-before-write",
     /// Staged content is not synced before it is put in place.
     StageUnsynced = "stage-not-synced",
     /// An object that stands there is named again, and may never have been synced.

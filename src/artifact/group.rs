@@ -13,6 +13,7 @@ use super::HomeWriter;
 use crate::journal::{
     AllAppended, Durability, Event, JournalError, JournalSync, LockedLog, Ticket,
 };
+use crate::planted::Bug;
 
 /// Those who share a writer, and want something durable at the same time.
 #[derive(Debug, Default)]
@@ -128,6 +129,7 @@ impl Handed {
     fn append(&self, locked: &mut LockedLog<'_>, sync: &JournalSync) -> Appended {
         let Batch::Waits(events) = self.replace(Batch::InHand) else { return Appended::Nothing };
         let before = locked.written();
+        let early = Bug::TicketEarly.is_planted().then(|| sync.take(before));
         let appended = catch_unwind(AssertUnwindSafe(|| locked.append(&events)));
         let appended = appended.unwrap_or_else(|panic| {
             // A clock or a source of ids; those are asked before anything is written.
@@ -136,7 +138,10 @@ impl Handed {
             resume_unwind(panic)
         });
         let is_in = appended.is_ok();
-        let ticket = if is_in { sync.take(locked.written()) } else { Ticket::NONE };
+        let ticket = match is_in && !Bug::HandedUnsynced.is_planted() {
+            true => early.unwrap_or_else(|| sync.take(locked.written())),
+            false => Ticket::NONE,
+        };
         self.replace(Batch::Done(appended, ticket));
         if is_in { Appended::Events(events.len()) } else { Appended::Nothing }
     }

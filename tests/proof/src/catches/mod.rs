@@ -8,6 +8,7 @@
 mod content;
 mod damaged;
 mod failed;
+mod handed;
 mod killed;
 mod order;
 mod races;
@@ -46,6 +47,7 @@ pub const ALL: &[&[Catch]] = &[
     killed::ALL,
     failed::ALL,
     races::ALL,
+    handed::ALL,
     refused::ALL,
     taken::ALL,
     damaged::ALL,

@@ -1,0 +1,170 @@
+//! What threads find out that share a durable writer: the first has the journal, and is held at its first write until the
+//! others have handed over what they want.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use runjournal::proof::{Call, Node, Verdict, Watch};
+use runjournal::{Appended, Durability, JournalError};
+
+use super::Catch;
+use super::scene::{EIO, Scene, artifact, note};
+use crate::{Base, Outcome, Violation, ensure};
+
+pub(super) const ALL: &[Catch] = &[
+    Catch {
+        bug: "handed-over-not-synced",
+        by: "handed: failed_sync",
+        says: "acknowledged though the only sync since its write failed",
+        tried: failed_sync,
+    },
+    Catch {
+        bug: "ticket-before-write",
+        by: "handed: failed_sync",
+        says: "acknowledged though the only sync since its write failed",
+        tried: failed_sync,
+    },
+];
+
+/// A call on the journal.
+struct Moment<'a> {
+    call: &'a Call<'a>,
+    /// Which write was the last, this one included.
+    write: usize,
+    /// False before the call is made.
+    is_made: bool,
+}
+
+impl Moment<'_> {
+    /// True right before or after this write.
+    fn is(&self, write: usize, is_made: bool) -> bool {
+        let is_write = matches!(self.call, Call::Write { .. });
+        is_write && (self.write, self.is_made) == (write, is_made)
+    }
+}
+
+/// What becomes of a call.
+type Then = Box<dyn Fn(&Moment<'_>) -> Verdict + Send + Sync>;
+/// What became of a thread's event; none where the thread panicked.
+type Told = Option<Result<Appended, JournalError>>;
+
+#[derive(Debug, Default)]
+struct State {
+    /// Who wrote to the journal, write by write.
+    writers: Vec<ThreadId>,
+    released: bool,
+}
+
+/// The first thread, which appends for all.
+struct Turn {
+    journal: Node,
+    then: Then,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Nobody is held for longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the others have to hand over what they want, in milliseconds: on a busy machine, more.
+const PAUSES: [u64; 4] = [50, 200, 1000, 4000];
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Turn {
+    /// What so many threads were told, the first of them first, and where that was.
+    fn of(threads: usize, then: impl Fn(&Scene) -> Outcome<Then>) -> Outcome<(Scene, Vec<Told>)> {
+        for pause in PAUSES {
+            let scene = Scene::with(Base::Run)?;
+            let (journal, then) = (scene.journal_node()?, then(&scene)?);
+            let (state, changed) = (Mutex::default(), Condvar::new());
+            let turn = Arc::new(Self { journal, then, state, changed });
+            let watching = scene.watched_by(&turn);
+            let told = turn.take(&scene, threads, Duration::from_millis(pause))?;
+            drop(watching);
+            // One wrote for another: all had handed theirs over by then.
+            if let [first, second, ..] = *turn.state().writers
+                && first == second
+            {
+                return Ok((scene, told));
+            }
+        }
+        Err(Violation::new("nobody wrote what another thread had handed over"))
+    }
+
+    fn take(&self, scene: &Scene, threads: usize, pause: Duration) -> Outcome<Vec<Told>> {
+        let journal = scene.place.ctx()?.journal()?.durability(Durability::Durable);
+        let append = |number: usize| journal.append(note(&format!("of thread {number}")));
+        std::thread::scope(|scope| {
+            let mut all = vec![scope.spawn(move || append(0))];
+            self.wait(self.state(), |state| !state.writers.is_empty());
+            all.extend((1..threads).map(|number| scope.spawn(move || append(number))));
+            // Nothing tells when they have.
+            std::thread::sleep(pause);
+            self.state().released = true;
+            self.changed.notify_all();
+            Ok(all.into_iter().map(|thread| thread.join().ok()).collect())
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, state: MutexGuard<'_, State>, until: impl Fn(&State) -> bool) {
+        drop(self.changed.wait_timeout_while(state, PATIENCE, |state| !until(state)));
+    }
+
+    fn then(&self, call: &Call<'_>, is_made: bool) -> Verdict {
+        let write = self.state().writers.len();
+        match *call {
+            Call::Write { file, .. } | Call::SyncFile { file } | Call::Look { node: file }
+                if file == self.journal =>
+            {
+                (self.then)(&Moment { call, write, is_made })
+            }
+            _ => Verdict::Go,
+        }
+    }
+}
+
+impl Watch for Turn {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if matches!(call, Call::Write { file, .. } if *file == self.journal) {
+            let mut state = self.state();
+            state.writers.push(std::thread::current().id());
+            self.changed.notify_all();
+            self.wait(state, |state| state.released);
+        }
+        self.then(call, false)
+    }
+
+    fn after(&self, call: &Call<'_>, _: Option<Node>) {
+        self.then(call, true);
+    }
+}
+
+/// Right before a thread writes what another one handed over, somebody else syncs the journal. No sync goes well after
+/// that.
+fn failed_sync() -> Outcome {
+    let (_scene, told) = Turn::of(2, |scene| {
+        let others = scene.place.ctx()?.artifacts();
+        let (plan, fails) = (artifact("plan.json")?, AtomicBool::new(false));
+        Ok(Box::new(move |moment| match moment.call {
+            Call::SyncFile { .. } if fails.load(Ordering::SeqCst) => EIO,
+            _ if moment.is(2, false) && others.sync(&plan).is_ok() => {
+                fails.store(true, Ordering::SeqCst);
+                Verdict::Go
+            }
+            _ => Verdict::Go,
+        }))
+    })?;
+    let all_failed = told.iter().all(|told| matches!(told, Some(Err(_))));
+    ensure(all_failed, || "acknowledged though the only sync since its write failed".into())
+}
