@@ -94,6 +94,8 @@ bugs! {
     FailedSyncForgotten = "failed-sync-forgotten",
     /// What a failed sync left in doubt is not written again.
     DoubtForgotten = "doubt-forgotten",
+    /// After a catch-up that failed, what it left is gone on from.
+    FailedCatchUpBelieved = "failed-catch-up-believed",
     /// That a part was written is taken for all of it.
     #[cfg(runjournal_proof)]
     ShortWriteTaken = "short-write-taken",

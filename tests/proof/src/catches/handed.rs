@@ -27,6 +27,12 @@ pub(super) const ALL: &[Catch] = &[
         says: "acknowledged though the only sync since its write failed",
         tried: failed_sync,
     },
+    Catch {
+        bug: "failed-catch-up-believed",
+        by: "handed: failed_catch_up",
+        says: "behind what a failed catch-up left",
+        tried: failed_catch_up,
+    },
 ];
 
 /// A call on the journal.
@@ -167,4 +173,24 @@ fn failed_sync() -> Outcome {
     })?;
     let all_failed = told.iter().all(|told| matches!(told, Some(Err(_))));
     ensure(all_failed, || "acknowledged though the only sync since its write failed".into())
+}
+
+/// The first write is cut short, and what it left cannot be looked at when the second one wants to write. The third
+/// one can.
+fn failed_catch_up() -> Outcome {
+    let (scene, told) = Turn::of(3, |_| {
+        let fails = AtomicBool::new(false);
+        Ok(Box::new(move |moment| match moment.call {
+            Call::Look { .. } if fails.swap(false, Ordering::SeqCst) => EIO,
+            _ if moment.is(1, false) => {
+                fails.store(true, Ordering::SeqCst);
+                Verdict::Short(100)
+            }
+            _ => Verdict::Go,
+        }))
+    })?;
+    let appended: Vec<_> = told.into_iter().flatten().flatten().collect();
+    scene.has(&appended).map_err(|found| found.at("behind what a failed catch-up left"))?;
+    let count = appended.len();
+    ensure(count == 1, || format!("{count} of three were appended, and two calls failed"))
 }
