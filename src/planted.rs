@@ -96,6 +96,8 @@ bugs! {
     DoubtForgotten = "doubt-forgotten",
     /// After a catch-up that failed, what it left is gone on from.
     FailedCatchUpBelieved = "failed-catch-up-believed",
+    /// What may have been written for another thread when its writer panicked is written again.
+    LostGivenBack = "lost-batch-given-back",
     /// That a part was written is taken for all of it.
     #[cfg(runjournal_proof)]
     ShortWriteTaken = "short-write-taken",

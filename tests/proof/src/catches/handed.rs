@@ -2,6 +2,7 @@
 //! others have handed over what they want.
 
 use std::fmt;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
@@ -32,6 +33,12 @@ pub(super) const ALL: &[Catch] = &[
         by: "handed: failed_catch_up",
         says: "behind what a failed catch-up left",
         tried: failed_catch_up,
+    },
+    Catch {
+        bug: "lost-batch-given-back",
+        by: "handed: panic_behind_a_write",
+        says: "written 2 times",
+        tried: panic_behind_a_write,
     },
 ];
 
@@ -193,4 +200,22 @@ fn failed_catch_up() -> Outcome {
     scene.has(&appended).map_err(|found| found.at("behind what a failed catch-up left"))?;
     let count = appended.len();
     ensure(count == 1, || format!("{count} of three were appended, and two calls failed"))
+}
+
+/// A thread panics right after it wrote what another one handed over, before it can tell so.
+fn panic_behind_a_write() -> Outcome {
+    let (scene, told) = Turn::of(2, |_| {
+        Ok(Box::new(|moment| {
+            if moment.is(2, true) {
+                resume_unwind(Box::new("behind the write"));
+            }
+            Verdict::Go
+        }))
+    })?;
+    let (records, _) = scene.place.ctx()?.events()?.read_all()?;
+    let text = |record: &runjournal::Record| record.payload::<String>().ok();
+    let handed = records.iter().filter_map(text).filter(|text| text == "of thread 1").count();
+    ensure(handed == 1, || format!("what was handed over was written {handed} times"))?;
+    let told = matches!(*told, [None, Some(Err(JournalError::NotDurable { .. }))]);
+    ensure(told, || "nobody could know whether it was written, and somebody was told".into())
 }
