@@ -1,5 +1,6 @@
 //! The hot paths: what each of them stands on, and its work.
 
+use std::sync::Barrier;
 use std::time::Duration;
 
 use camino::Utf8Path;
@@ -8,11 +9,13 @@ use runjournal::{ArtifactName, Durability, ReadData, Verify};
 
 use crate::Result;
 use crate::recorded::{STEADY, SYNCING, Tolerance, VARYING};
-use crate::stage::{self, Call, event};
+use crate::stage::{self, Call, SlowClock, event};
 
 /// Events of a batch, artifacts of a transaction. Each of both is one operation: a call that it makes once would be lost in a
 /// sixty-fourth.
 const BATCH: u64 = 64;
+/// Threads that share a durable writer: one appends, and seven hand theirs over to it.
+const THREADS: usize = 8;
 /// Bytes of an artifact.
 const SMALL: usize = 4096;
 /// What is older than this can be told from what comes later. And in the first two seconds after a journal was opened, a durable
@@ -43,6 +46,7 @@ pub(crate) const PATHS: &[HotPath] = &[
     HotPath::new("append_batch", "batch", 10, a_run, batches),
     HotPath::new("append_one_shot", "event", 100, a_run, one_shot),
     HotPath::new("append_durable", "event", 50, a_run, durable),
+    HotPath::new("append_together", "round of 8", 8, a_run, together).within(VARYING),
     HotPath::new("artifact", "artifact", 100, a_run, artifacts),
     HotPath::new("artifact_durable", "artifact", 50, a_run, durable_artifacts),
     HotPath::new("transaction", "transaction", 2, a_run, transactions),
@@ -141,6 +145,33 @@ fn durable(dir: &Utf8Path, events: u64) -> Result<()> {
         writer.append(event(number))?;
     }
     Ok(())
+}
+
+fn together(dir: &Utf8Path, rounds: u64) -> Result<()> {
+    let clock = SlowClock::new();
+    let writer = stage::run_by(dir, clock.clone())?.journal()?.durability(Durability::Durable);
+    // It opens the journal.
+    writer.append(event(u64::from(u32::MAX)))?;
+    std::thread::sleep(RACY);
+    let all_come = Barrier::new(THREADS);
+    let append = |number: u64| {
+        let mut ended = Ok(());
+        for round in 0..rounds {
+            if all_come.wait().is_leader() {
+                clock.be_slow();
+            }
+            all_come.wait();
+            // Where it fails as well: the others wait for this thread.
+            ended = ended.and(writer.append(event(number * rounds + round)).map(drop));
+        }
+        Ok(ended?)
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..THREADS as u64).map(|number| scope.spawn(move || append(number))).collect();
+        let mut ended = threads.into_iter().map(|thread| thread.join());
+        ended.try_for_each(|ended| ended.map_err(|_| "a thread panicked")?)
+    })
 }
 
 fn artifacts(dir: &Utf8Path, count: u64) -> Result<()> {

@@ -1,7 +1,8 @@
 //! What a hot path stands on: a workspace, a run, events and artifacts, the same in every call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use camino::Utf8Path;
 use runjournal::{
@@ -22,6 +23,36 @@ impl Clock for SteadyClock {
     }
 }
 
+/// The same, and whoever asks first after a call for it sleeps a little, as if its disk were slow: what others want meanwhile,
+/// they hand over to it.
+#[derive(Debug)]
+pub(crate) struct SlowClock {
+    clock: SteadyClock,
+    is_slow: AtomicBool,
+}
+
+impl SlowClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            clock: SteadyClock(AtomicI64::new(START)),
+            is_slow: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn be_slow(&self) {
+        self.is_slow.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SlowClock {
+    fn now(&self) -> Timestamp {
+        if self.is_slow.swap(false, Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        self.clock.now()
+    }
+}
+
 /// Ids that count, from another number in each process.
 #[derive(Debug)]
 struct CountedIds(AtomicU64);
@@ -36,6 +67,8 @@ impl IdSource for CountedIds {
     }
 }
 
+/// The first time that clocks tell, in microseconds.
+const START: i64 = 1_767_225_600_000_000;
 /// How many runs a task has.
 const RUNS_OF_A_TASK: u64 = 20;
 /// What a run has beside what it begins with.
@@ -54,9 +87,8 @@ pub(crate) fn workspace(dir: &Utf8Path) -> Result<Workspace> {
 
 /// With ids of its own for each process.
 fn steady(workspace: Workspace, process: u64) -> Workspace {
-    let start = 1_767_225_600_000_000;
     workspace
-        .with_clock(Arc::new(SteadyClock(AtomicI64::new(start))))
+        .with_clock(Arc::new(SteadyClock(AtomicI64::new(START))))
         .with_ids(Arc::new(CountedIds(AtomicU64::new(process << 40))))
 }
 
@@ -69,6 +101,12 @@ pub(crate) fn new_run(dir: &Utf8Path) -> Result<RunContext> {
 /// The run that was made there.
 pub(crate) fn run(dir: &Utf8Path) -> Result<RunContext> {
     Ok(workspace(dir)?.task("TASK-1")?.run("RUN-1")?.context().clone())
+}
+
+/// The same by another clock.
+pub(crate) fn run_by(dir: &Utf8Path, clock: Arc<dyn Clock>) -> Result<RunContext> {
+    let workspace = workspace(dir)?.with_clock(clock);
+    Ok(workspace.task("TASK-1")?.run("RUN-1")?.context().clone())
 }
 
 /// A run with so many events, which came one by one.
