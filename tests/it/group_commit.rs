@@ -156,7 +156,7 @@ fn a_thread_that_panics_leaves_nobody_waiting() {
         let before = records(ctx).len();
         ids.left.store(left, Ordering::Relaxed);
         let append = |thread: usize| journal.append(Event::new("noted").payload(&thread));
-        let outcomes = behind_a_lock(ctx, Duration::from_millis(50), append);
+        let outcomes = behind_a_lock(ctx, Duration::from_millis(250), append);
         let (mut panicked, mut appended) = (0, 0);
         let records = records(ctx);
         for (thread, outcome) in outcomes.into_iter().enumerate() {

@@ -89,10 +89,9 @@ fn show(path: &HotPath) -> Result<ExitCode> {
 }
 
 fn record() -> Result<ExitCode> {
-    let scratch = Scratch::new()?;
+    let found = valgrind::figures(&Scratch::new()?, &chosen(&[])?)?;
     let mut paths = BTreeMap::new();
-    for path in PATHS {
-        let figures = Figures::of(&valgrind::count(&scratch, path)?);
+    for (path, figures) in PATHS.iter().zip(found) {
         print_line(path, figures);
         paths.insert(path.name.to_owned(), figures);
     }
@@ -101,16 +100,15 @@ fn record() -> Result<ExitCode> {
 }
 
 fn judge(paths: &[&HotPath], must: bool) -> Result<ExitCode> {
-    let (recorded, made_with, scratch) =
-        (Recorded::read()?, valgrind::made_with(), Scratch::new()?);
+    let (recorded, made_with) = (Recorded::read()?, valgrind::made_with());
     let same_tools = recorded.made_with == made_with;
     if !same_tools {
         let then = &recorded.made_with;
         println!("instructions are not judged: recorded with {then}; here is {made_with}");
     }
     let (mut grew, mut shrank) = (Vec::new(), Vec::new());
-    for path in paths {
-        let found = Figures::of(&valgrind::count(&scratch, path)?);
+    let found = valgrind::figures(&Scratch::new()?, paths)?;
+    for (path, found) in paths.iter().zip(found) {
         print_line(path, found);
         let Some(then) = recorded.paths.get(path.name) else {
             grew.push(format!("{}: nothing is recorded", path.name));

@@ -1,12 +1,14 @@
 //! Running a hot path under valgrind.
 
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Result;
 use crate::callgrind::Functions;
+use crate::figures::Figures;
 use crate::paths::HotPath;
 
 /// The first argument of the process that is counted.
@@ -64,6 +66,44 @@ impl Drop for Scratch {
     }
 }
 
+/// The figures of these paths, in their order: on each processor one is counted at a time, for most of them wait, too.
+pub(crate) fn figures(scratch: &Scratch, paths: &[&HotPath]) -> Result<Vec<Figures>> {
+    let queue = Mutex::new(paths.iter().enumerate());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let count_some = |processor| {
+        stay_on(processor)?;
+        let mut counted = Vec::new();
+        while let Some((at, path)) = next() {
+            counted.push((at, Figures::of(&count(scratch, path)?)));
+        }
+        Ok(counted)
+    };
+    let count_some = &count_some;
+    let mut counted = std::thread::scope(|scope| {
+        let start = |processor| scope.spawn(move || count_some(processor));
+        let started: Vec<_> = processors()?.into_iter().map(start).collect();
+        let died = || Err("a thread that counted died".into());
+        let ended = started.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died()));
+        ended.collect::<Result<Vec<_>>>()
+    })?
+    .concat();
+    counted.sort_by_key(|(at, _)| *at);
+    Ok(counted.into_iter().map(|(_, figures)| figures).collect())
+}
+
+/// Those that this process may run on.
+fn processors() -> Result<Vec<usize>> {
+    let allowed = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect())
+}
+
+/// Has this thread, and what it starts, run on one processor alone.
+fn stay_on(processor: usize) -> Result<()> {
+    let mut one = CpuSet::new();
+    one.set(processor);
+    Ok(sched_setaffinity(None, &one)?)
+}
+
 /// What one operation of a path does: the path three times as often, less the path, so that what a process does at its
 /// start is not counted.
 pub(crate) fn count(scratch: &Scratch, path: &HotPath) -> Result<Functions> {
@@ -97,10 +137,6 @@ pub(crate) fn work(arguments: &[String]) -> Result<()> {
     let [name, times, dir] = arguments else {
         return Err("a name, a number and a directory".into());
     };
-    let mut one = CpuSet::new();
-    let allowed = rustix::thread::sched_getaffinity(None)?;
-    let first = (0..CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu));
-    one.set(first.ok_or("this process may run nowhere")?);
-    sched_setaffinity(None, &one)?;
+    stay_on(*processors()?.first().ok_or("this process may run nowhere")?)?;
     (HotPath::named(name)?.work)(Utf8Path::new(dir), times.parse()?)
 }

@@ -13,7 +13,7 @@ const WORKER: &str = env!("CARGO_BIN_EXE_runjournal-proof");
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Each trial waits for its children most of the time.
-    arguments.test_threads = arguments.test_threads.or(Some(2));
+    arguments.test_threads = arguments.test_threads.or(Some(4));
     let missing = strace::missing();
     if let Some(reason) = missing {
         eprintln!("skipped: kill trials: {reason}");
