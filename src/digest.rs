@@ -175,8 +175,8 @@ impl Digest {
     }
 }
 
-/// From this many bytes on it pays to hash on a second thread.
-const SECOND_THREAD: usize = 1 << 20;
+/// From this many bytes on it pays to hash on a second thread: at half of it, to start one takes as long.
+const SECOND_THREAD: usize = 2 << 20;
 /// What a stream is hashed in.
 pub(crate) const PIECE: usize = 256 << 10;
 /// How many pieces may wait for the second thread.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::ReadFile;
 #[cfg(unix)]
-#[cfg(unix)]
 use super::file::SMALL;
 use super::kept::with_kept;
 use crate::digest::Digest;

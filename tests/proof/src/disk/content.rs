@@ -190,7 +190,7 @@ impl File {
     }
 }
 
-/// Cuts a content, or fills it up with zeros. `resize` does that byte by byte where nothing is optimised, which took a
+/// Cuts a content, or fills it up with zeros. `resize` does that byte by byte where little is optimised, which took a
 /// third of the trial.
 fn set_length(content: &mut Vec<u8>, length: usize) {
     content.truncate(length);
