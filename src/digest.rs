@@ -175,7 +175,7 @@ impl Digest {
     }
 }
 
-/// From this many bytes on it pays to hash on a second thread: at half of it, to start one takes as long.
+/// From this many bytes on it pays to hash on a second thread: at half of it, to start one costs about what it saves.
 const SECOND_THREAD: usize = 2 << 20;
 /// What a stream is hashed in.
 pub(crate) const PIECE: usize = 256 << 10;

@@ -23,6 +23,8 @@ const PATIENCE: u32 = 30_000;
 const READ_VERSION: u64 = 19;
 /// Prepared statements that are kept.
 const STATEMENTS: usize = 256;
+/// KiB of pages that a connection keeps, at most; it also sorts in as much, and beyond that in files of its own.
+const CACHE: u32 = 32 << 10;
 
 impl Database {
     /// A new one, without its indexes and with nothing that protects it: it counts once it is whole.
@@ -32,14 +34,13 @@ impl Database {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(&fail)?;
-        // Rows come in the order of their keys, and indexes are sorted: a larger cache is memory that gains nothing.
         connection
             .execute_batch(
                 "PRAGMA page_size = 8192; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; \
-                 PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -8192;",
+                 PRAGMA locking_mode = EXCLUSIVE;",
             )
             .map_err(&fail)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        keep_in_memory(&connection).map_err(&fail)?;
         let database = Self { connection, path: path.to_owned() };
         for statement in schema::tables() {
             database.connection.execute(&statement, []).map_err(&fail)?;
@@ -70,10 +71,7 @@ impl Database {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let database = Self::open(place, place.current()?, flags)?;
         let fail = IndexError::sqlite("open", &database.path);
-        database
-            .connection
-            .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536;")
-            .map_err(fail)?;
+        database.connection.execute_batch("PRAGMA synchronous = NORMAL;").map_err(fail)?;
         Ok(database)
     }
 
@@ -116,7 +114,7 @@ impl Database {
         connection
             .busy_timeout(std::time::Duration::from_millis(PATIENCE.into()))
             .map_err(&fail)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        keep_in_memory(&connection).map_err(&fail)?;
         let database = Self { connection, path };
         let found = database.schema()?;
         let known = schema::version();
@@ -169,6 +167,12 @@ impl Database {
         let run = || self.connection.prepare_cached(sql)?.execute(values);
         run().map_err(IndexError::sqlite("write to", &self.path))
     }
+}
+
+/// Says how much a connection may keep.
+fn keep_in_memory(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.execute_batch(&format!("PRAGMA cache_size = -{CACHE};"))
 }
 
 /// True if its header says that those who have it open share memory (WAL).

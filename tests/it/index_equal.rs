@@ -363,7 +363,8 @@ impl History {
         }
         let options = TaskOptions { title: "Another".into(), objective: String::new() };
         test.workspace().create_task("TASK-2", options).unwrap().start_run_as("RUN-3").unwrap();
-        let workspace = test.workspace().clone().with_lock_timeout(Duration::from_millis(20));
+        // A process that another test starts has all locks for a moment.
+        let workspace = test.workspace().clone().with_lock_timeout(Duration::from_secs(5));
         Self {
             seed,
             chance: Chance(seed),
@@ -661,7 +662,7 @@ fn a_copy_of_a_tree_has_the_same_index() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap().join("elsewhere");
         copy_tree(history.test.root(), &root, false);
-        let copy = Workspace::open(&root).unwrap().with_lock_timeout(Duration::from_millis(20));
+        let copy = Workspace::open(&root).unwrap().with_lock_timeout(Duration::from_secs(5));
         let found = compare(&this, &rebuilt(&copy));
         assert!(found.is_empty(), "{history:?}\n{}", found.join("\n"));
     }

@@ -48,7 +48,7 @@ proptest! {
     /// However content is cut into writes, and whichever way it goes, it is stored as it is.
     #[test]
     fn content_is_stored_as_it_is_however_it_comes(
-        length in prop_oneof![0_usize..5000, 200_000_usize..600_000, (MIB - 3)..(2 * MIB)],
+        length in prop_oneof![0_usize..5000, 200_000_usize..600_000, (2 * MIB - 3)..(3 * MIB)],
         pieces in proptest::collection::vec(1_usize..400_000, 1..20),
         way in 0..6,
     ) {
@@ -304,7 +304,7 @@ fn one_changed_bit_is_found_and_so_is_what_the_journal_does_not_know() {
 #[test]
 fn what_a_step_opens_is_its_input() {
     let (_test, ctx) = run();
-    let content = bytes(MIB + 7);
+    let content = bytes(2 * MIB + 7);
     ctx.artifacts().write_bytes(A, &content).unwrap();
     ctx.step("copy", |s| {
         let mut source = s.open(A)?;

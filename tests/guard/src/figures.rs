@@ -1,4 +1,4 @@
-//! The three figures of an operation, which are the same however busy the machine is.
+//! The three figures of an operation, which are much the same however busy the machine is.
 
 use serde::{Deserialize, Serialize};
 

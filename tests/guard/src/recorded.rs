@@ -34,6 +34,13 @@ pub(crate) const VARYING: Tolerance =
 pub(crate) const SYNCING: Tolerance =
     Tolerance { instructions: 0.03, allocations: 0.05, system_calls: 2.5 };
 
+impl Tolerance {
+    /// True where threads meet.
+    pub(crate) fn is_for_threads(self) -> bool {
+        self.allocations > STEADY.allocations
+    }
+}
+
 /// Less than once in so many operations.
 const ROUNDING: f64 = 0.02;
 

@@ -91,10 +91,11 @@ pub(crate) fn figures(scratch: &Scratch, paths: &[&HotPath]) -> Result<Vec<Figur
     Ok(counted.into_iter().map(|(_, figures)| figures).collect())
 }
 
-/// Those that this process may run on.
+/// Those that this process may run on, as many as it may use at a time.
 fn processors() -> Result<Vec<usize>> {
     let allowed = sched_getaffinity(None)?;
-    Ok((0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect())
+    let at_a_time = std::thread::available_parallelism()?.get();
+    Ok((0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).take(at_a_time).collect())
 }
 
 /// Has this thread, and what it starts, run on one processor alone.

@@ -13,7 +13,8 @@ const WORKER: &str = env!("CARGO_BIN_EXE_runjournal-proof");
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Each trial waits for its children most of the time.
-    arguments.test_threads = arguments.test_threads.or(Some(4));
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads = arguments.test_threads.or(Some(2 * processors));
     let missing = strace::missing();
     if let Some(reason) = missing {
         eprintln!("skipped: kill trials: {reason}");
