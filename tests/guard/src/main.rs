@@ -107,8 +107,7 @@ fn judge(paths: &[&HotPath], must: bool) -> Result<ExitCode> {
         println!("instructions are not judged: recorded with {then}; here is {made_with}");
     }
     let (mut grew, mut shrank) = (Vec::new(), Vec::new());
-    let scratch = Scratch::new()?;
-    let found = valgrind::figures(&scratch, paths)?;
+    let found = valgrind::figures(&Scratch::new()?, paths)?;
     for (path, mut found) in paths.iter().zip(found) {
         print_line(path, found);
         let Some(then) = recorded.paths.get(path.name) else {
@@ -119,7 +118,7 @@ fn judge(paths: &[&HotPath], must: bool) -> Result<ExitCode> {
         let is_more = |compared: &Compared| compared.verdict == Verdict::More;
         if path.tolerance.is_for_threads() && held_against(found).iter().any(is_more) {
             // One may have come late; what is always more is so once more.
-            found = Figures::of(&valgrind::count(&scratch, path)?);
+            found = Figures::of(&valgrind::count(&Scratch::new()?, path)?);
             print_line(path, found);
         }
         for compared in held_against(found) {
