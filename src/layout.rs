@@ -64,7 +64,12 @@ pub(crate) fn task_dir(root: &Utf8Path, task: &TaskId) -> Utf8PathBuf {
 }
 
 pub(crate) fn run_dir(root: &Utf8Path, task: &TaskId, run: &RunId) -> Utf8PathBuf {
-    task_dir(root, task).join(RUNS).join(run.as_str())
+    // Lists make many: one allocation, with room for a file.
+    let parts = [root.as_str(), task.as_str(), RUNS, run.as_str()];
+    let room = parts.iter().map(|part| part.len() + 1).sum::<usize>() + JOURNAL.len();
+    let mut path = Utf8PathBuf::with_capacity(room);
+    path.extend(parts);
+    path
 }
 
 /// Staged content of the artifact record with this id, relative to the run.

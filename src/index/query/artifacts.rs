@@ -66,8 +66,8 @@ const COLUMNS: &str = "j.task_id, j.run_id, a.digest, a.size, a.media_type, a.ve
                        f.digest, f.size";
 const JOURNALED: &str = "t_artifacts a CROSS JOIN t_journals j LEFT JOIN t_files f \
      ON f.journal = a.journal AND f.path = a.path WHERE j.journal = a.journal";
-const ON_DISK: &str = "t_files f CROSS JOIN t_journals j LEFT JOIN t_artifacts a \
-     ON a.journal = f.journal AND a.path = f.path WHERE j.journal = f.journal";
+const ON_DISK: &str = "t_files f LEFT JOIN t_artifacts a \
+     ON a.journal = f.journal AND a.path = f.path CROSS JOIN t_journals j WHERE j.journal = f.journal";
 
 impl ArtifactQuery {
     /// All artifacts.
@@ -156,8 +156,10 @@ impl ArtifactRow {
     pub(in crate::index) fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Self> {
         let path: String = columns.next()?;
         let (task_id, run_id): (TaskId, RunId) = (columns.parsed()?, columns.parsed()?);
+        let mut file_path = layout::run_dir("".into(), &task_id, &run_id);
+        file_path.extend([layout::ARTIFACTS, &path]);
         Ok(Self {
-            file_path: layout::run_dir("".into(), &task_id, &run_id).join(layout::artifact(&path)),
+            file_path,
             task_id,
             run_id,
             path,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rusqlite::Row;
-use rusqlite::types::{FromSql, Type};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use serde::Deserialize;
 use serde::de::value::{Error as NoWord, StrDeserializer};
 
@@ -34,21 +34,29 @@ impl<'a, 'b> Columns<'a, 'b> {
         self.row.get(self.at - 1)
     }
 
-    fn no(&self, error: impl Error + Send + Sync + 'static) -> rusqlite::Error {
-        let column = self.at - 1;
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+    /// The next one, as what this makes of it.
+    fn made<T>(&mut self, make: impl FnOnce(ValueRef<'_>) -> FromSqlResult<T>) -> Result<T> {
+        let (at, value) = (self.at, self.row.get_ref(self.at)?);
+        self.at += 1;
+        make(value).map_err(|error| match error {
+            FromSqlError::InvalidType => {
+                let name = self.row.as_ref().column_name(at).unwrap_or_default().to_owned();
+                rusqlite::Error::InvalidColumnType(at, name, value.data_type())
+            }
+            error => {
+                rusqlite::Error::FromSqlConversionFailure(at, value.data_type(), Box::new(error))
+            }
+        })
     }
 
     /// A number that is never negative.
     pub(in crate::index) fn number(&mut self) -> Result<u64> {
-        let number: i64 = self.next()?;
-        u64::try_from(number).map_err(|error| self.no(error))
+        self.made(|value| u64::try_from(value.as_i64()?).map_err(no))
     }
 
     /// The same, where there is one.
     pub(in crate::index) fn number_if_any(&mut self) -> Result<Option<u64>> {
-        let number: Option<i64> = self.next()?;
-        number.map(|number| u64::try_from(number).map_err(|error| self.no(error))).transpose()
+        self.made(|value| value.as_i64_or_null()?.map(u64::try_from).transpose().map_err(no))
     }
 
     /// A text that is something's.
@@ -56,47 +64,48 @@ impl<'a, 'b> Columns<'a, 'b> {
     where
         T: FromStr<Err: Error + Send + Sync + 'static>,
     {
-        let text: String = self.next()?;
-        text.parse().map_err(|error| self.no(error))
+        self.made(|value| value.as_str()?.parse().map_err(no))
     }
 
     /// The id of a run; that of none is empty.
     pub(in crate::index) fn run_if_any(&mut self) -> Result<Option<RunId>> {
-        let text: String = self.next()?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        text.parse().map(Some).map_err(|error| self.no(error))
+        self.made(|value| match value.as_str()? {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(no),
+        })
     }
 
     /// A time that is kept as text.
     pub(in crate::index) fn time_if_any(&mut self) -> Result<Option<Timestamp>> {
-        let text: Option<String> = self.next()?;
-        text.map(|text| text.parse().map_err(|error| self.no(error))).transpose()
+        self.made(|value| value.as_str_or_null()?.map(str::parse).transpose().map_err(no))
     }
 
     /// A word of a vocabulary, such as a status.
     pub(in crate::index) fn word<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T> {
-        let text: String = self.next()?;
-        let word = T::deserialize(StrDeserializer::<NoWord>::new(&text));
-        word.map_err(|error| self.no(error))
+        self.made(|value| {
+            T::deserialize(StrDeserializer::<NoWord>::new(value.as_str()?)).map_err(no)
+        })
     }
 
     /// A digest, which is kept as its bytes.
     pub(in crate::index) fn digest_if_any(&mut self) -> Result<Option<Digest>> {
-        let Some(bytes) = self.next::<Option<Vec<u8>>>()? else { return Ok(None) };
-        Digest::from_bytes(&bytes).map(Some).ok_or_else(|| self.no(NotOurs))
+        self.made(|value| {
+            let digest = value.as_bytes_or_null()?.map(Digest::from_bytes);
+            digest.map(|digest| digest.ok_or_else(|| no(NotOurs))).transpose()
+        })
     }
 
     /// The id of an event, which is kept as its bytes.
     pub(in crate::index) fn event_id_if_any(&mut self) -> Result<Option<EventId>> {
-        let Some(bytes) = self.next::<Option<Vec<u8>>>()? else { return Ok(None) };
-        uuid::Uuid::from_slice(&bytes).map(|id| Some(id.into())).map_err(|error| self.no(error))
+        self.made(|value| {
+            let id = value.as_bytes_or_null()?.map(uuid::Uuid::from_slice).transpose();
+            Ok(id.map_err(no)?.map(EventId::from))
+        })
     }
 
     /// The same, where there must be one.
     pub(in crate::index) fn event_id(&mut self) -> Result<EventId> {
-        self.event_id_if_any()?.ok_or_else(|| self.no(NotOurs))
+        self.made(|value| uuid::Uuid::from_slice(value.as_bytes()?).map(EventId::from).map_err(no))
     }
 
     /// A cursor in three columns; `None` where they hold none.
@@ -104,6 +113,10 @@ impl<'a, 'b> Columns<'a, 'b> {
         let (seq, offset) = (self.number()?, self.number()?);
         Ok(self.digest_if_any()?.map(|hash| Cursor { offset, seq, hash }))
     }
+}
+
+fn no(error: impl Error + Send + Sync + 'static) -> FromSqlError {
+    FromSqlError::Other(Box::new(error))
 }
 
 #[derive(Debug)]

@@ -292,10 +292,11 @@ impl EventRow {
     fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Self> {
         let seq = columns.number()? & ((1 << SEQ_BITS) - 1);
         let (task_id, run_id): (TaskId, _) = (columns.parsed()?, columns.run_if_any()?);
-        let home = match &run_id {
+        let mut journal_path = match &run_id {
             Some(run) => layout::run_dir("".into(), &task_id, run),
             None => layout::task_dir("".into(), &task_id),
         };
+        journal_path.push(layout::JOURNAL);
         Ok(Self {
             task_id,
             run_id,
@@ -314,7 +315,7 @@ impl EventRow {
             idempotency_key: columns.next()?,
             batch_index: columns.number_if_any()?,
             batch_size: columns.number_if_any()?,
-            journal_path: home.join(layout::JOURNAL),
+            journal_path,
             first_byte: columns.number()?,
             bytes: columns.number()?,
         })

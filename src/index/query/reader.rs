@@ -354,4 +354,29 @@ mod tests {
             99
         );
     }
+
+    /// Where SQLite knows how values are spread, it would like to choose a plan for each of them.
+    #[test]
+    fn a_kept_statement_is_prepared_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(dir.path().join("workspaces")).unwrap();
+        let index = Index::of(&Workspace::create(root).unwrap());
+        index.rebuild().unwrap();
+        let connection = rusqlite::Connection::open(index.database_path().unwrap()).unwrap();
+        connection.execute_batch(ROWS).unwrap();
+        connection.execute_batch("ANALYZE").unwrap();
+        let reader = index.open().unwrap();
+        for n in 1..9 {
+            reader.latest_run(format!("TASK-{n}")).unwrap();
+            reader.artifacts(&ArtifactQuery::new().path(format!("file-{n}"))).unwrap();
+            reader.events(&EventQuery::new().of_type(format!("word_{n}"))).unwrap();
+            reader.events(&EventQuery::new().correlated(format!("trace-{n}"))).unwrap();
+        }
+        for select in reader.asked.take() {
+            let statement = reader.database.connection.prepare_cached(&select.sql).unwrap();
+            assert!(statement.get_status(rusqlite::StatementStatus::Run) > 0, "{}", select.sql);
+            let again = statement.get_status(rusqlite::StatementStatus::RePrepare);
+            assert_eq!(again, 0, "{}", select.sql);
+        }
+    }
 }

@@ -136,8 +136,10 @@ impl StepQuery {
 impl StepRow {
     pub(in crate::index) fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Self> {
         let (task_id, run_id): (TaskId, RunId) = (columns.parsed()?, columns.parsed()?);
+        let mut journal_path = layout::run_dir("".into(), &task_id, &run_id);
+        journal_path.push(layout::JOURNAL);
         Ok(Self {
-            journal_path: layout::run_dir("".into(), &task_id, &run_id).join(layout::JOURNAL),
+            journal_path,
             task_id,
             run_id,
             step: columns.next()?,
