@@ -64,7 +64,7 @@ pub(crate) fn task_dir(root: &Utf8Path, task: &TaskId) -> Utf8PathBuf {
 }
 
 pub(crate) fn run_dir(root: &Utf8Path, task: &TaskId, run: &RunId) -> Utf8PathBuf {
-    // Lists make many: one allocation, with room for a file.
+    // Lists make many: one allocation, with room for its journal's path.
     let parts = [root.as_str(), task.as_str(), RUNS, run.as_str()];
     let room = parts.iter().map(|part| part.len() + 1).sum::<usize>() + JOURNAL.len();
     let mut path = Utf8PathBuf::with_capacity(room);

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::place::Place;
@@ -173,8 +172,6 @@ impl Database {
 /// Says how much a connection may keep.
 fn keep_in_memory(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // Otherwise SQLite prepares a kept statement anew for other values, in case another plan suited them better.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(&format!("PRAGMA cache_size = -{CACHE};"))
 }
 

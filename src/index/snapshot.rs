@@ -3,7 +3,7 @@
 use rusqlite::Row;
 use serde::Serialize;
 
-use super::query::{ArtifactQuery, Columns, ProjectionRow, RUN, STEP, Select};
+use super::query::{ArtifactQuery, Columns, JOURNAL_OF, ProjectionRow, RUN, STEP, Select};
 use super::{ArtifactRow, IndexError, IndexReader, RunRow, StepRow};
 use crate::clock::Timestamp;
 use crate::context::RunContext;
@@ -131,7 +131,7 @@ impl IndexReader {
         let _moment = self.transaction()?;
         let not_indexed = || IndexError::NotIndexed { what: format!("run {task}/{run}") };
         let found = Select::new(&["r.created_at", "r.journal"], RUN)
-            .given("j.task_id = ? AND j.run_id = ?", [task.into(), run.into()]);
+            .given(&format!("r.journal = {JOURNAL_OF}"), [task.into(), run.into()]);
         let found = self.ask(&found, |row| {
             let journal: i64 = row.get(1)?;
             Ok((journal, RunRow::read(&mut Columns::from(row, 2))?))

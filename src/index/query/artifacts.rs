@@ -9,7 +9,7 @@ use super::IndexReader;
 use super::columns::Columns;
 use super::gather::Gather;
 use super::page::{Page, Paging, paged};
-use super::select::Select;
+use super::select::{JOURNAL_OF, Select};
 use crate::digest::Digest;
 use crate::id::{RunId, TaskId};
 use crate::index::{IndexError, Value};
@@ -148,8 +148,7 @@ impl ArtifactQuery {
 
 fn of_run(select: Select, journal: &str, run: Option<&(String, String)>) -> Select {
     let Some((task, run)) = run else { return select };
-    let key = "(SELECT journal FROM t_journals WHERE task_id = ? AND run_id = ?)";
-    select.given(&format!("{journal} = {key}"), [task.as_str().into(), run.as_str().into()])
+    select.given(&format!("{journal} = {JOURNAL_OF}"), [task.as_str().into(), run.as_str().into()])
 }
 
 impl ArtifactRow {
@@ -157,7 +156,7 @@ impl ArtifactRow {
         let path: String = columns.next()?;
         let (task_id, run_id): (TaskId, RunId) = (columns.parsed()?, columns.parsed()?);
         let mut file_path = layout::run_dir("".into(), &task_id, &run_id);
-        file_path.extend([layout::ARTIFACTS, &path]);
+        file_path.push(layout::artifact(&path));
         Ok(Self {
             file_path,
             task_id,

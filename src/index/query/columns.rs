@@ -43,6 +43,9 @@ impl<'a, 'b> Columns<'a, 'b> {
                 let name = self.row.as_ref().column_name(at).unwrap_or_default().to_owned();
                 rusqlite::Error::InvalidColumnType(at, name, value.data_type())
             }
+            FromSqlError::Other(error) => {
+                rusqlite::Error::FromSqlConversionFailure(at, value.data_type(), error)
+            }
             error => {
                 rusqlite::Error::FromSqlConversionFailure(at, value.data_type(), Box::new(error))
             }
@@ -51,12 +54,14 @@ impl<'a, 'b> Columns<'a, 'b> {
 
     /// A number that is never negative.
     pub(in crate::index) fn number(&mut self) -> Result<u64> {
-        self.made(|value| u64::try_from(value.as_i64()?).map_err(no))
+        self.made(|value| u64::try_from(value.as_i64()?).map_err(FromSqlError::other))
     }
 
     /// The same, where there is one.
     pub(in crate::index) fn number_if_any(&mut self) -> Result<Option<u64>> {
-        self.made(|value| value.as_i64_or_null()?.map(u64::try_from).transpose().map_err(no))
+        self.made(|value| {
+            value.as_i64_or_null()?.map(u64::try_from).transpose().map_err(FromSqlError::other)
+        })
     }
 
     /// A text that is something's.
@@ -64,48 +69,53 @@ impl<'a, 'b> Columns<'a, 'b> {
     where
         T: FromStr<Err: Error + Send + Sync + 'static>,
     {
-        self.made(|value| value.as_str()?.parse().map_err(no))
+        self.made(|value| value.as_str()?.parse().map_err(FromSqlError::other))
     }
 
     /// The id of a run; that of none is empty.
     pub(in crate::index) fn run_if_any(&mut self) -> Result<Option<RunId>> {
         self.made(|value| match value.as_str()? {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(no),
+            text => text.parse().map(Some).map_err(FromSqlError::other),
         })
     }
 
     /// A time that is kept as text.
     pub(in crate::index) fn time_if_any(&mut self) -> Result<Option<Timestamp>> {
-        self.made(|value| value.as_str_or_null()?.map(str::parse).transpose().map_err(no))
+        self.made(|value| {
+            value.as_str_or_null()?.map(str::parse).transpose().map_err(FromSqlError::other)
+        })
     }
 
     /// A word of a vocabulary, such as a status.
     pub(in crate::index) fn word<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T> {
         self.made(|value| {
-            T::deserialize(StrDeserializer::<NoWord>::new(value.as_str()?)).map_err(no)
+            T::deserialize(StrDeserializer::<NoWord>::new(value.as_str()?))
+                .map_err(FromSqlError::other)
         })
     }
 
     /// A digest, which is kept as its bytes.
     pub(in crate::index) fn digest_if_any(&mut self) -> Result<Option<Digest>> {
         self.made(|value| {
-            let digest = value.as_bytes_or_null()?.map(Digest::from_bytes);
-            digest.map(|digest| digest.ok_or_else(|| no(NotOurs))).transpose()
+            let digest = value.as_blob_or_null()?.map(Digest::from_bytes);
+            digest.map(|digest| digest.ok_or_else(|| FromSqlError::other(NotOurs))).transpose()
         })
     }
 
     /// The id of an event, which is kept as its bytes.
     pub(in crate::index) fn event_id_if_any(&mut self) -> Result<Option<EventId>> {
         self.made(|value| {
-            let id = value.as_bytes_or_null()?.map(uuid::Uuid::from_slice).transpose();
-            Ok(id.map_err(no)?.map(EventId::from))
+            let id = value.as_blob_or_null()?.map(uuid::Uuid::from_slice).transpose();
+            Ok(id.map_err(FromSqlError::other)?.map(EventId::from))
         })
     }
 
     /// The same, where there must be one.
     pub(in crate::index) fn event_id(&mut self) -> Result<EventId> {
-        self.made(|value| uuid::Uuid::from_slice(value.as_bytes()?).map(EventId::from).map_err(no))
+        self.made(|value| {
+            uuid::Uuid::from_slice(value.as_blob()?).map(EventId::from).map_err(FromSqlError::other)
+        })
     }
 
     /// A cursor in three columns; `None` where they hold none.
@@ -113,10 +123,6 @@ impl<'a, 'b> Columns<'a, 'b> {
         let (seq, offset) = (self.number()?, self.number()?);
         Ok(self.digest_if_any()?.map(|hash| Cursor { offset, seq, hash }))
     }
-}
-
-fn no(error: impl Error + Send + Sync + 'static) -> FromSqlError {
-    FromSqlError::Other(Box::new(error))
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use super::IndexReader;
 use super::columns::Columns;
 use super::gather::Gather;
 use super::page::{Page, Paging, paged};
-use super::select::Select;
+use super::select::{JOURNAL_OF, Select};
 use crate::clock::Timestamp;
 use crate::id::{EventId, RunId, TaskId};
 use crate::index::{IndexError, Value};
@@ -214,7 +214,7 @@ impl Filter {
         };
         select = select.given_some(of_type, self.event_type.as_deref());
         if let Some((task, run)) = &self.journal {
-            let key = "(SELECT journal FROM t_journals WHERE task_id = ? AND run_id = ?)";
+            let key = JOURNAL_OF;
             let within =
                 format!("e.event >= {key} * 4294967296 AND e.event < ({key} + 1) * 4294967296");
             let place = [task.as_str().into(), run.as_str().into()];

@@ -28,7 +28,7 @@ pub use projections::ProjectionRow;
 pub use reader::IndexReader;
 pub(super) use runs::RUN;
 pub use runs::{RunQuery, RunRow};
-pub(super) use select::Select;
+pub(super) use select::{JOURNAL_OF, Select};
 pub use sql::SqlRow;
 pub(super) use steps::STEP;
 pub use steps::{StepQuery, StepRow, StepState};

@@ -2,6 +2,10 @@
 
 use crate::index::Value;
 
+/// The journal of a task and a run.
+pub(in crate::index) const JOURNAL_OF: &str =
+    "(SELECT journal FROM t_journals WHERE task_id = ? AND run_id = ?)";
+
 /// A statement that reads, and its values. Its columns begin with the keys, which it is sorted by, and
 /// which tell any two rows apart.
 #[derive(Debug, Clone)]
@@ -59,14 +63,15 @@ impl Select {
         self.given(&condition, with.iter().cloned())
     }
 
-    /// The first so many, in the order of the keys.
+    /// The first so many, in the order of the keys. The count stands in the text: for one that is bound, SQLite
+    /// prepares a kept statement anew whenever it is another, in case another plan suited it better.
     #[must_use]
     pub(in crate::index) fn first(mut self, descending: bool, count: usize) -> Self {
         let way = if descending { " DESC" } else { "" };
         let keys = (1..=self.keys.len()).map(|key| format!("{key}{way}"));
         let keys = keys.collect::<Vec<_>>().join(", ");
-        self.values.push((count as u64).into());
-        self.sql.push_str(&format!(" ORDER BY {keys} LIMIT ${}", self.values.len()));
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.sql.push_str(&format!(" ORDER BY {keys} LIMIT {count}"));
         self
     }
 }
@@ -83,9 +88,9 @@ mod tests {
             .keys("<", &["x".into(), 2_i64.into()])
             .first(true, 3);
         let wanted = "SELECT a, b, c FROM t WHERE u = v AND c = $1 AND (a, b) < ($2, $3) \
-                      ORDER BY 1 DESC, 2 DESC LIMIT $4";
+                      ORDER BY 1 DESC, 2 DESC LIMIT 3";
         assert_eq!(select.sql, wanted);
-        let values: [Value; 4] = [1_i64.into(), "x".into(), 2_i64.into(), 3_i64.into()];
+        let values: [Value; 3] = [1_i64.into(), "x".into(), 2_i64.into()];
         assert_eq!(select.values, values);
     }
 }

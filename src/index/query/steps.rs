@@ -9,7 +9,7 @@ use super::IndexReader;
 use super::columns::Columns;
 use super::gather::Gather;
 use super::page::{Page, Paging, paged};
-use super::select::Select;
+use super::select::{JOURNAL_OF, Select};
 use crate::clock::Timestamp;
 use crate::id::{RunId, TaskId};
 use crate::index::IndexError;
@@ -128,8 +128,10 @@ impl StepQuery {
             .given_some("s.step = ?", name.as_deref())
             .given_some("s.state = ?", state.map(|state| state.to_string()));
         let Some((task, run)) = run else { return select };
-        let key = "s.journal = (SELECT journal FROM t_journals WHERE task_id = ? AND run_id = ?)";
-        select.given(key, [task.as_str().into(), run.as_str().into()])
+        select.given(
+            &format!("s.journal = {JOURNAL_OF}"),
+            [task.as_str().into(), run.as_str().into()],
+        )
     }
 }
 

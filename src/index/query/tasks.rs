@@ -107,8 +107,10 @@ impl TaskQuery {
 impl TaskRow {
     fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Self> {
         let task_id: TaskId = columns.parsed()?;
+        let mut journal_path = layout::task_dir("".into(), &task_id);
+        journal_path.push(layout::JOURNAL);
         Ok(Self {
-            journal_path: layout::task_dir("".into(), &task_id).join(layout::JOURNAL),
+            journal_path,
             task_id,
             status: columns.word()?,
             title: columns.next()?,
