@@ -52,7 +52,7 @@ const _: () = {
     is_shared::<Events>();
 };
 
-/// How far back the search for the last records begins; it goes on eight times as far each time.
+/// How far back the search for the last records begins, at most.
 const WINDOW: u64 = 64 << 10;
 /// The least, and what a record is allowed for in it.
 const LEAST: u64 = 8 << 10;
@@ -159,12 +159,15 @@ impl Events {
         // To look at more than half of it in vain would cost more than it can save.
         while window <= len / 2 && len - window > begin.offset {
             let (from, until) = (len - window, len - window / 8);
-            if let Some(place) = back::place_between(&mut self.reader.file, from, until)?
+            let place = back::place_between(&mut self.reader.file, from, until)?;
+            if let Some(place) = place
                 && self.last_behind(place, count)?
             {
                 return Ok(self);
             }
-            window = window.saturating_mul(8);
+            // Where they begin is not much further, if a batch lies across it, or some of them are found.
+            let is_near = place.is_none() || !self.ready.is_empty();
+            window = window.saturating_mul(if is_near { 2 } else { 8 });
         }
         let mut all = self.from(begin)?;
         while !all.ended {
