@@ -41,6 +41,8 @@ fn a_long_verb_has_a_bar_on_a_terminal_and_none_in_a_pipe() {
         let file = File::create(shell.run_file(&format!("artifacts/{name}"))).unwrap();
         file.set_len(times * LONG).unwrap();
         shell.ok(&["artifact", "adopt", &name]);
+        // `ok` sees that nothing stands on standard error.
+        shell.ok(&["verify", "--read-data"]);
         let verify = "runjournal verify --read-data >/dev/null";
         let Some(now) = on_terminal(&shell, verify) else { return };
         shown = now;
@@ -49,8 +51,6 @@ fn a_long_verb_has_a_bar_on_a_terminal_and_none_in_a_pipe() {
         }
     }
     assert!(shown.contains("verify") && shown.contains("GiB"), "{shown:?}");
-    // `ok` saw that nothing stands on standard error.
-    shell.ok(&["verify", "--read-data"]);
     let piped = on_terminal(&shell, "runjournal verify --read-data 2>&1 | cat").unwrap();
     assert!(!piped.contains('\u{1b}'), "{piped:?}");
 }

@@ -159,15 +159,19 @@ impl Events {
         // To look at more than half of it in vain would cost more than it can save.
         while window <= len / 2 && len - window > begin.offset {
             let (from, until) = (len - window, len - window / 8);
-            let place = back::place_between(&mut self.reader.file, from, until)?;
-            if let Some(place) = place
-                && self.last_behind(place, count)?
-            {
-                return Ok(self);
-            }
-            // Where they begin is not much further, if a batch lies across it, or some of them are found.
-            let is_near = place.is_none() || !self.ready.is_empty();
-            window = window.saturating_mul(if is_near { 2 } else { 8 });
+            let further = match back::place_between(&mut self.reader.file, from, until)? {
+                Some(place) => match self.last_behind(place, count)? {
+                    Some(found) if found == count || place.seq <= self.filter.after => {
+                        return Ok(self);
+                    }
+                    // As far as the others are, if they lie as close.
+                    Some(found) => (count / found.max(1)).saturating_add(1).clamp(2, 8),
+                    None => 8,
+                },
+                // What lies across, a batch or a long line, begins further back, not far.
+                None => 2,
+            };
+            window = window.saturating_mul(further as u64);
         }
         let mut all = self.from(begin)?;
         while !all.ended {
@@ -177,9 +181,9 @@ impl Events {
         Ok(all)
     }
 
-    /// Holds the last records, if they stand behind a place, and the scan from there is the scan of the
+    /// Holds the last records behind a place, at most `count`: how many. `None` where the scan from there may not be the scan of the
     /// whole journal: see `back`.
-    fn last_behind(&mut self, place: Cursor, count: usize) -> Result<bool, JournalError> {
+    fn last_behind(&mut self, place: Cursor, count: usize) -> Result<Option<usize>, JournalError> {
         self.reader.set_cursor(place);
         self.forget();
         self.place = place;
@@ -191,17 +195,17 @@ impl Events {
                 || piece.records.front().is_some_and(|record| record.offset() == place.offset);
             let unchained = !chained && (piece.rest.is_some() || !piece.is_empty());
             if unchained || piece.has_damage() {
-                return Ok(false);
+                return Ok(None);
             }
             let piece = match self.reader.checked(before, piece) {
                 Ok(piece) if !piece.has_damage() => piece,
-                Ok(_) | Err(JournalError::CursorMismatch { .. }) => return Ok(false),
+                Ok(_) | Err(JournalError::CursorMismatch { .. }) => return Ok(None),
                 Err(error) => return Err(error),
             };
             self.take_in(piece);
             self.keep_newest(count);
         }
-        Ok(self.ready.len() == count || place.seq <= self.filter.after)
+        Ok(Some(self.ready.len()))
     }
 
     /// True if the journal ends with a record of this type, by the look of it, and is so long that
