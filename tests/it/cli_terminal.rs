@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli::{Answer, Shell};
 
-/// Bytes that take a while to be read, and no room on the disk: a quarter of a second to two seconds.
+/// Bytes that take a while to be read, and no room on the disk.
 const LONG: u64 = 1 << 30;
 
 /// What a terminal shows of a command line of `sh`; nothing where none can be made.

@@ -164,7 +164,7 @@ impl Events {
                     Some(found) if found == count || place.seq <= self.filter.after => {
                         return Ok(self);
                     }
-                    // As far as the others are, if they lie as close.
+                    // Where the others are, if they lie as close together.
                     Some(found) => (count / found.max(1)).saturating_add(1).clamp(2, 8),
                     None => 8,
                 },
@@ -181,8 +181,8 @@ impl Events {
         Ok(all)
     }
 
-    /// Holds the last records behind a place, at most `count`: how many. `None` where the scan from there may not be the scan of the
-    /// whole journal: see `back`.
+    /// Holds the last records behind a place, at most `count`, and says how many these are. `None` where the
+    /// scan from there may not be the scan of the whole journal: see `back`.
     fn last_behind(&mut self, place: Cursor, count: usize) -> Result<Option<usize>, JournalError> {
         self.reader.set_cursor(place);
         self.forget();

@@ -55,6 +55,7 @@ pub(crate) const PATHS: &[HotPath] = &[
     HotPath::new("replay", "event", 1000, stage::new_journal, typed),
     HotPath::new("replay_records", "event", 1000, stage::new_journal, records),
     HotPath::new("tail", "call", 20, a_journal, tails),
+    HotPath::new("tail_in_batch", "call", 20, a_batch_at_the_end, tails),
     HotPath::new("refresh", "run", 40, an_index, refresh).within(VARYING),
     HotPath::new("rebuild", "run", 40, stage::new_tree, rebuild).within(VARYING),
     HotPath::new("verify", "run", 40, stage::new_tree, verify).within(VARYING),
@@ -94,6 +95,12 @@ fn a_run(dir: &Utf8Path, _: u64) -> Result<()> {
 /// Long enough to be read from its end.
 fn a_journal(dir: &Utf8Path, _: u64) -> Result<()> {
     stage::new_journal(dir, 2000)
+}
+
+/// The last records are of a batch that goes further back than the first look.
+fn a_batch_at_the_end(dir: &Utf8Path, calls: u64) -> Result<()> {
+    a_journal(dir, calls)?;
+    batches(dir, 1)
 }
 
 fn an_index(dir: &Utf8Path, runs: u64) -> Result<()> {
